@@ -1,0 +1,232 @@
+//! Identifiers as newtypes, so that an app id can never be passed where a Page id is meant.
+//!
+//! Meta sends ids as JSON strings and as JSON numbers, in the same field (facts §4.6); every newtype
+//! here reads both and writes a string. An id is any non-empty text of at most [`MAX_ID_BYTES`] bytes
+//! without control characters: real ones are decimal, those of test platforms often are not.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// The longest id that is accepted, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidId {
+    /// The text is empty. An empty id must never match an empty id by accident.
+    #[error("the id is empty")]
+    Empty,
+    /// The text is longer than [`MAX_ID_BYTES`].
+    #[error("the id is longer than {MAX_ID_BYTES} bytes")]
+    TooLong,
+    /// The text contains a control character.
+    #[error("the id contains a control character")]
+    ControlCharacter,
+}
+
+/// Canonical decimals that fit are kept as numbers: no allocation, cheap to clone, hash and compare.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Repr {
+    Number(u64),
+    Text(Arc<str>),
+}
+
+impl Repr {
+    fn parse(text: &str) -> Result<Self, InvalidId> {
+        if text.is_empty() {
+            return Err(InvalidId::Empty);
+        }
+        if text.len() > MAX_ID_BYTES {
+            return Err(InvalidId::TooLong);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(InvalidId::ControlCharacter);
+        }
+        let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+        Ok(match (canonical, text.parse()) {
+            (true, Ok(number)) => Self::Number(number),
+            _ => Self::Text(text.into()),
+        })
+    }
+}
+
+impl fmt::Display for Repr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.pad(text),
+        }
+    }
+}
+
+impl Serialize for Repr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+struct ReprVisitor;
+
+impl Visitor<'_> for ReprVisitor {
+    type Value = Repr;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id as a non-empty string or a non-negative integer")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Repr, E> {
+        Ok(Repr::Number(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Repr, E> {
+        u64::try_from(number)
+            .map(Repr::Number)
+            .map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Repr, E> {
+        Repr::parse(text).map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Repr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReprVisitor)
+    }
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Repr);
+
+        impl $name {
+            /// Reads an id from text.
+            ///
+            /// # Errors
+            /// [`InvalidId`] if the text is empty, too long or contains a control character.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                Repr::parse(text.as_ref()).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl From<u64> for $name {
+            fn from(number: u64) -> Self {
+                Self(Repr::Number(number))
+            }
+        }
+    };
+}
+
+id! {
+    /// A Meta app: a bot, an agent desk, the Page inbox. What `thread_owner` and control events name.
+    AppId
+}
+id! {
+    /// A Facebook Page, or the Instagram professional account whose threads are meant.
+    PageId
+}
+id! {
+    /// A person as one Page knows them: a PSID on Messenger, an IGSID on Instagram. ED calls it the
+    /// identity's `foreign_id`. It is scoped to Page and app: never use one of another Page.
+    UserId
+}
+id! {
+    /// The platform's id of one message (`mid`).
+    MessageId
+}
+
+/// The Page inbox as an app (facts §1.2). The 14-digit id on one of Meta's pages is a misprint.
+pub const PAGE_INBOX: u64 = 263_902_037_430_900;
+/// The Instagram inbox as an app (facts §1.2).
+pub const INSTAGRAM_INBOX: u64 = 1_217_981_644_879_628;
+
+/// One conversation: a person and the Page they write to. Not Meta's own `t_…` id, which no
+/// thread-control call uses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ThreadKey {
+    /// The Page or Instagram account.
+    pub page: PageId,
+    /// The person, as that Page knows them.
+    pub user: UserId,
+}
+
+impl ThreadKey {
+    /// The conversation of `user` with `page`.
+    pub fn new(page: PageId, user: UserId) -> Self {
+        Self { page, user }
+    }
+}
+
+impl fmt::Display for ThreadKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.page, self.user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_strings_are_the_same_id() {
+        let number: AppId = serde_json::from_str("263902037430900").unwrap();
+        let text: AppId = serde_json::from_str("\"263902037430900\"").unwrap();
+        assert_eq!(number, text);
+        assert_eq!(number, AppId::from(PAGE_INBOX));
+        assert_eq!(serde_json::to_string(&number).unwrap(), "\"263902037430900\"");
+    }
+
+    #[test]
+    fn text_that_is_no_canonical_number_stays_as_it_is() {
+        for text in ["098765432", "BOT", "<PSID>", "99999999999999999999999", "0"] {
+            assert_eq!(AppId::new(text).unwrap().to_string(), text);
+        }
+        assert_ne!(AppId::new("098").unwrap(), AppId::new("98").unwrap());
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        assert_eq!(AppId::new(""), Err(InvalidId::Empty));
+        assert_eq!(AppId::new("a\nb"), Err(InvalidId::ControlCharacter));
+        assert_eq!(AppId::new("x".repeat(MAX_ID_BYTES + 1)), Err(InvalidId::TooLong));
+        for json in ["\"\"", "-1", "1.5", "null", "[]", "{}", "true"] {
+            assert!(serde_json::from_str::<AppId>(json).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Secrets as newtypes that cannot be printed, serialised or compared by accident.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(SecretString);
+
+        impl $name {
+            /// Wraps a secret. Surrounding white space, as a file or an environment variable often
+            /// carries it, is removed.
+            pub fn new(secret: impl AsRef<str>) -> Self {
+                Self(SecretString::from(secret.as_ref().trim()))
+            }
+
+            #[allow(dead_code, reason = "which secrets are exposed depends on the features")]
+            pub(crate) fn expose(&self) -> &str {
+                self.0.expose_secret()
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(secret: String) -> Self {
+                Self::new(secret)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(secret: &str) -> Self {
+                Self::new(secret)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(redacted)"))
+            }
+        }
+    };
+}
+
+secret! {
+    /// A Page access token of our own app. It goes into the `Authorization` header, never into a URL.
+    PageToken
+}
+secret! {
+    /// A Meta app's secret: the key of `X-Hub-Signature-256` (facts §4.3). Each app has its own.
+    AppSecret
+}
+secret! {
+    /// The token that Meta repeats in the webhook subscription handshake (facts §4.2).
+    VerifyToken
+}
+secret! {
+    /// An access token of Engage Digital's API (facts §8.1).
+    EdToken
+}
+
+/// Takes every known secret out of a text that a remote side wrote. Graph repeats a malformed token
+/// in its own error message.
+#[cfg(any(feature = "graph", test))]
+pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
+    let mut clean = text.to_owned();
+    for secret in secrets.iter().filter(|secret| secret.len() >= 4) {
+        if clean.contains(secret) {
+            clean = clean.replace(secret, "[redacted]");
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_never_shows_a_secret() {
+        let shown = format!("{:?} {:?}", PageToken::new("EAABtoken"), AppSecret::new("s3cret"));
+        assert_eq!(shown, "PageToken(redacted) AppSecret(redacted)");
+        assert_eq!(PageToken::new(" EAAB\n").expose(), "EAAB");
+    }
+
+    #[test]
+    fn a_repeated_token_is_taken_out() {
+        assert_eq!(scrub("Malformed access token EAAB!", &["EAAB"]), "Malformed access token [redacted]!");
+        assert_eq!(scrub("nothing here", &["", "EAAB"]), "nothing here");
+    }
+}

@@ -1,0 +1,287 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::AppId;
+use crate::time::{Span, Timestamp};
+
+/// Who is believed to own the thread. A hint: it saves round trips, the platform decides.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Owner {
+    /// Not known.
+    #[default]
+    Unknown,
+    /// Nobody.
+    Idle,
+    /// Our own app.
+    Us,
+    /// Another app, named if we may see it.
+    Other(Option<AppId>),
+}
+
+impl Owner {
+    /// Whether both can be true at once: an unnamed owner may be any named one.
+    fn agrees(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Other(a), Self::Other(b)) => a.is_none() || b.is_none() || a == b,
+            _ => self == other,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Evidence {
+    /// Stamped by the platform's clock.
+    Event,
+    /// An API answer, placed by our own clock.
+    Answer,
+}
+
+/// The owner we believe in, and what that rests on.
+///
+/// Control events are applied last-writer-wins on the platform's stamp; where two stamps overlap and
+/// the owners differ, nothing is believed and `thread_owner` is read. An answer carries no stamp: it
+/// never overrides an event that came while the call ran.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub(super) struct Belief {
+    owner: Owner,
+    basis: Option<(Span, Evidence)>,
+    /// Changes with each event that says something about ownership.
+    revision: u32,
+    /// When the owner's control lapses, if the platform told.
+    expires: Option<Timestamp>,
+    /// The evidence contradicts itself: `thread_owner` must decide.
+    pub(super) in_doubt: bool,
+}
+
+impl Belief {
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    pub(super) fn revision(&self) -> u32 {
+        self.revision
+    }
+
+    /// A pass or take event. Answers whether anything was learnt.
+    pub(super) fn event(&mut self, owner: Owner, at: Span, tolerance: Duration) -> bool {
+        let Some((basis, evidence)) = self.basis else {
+            self.set(owner, at, Evidence::Event);
+            return true;
+        };
+        let agrees = self.owner.agrees(&owner);
+        if at.is_after(basis) {
+            let owner = if agrees { self.more_precise(owner) } else { owner };
+            self.set(owner, at, Evidence::Event);
+        } else if agrees && self.owner != Owner::Unknown {
+            self.owner = self.more_precise(owner);
+        } else if at.is_before(basis) && (evidence == Evidence::Event || at.to < basis.from.minus(tolerance)) {
+            return false;
+        } else {
+            self.doubt(at, Evidence::Event);
+        }
+        true
+    }
+
+    /// An API answer to a call made during `call`, when the belief had `revision`.
+    pub(super) fn answer(&mut self, owner: Owner, call: Span, revision: u32, expires: Option<Timestamp>) {
+        let agrees = self.owner.agrees(&owner);
+        if revision == self.revision {
+            // What came before the call is older than its answer, whatever the clocks say.
+            let to = self.basis.map_or(call.to, |(basis, _)| basis.to.max(call.to));
+            let owner = if agrees { self.more_precise(owner) } else { owner };
+            self.owner = owner;
+            self.basis = Some((Span { from: call.from, to }, Evidence::Answer));
+            self.expires = expires;
+            self.in_doubt = false;
+        } else if agrees && self.owner != Owner::Unknown {
+            self.owner = self.more_precise(owner);
+            self.expires = expires.or(self.expires);
+        } else {
+            self.doubt(call, Evidence::Answer);
+        }
+    }
+
+    /// A delivery on standby: somebody else owned the thread then.
+    pub(super) fn seen_on_standby(&mut self, at: Span, tolerance: Duration) {
+        let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
+        if !newer {
+            return;
+        }
+        match (&self.owner, self.basis) {
+            // Placed by two clocks and close together: it may be from before our answer.
+            (Owner::Us, Some((basis, Evidence::Answer))) if at.from <= basis.to.plus(tolerance) => {
+                self.set(Owner::Unknown, at, Evidence::Event);
+            }
+            (Owner::Other(name), _) => {
+                let owner = Owner::Other(name.clone());
+                self.set(owner, at, Evidence::Event);
+            }
+            _ => self.set(Owner::Other(None), at, Evidence::Event),
+        }
+    }
+
+    /// A delivery on `messaging`: proves nothing, but speaks against another owner.
+    pub(super) fn seen_on_messaging(&mut self, at: Span) {
+        let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
+        if newer && matches!(self.owner, Owner::Other(_) | Owner::Idle) {
+            self.set(Owner::Unknown, at, Evidence::Event);
+        }
+    }
+
+    /// Forgets what has lapsed by now.
+    pub(super) fn lapse(&mut self, now: Timestamp) {
+        if self.expires.is_some_and(|expires| expires <= now) {
+            self.owner = Owner::Unknown;
+            self.expires = None;
+        }
+    }
+
+    /// Nothing is known any more, and something depends on it.
+    pub(super) fn lose_certainty(&mut self) {
+        self.owner = Owner::Unknown;
+        self.in_doubt = true;
+    }
+
+    fn doubt(&mut self, at: Span, evidence: Evidence) {
+        let span = self.basis.map_or(at, |(basis, _)| Span {
+            from: basis.from.max(at.from),
+            to: basis.to.max(at.to),
+        });
+        self.set(Owner::Unknown, span, evidence);
+        self.in_doubt = true;
+    }
+
+    fn set(&mut self, owner: Owner, at: Span, evidence: Evidence) {
+        self.owner = owner;
+        self.basis = Some((at, evidence));
+        self.revision = self.revision.wrapping_add(1);
+        self.expires = None;
+        self.in_doubt = false;
+    }
+
+    fn more_precise(&self, owner: Owner) -> Owner {
+        match (&self.owner, &owner) {
+            (Owner::Other(Some(_)), Owner::Other(None)) => self.owner.clone(),
+            _ => owner,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLERANCE: Duration = Duration::from_secs(5);
+    const BASE: u64 = 1_700_000_000_000;
+
+    fn at(ms: u64) -> Span {
+        Span::from_platform(BASE + ms)
+    }
+
+    fn during(from: u64, to: u64) -> Span {
+        Span::between(Timestamp::from_millis(BASE + from), Timestamp::from_millis(BASE + to))
+    }
+
+    fn other(app: u64) -> Owner {
+        Owner::Other(Some(AppId::from(app)))
+    }
+
+    #[test]
+    fn the_last_writer_wins_by_stamp_not_by_arrival() {
+        let mut belief = Belief::default();
+        belief.event(other(1), at(200), TOLERANCE);
+        assert!(!belief.event(Owner::Us, at(100), TOLERANCE), "an old event flips nothing");
+        assert_eq!(*belief.owner(), other(1));
+        belief.event(Owner::Us, at(300), TOLERANCE);
+        assert_eq!(*belief.owner(), Owner::Us);
+    }
+
+    #[test]
+    fn overlapping_stamps_that_disagree_are_in_doubt() {
+        let mut belief = Belief::default();
+        belief.event(other(1), at(200), TOLERANCE);
+        belief.event(Owner::Us, at(200), TOLERANCE);
+        assert!(*belief.owner() == Owner::Unknown && belief.in_doubt);
+
+        let mut belief = Belief::default();
+        belief.event(other(1), Span::from_platform(BASE / 1000), TOLERANCE);
+        belief.event(Owner::Us, at(500), TOLERANCE);
+        assert!(belief.in_doubt, "a stamp in seconds covers its whole second");
+        belief.event(Owner::Us, at(1500), TOLERANCE);
+        assert!(*belief.owner() == Owner::Us && !belief.in_doubt);
+    }
+
+    #[test]
+    fn an_answer_never_overrides_an_event_that_came_meanwhile() {
+        let mut belief = Belief::default();
+        let revision = belief.revision();
+        belief.event(other(1), at(120), TOLERANCE);
+        belief.answer(Owner::Us, during(100, 130), revision, None);
+        assert!(*belief.owner() == Owner::Unknown && belief.in_doubt);
+
+        let revision = belief.revision();
+        belief.answer(Owner::Us, during(140, 150), revision, None);
+        assert!(*belief.owner() == Owner::Us && !belief.in_doubt);
+    }
+
+    #[test]
+    fn an_event_close_before_an_answer_is_in_doubt_and_one_long_before_is_old() {
+        let settled = || {
+            let mut belief = Belief::default();
+            belief.answer(other(1), during(60_000, 60_100), 0, None);
+            belief
+        };
+        let mut belief = settled();
+        belief.event(Owner::Us, at(59_000), TOLERANCE);
+        assert!(belief.in_doubt, "the clocks may differ by that much");
+        let mut belief = settled();
+        assert!(!belief.event(Owner::Us, at(1_000), TOLERANCE));
+        assert_eq!(*belief.owner(), other(1));
+        let mut belief = settled();
+        belief.event(Owner::Us, at(60_200), TOLERANCE);
+        assert_eq!(*belief.owner(), Owner::Us);
+    }
+
+    #[test]
+    fn deliveries_are_weak_evidence() {
+        let mut belief = Belief::default();
+        belief.seen_on_messaging(at(10));
+        assert_eq!(*belief.owner(), Owner::Unknown, "messaging alone proves nothing");
+        belief.seen_on_standby(at(20), TOLERANCE);
+        assert_eq!(*belief.owner(), Owner::Other(None));
+        belief.seen_on_messaging(at(15));
+        assert_eq!(*belief.owner(), Owner::Other(None), "an older delivery changes nothing");
+        belief.seen_on_messaging(at(30));
+        assert_eq!(*belief.owner(), Owner::Unknown);
+        belief.event(Owner::Us, at(40), TOLERANCE);
+        belief.seen_on_standby(at(35), TOLERANCE);
+        assert_eq!(*belief.owner(), Owner::Us);
+        belief.seen_on_standby(at(50), TOLERANCE);
+        assert_eq!(*belief.owner(), Owner::Other(None));
+    }
+
+    #[test]
+    fn a_named_owner_is_not_forgotten_for_an_unnamed_one() {
+        let mut belief = Belief::default();
+        belief.event(other(7), at(10), TOLERANCE);
+        belief.answer(Owner::Other(None), during(20, 30), belief.revision(), None);
+        assert_eq!(*belief.owner(), other(7));
+        belief.seen_on_standby(at(40), TOLERANCE);
+        assert_eq!(*belief.owner(), other(7));
+    }
+
+    #[test]
+    fn a_known_expiry_lapses() {
+        let mut belief = Belief::default();
+        let expires = Timestamp::from_millis(BASE + 500);
+        belief.answer(other(7), during(0, 1), 0, Some(expires));
+        belief.lapse(Timestamp::from_millis(BASE + 499));
+        assert_eq!(*belief.owner(), other(7));
+        belief.lapse(expires);
+        assert_eq!(*belief.owner(), Owner::Unknown);
+    }
+}

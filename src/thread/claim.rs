@@ -1,0 +1,252 @@
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Call, Direction, Refusal, RefusalKind};
+use crate::policy::{Believed, ClaimStep, Condition, PlannedStep, Role, Situation, ThreadControlPolicy, plan};
+use crate::time::Timestamp;
+
+use super::belief::Owner;
+use super::config::{Config, Context};
+use super::io::{ClaimOrigin, NotGranted, Notice, Output, StepOutcome, TriedStep};
+use super::{Move, Thread};
+
+/// An attempt to get control that is under way: the plan walked so far.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Claim {
+    pub(super) id: u64,
+    pub(super) origin: ClaimOrigin,
+    tried: Vec<TriedStep>,
+    /// An accepted step whose control has not come yet.
+    pending: Option<Pending>,
+    /// Some step was accepted.
+    accepted: bool,
+    /// The owner was read in this claim, so that "idle" is fresh.
+    looked: bool,
+    /// How often the owner changed under an open request.
+    asked_again: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Pending {
+    step: ClaimStep,
+    until: Timestamp,
+    /// `thread_owner` was read after the deadline.
+    polled: bool,
+}
+
+/// How the last claim ended, for whoever waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct ClaimEnd {
+    pub(super) id: u64,
+    pub(super) not_granted: Option<NotGranted>,
+}
+
+/// Where a claim stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimProgress {
+    /// Nothing has been accepted yet.
+    Trying,
+    /// A first call was accepted; control is waited for.
+    Accepted,
+    /// Control is ours.
+    Granted,
+    /// The plan has run out.
+    NotGranted(NotGranted),
+    /// It was given up, or is too long ago.
+    Gone,
+}
+
+/// A request that is overtaken by owner changes is repeated at most this often.
+const MAX_ASKED_AGAIN: u8 = 3;
+/// An answer whose control is lost again and again fails instead of fighting for ever.
+pub(super) const MAX_LOST_CONTROL: u8 = 3;
+
+impl Claim {
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        self.pending.as_ref().filter(|pending| !pending.polled).map(|pending| pending.until)
+    }
+
+    fn has_tried(&self, step: ClaimStep) -> bool {
+        self.tried.iter().any(|tried| tried.step == step)
+    }
+
+    fn note(&mut self, step: ClaimStep, outcome: StepOutcome) {
+        self.tried.push(TriedStep { step, outcome });
+    }
+}
+
+impl Thread {
+    /// Where a claim stands, by the number that [`super::Reply::Claiming`] gave.
+    #[must_use]
+    pub fn claim_progress(&self, id: u64) -> ClaimProgress {
+        if let Some(claim) = self.claim.as_ref().filter(|claim| claim.id == id) {
+            return if claim.accepted { ClaimProgress::Accepted } else { ClaimProgress::Trying };
+        }
+        match self.last_claim.as_ref().filter(|end| end.id == id) {
+            Some(ClaimEnd { not_granted: Some(report), .. }) => ClaimProgress::NotGranted(report.clone()),
+            Some(_) => ClaimProgress::Granted,
+            None => ClaimProgress::Gone,
+        }
+    }
+
+    /// Opens a claim, or joins the open one. A bot that asks to be asked gets a request first.
+    pub(super) fn open_claim(&mut self, origin: ClaimOrigin) -> u64 {
+        if let Some(claim) = &mut self.claim {
+            if origin == ClaimOrigin::BotAsked && claim.pending.is_none() {
+                claim.origin = origin;
+            }
+            return claim.id;
+        }
+        let id = self.next_id();
+        self.claim = Some(Claim {
+            id,
+            origin,
+            tried: Vec::new(),
+            pending: None,
+            accepted: false,
+            looked: false,
+            asked_again: 0,
+        });
+        id
+    }
+
+    pub(super) fn claim_granted(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.last_claim = Some(ClaimEnd { id: claim.id, not_granted: None });
+        }
+    }
+
+    /// Any ownership change voids an open request: who still wants control asks the new owner.
+    pub(super) fn owner_changed_under_claim(&mut self) {
+        let Some(claim) = &mut self.claim else { return };
+        if claim.pending.is_some() && claim.asked_again < MAX_ASKED_AGAIN {
+            claim.asked_again += 1;
+            claim.pending = None;
+            claim.tried.retain(|tried| matches!(tried.outcome, StepOutcome::Refused(_)));
+        }
+    }
+
+    /// The next move of the open claim.
+    pub(super) fn walk(&mut self, cx: &Context<'_>, now: Timestamp) -> Move {
+        let refused = cx.refused(&self.refused, now);
+        let (role, policy) = (cx.config.role, cx.config.policy);
+        let owner = believed(self.belief.owner(), cx.config);
+        let Some(claim) = &mut self.claim else { return Move::Rest };
+        if let Some(pending) = &mut claim.pending {
+            if now < pending.until {
+                return Move::Rest;
+            }
+            if !pending.polled {
+                pending.polled = true;
+                return Move::Call(Call::ThreadOwner);
+            }
+            let step = pending.step;
+            claim.pending = None;
+            claim.note(step, StepOutcome::Unanswered);
+        }
+        let situation = Situation { role, policy, owner, refused, take_from_desk: cx.config.take_from_desk };
+        let mut steps = plan(situation);
+        if claim.origin == ClaimOrigin::BotAsked && role == Role::Desk && !refused.request {
+            steps.insert(0, PlannedStep { step: ClaimStep::Request, condition: Condition::Always });
+        }
+        let unanswered = claim.tried.iter().any(|tried| tried.outcome == StepOutcome::Unanswered);
+        for PlannedStep { step, condition } in steps {
+            if claim.has_tried(step) || (condition == Condition::RequestNotAvailable && !refused.request) {
+                continue;
+            }
+            let call = match step {
+                ClaimStep::AskDesk if !cx.config.desk_endpoint => {
+                    claim.note(step, StepOutcome::NotConfigured);
+                    continue;
+                }
+                ClaimStep::AskDesk => Call::AskDesk(Direction::AgentToBot),
+                ClaimStep::Request => Call::RequestThreadControl,
+                // An unanswered request never becomes a take of an owned thread, but for a primary
+                // receiver, which may take at any time.
+                ClaimStep::Take
+                    if unanswered && owner != Believed::Idle && policy != ThreadControlPolicy::EdPrimary =>
+                {
+                    continue;
+                }
+                // A bot must not take from people because it remembers an idle thread.
+                ClaimStep::Take if role == Role::Bot && owner == Believed::Idle && !claim.looked => {
+                    claim.looked = true;
+                    return Move::Call(Call::ThreadOwner);
+                }
+                ClaimStep::Take => Call::TakeThreadControl,
+                ClaimStep::PassToSelf => Call::PassThreadControl { to: cx.config.app.clone() },
+                ClaimStep::ReadOwner if claim.looked => continue,
+                ClaimStep::ReadOwner => {
+                    claim.looked = true;
+                    Call::ThreadOwner
+                }
+            };
+            return Move::Call(call);
+        }
+        self.claim_not_granted(cx, None);
+        Move::Again
+    }
+
+    /// The plan has run out: what waited for control fails, and the host is told once.
+    pub(super) fn claim_not_granted(&mut self, cx: &Context<'_>, last: Option<TriedStep>) {
+        let Some(mut claim) = self.claim.take() else { return };
+        claim.tried.extend(last);
+        let report = NotGranted { steps: claim.tried };
+        self.last_claim = Some(ClaimEnd { id: claim.id, not_granted: Some(report.clone()) });
+        self.intervention.claim_failed();
+        let reason = super::FailReason::NotGranted(report.clone());
+        let failed = self.outbox.all_failed(&reason, cx.config);
+        if claim.origin != ClaimOrigin::Answer || failed.is_empty() {
+            self.notices.push(Notice::ControlNotGranted { origin: claim.origin, report });
+        }
+        self.notices.extend(failed);
+    }
+
+    /// A step of the open claim was accepted, but control has not come yet.
+    pub(super) fn claim_pending(&mut self, step: ClaimStep, until: Timestamp) {
+        if let Some(claim) = &mut self.claim {
+            claim.accepted = true;
+            claim.pending = Some(Pending { step, until, polled: false });
+        }
+    }
+
+    /// A step of the open claim was refused.
+    pub(super) fn claim_refused(
+        &mut self,
+        cx: &Context<'_>,
+        step: ClaimStep,
+        refusal: Refusal,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        if refusal.kind.means_not_available() && matches!(step, ClaimStep::Request | ClaimStep::Take) {
+            match step {
+                ClaimStep::Request => self.refused.request_refused = Some(now),
+                _ => self.refused.take_refused = Some(now),
+            }
+            out.push(Output::PageRefuses(step));
+        }
+        let hopeless = refusal.kind == RefusalKind::Token;
+        let tried = TriedStep { step, outcome: StepOutcome::Refused(refusal) };
+        if hopeless {
+            self.claim_not_granted(cx, Some(tried));
+        } else if let Some(claim) = &mut self.claim {
+            claim.tried.push(tried);
+        }
+    }
+}
+
+/// The column of the policy's table for an owner.
+fn believed(owner: &Owner, config: &Config) -> Believed {
+    match owner {
+        Owner::Unknown => Believed::Unknown,
+        Owner::Idle => Believed::Idle,
+        Owner::Us => Believed::Us,
+        Owner::Other(_) if config.role == Role::Desk => Believed::Other,
+        Owner::Other(Some(app)) if config.desk.as_ref() == Some(app) => Believed::Desk,
+        Owner::Other(Some(_)) => Believed::Other,
+        // Who is hidden may be the desk: people are not interrupted on a guess.
+        Owner::Other(None) if config.desk.is_some() || config.desk_endpoint => Believed::Desk,
+        Owner::Other(None) => Believed::Other,
+    }
+}

@@ -1,0 +1,184 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
+use crate::policy::{Refused, Role, ThreadControlPolicy};
+use crate::time::Timestamp;
+
+/// What a thread needs to know about its host. The same for all threads of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Our own app id, as control events name us.
+    pub app: AppId,
+    /// Which side we are.
+    pub role: Role,
+    /// Who is primary on the Page.
+    pub policy: ThreadControlPolicy,
+    /// The agent desk's app id, where we are a bot. ED does not publish it: it is in the
+    /// `requested_owner_app_id` of its requests (facts §8.1).
+    pub desk: Option<AppId>,
+    /// Apps whose request for control is granted without asking the host: the desk and the inboxes
+    /// (a person pressed "move to inbox") where we are a bot.
+    pub trusted: BTreeSet<AppId>,
+    /// Whether ED's endpoint can be called.
+    pub desk_endpoint: bool,
+    /// Whether a bot under [`ThreadControlPolicy::BotPrimary`] takes control even from people.
+    pub take_from_desk: bool,
+    /// What to do with an answer that may or may not have arrived.
+    pub on_unknown: OnUnknown,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How much one thread may remember.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// A configuration with the defaults of this crate: requests of the inboxes are trusted.
+    #[must_use]
+    pub fn new(app: AppId, role: Role, policy: ThreadControlPolicy) -> Self {
+        let trusted = match role {
+            Role::Bot => BTreeSet::from([AppId::from(PAGE_INBOX), AppId::from(INSTAGRAM_INBOX)]),
+            Role::Desk => BTreeSet::new(),
+        };
+        Self {
+            app,
+            role,
+            policy,
+            desk: None,
+            trusted,
+            desk_endpoint: false,
+            take_from_desk: false,
+            on_unknown: OnUnknown::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Names the desk's app and trusts its requests.
+    #[must_use]
+    pub fn with_desk(mut self, desk: AppId) -> Self {
+        self.trusted.insert(desk.clone());
+        self.desk = Some(desk);
+        self
+    }
+}
+
+/// What to do with an answer whose outcome is unknown and whose echo did not come (design §3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnUnknown {
+    /// Report it; answers behind it wait for the host's word.
+    #[default]
+    Hold,
+    /// Send it again. The customer may read it twice, and its outcome says so.
+    Resend,
+}
+
+/// Durations, all of them lower bounds: a thread acts at the next input after one has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// How long a forwarded request may stay unanswered before `thread_owner` is read and the plan
+    /// goes on. 30 s.
+    pub grant: Duration,
+    /// After this a call without an answer counts as lost: its process died. Longer than the total
+    /// timeout of the client. 60 s.
+    pub call_lease: Duration,
+    /// How long the echo of a message with unknown outcome is waited for. 30 s.
+    pub echo_grace: Duration,
+    /// How old an accepted answer may get before it fails as expired. 24 h, the messaging window.
+    pub answer_age: Duration,
+    /// How long a Page's refusal of `request` or `take` is remembered. 10 min.
+    pub refusal_memory: Duration,
+    /// How far our clock and the platform's may differ without a belief going wrong unnoticed. 5 s.
+    pub clock_tolerance: Duration,
+    /// How long a handler may work on a notice before it comes again. 60 s.
+    pub notice_lease: Duration,
+    /// The first pause after a passing fault; it doubles up to [`Self::backoff_max`]. 1 s.
+    pub backoff: Duration,
+    /// The longest pause after a passing fault. 60 s.
+    pub backoff_max: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            grant: Duration::from_secs(30),
+            call_lease: Duration::from_secs(60),
+            echo_grace: Duration::from_secs(30),
+            answer_age: Duration::from_secs(24 * 3600),
+            refusal_memory: Duration::from_secs(600),
+            clock_tolerance: Duration::from_secs(5),
+            notice_lease: Duration::from_secs(60),
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Bounds of what one thread keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Answers that wait. One more is refused. 100.
+    pub answers: usize,
+    /// Notices that the host has not acknowledged. At this number events are refused, so that the
+    /// platform delivers them again. 256.
+    pub notices: usize,
+    /// Customer messages kept for whoever gains control next; older ones are counted only. 64.
+    pub unanswered: usize,
+    /// Message ids and control events remembered to recognise duplicates. 64.
+    pub seen: usize,
+    /// Finished answers whose outcome can be asked for by key, and whose key is still known. 64.
+    pub finished: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { answers: 100, notices: 256, unanswered: 64, seen: 64, finished: 64 }
+    }
+}
+
+/// What is known of a Page at this moment, from any of its threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct PageMemory {
+    /// When the Page last refused `request` as not available.
+    pub request_refused: Option<Timestamp>,
+    /// When the Page last refused `take` as not available.
+    pub take_refused: Option<Timestamp>,
+    /// Roles changed then (`app_roles`): refusals before that count no more.
+    pub forgotten: Option<Timestamp>,
+}
+
+/// What is given to each step: the host's configuration and what is known of the Page.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// The Page.
+    pub page: PageMemory,
+}
+
+impl<'a> Context<'a> {
+    /// A context for a Page of which nothing is known.
+    #[must_use]
+    pub fn new(config: &'a Config) -> Self {
+        Self { config, page: PageMemory::default() }
+    }
+
+    /// What counts as refused now, from the Page's memory and the thread's own.
+    pub(super) fn refused(&self, own: &PageMemory, now: Timestamp) -> Refused {
+        let holds = |at: Option<Timestamp>| {
+            at.is_some_and(|at| {
+                now.since(at) < self.config.timeouts.refusal_memory
+                    && self.page.forgotten.is_none_or(|forgotten| at > forgotten)
+                    && own.forgotten.is_none_or(|forgotten| at > forgotten)
+            })
+        };
+        Refused {
+            request: holds(self.page.request_refused) || holds(own.request_refused),
+            take: holds(self.page.take_refused) || holds(own.take_refused),
+        }
+    }
+}

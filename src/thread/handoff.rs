@@ -1,0 +1,224 @@
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Call, Direction, Refusal, RefusalKind};
+use crate::id::AppId;
+use crate::policy::{Role, ThreadControlPolicy};
+use crate::time::Timestamp;
+
+use super::belief::Owner;
+use super::config::Context;
+use super::io::{CommandRefused, Notice, Reply, Target};
+use super::{Move, Thread};
+
+/// Control is to be given away.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct Handoff {
+    pub(super) id: u64,
+    pub(super) target: Target,
+    pub(super) stage: Stage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Stage {
+    /// Nothing was tried yet.
+    Start,
+    /// ED's endpoint accepted: its request is waited for until then.
+    Asked { until: Timestamp },
+    /// Straight through Graph: the desk's endpoint did not help.
+    Direct,
+    /// The pass, take or release has an unknown outcome: read the owner.
+    Unsure,
+}
+
+/// How the last attempt to give control away ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct HandoffEnd {
+    pub(super) id: u64,
+    pub(super) failed: Option<Refusal>,
+}
+
+/// Where an attempt to give control away stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandoffProgress {
+    /// Under way, or waiting for answers to be settled.
+    Waiting,
+    /// Done.
+    Done,
+    /// It could not be done.
+    Failed(Refusal),
+    /// It was given up, or is too long ago.
+    Gone,
+}
+
+impl Handoff {
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Asked { until } => Some(until),
+            _ => None,
+        }
+    }
+}
+
+impl Thread {
+    /// Where an attempt stands, by the number that [`Reply::HandingOver`] gave.
+    #[must_use]
+    pub fn handoff_progress(&self, id: u64) -> HandoffProgress {
+        if self.handoff.as_ref().is_some_and(|handoff| handoff.id == id) {
+            return HandoffProgress::Waiting;
+        }
+        match self.last_handoff.as_ref().filter(|end| end.id == id) {
+            Some(HandoffEnd { failed: Some(refusal), .. }) => HandoffProgress::Failed(refusal.clone()),
+            Some(_) => HandoffProgress::Done,
+            None => HandoffProgress::Gone,
+        }
+    }
+
+    pub(super) fn hand_over(&mut self, cx: &Context<'_>, target: Target) -> Reply {
+        if self.intervention.is_open() && target != Target::Nobody {
+            return Reply::Refused(CommandRefused::InterventionOpen);
+        }
+        let wanted = match &target {
+            Target::Nobody => None,
+            Target::App(app) => Some(app),
+            Target::Desk => match (&cx.config.desk, cx.config.desk_endpoint) {
+                (None, false) => return Reply::Refused(CommandRefused::NoDesk),
+                (desk, _) => desk.as_ref(),
+            },
+        };
+        match (self.belief.owner(), wanted) {
+            (Owner::Idle, None) if target == Target::Nobody => return Reply::AlreadyThere,
+            (Owner::Other(Some(owner)), Some(wanted)) if owner == wanted => return Reply::AlreadyThere,
+            (Owner::Other(Some(_)), _) if !self.may_take_to_pass(cx, &target) => {
+                return Reply::Refused(CommandRefused::AnotherAppOwns);
+            }
+            _ => {}
+        }
+        if let Some(handoff) = self.handoff.as_ref().filter(|handoff| handoff.target == target) {
+            return Reply::HandingOver { id: handoff.id, waits: !self.outbox.is_settled() };
+        }
+        // What waits for control now would only take back what is given away.
+        self.end_handoff(Some(Refusal::new(RefusalKind::Conflict, "replaced by a later hand-over")));
+        let id = self.next_id();
+        self.handoff = Some(Handoff { id, target, stage: Stage::Start });
+        Reply::HandingOver { id, waits: !self.outbox.is_settled() }
+    }
+
+    /// Only a desk that is primary takes a thread from a third app to pass it on (design §6).
+    fn may_take_to_pass(&self, cx: &Context<'_>, target: &Target) -> bool {
+        cx.config.role == Role::Desk
+            && cx.config.policy == ThreadControlPolicy::EdPrimary
+            && matches!(target, Target::App(_))
+    }
+
+    /// Ends the open attempt without a word to the host.
+    pub(super) fn end_handoff(&mut self, failed: Option<Refusal>) -> Option<Target> {
+        let handoff = self.handoff.take()?;
+        self.last_handoff = Some(HandoffEnd { id: handoff.id, failed });
+        Some(handoff.target)
+    }
+
+    pub(super) fn handoff_failed(&mut self, reason: Refusal) {
+        if let Some(target) = self.end_handoff(Some(reason.clone())) {
+            self.notices.push(Notice::HandOverFailed { target, reason });
+        }
+    }
+
+    /// The next move to give control away. Only when the answers are settled: passing control right
+    /// after a send suppresses its echo, and an unsettled answer could not be sent any more.
+    pub(super) fn give_away(&mut self, cx: &Context<'_>, now: Timestamp) -> Move {
+        if !self.outbox.is_settled() || self.claim.is_some() {
+            return Move::Rest;
+        }
+        if let Some(by) = self.granted_request() {
+            match self.belief.owner() {
+                Owner::Us | Owner::Unknown => return Move::Call(Call::PassThreadControl { to: by }),
+                // Whoever owns the thread now is asked anew by the one who waits.
+                Owner::Idle | Owner::Other(_) => {
+                    self.requests.clear();
+                    return Move::Again;
+                }
+            }
+        }
+        let Some(Handoff { target, stage, .. }) = self.handoff.clone() else { return Move::Rest };
+        let pass_to = match &target {
+            Target::Nobody => return self.release(stage),
+            Target::App(app) => app.clone(),
+            Target::Desk => match (stage.clone(), &cx.config.desk) {
+                (Stage::Start, _) if cx.config.desk_endpoint => {
+                    return Move::Call(Call::AskDesk(Direction::BotToAgent));
+                }
+                (Stage::Asked { until }, _) if now < until => {
+                    if matches!(self.belief.owner(), Owner::Other(_)) {
+                        self.end_handoff(None);
+                        return Move::Again;
+                    }
+                    return Move::Rest;
+                }
+                (_, Some(desk)) => desk.clone(),
+                (_, None) => {
+                    let words = "the desk did not ask for control, and its app id is not configured";
+                    self.handoff_failed(Refusal::new(RefusalKind::Conflict, words));
+                    return Move::Again;
+                }
+            },
+        };
+        match self.belief.owner() {
+            Owner::Other(owner) if owner.as_ref().is_none_or(|owner| *owner == pass_to) && stage != Stage::Start => {
+                self.end_handoff(None);
+                Move::Again
+            }
+            Owner::Other(_) if self.may_take_to_pass(cx, &target) && stage == Stage::Start => {
+                self.set_stage(Stage::Direct);
+                Move::Call(Call::TakeThreadControl)
+            }
+            Owner::Other(_) => {
+                self.handoff_failed(Refusal::new(RefusalKind::Conflict, "another app owns the thread"));
+                Move::Again
+            }
+            Owner::Unknown if stage == Stage::Unsure => {
+                self.set_stage(Stage::Direct);
+                Move::Call(Call::ThreadOwner)
+            }
+            Owner::Us | Owner::Idle | Owner::Unknown => Move::Call(Call::PassThreadControl { to: pass_to }),
+        }
+    }
+
+    fn release(&mut self, stage: Stage) -> Move {
+        match self.belief.owner() {
+            Owner::Us => Move::Call(Call::ReleaseThreadControl),
+            Owner::Unknown if stage == Stage::Unsure => {
+                self.set_stage(Stage::Direct);
+                Move::Call(Call::ThreadOwner)
+            }
+            Owner::Unknown => Move::Call(Call::ReleaseThreadControl),
+            // Not ours any more: there is nothing to release.
+            Owner::Idle | Owner::Other(_) => {
+                self.end_handoff(None);
+                Move::Again
+            }
+        }
+    }
+
+    pub(super) fn set_stage(&mut self, stage: Stage) {
+        if let Some(handoff) = &mut self.handoff {
+            handoff.stage = stage;
+        }
+    }
+
+    /// Control went to `to` by our own call.
+    pub(super) fn gave_away(&mut self, to: Option<AppId>) {
+        self.requests.clear();
+        let reached = |target: &Target| match target {
+            Target::Nobody => to.is_none(),
+            Target::App(app) => to.as_ref() == Some(app),
+            Target::Desk => to.is_some(),
+        };
+        if self.handoff.as_ref().is_some_and(|handoff| reached(&handoff.target)) {
+            self.end_handoff(None);
+        }
+        self.told_ours = false;
+        self.notices.push(Notice::HandedOver { to });
+    }
+}

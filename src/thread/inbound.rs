@@ -1,0 +1,175 @@
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{EventKind, Inbound};
+use crate::id::MessageId;
+use crate::time::Span;
+
+/// What came from the customer while it was not ours to answer, and what was seen already.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub(super) struct Inbox {
+    unanswered: VecDeque<Inbound>,
+    more: u32,
+    seen: VecDeque<Seen>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Seen {
+    /// A message, and whether the host was told that it is ours to answer.
+    Message { id: InboundId, ours: bool },
+    /// A pass, take or request event: one was seen four times in production (facts §4.4).
+    Control { at: Span, kind: EventKind },
+}
+
+/// The standby copy and the owner's copy of a message share their `mid`; what has none is known by
+/// its time and content.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum InboundId {
+    Mid(MessageId),
+    Content(Span, Option<String>),
+}
+
+impl InboundId {
+    fn of(inbound: &Inbound) -> Self {
+        match &inbound.mid {
+            Some(mid) => Self::Mid(mid.clone()),
+            None => Self::Content(inbound.at, inbound.text.clone()),
+        }
+    }
+}
+
+/// What an inbound message is to us, by what was seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Novelty {
+    New,
+    /// It was told before as somebody else's to answer, and now it is ours.
+    NowOurs,
+    Known,
+}
+
+impl Inbox {
+    /// Notes a message. One that is not ours waits for whoever gains control next.
+    pub(super) fn note(&mut self, inbound: &Inbound, ours: bool, limits: super::Limits) -> Novelty {
+        let id = InboundId::of(inbound);
+        let known = self.seen.iter_mut().find_map(|seen| match seen {
+            Seen::Message { id: other, ours } if *other == id => Some(ours),
+            _ => None,
+        });
+        match known {
+            Some(told) if ours && !*told => {
+                *told = true;
+                self.unanswered.retain(|waiting| InboundId::of(waiting) != id);
+                return Novelty::NowOurs;
+            }
+            Some(_) => return Novelty::Known,
+            None => self.remember(Seen::Message { id, ours }, limits),
+        }
+        if !ours {
+            if self.unanswered.len() >= limits.unanswered {
+                self.unanswered.pop_front();
+                self.more = self.more.saturating_add(1);
+            }
+            self.unanswered.push_back(inbound.clone());
+        }
+        Novelty::New
+    }
+
+    /// Whether this very control event was seen before; remembers it if not.
+    pub(super) fn is_repeated(&mut self, at: Span, kind: &EventKind, limits: super::Limits) -> bool {
+        let event = Seen::Control { at, kind: kind.clone() };
+        // Without a stamp two events cannot be told from one that came twice.
+        if at != Span::UNKNOWN && self.seen.contains(&event) {
+            return true;
+        }
+        self.remember(event, limits);
+        false
+    }
+
+    /// Another app or a person answered: what was written up to then is taken care of.
+    pub(super) fn answered_by_another(&mut self, at: Span) {
+        self.unanswered.retain(|inbound| inbound.at.from > at.to);
+        if self.unanswered.is_empty() {
+            self.more = 0;
+        }
+    }
+
+    /// Hands over what is unanswered to the host, who holds control now.
+    pub(super) fn take_unanswered(&mut self) -> (Vec<Inbound>, u32) {
+        let unanswered: Vec<_> = self.unanswered.drain(..).collect();
+        for inbound in &unanswered {
+            let told = InboundId::of(inbound);
+            for seen in &mut self.seen {
+                if let Seen::Message { id, ours } = seen
+                    && *id == told
+                {
+                    *ours = true;
+                }
+            }
+        }
+        (unanswered, std::mem::take(&mut self.more))
+    }
+
+    pub(super) fn has_unanswered(&self) -> bool {
+        !self.unanswered.is_empty()
+    }
+
+    fn remember(&mut self, seen: Seen, limits: super::Limits) {
+        while self.seen.len() >= limits.seen.max(1) {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(seen);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::thread::Limits;
+
+    fn message(mid: &str, at: u64) -> Inbound {
+        Inbound {
+            mid: Some(MessageId::new(mid).unwrap()),
+            at: Span::from_platform(1_700_000_000_000 + at),
+            text: Some("hello".into()),
+            payload: None,
+            postback: false,
+            attachments: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_message_is_told_once_and_once_more_when_it_becomes_ours() {
+        let mut inbox = Inbox::default();
+        let limits = Limits::default();
+        assert_eq!(inbox.note(&message("m1", 1), false, limits), Novelty::New);
+        assert_eq!(inbox.note(&message("m1", 1), false, limits), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), true, limits), Novelty::NowOurs);
+        assert_eq!(inbox.note(&message("m1", 1), true, limits), Novelty::Known);
+        assert!(!inbox.has_unanswered());
+    }
+
+    #[test]
+    fn what_another_answered_is_not_told_again() {
+        let mut inbox = Inbox::default();
+        for (mid, at) in [("m1", 10), ("m2", 30)] {
+            inbox.note(&message(mid, at), false, Limits::default());
+        }
+        inbox.answered_by_another(Span::from_platform(1_700_000_000_020));
+        assert_eq!(inbox.take_unanswered(), (vec![message("m2", 30)], 0));
+        assert_eq!(inbox.note(&message("m2", 30), true, Limits::default()), Novelty::Known);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_says_what_it_dropped() {
+        let mut inbox = Inbox::default();
+        let limits = Limits { unanswered: 2, seen: 3, ..Limits::default() };
+        for at in 0..5 {
+            inbox.note(&message(&format!("m{at}"), at), false, limits);
+        }
+        assert_eq!(inbox.seen.len(), 3);
+        assert_eq!(inbox.take_unanswered(), (vec![message("m3", 3), message("m4", 4)], 3));
+    }
+}

@@ -1,0 +1,369 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, Refusal};
+use crate::event::{Channel, Event, Inbound};
+use crate::id::{AppId, MessageId};
+use crate::policy::ClaimStep;
+
+use super::belief::Owner;
+
+/// What a thread is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// The platform's webhook.
+    Event(Event),
+    /// The host wants something.
+    Command(Command),
+    /// A call ended.
+    Answer {
+        /// Which call.
+        call: CallId,
+        /// How.
+        result: CallResult,
+    },
+    /// The host's handler has dealt with a notice, or could not.
+    NoticeDone {
+        /// Which notice.
+        notice: NoticeId,
+        /// Whether it returned `Ok`.
+        ok: bool,
+    },
+    /// The time of [`super::Thread::next_wake`] has come. Harmless at any other time.
+    Wake,
+}
+
+/// What a host can want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Command {
+    /// Send an answer to the customer, once.
+    Send {
+        /// The host's own id of this answer.
+        key: AnswerKey,
+        /// Its content.
+        message: OutgoingMessage,
+    },
+    /// An agent engages with the customer (desk): control is claimed and kept.
+    OpenIntervention,
+    /// The agent is done (desk): control is released when the answers are settled.
+    CloseIntervention,
+    /// Get control without having anything to send.
+    Claim(ClaimOrigin),
+    /// Give control away when the answers are settled.
+    HandOver(Target),
+    /// Grant the request of an app, shown by [`Notice::ControlRequested`].
+    Grant(AppId),
+    /// Do not grant it.
+    Refuse(AppId),
+    /// Let the answers behind an unknown one go on.
+    Continue(AnswerKey),
+    /// Take back an answer that still waits.
+    Cancel(AnswerKey),
+}
+
+/// Why control is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ClaimOrigin {
+    /// An answer waits to be sent.
+    Answer,
+    /// An agent opened an intervention.
+    Intervention,
+    /// The bot called ED's endpoint, bot to agent: it asks to be asked, so `request` comes first
+    /// under every policy (seed, "Handover from bot to agent").
+    BotAsked,
+    /// The host wants control.
+    Host,
+}
+
+/// Who should get control.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Target {
+    /// Nobody: `release_thread_control`.
+    Nobody,
+    /// An app: `pass_thread_control`.
+    App(AppId),
+    /// The desk, from a bot: through ED's endpoint where there is one, else passed to its app.
+    Desk,
+}
+
+/// How a command was received. For inputs that are no commands, [`Reply::Done`] or [`Reply::Ignored`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// Done, or noted.
+    Done,
+    /// Nothing to do: a duplicate, or an answer to a call that was never made.
+    Ignored,
+    /// The answer is accepted and will have exactly one end.
+    Accepted,
+    /// This key is known already; nothing was added.
+    Duplicate(AnswerStatus),
+    /// Control is being claimed; the number identifies this claim.
+    Claiming(u64),
+    /// Control is ours already.
+    AlreadyOurs,
+    /// Control is being given away; the number identifies this attempt. `waits` says that answers
+    /// must be settled first.
+    HandingOver {
+        /// Identifies the attempt.
+        id: u64,
+        /// Unsettled answers come first.
+        waits: bool,
+    },
+    /// The target has control already.
+    AlreadyThere,
+    /// Not possible now; nothing changed.
+    Refused(CommandRefused),
+}
+
+/// Why a command is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CommandRefused {
+    /// As many answers wait as one thread may keep. Try again when some are settled.
+    #[error("too many answers wait on this thread already")]
+    QueueFull,
+    /// As many notices are unacknowledged as one thread may keep: the host's handler must catch up.
+    #[error("too many notices wait for the host's handler")]
+    NoticesFull,
+    /// People are busy with this customer (seed: no handover while an intervention is engaged).
+    #[error("an intervention is engaged with this customer")]
+    InterventionOpen,
+    /// Neither we nor the target own the thread, and the policy does not allow to take it.
+    #[error("another app owns the thread")]
+    AnotherAppOwns,
+    /// There is no desk to hand over to: neither its endpoint nor its app id is configured.
+    #[error("no desk is configured")]
+    NoDesk,
+    /// No answer with this key is in that state.
+    #[error("no such answer waits")]
+    NoSuchAnswer,
+    /// No such app waits for control.
+    #[error("this app has not asked for control")]
+    NoSuchRequest,
+}
+
+/// What a thread wants to be done. Everything here can be derived from the saved state again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Make this call and answer with [`Input::Answer`].
+    Call {
+        /// Its number.
+        id: CallId,
+        /// The call.
+        call: Call,
+    },
+    /// Tell the host, then answer with [`Input::NoticeDone`].
+    Notice {
+        /// Its number: the same when it comes again.
+        id: NoticeId,
+        /// What to tell.
+        notice: Notice,
+    },
+    /// The Page refuses this step as not available: worth knowing for its other threads.
+    PageRefuses(ClaimStep),
+}
+
+/// The number of one notice of one thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NoticeId(pub u64);
+
+/// What the host is told, at least once, in order, until its handler returned `Ok`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Notice {
+    /// The customer wrote.
+    Message {
+        /// What.
+        inbound: Inbound,
+        /// On which channel it came.
+        channel: Channel,
+        /// Whether it is ours to answer: we hold control, or it came on `messaging` and nobody else
+        /// is known to. Otherwise it will be told again with [`Notice::ControlGained`] unless the
+        /// owner answers it.
+        ours: bool,
+    },
+    /// We hold control now.
+    ControlGained {
+        /// What the customer wrote meanwhile and nobody has answered yet.
+        unanswered: Vec<Inbound>,
+        /// How many older unanswered messages there are beyond those.
+        more: u32,
+    },
+    /// Somebody else holds control now.
+    ControlLost {
+        /// Who, if it is known.
+        to: Option<AppId>,
+    },
+    /// An app asks for control.
+    ControlRequested {
+        /// Who, if it is known.
+        by: Option<AppId>,
+        /// What it says.
+        metadata: Option<String>,
+        /// Whether control will be passed without the host's word.
+        granted: bool,
+    },
+    /// An answer reached the platform; or a late echo showed that an unknown one did.
+    AnswerDelivered {
+        /// Which.
+        key: AnswerKey,
+        /// The platform's id of the message, where it told.
+        mid: Option<MessageId>,
+        /// It was sent more than once ([`super::OnUnknown::Resend`]): the customer may read it twice.
+        maybe_doubled: bool,
+    },
+    /// An answer was certainly not sent.
+    AnswerFailed {
+        /// Which.
+        key: AnswerKey,
+        /// Why.
+        reason: FailReason,
+    },
+    /// An answer may or may not have arrived.
+    AnswerUnknown {
+        /// Which.
+        key: AnswerKey,
+        /// What happened when it was sent.
+        cause: Refusal,
+    },
+    /// Control was claimed, not for an answer, and could not be had.
+    ControlNotGranted {
+        /// Why it was claimed.
+        origin: ClaimOrigin,
+        /// What was tried.
+        report: NotGranted,
+    },
+    /// Control was given away.
+    HandedOver {
+        /// To whom; nobody means released.
+        to: Option<AppId>,
+    },
+    /// Control could not be given away.
+    HandOverFailed {
+        /// To whom it should have gone.
+        target: Target,
+        /// Why not.
+        reason: Refusal,
+    },
+}
+
+/// Why an answer was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailReason {
+    /// Control could not be had.
+    #[error("{0}")]
+    NotGranted(NotGranted),
+    /// The platform refused the message for good.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// It waited longer than [`super::Timeouts::answer_age`].
+    #[error("the answer waited too long")]
+    Expired,
+    /// The host took it back.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Where an answer stands, asked for by its key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AnswerStatus {
+    /// Not settled yet.
+    Waiting,
+    /// It reached the platform.
+    Delivered {
+        /// The platform's id, where it told.
+        mid: Option<MessageId>,
+        /// The customer may read it twice.
+        maybe_doubled: bool,
+    },
+    /// It was certainly not sent.
+    Failed(FailReason),
+    /// It may or may not have arrived.
+    Unknown,
+}
+
+/// Control could not be had: each step tried, the platform's words, and who can change it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub struct NotGranted {
+    /// What was tried, in order.
+    pub steps: Vec<TriedStep>,
+}
+
+/// One step of a claim and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TriedStep {
+    /// What was tried.
+    pub step: ClaimStep,
+    /// How it ended.
+    pub outcome: StepOutcome,
+}
+
+/// How a step of a claim ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StepOutcome {
+    /// The platform refused.
+    Refused(Refusal),
+    /// It was accepted, and nothing came of it.
+    Unanswered,
+    /// Control came and was gone again before the answer could be sent.
+    LostAgain,
+    /// The host has not configured what it needs.
+    NotConfigured,
+}
+
+impl fmt::Display for NotGranted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("control was not granted")?;
+        if self.steps.is_empty() {
+            return f.write_str(": the policy allows nothing to be tried here");
+        }
+        for (index, tried) in self.steps.iter().enumerate() {
+            f.write_str(if index == 0 { ": " } else { "; " })?;
+            match &tried.outcome {
+                StepOutcome::Refused(refusal) => write!(f, "{} was refused ({refusal})", tried.step)?,
+                StepOutcome::Unanswered => write!(f, "{} stayed unanswered", tried.step)?,
+                StepOutcome::LostAgain => write!(f, "{} gave control that was lost again", tried.step)?,
+                StepOutcome::NotConfigured => write!(f, "{} is not configured", tried.step)?,
+            }
+        }
+        let not_available = |tried: &TriedStep| {
+            matches!(&tried.outcome, StepOutcome::Refused(refusal) if refusal.kind.means_not_available())
+        };
+        if self.steps.iter().any(not_available) {
+            f.write_str(
+                ". A Page admin can set the default application and let this app take control under \
+                 Page settings, Conversation routing",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl From<&Owner> for Option<AppId> {
+    fn from(owner: &Owner) -> Self {
+        match owner {
+            Owner::Other(app) => app.clone(),
+            _ => None,
+        }
+    }
+}

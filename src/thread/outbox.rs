@@ -1,0 +1,239 @@
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::{AnswerKey, CallId, OutgoingMessage, Refusal, RefusalKind};
+use crate::id::MessageId;
+use crate::time::Timestamp;
+
+use super::config::{Config, OnUnknown};
+use super::io::{AnswerStatus, CommandRefused, FailReason, Notice, Reply};
+
+/// The answers of one thread, in the order they were accepted (design §3.3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Answer>,
+    finished: VecDeque<(AnswerKey, AnswerStatus)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Answer {
+    key: AnswerKey,
+    message: OutgoingMessage,
+    accepted: Timestamp,
+    state: State,
+    /// The last call that tried to send it.
+    call: Option<CallId>,
+    /// How often the platform refused it because control was gone.
+    lost_control: u8,
+    /// It was sent again after an unknown outcome.
+    resent: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Waiting,
+    Sending,
+    /// The outcome is not known; the echo may tell until then.
+    AwaitingEcho { until: Timestamp, cause: Refusal },
+    /// Reported as unknown; those behind it wait for the host's word.
+    Held,
+}
+
+/// What the head of the queue needs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Head<'a> {
+    Empty,
+    /// Something is under way or must be waited for.
+    Blocked,
+    Ready(&'a AnswerKey, &'a OutgoingMessage),
+}
+
+impl Outbox {
+    pub(super) fn accept(
+        &mut self,
+        key: AnswerKey,
+        message: OutgoingMessage,
+        now: Timestamp,
+        config: &Config,
+    ) -> Reply {
+        if let Some(status) = self.status(&key) {
+            return Reply::Duplicate(status);
+        }
+        if self.waiting.len() >= config.limits.answers {
+            return Reply::Refused(CommandRefused::QueueFull);
+        }
+        self.waiting.push_back(Answer {
+            key,
+            message,
+            accepted: now,
+            state: State::Waiting,
+            call: None,
+            lost_control: 0,
+            resent: false,
+        });
+        Reply::Accepted
+    }
+
+    pub(super) fn status(&self, key: &AnswerKey) -> Option<AnswerStatus> {
+        let waiting = self.waiting.iter().find(|answer| answer.key == *key);
+        match waiting.map(|answer| &answer.state) {
+            Some(State::Held) => Some(AnswerStatus::Unknown),
+            Some(_) => Some(AnswerStatus::Waiting),
+            None => self.finished.iter().find(|(other, _)| other == key).map(|(_, status)| status.clone()),
+        }
+    }
+
+    pub(super) fn head(&self) -> Head<'_> {
+        match self.waiting.front() {
+            None => Head::Empty,
+            Some(Answer { state: State::Waiting, key, message, .. }) => Head::Ready(key, message),
+            Some(_) => Head::Blocked,
+        }
+    }
+
+    /// No answer may still change the conversation. A reported unknown one alone does not count.
+    pub(super) fn is_settled(&self) -> bool {
+        self.waiting.iter().all(|answer| answer.state == State::Held) && self.waiting.len() <= 1
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.finished.is_empty()
+    }
+
+    pub(super) fn sending(&mut self, call: CallId) {
+        if let Some(answer) = self.waiting.front_mut() {
+            answer.state = State::Sending;
+            answer.call = Some(call);
+        }
+    }
+
+    /// The answer was not sent and waits again. Answers how often control was lost under it.
+    pub(super) fn not_sent(&mut self, key: &AnswerKey, control_lost: bool) -> u8 {
+        let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) else { return 0 };
+        answer.state = State::Waiting;
+        answer.lost_control += u8::from(control_lost);
+        answer.lost_control
+    }
+
+    pub(super) fn await_echo(&mut self, key: &AnswerKey, until: Timestamp, cause: Refusal) {
+        if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
+            answer.state = State::AwaitingEcho { until, cause };
+        }
+    }
+
+    /// It reached the platform: by the answer of the call, or by an echo, however late.
+    pub(super) fn delivered(
+        &mut self,
+        key: &AnswerKey,
+        mid: Option<MessageId>,
+        config: &Config,
+    ) -> Option<Notice> {
+        let maybe_doubled = if let Some(at) = self.waiting.iter().position(|answer| answer.key == *key) {
+            self.waiting.remove(at).is_some_and(|answer| answer.resent)
+        } else {
+            let at = self.finished.iter().position(|(other, status)| {
+                other == key && *status == AnswerStatus::Unknown
+            })?;
+            self.finished.remove(at);
+            false
+        };
+        let status = AnswerStatus::Delivered { mid: mid.clone(), maybe_doubled };
+        self.finish(key.clone(), status, config);
+        Some(Notice::AnswerDelivered { key: key.clone(), mid, maybe_doubled })
+    }
+
+    pub(super) fn failed(&mut self, key: &AnswerKey, reason: FailReason, config: &Config) -> Option<Notice> {
+        let at = self.waiting.iter().position(|answer| answer.key == *key)?;
+        let answer = self.waiting.remove(at)?;
+        let key = answer.key;
+        if answer.resent {
+            // The first attempt may have arrived, so this one's failure does not say that it did not.
+            self.finish(key.clone(), AnswerStatus::Unknown, config);
+            let cause = Refusal::new(RefusalKind::Transport, format!("sent again after an unknown outcome: {reason}"));
+            return Some(Notice::AnswerUnknown { key, cause });
+        }
+        self.finish(key.clone(), AnswerStatus::Failed(reason.clone()), config);
+        Some(Notice::AnswerFailed { key, reason })
+    }
+
+    /// All that wait for control fail with the same reason.
+    pub(super) fn all_failed(&mut self, reason: &FailReason, config: &Config) -> Vec<Notice> {
+        let keys: Vec<_> = self
+            .waiting
+            .iter()
+            .filter(|answer| answer.state == State::Waiting)
+            .map(|answer| answer.key.clone())
+            .collect();
+        keys.iter().filter_map(|key| self.failed(key, reason.clone(), config)).collect()
+    }
+
+    /// The answer whose last attempt was this call.
+    pub(super) fn by_call(&self, call: CallId) -> Option<AnswerKey> {
+        self.waiting.iter().find(|answer| answer.call == Some(call)).map(|answer| answer.key.clone())
+    }
+
+    pub(super) fn cancel(&mut self, key: &AnswerKey, config: &Config) -> Option<Notice> {
+        let waits = |answer: &Answer| answer.key == *key && answer.state == State::Waiting;
+        if self.waiting.iter().any(waits) { self.failed(key, FailReason::Cancelled, config) } else { None }
+    }
+
+    /// The host's word on an unknown answer: those behind it may go on.
+    pub(super) fn resume(&mut self, key: &AnswerKey, config: &Config) -> bool {
+        let held = |answer: &Answer| answer.key == *key && answer.state == State::Held;
+        let Some(at) = self.waiting.iter().position(held) else { return false };
+        self.waiting.remove(at);
+        self.finish(key.clone(), AnswerStatus::Unknown, config);
+        true
+    }
+
+    /// What time alone changes: answers that got too old, echoes that did not come.
+    pub(super) fn lapse(&mut self, now: Timestamp, config: &Config) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        let expired: Vec<_> = self
+            .waiting
+            .iter()
+            .filter(|answer| answer.state == State::Waiting)
+            .filter(|answer| answer.accepted.plus(config.timeouts.answer_age) <= now)
+            .map(|answer| answer.key.clone())
+            .collect();
+        notices.extend(expired.iter().filter_map(|key| self.failed(key, FailReason::Expired, config)));
+        for answer in &mut self.waiting {
+            let State::AwaitingEcho { until, cause } = &answer.state else { continue };
+            if *until > now {
+                continue;
+            }
+            match config.on_unknown {
+                OnUnknown::Hold => {
+                    let (key, cause) = (answer.key.clone(), cause.clone());
+                    notices.push(Notice::AnswerUnknown { key, cause });
+                    answer.state = State::Held;
+                }
+                OnUnknown::Resend => {
+                    answer.resent = true;
+                    answer.state = State::Waiting;
+                }
+            }
+        }
+        notices
+    }
+
+    pub(super) fn next_wake(&self, config: &Config) -> Option<Timestamp> {
+        self.waiting
+            .iter()
+            .filter_map(|answer| match &answer.state {
+                State::Waiting => Some(answer.accepted.plus(config.timeouts.answer_age)),
+                State::AwaitingEcho { until, .. } => Some(*until),
+                State::Sending | State::Held => None,
+            })
+            .min()
+    }
+
+    fn finish(&mut self, key: AnswerKey, status: AnswerStatus, config: &Config) {
+        while self.finished.len() >= config.limits.finished.max(1) {
+            self.finished.pop_front();
+        }
+        self.finished.push_back((key, status));
+    }
+}
