@@ -102,14 +102,19 @@ pub fn plan(situation: Situation) -> Vec<PlannedStep> {
     let steps: &[(ClaimStep, Condition)] = match (role, policy, owner) {
         (_, _, Us) => &[],
 
-        // An owner that we cannot see is treated as an owner: a take could be theft.
-        (Role::Desk, BotPrimary | NoPrimary, Desk | Other | Unknown) => {
+        // An owner that we cannot see is treated as an owner: a take could be theft. Where nothing is
+        // known, a refusal may mean that control is ours already, so the owner is read.
+        (Role::Desk, BotPrimary | NoPrimary, Desk | Other) => {
             &[(Request, Always), (Take, RequestNotAvailable)]
+        }
+        (Role::Desk, BotPrimary | NoPrimary, Unknown) => {
+            &[(Request, Always), (ReadOwner, Always), (Take, RequestNotAvailable)]
         }
         (Role::Desk, BotPrimary | NoPrimary, Idle) => {
             &[(Request, Always), (Take, Always), (PassToSelf, Always)]
         }
-        (Role::Desk, EdPrimary, Desk | Other | Unknown) => &[(Take, Always), (Request, Always)],
+        (Role::Desk, EdPrimary, Desk | Other) => &[(Take, Always), (Request, Always)],
+        (Role::Desk, EdPrimary, Unknown) => &[(Take, Always), (ReadOwner, Always), (Request, Always)],
         (Role::Desk, EdPrimary, Idle) => &[(Take, Always), (Request, Always), (PassToSelf, Always)],
 
         (Role::Bot, BotPrimary, Desk) if take_from_desk => &[(Take, Always)],
@@ -122,7 +127,8 @@ pub fn plan(situation: Situation) -> Vec<PlannedStep> {
         (Role::Bot, NoPrimary, Desk) => &[(AskDesk, Always)],
         (Role::Bot, NoPrimary, Idle) => &[(Request, Always), (Take, Always), (PassToSelf, Always)],
         // A request is granted at once when the thread turns out to be idle, and takes nothing if not.
-        (Role::Bot, NoPrimary, Other | Unknown) => &[(Request, Always)],
+        (Role::Bot, NoPrimary, Other) => &[(Request, Always)],
+        (Role::Bot, NoPrimary, Unknown) => &[(Request, Always), (ReadOwner, Always)],
     };
     steps
         .iter()
@@ -150,17 +156,17 @@ mod tests {
     /// The table of the design, written out whole. `take?` is a take only if request is not available.
     #[rustfmt::skip]
     const TABLE: [Row; 30] = [
-        (Role::Desk, BotPrimary, Unknown, ["request take?", "take", "request", ""]),
+        (Role::Desk, BotPrimary, Unknown, ["request look take?", "look take", "request look", "look"]),
         (Role::Desk, BotPrimary, Idle, ["request take self", "take self", "request self", "self"]),
         (Role::Desk, BotPrimary, Us, ["", "", "", ""]),
         (Role::Desk, BotPrimary, Desk, ["request take?", "take", "request", ""]),
         (Role::Desk, BotPrimary, Other, ["request take?", "take", "request", ""]),
-        (Role::Desk, EdPrimary, Unknown, ["take request", "take", "request", ""]),
+        (Role::Desk, EdPrimary, Unknown, ["take look request", "take look", "look request", "look"]),
         (Role::Desk, EdPrimary, Idle, ["take request self", "take self", "request self", "self"]),
         (Role::Desk, EdPrimary, Us, ["", "", "", ""]),
         (Role::Desk, EdPrimary, Desk, ["take request", "take", "request", ""]),
         (Role::Desk, EdPrimary, Other, ["take request", "take", "request", ""]),
-        (Role::Desk, NoPrimary, Unknown, ["request take?", "take", "request", ""]),
+        (Role::Desk, NoPrimary, Unknown, ["request look take?", "look take", "request look", "look"]),
         (Role::Desk, NoPrimary, Idle, ["request take self", "take self", "request self", "self"]),
         (Role::Desk, NoPrimary, Us, ["", "", "", ""]),
         (Role::Desk, NoPrimary, Desk, ["request take?", "take", "request", ""]),
@@ -175,7 +181,7 @@ mod tests {
         (Role::Bot, EdPrimary, Us, ["", "", "", ""]),
         (Role::Bot, EdPrimary, Desk, ["ask", "ask", "ask", "ask"]),
         (Role::Bot, EdPrimary, Other, ["ask", "ask", "ask", "ask"]),
-        (Role::Bot, NoPrimary, Unknown, ["request", "", "request", ""]),
+        (Role::Bot, NoPrimary, Unknown, ["request look", "look", "request look", "look"]),
         (Role::Bot, NoPrimary, Idle, ["request take self", "take self", "request self", "self"]),
         (Role::Bot, NoPrimary, Us, ["", "", "", ""]),
         (Role::Bot, NoPrimary, Desk, ["ask", "ask", "ask", "ask"]),

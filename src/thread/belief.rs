@@ -23,7 +23,7 @@ pub enum Owner {
 
 impl Owner {
     /// Whether both can be true at once: an unnamed owner may be any named one.
-    fn agrees(&self, other: &Self) -> bool {
+    pub(super) fn agrees(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Other(a), Self::Other(b)) => a.is_none() || b.is_none() || a == b,
             _ => self == other,
@@ -78,7 +78,8 @@ impl Belief {
             self.set(owner, at, Evidence::Event);
         } else if agrees && self.owner != Owner::Unknown {
             self.owner = self.more_precise(owner);
-        } else if at.is_before(basis) && (evidence == Evidence::Event || at.to < basis.from.minus(tolerance)) {
+        } else if at.is_before(basis) && (evidence == Evidence::Event || at.to < basis.from.minus(tolerance))
+        {
             return false;
         } else {
             self.doubt(at, Evidence::Event);
@@ -147,10 +148,9 @@ impl Belief {
     }
 
     fn doubt(&mut self, at: Span, evidence: Evidence) {
-        let span = self.basis.map_or(at, |(basis, _)| Span {
-            from: basis.from.max(at.from),
-            to: basis.to.max(at.to),
-        });
+        let span = self
+            .basis
+            .map_or(at, |(basis, _)| Span { from: basis.from.max(at.from), to: basis.to.max(at.to) });
         self.set(Owner::Unknown, span, evidence);
         self.in_doubt = true;
     }

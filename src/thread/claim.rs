@@ -1,13 +1,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Direction, Refusal, RefusalKind};
-use crate::policy::{Believed, ClaimStep, Condition, PlannedStep, Role, Situation, ThreadControlPolicy, plan};
+use crate::policy::{
+    Believed, ClaimStep, Condition, PlannedStep, Role, Situation, ThreadControlPolicy, plan,
+};
 use crate::time::Timestamp;
 
 use super::belief::Owner;
 use super::config::{Config, Context};
 use super::io::{ClaimOrigin, NotGranted, Notice, Output, StepOutcome, TriedStep};
-use super::{Move, Thread};
+use super::{Made, Move, Thread};
 
 /// An attempt to get control that is under way: the plan walked so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,6 +68,15 @@ impl Claim {
         self.pending.as_ref().filter(|pending| !pending.polled).map(|pending| pending.until)
     }
 
+    /// A request was refused, and not about ownership, rate, a fault, the token or the person: this
+    /// Page does not have the call.
+    fn request_is_not_available(&self) -> bool {
+        self.tried.iter().any(|tried| {
+            tried.step == ClaimStep::Request
+                && matches!(&tried.outcome, StepOutcome::Refused(why) if why.kind.means_not_available())
+        })
+    }
+
     fn has_tried(&self, step: ClaimStep) -> bool {
         self.tried.iter().any(|tried| tried.step == step)
     }
@@ -110,6 +121,18 @@ impl Thread {
         id
     }
 
+    /// Nobody needs the open claim any more. What it asked for may still be granted.
+    pub(super) fn abandon_claim(&mut self, cx: &Context<'_>) {
+        let Some(claim) = self.claim.take() else { return };
+        let asking = matches!(
+            self.in_flight.as_ref().map(|call| &call.made),
+            Some(Made::Request | Made::Take | Made::Pass(_))
+        );
+        if cx.config.role == Role::Desk && !self.intervention.is_open() && (claim.accepted || asking) {
+            self.intervention.give_back_when_gained();
+        }
+    }
+
     pub(super) fn claim_granted(&mut self) {
         if let Some(claim) = self.claim.take() {
             self.last_claim = Some(ClaimEnd { id: claim.id, not_granted: None });
@@ -150,8 +173,9 @@ impl Thread {
             steps.insert(0, PlannedStep { step: ClaimStep::Request, condition: Condition::Always });
         }
         let unanswered = claim.tried.iter().any(|tried| tried.outcome == StepOutcome::Unanswered);
+        let no_request = refused.request || claim.request_is_not_available();
         for PlannedStep { step, condition } in steps {
-            if claim.has_tried(step) || (condition == Condition::RequestNotAvailable && !refused.request) {
+            if claim.has_tried(step) || (condition == Condition::RequestNotAvailable && !no_request) {
                 continue;
             }
             let call = match step {
@@ -203,9 +227,10 @@ impl Thread {
     }
 
     /// A step of the open claim was accepted, but control has not come yet.
-    pub(super) fn claim_pending(&mut self, step: ClaimStep, until: Timestamp) {
+    /// `accepted` says that the platform told so.
+    pub(super) fn claim_pending(&mut self, step: ClaimStep, until: Timestamp, accepted: bool) {
         if let Some(claim) = &mut self.claim {
-            claim.accepted = true;
+            claim.accepted |= accepted;
             claim.pending = Some(Pending { step, until, polled: false });
         }
     }
@@ -219,7 +244,12 @@ impl Thread {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        if refusal.kind.means_not_available() && matches!(step, ClaimStep::Request | ClaimStep::Take) {
+        // Who owns the thread already is refused too (facts §2.4), which says nothing about the Page.
+        let owner_known = *self.belief.owner() != Owner::Unknown;
+        if owner_known
+            && refusal.kind.means_not_available()
+            && matches!(step, ClaimStep::Request | ClaimStep::Take)
+        {
             match step {
                 ClaimStep::Request => self.refused.request_refused = Some(now),
                 _ => self.refused.take_refused = Some(now),

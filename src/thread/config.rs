@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
 use crate::policy::{Refused, Role, ThreadControlPolicy};
 use crate::time::Timestamp;
@@ -141,7 +143,7 @@ impl Default for Limits {
 }
 
 /// What is known of a Page at this moment, from any of its threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct PageMemory {
     /// When the Page last refused `request` as not available.
     pub request_refused: Option<Timestamp>,

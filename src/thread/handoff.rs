@@ -88,7 +88,7 @@ impl Thread {
             },
         };
         match (self.belief.owner(), wanted) {
-            (Owner::Idle, None) if target == Target::Nobody => return Reply::AlreadyThere,
+            (Owner::Idle | Owner::Other(_), None) if target == Target::Nobody => return Reply::AlreadyThere,
             (Owner::Other(Some(owner)), Some(wanted)) if owner == wanted => return Reply::AlreadyThere,
             (Owner::Other(Some(_)), _) if !self.may_take_to_pass(cx, &target) => {
                 return Reply::Refused(CommandRefused::AnotherAppOwns);
@@ -100,9 +100,32 @@ impl Thread {
         }
         // What waits for control now would only take back what is given away.
         self.end_handoff(Some(Refusal::new(RefusalKind::Conflict, "replaced by a later hand-over")));
+        let id = self.start_handoff(target);
+        Reply::HandingOver { id, waits: !self.outbox.is_settled() }
+    }
+
+    pub(super) fn start_handoff(&mut self, target: Target) -> u64 {
         let id = self.next_id();
         self.handoff = Some(Handoff { id, target, stage: Stage::Start });
-        Reply::HandingOver { id, waits: !self.outbox.is_settled() }
+        id
+    }
+
+    /// A refused pass leads to a take first.
+    pub(super) fn handoff_may_take(&self, cx: &Context<'_>) -> bool {
+        self.handoff.as_ref().is_some_and(|handoff| {
+            handoff.stage == Stage::Start && self.may_take_to_pass(cx, &handoff.target)
+        })
+    }
+
+    /// The take under way is for passing the thread on, not for ourselves.
+    pub(super) fn handoff_takes(&self) -> bool {
+        self.handoff
+            .as_ref()
+            .is_some_and(|handoff| handoff.stage == Stage::Direct && matches!(handoff.target, Target::App(_)))
+    }
+
+    pub(super) fn handoff_is_unsure(&self) -> bool {
+        self.handoff.as_ref().is_some_and(|handoff| handoff.stage == Stage::Unsure)
     }
 
     /// Only a desk that is primary takes a thread from a third app to pass it on (design §6).
@@ -131,19 +154,27 @@ impl Thread {
         if !self.outbox.is_settled() || self.claim.is_some() {
             return Move::Rest;
         }
-        if let Some(by) = self.granted_request() {
+        if let Some(by) = self.requests.granted().cloned() {
             match self.belief.owner() {
-                Owner::Us | Owner::Unknown => return Move::Call(Call::PassThreadControl { to: by }),
+                Owner::Us | Owner::Unknown | Owner::Idle => {
+                    return Move::Call(Call::PassThreadControl { to: by });
+                }
                 // Whoever owns the thread now is asked anew by the one who waits.
-                Owner::Idle | Owner::Other(_) => {
+                Owner::Other(_) => {
                     self.requests.clear();
                     return Move::Again;
                 }
             }
         }
         let Some(Handoff { target, stage, .. }) = self.handoff.clone() else { return Move::Rest };
+        if target == Target::Desk
+            && matches!(self.belief.owner(), Owner::Other(app) if *app == cx.config.desk && app.is_some())
+        {
+            self.end_handoff(None);
+            return Move::Again;
+        }
         let pass_to = match &target {
-            Target::Nobody => return self.release(stage),
+            Target::Nobody => return self.release(),
             Target::App(app) => app.clone(),
             Target::Desk => match (stage.clone(), &cx.config.desk) {
                 (Stage::Start, _) if cx.config.desk_endpoint => {
@@ -165,7 +196,7 @@ impl Thread {
             },
         };
         match self.belief.owner() {
-            Owner::Other(owner) if owner.as_ref().is_none_or(|owner| *owner == pass_to) && stage != Stage::Start => {
+            Owner::Other(Some(owner)) if *owner == pass_to => {
                 self.end_handoff(None);
                 Move::Again
             }
@@ -177,22 +208,13 @@ impl Thread {
                 self.handoff_failed(Refusal::new(RefusalKind::Conflict, "another app owns the thread"));
                 Move::Again
             }
-            Owner::Unknown if stage == Stage::Unsure => {
-                self.set_stage(Stage::Direct);
-                Move::Call(Call::ThreadOwner)
-            }
             Owner::Us | Owner::Idle | Owner::Unknown => Move::Call(Call::PassThreadControl { to: pass_to }),
         }
     }
 
-    fn release(&mut self, stage: Stage) -> Move {
+    fn release(&mut self) -> Move {
         match self.belief.owner() {
-            Owner::Us => Move::Call(Call::ReleaseThreadControl),
-            Owner::Unknown if stage == Stage::Unsure => {
-                self.set_stage(Stage::Direct);
-                Move::Call(Call::ThreadOwner)
-            }
-            Owner::Unknown => Move::Call(Call::ReleaseThreadControl),
+            Owner::Us | Owner::Unknown => Move::Call(Call::ReleaseThreadControl),
             // Not ours any more: there is nothing to release.
             Owner::Idle | Owner::Other(_) => {
                 self.end_handoff(None);

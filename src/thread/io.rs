@@ -325,8 +325,6 @@ pub enum StepOutcome {
     Refused(Refusal),
     /// It was accepted, and nothing came of it.
     Unanswered,
-    /// Control came and was gone again before the answer could be sent.
-    LostAgain,
     /// The host has not configured what it needs.
     NotConfigured,
 }
@@ -342,13 +340,10 @@ impl fmt::Display for NotGranted {
             match &tried.outcome {
                 StepOutcome::Refused(refusal) => write!(f, "{} was refused ({refusal})", tried.step)?,
                 StepOutcome::Unanswered => write!(f, "{} stayed unanswered", tried.step)?,
-                StepOutcome::LostAgain => write!(f, "{} gave control that was lost again", tried.step)?,
                 StepOutcome::NotConfigured => write!(f, "{} is not configured", tried.step)?,
             }
         }
-        let not_available = |tried: &TriedStep| {
-            matches!(&tried.outcome, StepOutcome::Refused(refusal) if refusal.kind.means_not_available())
-        };
+        let not_available = |tried: &TriedStep| matches!(&tried.outcome, StepOutcome::Refused(refusal) if refusal.kind.means_not_available());
         if self.steps.iter().any(not_available) {
             f.write_str(
                 ". A Page admin can set the default application and let this app take control under \

@@ -36,7 +36,10 @@ enum State {
     Waiting,
     Sending,
     /// The outcome is not known; the echo may tell until then.
-    AwaitingEcho { until: Timestamp, cause: Refusal },
+    AwaitingEcho {
+        until: Timestamp,
+        cause: Refusal,
+    },
     /// Reported as unknown; those behind it wait for the host's word.
     Held,
 }
@@ -98,10 +101,6 @@ impl Outbox {
         self.waiting.iter().all(|answer| answer.state == State::Held) && self.waiting.len() <= 1
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.finished.is_empty()
-    }
-
     pub(super) fn sending(&mut self, call: CallId) {
         if let Some(answer) = self.waiting.front_mut() {
             answer.state = State::Sending;
@@ -109,12 +108,17 @@ impl Outbox {
         }
     }
 
-    /// The answer was not sent and waits again. Answers how often control was lost under it.
-    pub(super) fn not_sent(&mut self, key: &AnswerKey, control_lost: bool) -> u8 {
-        let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) else { return 0 };
-        answer.state = State::Waiting;
-        answer.lost_control += u8::from(control_lost);
-        answer.lost_control
+    /// The answer was not sent and waits again.
+    pub(super) fn not_sent(&mut self, key: &AnswerKey, control_lost: bool) {
+        if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
+            answer.state = State::Waiting;
+            answer.lost_control = answer.lost_control.saturating_add(u8::from(control_lost));
+        }
+    }
+
+    /// How often control was lost under an answer.
+    pub(super) fn lost_control(&self, key: &AnswerKey) -> u8 {
+        self.waiting.iter().find(|answer| answer.key == *key).map_or(0, |answer| answer.lost_control)
     }
 
     pub(super) fn await_echo(&mut self, key: &AnswerKey, until: Timestamp, cause: Refusal) {
@@ -133,9 +137,10 @@ impl Outbox {
         let maybe_doubled = if let Some(at) = self.waiting.iter().position(|answer| answer.key == *key) {
             self.waiting.remove(at).is_some_and(|answer| answer.resent)
         } else {
-            let at = self.finished.iter().position(|(other, status)| {
-                other == key && *status == AnswerStatus::Unknown
-            })?;
+            let at = self
+                .finished
+                .iter()
+                .position(|(other, status)| other == key && *status == AnswerStatus::Unknown)?;
             self.finished.remove(at);
             false
         };
@@ -151,7 +156,10 @@ impl Outbox {
         if answer.resent {
             // The first attempt may have arrived, so this one's failure does not say that it did not.
             self.finish(key.clone(), AnswerStatus::Unknown, config);
-            let cause = Refusal::new(RefusalKind::Transport, format!("sent again after an unknown outcome: {reason}"));
+            let cause = Refusal::new(
+                RefusalKind::Transport,
+                format!("sent again after an unknown outcome: {reason}"),
+            );
             return Some(Notice::AnswerUnknown { key, cause });
         }
         self.finish(key.clone(), AnswerStatus::Failed(reason.clone()), config);

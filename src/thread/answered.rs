@@ -1,0 +1,234 @@
+use crate::call::{Advice, CallId, CallResult, Direction, Refusal, RefusalKind, ThreadOwner};
+use crate::id::AppId;
+use crate::policy::ClaimStep;
+use crate::time::{Span, Timestamp};
+
+use super::belief::Owner;
+use super::claim::MAX_LOST_CONTROL;
+use super::config::Context;
+use super::handoff::Stage;
+use super::io::{FailReason, Notice, Output, Reply, Target};
+use super::{InFlight, Made, Thread};
+
+/// So many passing faults in a row end what is tried, but for an answer, which has its own age.
+const MAX_FAULTS: u8 = 8;
+
+impl Thread {
+    pub(super) fn answered(
+        &mut self,
+        cx: &Context<'_>,
+        id: CallId,
+        result: CallResult,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Reply {
+        if let Some(call) = self.in_flight.take_if(|call| call.id == id) {
+            self.conclude(cx, call, result, now, out);
+            return Reply::Done;
+        }
+        // Its lease was over. That a message was sent is worth knowing all the same.
+        let (CallResult::Sent(mid), Some(key)) = (result, self.outbox.by_call(id)) else {
+            return Reply::Ignored;
+        };
+        self.notices.extend(self.outbox.delivered(&key, mid, cx.config));
+        Reply::Done
+    }
+
+    /// What follows from how a call ended.
+    pub(super) fn conclude(
+        &mut self,
+        cx: &Context<'_>,
+        call: InFlight,
+        result: CallResult,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let InFlight { made, since, revision, .. } = call;
+        let during = Span::between(since, now);
+        match result {
+            CallResult::Refused(refusal) if refusal.kind.advice() == Advice::RetryLater => {
+                self.passing_fault(cx, &made, refusal, now, out);
+            }
+            CallResult::Refused(refusal) => {
+                self.pause.faults = 0;
+                if refusal.kind == RefusalKind::NotThreadOwner {
+                    self.refused_for_ownership(&made, during, revision);
+                }
+                self.refused(cx, made, refusal, now, out);
+            }
+            CallResult::Unknown(cause) => self.unknown(cx, made, cause, now, out),
+            result => {
+                // Reading the owner is how a fault is looked into, not how it ends.
+                if made != Made::ReadOwner {
+                    self.pause.faults = 0;
+                }
+                if !self.succeeded(cx, &made, result, during, revision) {
+                    let words = "an answer that does not belong to the call";
+                    self.unknown(cx, made, Refusal::new(RefusalKind::Protocol, words), now, out);
+                }
+            }
+        }
+    }
+
+    /// Answers whether this result can be one of that call.
+    fn succeeded(
+        &mut self,
+        cx: &Context<'_>,
+        made: &Made,
+        result: CallResult,
+        during: Span,
+        revision: u32,
+    ) -> bool {
+        let grant = during.to.plus(cx.config.timeouts.grant);
+        match (made, result) {
+            (Made::Send(key), CallResult::Sent(mid)) => {
+                self.notices.extend(self.outbox.delivered(key, mid, cx.config));
+            }
+            (Made::Pass(to), CallResult::Done) if *to == cx.config.app => {
+                self.belief.answer(Owner::Us, during, revision, None);
+            }
+            (Made::Pass(to), CallResult::Done) => {
+                self.belief.answer(Owner::Other(Some(to.clone())), during, revision, None);
+                self.gave_away(Some(to.clone()));
+            }
+            (Made::Take, CallResult::Done) => self.belief.answer(Owner::Us, during, revision, None),
+            (Made::Request, CallResult::Forwarded | CallResult::Done) => {
+                self.claim_pending(ClaimStep::Request, grant, true);
+            }
+            (Made::Release, CallResult::Done) => {
+                self.belief.answer(Owner::Idle, during, revision, None);
+                self.gave_away(None);
+            }
+            (Made::AskDesk(Direction::AgentToBot), CallResult::Done) => {
+                self.claim_pending(ClaimStep::AskDesk, grant, true);
+            }
+            (Made::AskDesk(Direction::BotToAgent), CallResult::Done) => {
+                self.set_stage(Stage::Asked { until: grant });
+            }
+            (Made::ReadOwner, CallResult::Owner(owner)) => {
+                let (owner, expires) = owner_for(owner, &cx.config.app);
+                self.belief.answer(owner, during, revision, expires);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Nothing is wrong with the call: it is made again after a pause, but not for ever.
+    fn passing_fault(
+        &mut self,
+        cx: &Context<'_>,
+        made: &Made,
+        refusal: Refusal,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        self.pause(cx, refusal.retry_after, now);
+        if let Made::Send(key) = made {
+            self.outbox.not_sent(key, false);
+        } else if self.pause.faults >= MAX_FAULTS {
+            self.pause.faults = 0;
+            self.refused(cx, made.clone(), refusal, now, out);
+        }
+    }
+
+    /// The platform says that another app owns the thread, or that we do not.
+    fn refused_for_ownership(&mut self, made: &Made, during: Span, revision: u32) {
+        let lost = *self.belief.owner() == Owner::Us;
+        if let Made::Send(key) = made {
+            self.outbox.not_sent(key, lost);
+        }
+        if matches!(made, Made::Send(_) | Made::Pass(_) | Made::Release) {
+            self.belief.answer(Owner::Other(None), during, revision, None);
+        }
+    }
+
+    fn refused(
+        &mut self,
+        cx: &Context<'_>,
+        made: Made,
+        refusal: Refusal,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let ownership = refusal.kind == RefusalKind::NotThreadOwner;
+        match made {
+            Made::Send(key) if ownership && self.outbox.lost_control(&key) < MAX_LOST_CONTROL => {}
+            Made::Send(key) => {
+                self.notices.extend(self.outbox.failed(&key, FailReason::Refused(refusal), cx.config));
+            }
+            Made::Pass(to) if to == cx.config.app => {
+                self.claim_refused(cx, ClaimStep::PassToSelf, refusal, now, out);
+            }
+            Made::Pass(to) if self.requests.granted() == Some(&to) => {
+                self.requests.remove(&to);
+                self.notices.push(Notice::HandOverFailed { target: Target::App(to), reason: refusal });
+            }
+            // Perhaps the target has control already: its name decides.
+            Made::Pass(_) if ownership && !self.handoff_may_take(cx) && !self.handoff_is_unsure() => {
+                self.set_stage(Stage::Unsure);
+                self.belief.in_doubt = true;
+            }
+            Made::Pass(_) if ownership => {}
+            Made::Take if !self.handoff_takes() => self.claim_refused(cx, ClaimStep::Take, refusal, now, out),
+            Made::Release if ownership => {
+                self.end_handoff(None);
+            }
+            Made::Pass(_) | Made::Take | Made::Release => self.handoff_failed(refusal),
+            Made::Request => self.claim_refused(cx, ClaimStep::Request, refusal, now, out),
+            Made::AskDesk(Direction::AgentToBot) => {
+                self.claim_refused(cx, ClaimStep::AskDesk, refusal, now, out);
+            }
+            Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => self.set_stage(Stage::Direct),
+            Made::AskDesk(Direction::BotToAgent) => self.handoff_failed(refusal),
+            // Some platforms answer with an error where the owner is hidden (facts §2.4).
+            Made::ReadOwner => self.belief.in_doubt = false,
+        }
+    }
+
+    /// It is not known whether the platform acted: look, never guess.
+    fn unknown(
+        &mut self,
+        cx: &Context<'_>,
+        made: Made,
+        cause: Refusal,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
+        let grant = now.plus(cx.config.timeouts.grant);
+        match &made {
+            Made::Send(key) => {
+                return self.outbox.await_echo(key, now.plus(cx.config.timeouts.echo_grace), cause);
+            }
+            // It may have been forwarded: what comes of it shows, and at the deadline the owner is read.
+            Made::Request => return self.claim_pending(ClaimStep::Request, grant, false),
+            Made::AskDesk(Direction::AgentToBot) => {
+                return self.claim_pending(ClaimStep::AskDesk, grant, false);
+            }
+            Made::AskDesk(Direction::BotToAgent) => return self.set_stage(Stage::Asked { until: grant }),
+            Made::Pass(_) | Made::Take | Made::Release => {
+                let step = match &made {
+                    Made::Take if !self.handoff_takes() => Some(ClaimStep::Take),
+                    Made::Pass(to) if *to == cx.config.app => Some(ClaimStep::PassToSelf),
+                    _ => None,
+                };
+                self.belief.lose_certainty();
+                match step {
+                    Some(step) => self.claim_refused(cx, step, cause.clone(), now, out),
+                    None => self.set_stage(Stage::Unsure),
+                }
+            }
+            Made::ReadOwner => {}
+        }
+        self.passing_fault(cx, &made, cause, now, out);
+    }
+}
+
+fn owner_for(owner: ThreadOwner, us: &AppId) -> (Owner, Option<Timestamp>) {
+    match owner {
+        ThreadOwner::App { app, expires } if app == *us => (Owner::Us, expires),
+        ThreadOwner::App { app, expires } => (Owner::Other(Some(app)), expires),
+        ThreadOwner::Hidden { expires } => (Owner::Other(None), expires),
+        ThreadOwner::Idle => (Owner::Idle, None),
+    }
+}

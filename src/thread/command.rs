@@ -1,0 +1,72 @@
+use crate::call::{Refusal, RefusalKind};
+use crate::time::Timestamp;
+
+use super::belief::Owner;
+use super::config::Context;
+use super::io::{Command, CommandRefused, Reply, Target};
+use super::outbox::Head;
+use super::{Made, Thread};
+
+impl Thread {
+    pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
+        match command {
+            Command::Send { key, message } => {
+                let reply = self.outbox.accept(key, message, now, cx.config);
+                if reply == Reply::Accepted {
+                    self.intervention.keep();
+                }
+                reply
+            }
+            Command::OpenIntervention => {
+                self.intervention.open();
+                let cancelled = Refusal::new(RefusalKind::Conflict, "an intervention was opened");
+                if self.handoff.as_ref().is_some_and(|handoff| handoff.target == Target::Nobody) {
+                    self.end_handoff(Some(cancelled));
+                } else {
+                    self.handoff_failed(cancelled);
+                }
+                self.claim_control(super::ClaimOrigin::Intervention)
+            }
+            Command::CloseIntervention => {
+                let was_open = self.intervention.is_open();
+                self.intervention.close();
+                if !matches!(self.outbox.head(), Head::Ready(..)) {
+                    self.abandon_claim(cx);
+                }
+                if !was_open && *self.belief.owner() != Owner::Us && self.in_flight.is_none() {
+                    return Reply::Ignored;
+                }
+                self.hand_over(cx, Target::Nobody)
+            }
+            Command::Claim(origin) => {
+                self.intervention.keep();
+                self.claim_control(origin)
+            }
+            Command::HandOver(target) => self.hand_over(cx, target),
+            Command::Grant(app) => known(self.requests.grant(&app), CommandRefused::NoSuchRequest),
+            Command::Refuse(app) => known(self.requests.remove(&app), CommandRefused::NoSuchRequest),
+            Command::Continue(key) => {
+                known(self.outbox.resume(&key, cx.config), CommandRefused::NoSuchAnswer)
+            }
+            Command::Cancel(key) => {
+                let notice = self.outbox.cancel(&key, cx.config);
+                let found = notice.is_some();
+                self.notices.extend(notice);
+                known(found, CommandRefused::NoSuchAnswer)
+            }
+        }
+    }
+
+    fn claim_control(&mut self, origin: super::ClaimOrigin) -> Reply {
+        let leaving =
+            matches!(self.in_flight.as_ref().map(|call| &call.made), Some(Made::Pass(_) | Made::Release));
+        if *self.belief.owner() == Owner::Us && !leaving {
+            return Reply::AlreadyOurs;
+        }
+        Reply::Claiming(self.open_claim(origin))
+    }
+}
+
+fn known(found: bool, otherwise: CommandRefused) -> Reply {
+    if found { Reply::Done } else { Reply::Refused(otherwise) }
+}

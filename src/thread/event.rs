@@ -1,0 +1,111 @@
+use crate::call::AnswerKey;
+use crate::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
+use crate::time::Span;
+
+use super::Thread;
+use super::belief::Owner;
+use super::config::{Config, Context};
+use super::inbound::Novelty;
+use super::io::{Notice, Reply};
+
+impl Thread {
+    pub(super) fn event(&mut self, cx: &Context<'_>, event: Event) -> Reply {
+        let Event { channel, at, kind } = event;
+        let config = cx.config;
+        if matches!(
+            kind,
+            EventKind::PassThreadControl(_)
+                | EventKind::TakeThreadControl(_)
+                | EventKind::RequestThreadControl(_)
+        ) {
+            if self.inbox.is_repeated(at, &kind, config.limits) {
+                return Reply::Ignored;
+            }
+        } else {
+            match channel {
+                Channel::Standby => self.belief.seen_on_standby(at, config.timeouts.clock_tolerance),
+                Channel::Messaging => self.belief.seen_on_messaging(at),
+            }
+        }
+        match kind {
+            EventKind::PassThreadControl(change) => self.control_changed(config, &change, at, false),
+            EventKind::TakeThreadControl(change) => self.control_changed(config, &change, at, true),
+            EventKind::RequestThreadControl(request) => self.control_requested(config, request, at),
+            EventKind::Inbound(inbound) => self.inbound(config, &inbound, channel),
+            EventKind::Echo(echo) => self.echo(config, echo, at),
+            EventKind::Read | EventKind::Delivery(_) => Reply::Done,
+        }
+    }
+
+    /// Direction is read from the ids, not from the event's name (facts §4.6).
+    fn control_changed(&mut self, config: &Config, change: &ControlChange, at: Span, take: bool) -> Reply {
+        let owner = match (&change.new_owner, &change.previous_owner) {
+            (Some(new), _) if *new == config.app => Owner::Us,
+            (Some(new), _) => Owner::Other(Some(new.clone())),
+            // The take event of 2017 named only who lost control.
+            (None, Some(previous)) if take && *previous == config.app => Owner::Other(None),
+            // An event that names nobody we know is never taken for ours.
+            (None, _) => {
+                self.belief.lose_certainty();
+                return Reply::Done;
+            }
+        };
+        if self.belief.event(owner, at, config.timeouts.clock_tolerance) {
+            Reply::Done
+        } else {
+            Reply::Ignored
+        }
+    }
+
+    fn control_requested(&mut self, config: &Config, request: ControlRequest, at: Span) -> Reply {
+        let ControlRequest { requested_by: by, metadata } = request;
+        if by.as_ref() == Some(&config.app) {
+            return Reply::Ignored;
+        }
+        // Only the owner and the primary are asked, so it speaks against another owner.
+        self.belief.seen_on_messaging(at);
+        let granted = by.as_ref().is_some_and(|by| config.trusted.contains(by));
+        if let Some(by) = &by {
+            self.requests.push(by.clone(), granted);
+        }
+        self.notices.push(Notice::ControlRequested { by, metadata, granted });
+        Reply::Done
+    }
+
+    fn inbound(&mut self, config: &Config, inbound: &Inbound, channel: Channel) -> Reply {
+        let ours = match self.belief.owner() {
+            Owner::Us => true,
+            Owner::Other(_) => false,
+            Owner::Idle | Owner::Unknown => channel == Channel::Messaging,
+        };
+        if self.inbox.note(inbound, ours, config.limits) == Novelty::Known {
+            return Reply::Ignored;
+        }
+        if ours {
+            // Control came back without a word: a release and an expiry send none. What was written
+            // meanwhile and not answered is ours now too.
+            let (unanswered, _) = self.inbox.take_unanswered();
+            self.notices.extend(unanswered.into_iter().map(|inbound| Notice::Message {
+                inbound,
+                channel,
+                ours,
+            }));
+        }
+        self.notices.push(Notice::Message { inbound: inbound.clone(), channel, ours });
+        Reply::Done
+    }
+
+    fn echo(&mut self, config: &Config, echo: Echo, at: Span) -> Reply {
+        let may_be_ours = echo.app_id.as_ref().is_none_or(|app| *app == config.app);
+        let metadata = echo.metadata.as_deref().filter(|_| may_be_ours);
+        let key = metadata.and_then(|metadata| AnswerKey::from_metadata(metadata, &config.app));
+        let Some(key) = key else {
+            self.inbox.answered_by_another(at);
+            return Reply::Done;
+        };
+        let delivered = self.outbox.delivered(&key, echo.mid, config);
+        let news = delivered.is_some();
+        self.notices.extend(delivered);
+        if news { Reply::Done } else { Reply::Ignored }
+    }
+}

@@ -1,0 +1,339 @@
+//! The state machine of one conversation, sans-IO: it is told what happened and what time it is, and
+//! says what to do. It knows no clock, socket, task or database.
+//!
+//! Everything that a crash must not lose is in [`Thread`], which is serialisable; what it puts out can
+//! be derived from it again. So a host saves the thread, then does what was put out, and after a
+//! restart loads it and steps it with [`Input::Wake`].
+
+mod answered;
+mod belief;
+mod claim;
+mod command;
+mod config;
+mod event;
+mod handoff;
+mod inbound;
+mod intervention;
+mod io;
+mod notices;
+mod outbox;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+pub use belief::Owner;
+pub use claim::ClaimProgress;
+pub use config::{Config, Context, Limits, OnUnknown, PageMemory, Timeouts};
+pub use handoff::HandoffProgress;
+pub use io::{
+    AnswerStatus, ClaimOrigin, Command, CommandRefused, FailReason, Input, NotGranted, Notice, NoticeId,
+    Output, Reply, StepOutcome, Target, TriedStep,
+};
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::{AnswerKey, Call, CallId, CallResult, Direction, Refusal, RefusalKind};
+use crate::id::AppId;
+use crate::policy::{Role, ThreadControlPolicy};
+use crate::time::Timestamp;
+
+use belief::Belief;
+use claim::{Claim, ClaimEnd};
+use handoff::{Handoff, HandoffEnd};
+use inbound::Inbox;
+use intervention::Intervention;
+use notices::Notices;
+use outbox::{Head, Outbox};
+use requests::Requests;
+
+/// One conversation: who is believed to own it, the answers that wait, what was asked of the platform
+/// and what the host has yet to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Thread {
+    belief: Belief,
+    inbox: Inbox,
+    outbox: Outbox,
+    intervention: Intervention,
+    claim: Option<Claim>,
+    last_claim: Option<ClaimEnd>,
+    handoff: Option<Handoff>,
+    last_handoff: Option<HandoffEnd>,
+    requests: Requests,
+    refused: PageMemory,
+    notices: Notices,
+    in_flight: Option<InFlight>,
+    pause: Pause,
+    /// The host was told that control is ours, and not yet that it is gone.
+    told_ours: bool,
+    last_id: u64,
+}
+
+/// The one call that is being made. Saved before it is made; after the lease its process is taken for
+/// dead and its outcome for unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct InFlight {
+    id: CallId,
+    made: Made,
+    since: Timestamp,
+    until: Timestamp,
+    /// The belief's revision when the call was made.
+    revision: u32,
+}
+
+/// A call without its content.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Made {
+    Send(AnswerKey),
+    Pass(AppId),
+    Take,
+    Request,
+    Release,
+    ReadOwner,
+    AskDesk(Direction),
+}
+
+impl Made {
+    fn of(call: &Call) -> Self {
+        match call {
+            Call::SendMessage { key, .. } => Self::Send(key.clone()),
+            Call::PassThreadControl { to } => Self::Pass(to.clone()),
+            Call::TakeThreadControl => Self::Take,
+            Call::RequestThreadControl => Self::Request,
+            Call::ReleaseThreadControl => Self::Release,
+            Call::ThreadOwner => Self::ReadOwner,
+            Call::AskDesk(direction) => Self::AskDesk(*direction),
+        }
+    }
+}
+
+/// No call is made until then, after so many passing faults in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+struct Pause {
+    faults: u8,
+    until: Option<Timestamp>,
+}
+
+/// What to do next.
+enum Move {
+    Rest,
+    /// Something was settled without a call: look again.
+    Again,
+    Call(Call),
+}
+
+/// More moves than any state needs without a call in between; a bound, so that no state can loop.
+const MAX_MOVES: usize = 32;
+
+impl Thread {
+    /// A conversation of which nothing is known.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in one input and puts out what to do, in order. Total: no input in no state panics.
+    ///
+    /// Save the thread before doing what was put out, and step it again at [`Self::next_wake`].
+    #[must_use = "a command may have been refused"]
+    pub fn step(&mut self, cx: &Context<'_>, input: Input, now: Timestamp, out: &mut Vec<Output>) -> Reply {
+        if matches!(input, Input::Event(_)) && self.notices.len() >= cx.config.limits.notices {
+            // Nothing changes: the platform will deliver it again.
+            return Reply::Refused(CommandRefused::NoticesFull);
+        }
+        let before = self.belief.owner().clone();
+        self.lapse(cx, &input, now, out);
+        let reply = match input {
+            Input::Event(event) => self.event(cx, event),
+            Input::Command(command) => self.command(cx, command, now),
+            Input::Answer { call, result } => self.answered(cx, call, result, now, out),
+            Input::NoticeDone { notice, ok } => {
+                let pause = |faults| backoff(cx, faults, None);
+                if self.notices.done(notice, ok, now, pause) { Reply::Done } else { Reply::Ignored }
+            }
+            Input::Wake => Reply::Done,
+        };
+        self.owner_settled(&before);
+        self.advance(cx, now, out);
+        self.notices.emit(now, cx.config.timeouts.notice_lease, out);
+        reply
+    }
+
+    /// When [`Input::Wake`] is due, if nothing happens before. A wake at any other time is harmless.
+    #[must_use]
+    pub fn next_wake(&self, cx: &Context<'_>) -> Option<Timestamp> {
+        let in_flight = self.in_flight.as_ref().map(|call| call.until);
+        let waits = [
+            in_flight,
+            self.pause.until,
+            self.notices.next_wake(),
+            self.outbox.next_wake(cx.config),
+            self.claim.as_ref().and_then(Claim::next_wake),
+            self.handoff.as_ref().and_then(Handoff::next_wake),
+        ];
+        waits.into_iter().flatten().min()
+    }
+
+    /// Who is believed to own the thread.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        self.belief.owner()
+    }
+
+    /// Where an answer stands, if its key is still known.
+    #[must_use]
+    pub fn answer(&self, key: &AnswerKey) -> Option<AnswerStatus> {
+        self.outbox.status(key)
+    }
+
+    /// Whether an agent is engaged with the customer (desk).
+    #[must_use]
+    pub fn intervention_is_open(&self) -> bool {
+        self.intervention.is_open()
+    }
+
+    /// The apps that asked for control and wait for the host's word.
+    pub fn waiting_requests(&self) -> impl Iterator<Item = &AppId> {
+        self.requests.waiting()
+    }
+
+    /// Whether nothing is under way: no answer, call, claim, hand-over or notice. Answers that were
+    /// reported as unknown and held may remain.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.in_flight.is_none()
+            && self.claim.is_none()
+            && self.handoff.is_none()
+            && self.notices.len() == 0
+            && self.outbox.is_settled()
+            && !self.belief.in_doubt
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id = self.last_id.wrapping_add(1);
+        self.last_id
+    }
+
+    /// What time alone changes.
+    fn lapse(&mut self, cx: &Context<'_>, input: &Input, now: Timestamp, out: &mut Vec<Output>) {
+        self.belief.lapse(now);
+        if self.pause.until.is_some_and(|until| until <= now) {
+            self.pause.until = None;
+        }
+        let answers = |id| matches!(input, Input::Answer { call, .. } if *call == id);
+        if let Some(lost) = self.in_flight.take_if(|call| call.until <= now && !answers(call.id)) {
+            let words = "the call was never answered: its process may have ended";
+            let result = CallResult::Unknown(Refusal::new(RefusalKind::Transport, words));
+            self.conclude(cx, lost, result, now, out);
+        }
+        self.notices.extend(self.outbox.lapse(now, cx.config));
+    }
+
+    /// What follows from a change of the owner, whatever brought it about.
+    fn owner_settled(&mut self, before: &Owner) {
+        let owner = self.belief.owner().clone();
+        match &owner {
+            Owner::Unknown => {}
+            Owner::Us => {
+                if !self.told_ours {
+                    self.told_ours = true;
+                    let (unanswered, more) = self.inbox.take_unanswered();
+                    self.notices.push(Notice::ControlGained { unanswered, more });
+                }
+                self.claim_granted();
+                if self.intervention.gained() && self.handoff.is_none() && self.outbox.is_settled() {
+                    self.start_handoff(Target::Nobody);
+                }
+            }
+            Owner::Idle | Owner::Other(_) => {
+                if std::mem::take(&mut self.told_ours) {
+                    self.requests.clear();
+                    self.notices.push(Notice::ControlLost { to: (&owner).into() });
+                }
+                if *before != Owner::Unknown && !before.agrees(&owner) {
+                    self.owner_changed_under_claim();
+                }
+            }
+        }
+    }
+
+    /// Goes on until a call is under way or nothing is left to do.
+    fn advance(&mut self, cx: &Context<'_>, now: Timestamp, out: &mut Vec<Output>) {
+        for _ in 0..MAX_MOVES {
+            if self.in_flight.is_some() || self.pause.until.is_some() {
+                return;
+            }
+            match self.next_move(cx, now) {
+                Move::Rest => return,
+                Move::Again => {}
+                Move::Call(call) => return self.start(cx, call, now, out),
+            }
+        }
+    }
+
+    fn next_move(&mut self, cx: &Context<'_>, now: Timestamp) -> Move {
+        if self.belief.in_doubt {
+            return Move::Call(Call::ThreadOwner);
+        }
+        if *self.belief.owner() == Owner::Us {
+            self.claim_granted();
+            self.intervention.has_control();
+        } else if self.claim.is_none() && self.intervention.wants_control() {
+            self.open_claim(ClaimOrigin::Intervention);
+        }
+        let ready = matches!(self.outbox.head(), Head::Ready(..));
+        if self.claim.as_ref().is_some_and(|claim| claim.origin == ClaimOrigin::Answer) && !ready {
+            self.abandon_claim(cx);
+        }
+        if self.claim.is_some() {
+            return self.walk(cx, now);
+        }
+        let Head::Ready(key, message) = self.outbox.head() else { return self.give_away(cx, now) };
+        match self.belief.owner() {
+            Owner::Us => {}
+            // A wrong guess costs one refused call, a right one saves the claim.
+            Owner::Unknown if !Self::claims_before_it_speaks(cx) => {}
+            _ => {
+                self.open_claim(ClaimOrigin::Answer);
+                return Move::Again;
+            }
+        }
+        Move::Call(Call::SendMessage { key: key.clone(), message: message.clone() })
+    }
+
+    /// Without a primary a thread starts idle and every app is told what the customer writes: a bot
+    /// asks for control first, so that not two of them answer (seed, third picture).
+    fn claims_before_it_speaks(cx: &Context<'_>) -> bool {
+        cx.config.role == Role::Bot && cx.config.policy == ThreadControlPolicy::NoPrimary
+    }
+
+    fn start(&mut self, cx: &Context<'_>, call: Call, now: Timestamp, out: &mut Vec<Output>) {
+        let id = CallId(self.next_id());
+        if matches!(call, Call::SendMessage { .. }) {
+            self.outbox.sending(id);
+        }
+        self.in_flight = Some(InFlight {
+            id,
+            made: Made::of(&call),
+            since: now,
+            until: now.plus(cx.config.timeouts.call_lease),
+            revision: self.belief.revision(),
+        });
+        out.push(Output::Call { id, call });
+    }
+
+    /// Waits before the next call: longer with each fault in a row, and as long as the platform asks.
+    fn pause(&mut self, cx: &Context<'_>, retry_after: Option<Duration>, now: Timestamp) {
+        self.pause.until = Some(now.plus(backoff(cx, self.pause.faults, retry_after)));
+        self.pause.faults = self.pause.faults.saturating_add(1);
+    }
+}
+
+fn backoff(cx: &Context<'_>, faults: u8, at_least: Option<Duration>) -> Duration {
+    let timeouts = &cx.config.timeouts;
+    let doubled = timeouts.backoff.saturating_mul(1 << faults.min(16));
+    doubled.min(timeouts.backoff_max).max(at_least.unwrap_or_default())
+}

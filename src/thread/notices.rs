@@ -1,0 +1,72 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+use super::io::{Notice, NoticeId, Output};
+
+/// What the host has yet to be told, in order: one at a time, until its handler returned `Ok`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub(super) struct Notices {
+    queue: VecDeque<Notice>,
+    /// The number of the first in the queue.
+    first: u64,
+    /// The first is with a handler, or its handler failed: not again before then.
+    not_before: Timestamp,
+    /// How often the handler failed on the first.
+    faults: u8,
+}
+
+impl Notices {
+    pub(super) fn push(&mut self, notice: Notice) {
+        self.queue.push_back(notice);
+    }
+
+    pub(super) fn extend(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        self.queue.extend(notices);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        (!self.queue.is_empty()).then_some(self.not_before)
+    }
+
+    /// Puts out the first, if nobody is busy with it, and leases it.
+    pub(super) fn emit(&mut self, now: Timestamp, lease: Duration, out: &mut Vec<Output>) {
+        if self.not_before > now {
+            return;
+        }
+        if let Some(notice) = self.queue.front() {
+            out.push(Output::Notice { id: NoticeId(self.first), notice: notice.clone() });
+            self.not_before = now.plus(lease);
+        }
+    }
+
+    /// A handler ended. Answers whether this was the notice at hand.
+    pub(super) fn done(
+        &mut self,
+        id: NoticeId,
+        ok: bool,
+        now: Timestamp,
+        pause: impl FnOnce(u8) -> Duration,
+    ) -> bool {
+        if id != NoticeId(self.first) || self.queue.is_empty() {
+            return false;
+        }
+        if ok {
+            self.queue.pop_front();
+            self.first = self.first.wrapping_add(1);
+            self.faults = 0;
+            self.not_before = Timestamp::default();
+        } else {
+            self.not_before = now.plus(pause(self.faults));
+            self.faults = self.faults.saturating_add(1);
+        }
+        true
+    }
+}
