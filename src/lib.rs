@@ -1,9 +1,14 @@
 #![doc = "placeholder"]
+pub mod bots_api;
 pub mod call;
 pub mod control;
 pub mod event;
+#[cfg(feature = "service")]
+pub mod handover;
 pub mod id;
 pub mod policy;
 pub mod secret;
+#[cfg(feature = "service")]
+pub mod store;
 pub mod thread;
 pub mod time;

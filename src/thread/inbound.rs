@@ -112,10 +112,6 @@ impl Inbox {
         (unanswered, std::mem::take(&mut self.more))
     }
 
-    pub(super) fn has_unanswered(&self) -> bool {
-        !self.unanswered.is_empty()
-    }
-
     fn remember(&mut self, seen: Seen, limits: super::Limits) {
         while self.seen.len() >= limits.seen.max(1) {
             self.seen.pop_front();
@@ -148,7 +144,7 @@ mod tests {
         assert_eq!(inbox.note(&message("m1", 1), false, limits), Novelty::Known);
         assert_eq!(inbox.note(&message("m1", 1), true, limits), Novelty::NowOurs);
         assert_eq!(inbox.note(&message("m1", 1), true, limits), Novelty::Known);
-        assert!(!inbox.has_unanswered());
+        assert!(inbox.unanswered.is_empty());
     }
 
     #[test]

@@ -1,0 +1,163 @@
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use crate::bots_api::DeskEndpoint;
+use crate::control::HandoverClient;
+use crate::id::AppId;
+use crate::policy::{Role, ThreadControlPolicy};
+use crate::store::{MemoryStore, ThreadStore};
+use crate::thread::{Config, Limits, OnUnknown, Timeouts};
+
+use super::drive::Inner;
+use super::{Handler, Handover, wake};
+
+/// Puts a [`Handover`] together.
+#[must_use]
+pub struct Builder {
+    config: Config,
+    client: Arc<dyn HandoverClient>,
+    handler: Arc<dyn Handler>,
+    desk: Option<Arc<dyn DeskEndpoint>>,
+    store: Option<Arc<dyn ThreadStore>>,
+}
+
+/// Why a configuration makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The desk's app and our own are the same.
+    #[error("the desk's app id is our own: a handover has two sides")]
+    DeskIsUs,
+    /// A desk has no other desk, and takes from no desk.
+    #[error("only a bot has a desk to hand over to")]
+    DeskHasNoDesk,
+    /// A call would count as lost while it is still being made.
+    #[error("the call lease must be longer than zero, and so must the notice lease and the grant timeout")]
+    NoTime,
+    /// A thread that may remember nothing cannot work.
+    #[error("every limit must be at least 1")]
+    NoRoom,
+    /// The service runs its tasks on tokio.
+    #[error("no tokio runtime is running here")]
+    NoRuntime,
+}
+
+impl Handover {
+    /// Starts a configuration: our app, which side we are, who is primary on the Page, the client that
+    /// makes the calls, and the handler that is told what happens.
+    pub fn builder(
+        app: AppId,
+        role: Role,
+        policy: ThreadControlPolicy,
+        client: Arc<dyn HandoverClient>,
+        handler: impl Handler,
+    ) -> Builder {
+        let config = Config::new(app, role, policy);
+        Builder { config, client, handler: Arc::new(handler), desk: None, store: None }
+    }
+}
+
+impl Builder {
+    /// For a bot: the desk's app, whose requests for control are granted at once. ED does not publish
+    /// its own: it is the `requested_owner_app_id` of its first request (facts §8.1).
+    pub fn desk_app(mut self, desk: AppId) -> Self {
+        self.config = self.config.with_desk(desk);
+        self
+    }
+
+    /// For a bot: ED's endpoint, through which it asks for people and for control.
+    pub fn desk_endpoint(mut self, endpoint: Arc<dyn DeskEndpoint>) -> Self {
+        self.config.desk_endpoint = true;
+        self.desk = Some(endpoint);
+        self
+    }
+
+    /// An app whose requests for control are granted without asking the host. For a bot, the desk's
+    /// app and the inboxes are trusted already.
+    pub fn trust(mut self, app: AppId) -> Self {
+        self.config.trusted.insert(app);
+        self
+    }
+
+    /// Trusts nobody: the host grants every request itself.
+    pub fn trust_nobody(mut self) -> Self {
+        self.config.trusted.clear();
+        self
+    }
+
+    /// For a bot under [`ThreadControlPolicy::BotPrimary`]: takes control even from people.
+    pub fn dangerously_take_from_desk(mut self) -> Self {
+        self.config.take_from_desk = true;
+        self
+    }
+
+    /// What to do with an answer that may or may not have arrived.
+    pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
+        self.config.on_unknown = on_unknown;
+        self
+    }
+
+    /// How long things may take.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.config.timeouts = timeouts;
+        self
+    }
+
+    /// How much one conversation may remember.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// Where conversations are kept. In memory if nothing is set: then a restart forgets them.
+    pub fn store(mut self, store: Arc<dyn ThreadStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Starts the service on the tokio runtime that runs here.
+    ///
+    /// # Errors
+    /// [`BuildError`] says what makes no sense.
+    pub fn start(self) -> Result<Handover, BuildError> {
+        let Self { config, client, handler, desk, store } = self;
+        check(&config)?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let inner = Arc::new(Inner {
+            config,
+            client,
+            desk,
+            store: store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            handler,
+            locks: super::locks::Locks::default(),
+            alarm: Arc::default(),
+            pages: Mutex::default(),
+        });
+        runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
+        Ok(Handover { inner })
+    }
+}
+
+fn check(config: &Config) -> Result<(), BuildError> {
+    if config.desk.as_ref() == Some(&config.app) {
+        return Err(BuildError::DeskIsUs);
+    }
+    if config.role == Role::Desk && (config.desk.is_some() || config.desk_endpoint || config.take_from_desk) {
+        return Err(BuildError::DeskHasNoDesk);
+    }
+    let Timeouts { grant, call_lease, notice_lease, .. } = config.timeouts;
+    if grant.is_zero() || call_lease.is_zero() || notice_lease.is_zero() {
+        return Err(BuildError::NoTime);
+    }
+    let Limits { answers, notices, unanswered, seen, finished } = config.limits;
+    if [answers, notices, unanswered, seen, finished].contains(&0) {
+        return Err(BuildError::NoRoom);
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+    }
+}

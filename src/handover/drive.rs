@@ -1,0 +1,154 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::bots_api::DeskEndpoint;
+use crate::control::HandoverClient;
+use crate::id::{PageId, ThreadKey};
+use crate::policy::ClaimStep;
+use crate::store::{Swap, Swapped, ThreadStore};
+use crate::thread::{Config, Context, Input, Output, PageMemory, Reply, Thread};
+use crate::time::Timestamp;
+
+use super::locks::Locks;
+use super::wake::Alarm;
+use super::{Handler, Handover, HandoverError};
+
+/// How often a conversation that others write too is tried before the caller is told.
+const MAX_TRIES: u32 = 20;
+
+pub(super) struct Inner {
+    pub(super) config: Config,
+    pub(super) client: Arc<dyn HandoverClient>,
+    pub(super) desk: Option<Arc<dyn DeskEndpoint>>,
+    pub(super) store: Arc<dyn ThreadStore>,
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) locks: Locks,
+    pub(super) alarm: Arc<Alarm>,
+    pub(super) pages: Mutex<HashMap<PageId, PageMemory>>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place of the service that reads the clock")]
+pub(super) fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Handover {
+    /// Steps each conversation with its inputs and answers for each input. Goes on in a task of its
+    /// own, so that dropping this future loses nothing.
+    pub(super) async fn drive(&self, inputs: Vec<(ThreadKey, Input)>) -> Result<Vec<Reply>, HandoverError> {
+        let service = self.clone();
+        match tokio::spawn(async move { service.drive_to_the_end(inputs).await }).await {
+            Ok(replies) => replies,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(HandoverError::ShuttingDown),
+        }
+    }
+
+    async fn drive_to_the_end(&self, inputs: Vec<(ThreadKey, Input)>) -> Result<Vec<Reply>, HandoverError> {
+        let mut replies = vec![Reply::Ignored; inputs.len()];
+        let mut waiting: BTreeMap<ThreadKey, Vec<(usize, Input)>> = BTreeMap::new();
+        for (index, (key, input)) in inputs.into_iter().enumerate() {
+            waiting.entry(key).or_default().push((index, input));
+        }
+        // In the order of their keys, so that two batches never wait for each other.
+        let entries: Vec<_> = waiting.keys().map(|key| self.inner.locks.entry(key)).collect();
+        let mut guards = Vec::with_capacity(entries.len());
+        for entry in &entries {
+            guards.push(entry.lock().await);
+        }
+        for attempt in 0..MAX_TRIES {
+            tokio::time::sleep(Duration::from_millis(5) * attempt.min(10)).await;
+            self.step_all(&mut waiting, &mut replies).await?;
+            if waiting.is_empty() {
+                entries.iter().for_each(super::locks::Entry::tell_changed);
+                return Ok(replies);
+            }
+        }
+        Err(HandoverError::Busy)
+    }
+
+    /// Loads, steps and saves what waits, and begins what follows from what was saved. Conflicts remain.
+    async fn step_all(
+        &self,
+        waiting: &mut BTreeMap<ThreadKey, Vec<(usize, Input)>>,
+        replies: &mut [Reply],
+    ) -> Result<(), HandoverError> {
+        let inner = &self.inner;
+        let keys: Vec<_> = waiting.keys().cloned().collect();
+        let loaded = inner.store.load(&keys).await?;
+        let now = now();
+        let mut swaps = Vec::new();
+        let mut outputs = Vec::new();
+        for (key, loaded) in keys.into_iter().zip(loaded) {
+            let cx = Context { config: &inner.config, page: inner.page(&key.page) };
+            let Some(inputs) = waiting.get(&key) else { continue };
+            let mut thread: Thread = loaded.thread.clone();
+            let mut out = Vec::new();
+            for (index, input) in inputs {
+                replies[*index] = thread.step(&cx, input.clone(), now, &mut out);
+            }
+            let wake = thread.next_wake(&cx);
+            // A woken thread is always written: its lease must become a wake time again.
+            let woken = inputs.iter().any(|(_, input)| *input == Input::Wake);
+            if thread == loaded.thread && out.is_empty() && !woken {
+                waiting.remove(&key);
+                continue;
+            }
+            swaps.push(Swap::new(key, loaded.version, thread, wake));
+            outputs.push(out);
+        }
+        if swaps.is_empty() {
+            return Ok(());
+        }
+        let written: Vec<_> = swaps.iter().map(|swap| (swap.key.clone(), swap.wake)).collect();
+        let swapped = inner.store.swap(swaps).await?;
+        for (((key, wake), swapped), out) in written.into_iter().zip(swapped).zip(outputs) {
+            if swapped != Swapped::Written {
+                continue;
+            }
+            waiting.remove(&key);
+            if let Some(wake) = wake {
+                inner.alarm.set(wake);
+            }
+            self.act(&key, out, now);
+        }
+        Ok(())
+    }
+
+    /// Begins what was put out; the thread that asks for it is saved.
+    fn act(&self, key: &ThreadKey, out: Vec<Output>, now: Timestamp) {
+        for output in out {
+            match output {
+                Output::Call { id, call } => self.begin_call(key, id, call),
+                Output::Notice { id, notice } => self.begin_telling(key, id, notice),
+                Output::PageRefuses(step) => self.inner.remember_refusal(&key.page, step, now),
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn pages(&self) -> MutexGuard<'_, HashMap<PageId, PageMemory>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn page(&self, page: &PageId) -> PageMemory {
+        self.pages().get(page).copied().unwrap_or_default()
+    }
+
+    fn remember_refusal(&self, page: &PageId, step: ClaimStep, now: Timestamp) {
+        let mut pages = self.pages();
+        let memory = pages.entry(page.clone()).or_default();
+        match step {
+            ClaimStep::Request => memory.request_refused = Some(now),
+            ClaimStep::Take => memory.take_refused = Some(now),
+            _ => {}
+        }
+    }
+
+    pub(super) fn forget_refusals(&self, page: &PageId) {
+        self.pages().entry(page.clone()).or_default().forgotten = Some(now());
+    }
+}

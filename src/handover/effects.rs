@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use crate::bots_api::HandoverRequest;
+use crate::call::{Call, CallId, CallResult, Direction, Refusal, RefusalKind};
+use crate::control::{CallError, Forwarded};
+use crate::id::ThreadKey;
+use crate::thread::{Input, Notice, NoticeId};
+
+use super::{Handover, HandoverError, Told};
+
+/// How often it is tried to save how something ended. After that its lease brings it up again.
+const MAX_SAVES: u32 = 6;
+
+impl Handover {
+    pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call) {
+        let (service, key) = (self.clone(), key.clone());
+        tokio::spawn(async move {
+            let result = service.make(&key, call).await.unwrap_or_else(CallError::into_result);
+            service.conclude(key, Input::Answer { call: id, result }).await;
+        });
+    }
+
+    pub(super) fn begin_telling(&self, key: &ThreadKey, id: NoticeId, notice: Notice) {
+        let service = self.clone();
+        let told = Told::new(key.clone(), id, notice);
+        tokio::spawn(async move {
+            let key = told.thread.clone();
+            let ok = service.tell(told).await;
+            service.conclude(key, Input::NoticeDone { notice: id, ok }).await;
+        });
+    }
+
+    async fn make(&self, key: &ThreadKey, call: Call) -> Result<CallResult, CallError> {
+        let client = &self.inner.client;
+        Ok(match call {
+            Call::SendMessage { key: answer, message } => {
+                let metadata = answer.to_metadata(&self.inner.config.app);
+                CallResult::Sent(client.send_message(key, &message, Some(&metadata)).await?.mid)
+            }
+            Call::PassThreadControl { to } => {
+                client.pass_thread_control(key, Some(&to), None).await?;
+                CallResult::Done
+            }
+            Call::TakeThreadControl => {
+                client.take_thread_control(key, None).await?;
+                CallResult::Done
+            }
+            Call::RequestThreadControl => {
+                let Forwarded { .. } = client.request_thread_control(key, None).await?;
+                CallResult::Forwarded
+            }
+            Call::ReleaseThreadControl => {
+                client.release_thread_control(key).await?;
+                CallResult::Done
+            }
+            Call::ThreadOwner => CallResult::Owner(client.thread_owner(key).await?),
+            Call::AskDesk(direction) => {
+                let Some(desk) = &self.inner.desk else {
+                    let words = "the desk's endpoint is not configured";
+                    return Err(CallError::refused(Refusal::new(RefusalKind::NotAvailable, words)));
+                };
+                let user = key.user.clone();
+                desk.handover(&match direction {
+                    Direction::BotToAgent => HandoverRequest::bot_to_agent(user),
+                    Direction::AgentToBot => {
+                        HandoverRequest::agent_to_bot(user, self.inner.config.app.clone())
+                    }
+                })
+                .await?;
+                CallResult::Done
+            }
+        })
+    }
+
+    /// Answers whether the handler has dealt with it. A handler that panics has not.
+    async fn tell(&self, told: Told) -> bool {
+        let lease = self.inner.config.timeouts.notice_lease;
+        let (service, key, id) = (self.clone(), told.thread.clone(), told.id);
+        let handling = tokio::spawn(async move {
+            tokio::time::timeout(lease, service.inner.handler.told(&service, &told)).await
+        });
+        match handling.await {
+            Ok(Ok(Ok(()))) => return true,
+            Ok(Ok(Err(error))) => {
+                tracing::warn!(thread = %key, ?id, %error, "the handler failed; it is told again")
+            }
+            Ok(Err(_)) => tracing::warn!(thread = %key, ?id, "the handler took too long; it is told again"),
+            Err(error) => {
+                tracing::error!(thread = %key, ?id, %error, "the handler panicked; it is told again")
+            }
+        }
+        false
+    }
+
+    /// Saves how a call or a notice ended, if need be again: the store may be away for a moment.
+    async fn conclude(&self, key: ThreadKey, input: Input) {
+        for attempt in 0..MAX_SAVES {
+            match self.drive(vec![(key.clone(), input.clone())]).await {
+                Ok(_) | Err(HandoverError::ShuttingDown) => return,
+                Err(error) => tracing::warn!(thread = %key, %error, "an outcome could not be saved yet"),
+            }
+            tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+        }
+        tracing::error!(thread = %key, "an outcome was not saved; its lease will bring it up again");
+    }
+}

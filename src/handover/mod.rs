@@ -1,0 +1,317 @@
+//! The service: drives one [`Thread`] for each conversation, over a client, a store and the host's
+//! handler. Load, step, save, and only then act.
+
+mod builder;
+mod drive;
+mod effects;
+mod handler;
+mod locks;
+mod wake;
+
+pub use builder::{BuildError, Builder};
+pub use handler::{BoxError, Handler, Told};
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::call::{Advice, AnswerKey, OutgoingMessage};
+use crate::event::Event;
+use crate::id::{AppId, PageId, ThreadKey};
+use crate::store::StoreError;
+use crate::thread::{
+    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, Reply, Target,
+    Thread,
+};
+
+use drive::Inner;
+
+/// Who may answer now, how to change it, and how to get an answer out once: for all conversations of
+/// one host. Cheap to clone; all clones are one service.
+///
+/// Every method may be dropped at any moment: what it began is carried to its end by a task of its
+/// own. The service ends when its last clone is dropped.
+#[derive(Clone)]
+pub struct Handover {
+    inner: Arc<Inner>,
+}
+
+/// Why the service could not do what was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandoverError {
+    /// The store did not answer. Whether something was saved is not known: ask again with the same key.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The conversation refuses this now; nothing changed.
+    #[error(transparent)]
+    Refused(#[from] CommandRefused),
+    /// Others wrote the same conversation again and again meanwhile.
+    #[error("the conversation is too busy to be changed now")]
+    Busy,
+    /// The runtime is shutting down.
+    #[error("the service is shutting down")]
+    ShuttingDown,
+}
+
+impl HandoverError {
+    /// What the caller should do. For a webhook, `RetryLater` means: do not answer 200, so that the
+    /// platform delivers again.
+    #[must_use]
+    pub fn advice(&self) -> Advice {
+        match self {
+            Self::Store(_) | Self::Busy | Self::ShuttingDown => Advice::RetryLater,
+            Self::Refused(CommandRefused::QueueFull | CommandRefused::NoticesFull) => Advice::RetryLater,
+            Self::Refused(_) => Advice::GiveUp,
+        }
+    }
+}
+
+/// How an answer was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Accepted {
+    /// It will have exactly one end, told as a notice: delivered, failed or unknown.
+    New,
+    /// This key is known already, and stands so. Nothing was added.
+    Duplicate(AnswerStatus),
+}
+
+/// How a hand-over was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandOver {
+    /// The target has control already.
+    AlreadyThere,
+    /// It is under way.
+    Started {
+        /// Identifies it for [`Handover::handoff_progress`].
+        id: u64,
+        /// Answers must be settled first: passing control right after a send suppresses its echo.
+        waits: bool,
+    },
+}
+
+impl Handover {
+    /// Our own app id.
+    #[must_use]
+    pub fn app(&self) -> &AppId {
+        &self.inner.config.app
+    }
+
+    /// Takes in events that the platform told, each with its conversation, in their order. When this
+    /// returns, what they changed is saved; answer the webhook with 200 then, and not before.
+    ///
+    /// # Errors
+    /// [`HandoverError`]: let the platform deliver again. Events are recognised when they come twice.
+    pub async fn events(&self, events: Vec<(ThreadKey, Event)>) -> Result<(), HandoverError> {
+        let inputs = events.into_iter().map(|(key, event)| (key, Input::Event(event))).collect();
+        for reply in self.drive(inputs).await? {
+            if let Reply::Refused(refused) = reply {
+                return Err(refused.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a whole webhook delivery. Its items that are no event of a conversation are passed
+    /// over, but for `app_roles`, on which the service forgets what the Page refused.
+    ///
+    /// # Errors
+    /// As [`Self::events`].
+    #[cfg(any())]
+    pub async fn receive(&self, delivery: crate::webhook::Delivery) -> Result<(), HandoverError> {
+        let mut events = Vec::with_capacity(delivery.items.len());
+        for item in delivery.items {
+            match item {
+                crate::webhook::Item::Event { thread, event } => events.push((thread, event)),
+                crate::webhook::Item::AppRoles { page, .. } => self.roles_changed(&page),
+                crate::webhook::Item::Unknown { page, why, .. } => {
+                    tracing::debug!(page = page.map(tracing::field::display), %why, "webhook item passed over");
+                }
+            }
+        }
+        self.events(events).await
+    }
+
+    /// The apps' roles on a Page changed (`app_roles`, or an admin said so): what the Page refused
+    /// before is tried again.
+    pub fn roles_changed(&self, page: &PageId) {
+        self.inner.forget_refusals(page);
+    }
+
+    /// Sends an answer to the customer, once: the same key sent twice is one message. Control is
+    /// claimed as the policy says if we do not have it.
+    ///
+    /// # Errors
+    /// [`CommandRefused::QueueFull`] as [`HandoverError::Refused`]; otherwise [`HandoverError`], after
+    /// which the same key may be sent again.
+    pub async fn send(
+        &self,
+        thread: &ThreadKey,
+        key: AnswerKey,
+        message: OutgoingMessage,
+    ) -> Result<Accepted, HandoverError> {
+        match self.command(thread, Command::Send { key, message }).await? {
+            Reply::Duplicate(status) => Ok(Accepted::Duplicate(status)),
+            _ => Ok(Accepted::New),
+        }
+    }
+
+    /// An agent engages with the customer (desk): control is claimed, and kept until the intervention
+    /// is closed. Opening it twice changes nothing.
+    ///
+    /// # Errors
+    /// [`HandoverError`].
+    pub async fn open_intervention(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
+        self.command(thread, Command::OpenIntervention).await.map(drop)
+    }
+
+    /// The agent is done (desk): control is released when the answers are settled.
+    ///
+    /// # Errors
+    /// [`HandoverError`].
+    pub async fn close_intervention(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
+        self.command(thread, Command::CloseIntervention).await.map(drop)
+    }
+
+    /// Claims control without an answer to send, and waits at most so long until the first step of the
+    /// claim plan was accepted or the plan has run out. The claim goes on afterwards.
+    ///
+    /// # Errors
+    /// [`HandoverError`]. That control could not be had is no error but [`ClaimProgress::NotGranted`].
+    pub async fn claim(
+        &self,
+        thread: &ThreadKey,
+        origin: ClaimOrigin,
+        wait: Duration,
+    ) -> Result<ClaimProgress, HandoverError> {
+        match self.command(thread, Command::Claim(origin)).await? {
+            Reply::Claiming(id) => {
+                let stands =
+                    |thread: &Thread| Some(thread.claim_progress(id)).filter(|p| *p != ClaimProgress::Trying);
+                Ok(self.wait_until(thread, wait, stands).await?.unwrap_or(ClaimProgress::Trying))
+            }
+            _ => Ok(ClaimProgress::Granted),
+        }
+    }
+
+    /// Gives control away: to nobody, to an app, or from a bot to the desk. Once the answers are
+    /// settled; how it ended is told as a notice.
+    ///
+    /// # Errors
+    /// [`CommandRefused::InterventionOpen`], [`CommandRefused::AnotherAppOwns`] or
+    /// [`CommandRefused::NoDesk`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
+    pub async fn hand_over(&self, thread: &ThreadKey, target: Target) -> Result<HandOver, HandoverError> {
+        match self.command(thread, Command::HandOver(target)).await? {
+            Reply::HandingOver { id, waits } => Ok(HandOver::Started { id, waits }),
+            _ => Ok(HandOver::AlreadyThere),
+        }
+    }
+
+    /// Where a hand-over stands, after waiting at most so long for its end.
+    ///
+    /// # Errors
+    /// [`HandoverError`].
+    pub async fn handoff_progress(
+        &self,
+        thread: &ThreadKey,
+        id: u64,
+        wait: Duration,
+    ) -> Result<HandoffProgress, HandoverError> {
+        let stands =
+            |thread: &Thread| Some(thread.handoff_progress(id)).filter(|p| *p != HandoffProgress::Waiting);
+        Ok(self.wait_until(thread, wait, stands).await?.unwrap_or(HandoffProgress::Waiting))
+    }
+
+    /// Passes control to an app that asked for it, once the answers are settled.
+    ///
+    /// # Errors
+    /// [`CommandRefused::NoSuchRequest`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
+    pub async fn grant(&self, thread: &ThreadKey, app: AppId) -> Result<(), HandoverError> {
+        self.command(thread, Command::Grant(app)).await.map(drop)
+    }
+
+    /// Forgets that an app asked for control.
+    ///
+    /// # Errors
+    /// As [`Self::grant`].
+    pub async fn refuse(&self, thread: &ThreadKey, app: AppId) -> Result<(), HandoverError> {
+        self.command(thread, Command::Refuse(app)).await.map(drop)
+    }
+
+    /// Lets the answers behind one with an unknown outcome go on.
+    ///
+    /// # Errors
+    /// [`CommandRefused::NoSuchAnswer`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
+    pub async fn resume(&self, thread: &ThreadKey, unknown: AnswerKey) -> Result<(), HandoverError> {
+        self.command(thread, Command::Continue(unknown)).await.map(drop)
+    }
+
+    /// Takes back an answer that still waits. It ends as failed, cancelled.
+    ///
+    /// # Errors
+    /// [`CommandRefused::NoSuchAnswer`] as [`HandoverError::Refused`] if it does not wait (any more).
+    pub async fn cancel(&self, thread: &ThreadKey, key: AnswerKey) -> Result<(), HandoverError> {
+        self.command(thread, Command::Cancel(key)).await.map(drop)
+    }
+
+    /// Where an answer stands, if its key is still known.
+    ///
+    /// # Errors
+    /// [`HandoverError::Store`].
+    pub async fn answer(
+        &self,
+        thread: &ThreadKey,
+        key: &AnswerKey,
+    ) -> Result<Option<AnswerStatus>, HandoverError> {
+        Ok(self.thread(thread).await?.answer(key))
+    }
+
+    /// The conversation as it is saved now.
+    ///
+    /// # Errors
+    /// [`HandoverError::Store`].
+    pub async fn thread(&self, thread: &ThreadKey) -> Result<Thread, HandoverError> {
+        let loaded = self.inner.store.load(std::slice::from_ref(thread)).await?;
+        Ok(loaded.into_iter().next().map(|loaded| loaded.thread).unwrap_or_default())
+    }
+
+    async fn command(&self, thread: &ThreadKey, command: Command) -> Result<Reply, HandoverError> {
+        let replies = self.drive(vec![(thread.clone(), Input::Command(command))]).await?;
+        match replies.into_iter().next() {
+            Some(Reply::Refused(refused)) => Err(refused.into()),
+            Some(reply) => Ok(reply),
+            None => Ok(Reply::Ignored),
+        }
+    }
+
+    /// Looks at the conversation until something is found, at each change and twice a second: another
+    /// replica may be the one that changes it.
+    async fn wait_until<T>(
+        &self,
+        key: &ThreadKey,
+        wait: Duration,
+        found: impl Fn(&Thread) -> Option<T>,
+    ) -> Result<Option<T>, HandoverError> {
+        const LOOK_AGAIN: Duration = Duration::from_millis(500);
+        let begun = Instant::now();
+        let entry = self.inner.locks.entry(key);
+        loop {
+            let changed = entry.changed();
+            if let Some(found) = found(&self.thread(key).await?) {
+                return Ok(Some(found));
+            }
+            let Some(left) = wait.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) else {
+                return Ok(None);
+            };
+            let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changed).await;
+        }
+    }
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
