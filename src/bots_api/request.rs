@@ -222,7 +222,7 @@ mod tests {
             ("identity_foreign_id=7&from=bot&to=Agent&type=messenger", "to"),
             ("identity_foreign_id=7&from=bot&to=agent&type=whatsapp", "type"),
             ("identity_foreign_id=%00&from=bot&to=agent&type=messenger", "identity_foreign_id"),
-            ("identity_foreign_id=7&from=agent&to=bot&type=messenger&app_id=%0a1", "app_id"),
+            ("identity_foreign_id=7&from=agent&to=bot&type=messenger&app_id=1%0a1", "app_id"),
         ] {
             assert!(value(name)(HandoverRequest::from_query(query).unwrap_err()), "{query}");
         }
