@@ -2,7 +2,11 @@
 pub mod call;
 pub mod control;
 pub mod event;
+#[cfg(feature = "graph")]
+pub mod graph;
 pub mod id;
 pub mod policy;
 pub mod secret;
 pub mod time;
+#[cfg(feature = "webhook")]
+pub mod webhook;
