@@ -146,12 +146,10 @@ impl Receiver {
 
 /// A call that did not succeed: what kind of failure, what to do about it, and whether the platform
 /// may have acted all the same. It never carries a secret.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{refusal}")]
+#[derive(Debug, Clone)]
 pub struct CallError {
     refusal: Refusal,
     may_have_acted: bool,
-    #[source]
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -208,5 +206,18 @@ impl CallError {
         } else {
             CallResult::Refused(self.refusal)
         }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.refusal.fmt(f)
+    }
+}
+
+// By hand: derived, the source would be the `Arc`, and nobody could downcast it.
+impl StdError for CallError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }

@@ -3,6 +3,8 @@ pub mod bots_api;
 pub mod call;
 pub mod control;
 pub mod event;
+#[cfg(feature = "graph")]
+pub mod graph;
 #[cfg(feature = "service")]
 pub mod handover;
 pub mod id;
@@ -12,3 +14,5 @@ pub mod secret;
 pub mod store;
 pub mod thread;
 pub mod time;
+#[cfg(feature = "webhook")]
+pub mod webhook;

@@ -1,10 +1,13 @@
 //! Engage Digital's Bots API, `POST /1.0/bots/handover`, from both ends: how a bot asks the desk to
 //! move control, and how a desk serves it (seed, "Using the endpoint"; facts §8.1).
 
+#[cfg(feature = "graph")]
+mod client;
 mod request;
 #[cfg(all(feature = "service", feature = "webhook"))]
 mod server;
-
+#[cfg(feature = "graph")]
+pub use client::{Client, InvalidBaseUrl};
 pub use request::{ChannelType, HandoverRequest, InvalidRequest};
 #[cfg(all(feature = "service", feature = "webhook"))]
 pub use server::{Desk, Rejection, Server};

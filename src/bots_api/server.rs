@@ -70,10 +70,10 @@ impl Server {
     /// A server that accepts calls with this token.
     #[must_use]
     pub fn new(token: EdToken, handover: Handover, desk: impl Desk) -> Self {
-        Self { token, handover, desk: Arc::new(desk), wait: Duration::from_secs(10) }
+        Self { token, handover, desk: Arc::new(desk), wait: Duration::from_secs(8) }
     }
 
-    /// How long a call may wait for the platform to accept the first step, or for a pass. 10 s. What
+    /// How long a call may wait for the platform to accept the first step, or for a pass. 8 s. What
     /// was begun goes on afterwards.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {

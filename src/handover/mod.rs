@@ -119,7 +119,7 @@ impl Handover {
     ///
     /// # Errors
     /// As [`Self::events`].
-    #[cfg(any())]
+    #[cfg(feature = "webhook")]
     pub async fn receive(&self, delivery: crate::webhook::Delivery) -> Result<(), HandoverError> {
         let mut events = Vec::with_capacity(delivery.items.len());
         for item in delivery.items {

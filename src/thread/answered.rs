@@ -8,7 +8,7 @@ use super::claim::MAX_LOST_CONTROL;
 use super::config::Context;
 use super::handoff::Stage;
 use super::io::{FailReason, Notice, Output, Reply, Target};
-use super::{InFlight, Made, Thread};
+use super::{InFlight, Made, Pause, Thread};
 
 /// So many passing faults in a row end what is tried, but for an answer, which has its own age.
 const MAX_FAULTS: u8 = 8;
@@ -126,6 +126,10 @@ impl Thread {
         self.pause(cx, refusal.retry_after, now);
         if let Made::Send(key) = made {
             self.outbox.not_sent(key, false);
+        } else if *made == Made::AskDesk(Direction::BotToAgent) && cx.config.desk.is_some() {
+            // There is a way without the endpoint: the customer need not wait for it.
+            self.pause = Pause::default();
+            self.refused(cx, made.clone(), refusal, now, out);
         } else if self.pause.faults >= MAX_FAULTS {
             self.pause.faults = 0;
             self.refused(cx, made.clone(), refusal, now, out);

@@ -1,0 +1,201 @@
+//! How a [`GraphClient`] is put together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::client::{GraphClient, PageAuth};
+use super::reqwest_transport::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, ReqwestTransport};
+use super::transport::{Transport, TransportError};
+use crate::id::PageId;
+use crate::secret::PageToken;
+
+/// The Graph version that is used if none is set: the current one of July 2026 (facts §3.1).
+pub const DEFAULT_VERSION: &str = "v26.0";
+
+const DEFAULT_BASE_URL: &str = "https://graph.facebook.com";
+
+/// Puts a [`GraphClient`] together. Start with [`GraphClient::builder`].
+#[derive(Debug, Default)]
+#[must_use = "nothing is built until `build`"]
+pub struct GraphClientBuilder {
+    base_url: Option<Url>,
+    allow_http: bool,
+    version: Option<String>,
+    pages: Vec<(PageId, PageToken)>,
+    timeout: Option<Duration>,
+    transport: Option<Arc<dyn Transport>>,
+}
+
+impl GraphClientBuilder {
+    /// Where Graph is, `https://graph.facebook.com` by default. A path in it is kept as a prefix.
+    /// Plain `http` is accepted for this machine only; see
+    /// [`dangerous_allow_http`](Self::dangerous_allow_http).
+    pub fn base_url(mut self, base_url: Url) -> Self {
+        self.base_url = Some(base_url);
+        self
+    }
+
+    /// Accepts a base URL of another machine without TLS. Every call sends a Page token: anybody on
+    /// the way can read it. For a simulator in a closed network.
+    pub fn dangerous_allow_http(mut self) -> Self {
+        self.allow_http = true;
+        self
+    }
+
+    /// The Graph version, as in `v26.0`; [`DEFAULT_VERSION`] if not set.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Adds a Page (or Instagram account) with its token. Call it once for each; of two tokens for
+    /// one Page the later counts. More can be added to a running client:
+    /// [`GraphClient::set_page`].
+    pub fn page(mut self, page: PageId, token: PageToken) -> Self {
+        self.pages.push((page, token));
+        self
+    }
+
+    /// How long one call may take, [`DEFAULT_TIMEOUT`] if not set. For the built-in transport: one of
+    /// your own keeps its own time.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Speaks through another transport than [`ReqwestTransport`].
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// Builds the client. No call is made.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the setting that is wrong.
+    pub fn build(self) -> Result<GraphClient, BuildError> {
+        let base_url = match self.base_url {
+            Some(url) => url,
+            None => Url::parse(DEFAULT_BASE_URL).map_err(|_| BuildError::BaseUrl)?,
+        };
+        check_base_url(&base_url, self.allow_http)?;
+        let version = self.version.unwrap_or_else(|| DEFAULT_VERSION.to_owned());
+        if !is_version(&version) {
+            return Err(BuildError::Version);
+        }
+        let mut pages = HashMap::with_capacity(self.pages.len());
+        for (page, token) in self.pages {
+            let auth = PageAuth::new(&page, token)?;
+            pages.insert(page, auth);
+        }
+        let transport = match (self.transport, self.timeout) {
+            (Some(_), Some(_)) => return Err(BuildError::TimeoutOfOwnTransport),
+            (Some(transport), None) => transport,
+            (None, timeout) => {
+                let total = timeout.unwrap_or(DEFAULT_TIMEOUT);
+                if total.is_zero() {
+                    return Err(BuildError::ZeroTimeout);
+                }
+                Arc::new(ReqwestTransport::with_timeouts(total, DEFAULT_CONNECT_TIMEOUT.min(total))?)
+            }
+        };
+        Ok(GraphClient::assemble(base_url, version, pages, transport))
+    }
+}
+
+/// Why a client cannot be built. It never shows a token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The base URL is not one that paths can be added to.
+    #[error("the base URL must be http(s) with a host, without user, query and fragment")]
+    BaseUrl,
+    /// The base URL would send tokens unencrypted to another machine.
+    #[error("the base URL has no TLS: use https, or `dangerous_allow_http` in a closed network")]
+    PlainHttp,
+    /// The version is not of Graph's form.
+    #[error("the Graph version must look like `{DEFAULT_VERSION}`")]
+    Version,
+    /// The token of a Page is empty or has characters that no header can carry.
+    #[error("the token of Page {page} is empty or has characters that a token cannot have")]
+    Token {
+        /// Whose token it is.
+        page: PageId,
+    },
+    /// A timeout of zero would fail every call.
+    #[error("the timeout must be longer than zero")]
+    ZeroTimeout,
+    /// A timeout was set beside a transport of the host's own, where it would have no effect.
+    #[error("`timeout` is for the built-in transport: set it in your own transport instead")]
+    TimeoutOfOwnTransport,
+    /// The built-in transport cannot be set up.
+    #[error("the HTTP client cannot be set up")]
+    Transport(#[from] TransportError),
+}
+
+fn check_base_url(url: &Url, allow_http: bool) -> Result<(), BuildError> {
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if !bare || !url.has_host() {
+        return Err(BuildError::BaseUrl);
+    }
+    let local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Ok(()),
+        "http" if local || allow_http => Ok(()),
+        "http" => Err(BuildError::PlainHttp),
+        _ => Err(BuildError::BaseUrl),
+    }
+}
+
+fn is_version(version: &str) -> bool {
+    let number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    version
+        .strip_prefix('v')
+        .and_then(|rest| rest.split_once('.'))
+        .is_some_and(|(major, minor)| number(major) && number(minor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn nonsense_cannot_be_built() {
+        let build = |text| GraphClient::builder().base_url(url(text)).build();
+        for bad in ["mailto:a@b", "ftp://a/", "https://u@a/", "https://a/?x=1", "https://a/#f", "data:x"] {
+            assert!(matches!(build(bad), Err(BuildError::BaseUrl)), "{bad}");
+        }
+        assert!(matches!(build("http://graph.facebook.com"), Err(BuildError::PlainHttp)));
+        assert!(build("http://127.0.0.1:9/x/").is_ok() && build("http://[::1]:9").is_ok());
+        let open = GraphClient::builder().base_url(url("http://sim:8080")).dangerous_allow_http().build();
+        assert!(open.is_ok());
+        for bad in ["22.0", "v22", "v22.", "v.0", "v22.0/me", "v2x.0", "", "LATEST"] {
+            let built = GraphClient::builder().version(bad).build();
+            assert!(matches!(built, Err(BuildError::Version)), "{bad}");
+        }
+        assert!(GraphClient::builder().version("v22.0").build().is_ok());
+        for bad in ["", " ", "EAAB\nX: y", "EA AB", "EAÄB"] {
+            let built = GraphClient::builder().page(PageId::from(1), bad.into()).build();
+            let error = built.unwrap_err();
+            assert!(matches!(error, BuildError::Token { .. }), "{bad:?}");
+            assert!(!error.to_string().contains("EA"), "{error}");
+        }
+        let zero = GraphClient::builder().timeout(Duration::ZERO).build();
+        assert!(matches!(zero, Err(BuildError::ZeroTimeout)));
+    }
+}

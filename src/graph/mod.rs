@@ -1,0 +1,38 @@
+//! Meta's Graph API behind [`HandoverClient`](crate::control::HandoverClient): the thread-control edges and the
+//! Send API.
+//!
+//! ```no_run
+//! use messenger_handover::graph::GraphClient;
+//! use messenger_handover::id::PageId;
+//!
+//! # fn main() -> Result<(), messenger_handover::graph::BuildError> {
+//! let token = std::env::var("PAGE_TOKEN").unwrap_or_default();
+//! let graph = GraphClient::builder().page(PageId::from(1_234_567), token.into()).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every call is `/{version}/me/{edge}`: `me` resolves through the Page's token, so that nobody has to
+//! know whether a Page id or an Instagram id belongs there (facts §3.1). The token travels in the
+//! `Authorization` header only. Nothing is retried here: whether a call may be made again depends on
+//! what it may have done, which [`CallError::may_have_acted`](crate::control::CallError::may_have_acted)
+//! tells and the state machine decides.
+//!
+//! To speak through another HTTP stack, or to none in a test, implement [`Transport`].
+
+mod builder;
+mod client;
+mod codes;
+mod reqwest_transport;
+mod response;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use builder::{BuildError, DEFAULT_VERSION, GraphClientBuilder};
+pub use client::GraphClient;
+pub use reqwest_transport::{
+    BodyTooLarge, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, MAX_RESPONSE_BYTES, ReqwestTransport,
+};
+pub use transport::{Transport, TransportError};

@@ -1,0 +1,95 @@
+//! The transport over reqwest and rustls.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use rustls::crypto::{CryptoProvider, ring};
+
+use super::transport::{Transport, TransportError};
+
+/// How long a whole exchange may take if nothing else is set.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connecting may take if nothing else is set.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest answer that is read, in bytes.
+pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
+
+/// [`Transport`] over reqwest and rustls: no redirects, no retries, a total timeout, and answers of at
+/// most [`MAX_RESPONSE_BYTES`].
+///
+/// rustls needs a process-wide crypto provider. If the host has installed none, *ring* becomes it.
+#[derive(Debug, Clone)]
+pub struct ReqwestTransport {
+    client: reqwest::Client,
+    max_body: usize,
+}
+
+impl ReqwestTransport {
+    /// A transport with the default timeouts.
+    ///
+    /// # Errors
+    /// [`TransportError`] if TLS cannot be set up, as on a machine without root certificates.
+    pub fn new() -> Result<Self, TransportError> {
+        Self::with_timeouts(DEFAULT_TIMEOUT, DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    /// A transport that gives up an exchange after `total`, and a connection attempt after `connect`.
+    ///
+    /// # Errors
+    /// As [`ReqwestTransport::new`].
+    pub fn with_timeouts(total: Duration, connect: Duration) -> Result<Self, TransportError> {
+        if CryptoProvider::get_default().is_none() {
+            // Losing a race against another installer is as good as winning it.
+            let _ = ring::default_provider().install_default();
+        }
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .timeout(total)
+            .connect_timeout(connect)
+            .build()
+            .map_err(TransportError::not_sent)?;
+        Ok(Self { client, max_body: MAX_RESPONSE_BYTES })
+    }
+}
+
+#[async_trait]
+impl Transport for ReqwestTransport {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+        let request = reqwest::Request::try_from(request).map_err(failed)?;
+        let mut answer = self.client.execute(request).await.map_err(failed)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > self.max_body {
+                return Err(TransportError::lost(BodyTooLarge { limit: self.max_body }));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = Response::new(body.freeze());
+        *response.status_mut() = answer.status();
+        *response.headers_mut() = std::mem::take(answer.headers_mut());
+        Ok(response)
+    }
+}
+
+/// The answer is longer than we read. The source of a [`TransportError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer has more than {limit} bytes")]
+#[non_exhaustive]
+pub struct BodyTooLarge {
+    /// How many bytes are read at most.
+    pub limit: usize,
+}
+
+fn failed(error: reqwest::Error) -> TransportError {
+    // A connection that never stood, or a request that could not be written down.
+    let never_left = error.is_connect() || error.is_builder();
+    let timed_out = error.is_timeout();
+    // reqwest shows the URL in its errors, with the customer's id in the query.
+    let mut failed = TransportError::lost(error.without_url());
+    failed.may_have_sent = !never_left;
+    failed.timed_out = timed_out;
+    failed
+}

@@ -1,0 +1,332 @@
+//! Reading Graph's answers, in all the shapes they were seen in (facts §3.4, §5).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::codes;
+use super::transport::TransportError;
+use crate::call::{Refusal, RefusalKind, ThreadOwner};
+use crate::control::{CallError, Receiver, Sent};
+use crate::secret::{PageToken, scrub};
+use crate::time::Span;
+
+/// The longest message of the platform that is kept, in characters.
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// What an answer has to be read against.
+pub(super) struct Asked {
+    /// Whether the call changes something: reading never "may have acted".
+    pub(super) acts: bool,
+    /// Taken out of the platform's words.
+    pub(super) token: PageToken,
+}
+
+/// The JSON of a success, or why it is none.
+pub(super) fn read(answer: &Response<Bytes>, asked: &Asked) -> Result<Value, CallError> {
+    let status = answer.status();
+    let json = serde_json::from_slice::<Value>(answer.body()).ok();
+    // Also under HTTP 200.
+    if let Some(error) = json.as_ref().and_then(graph_error) {
+        return Err(refused_by_graph(error, answer, asked));
+    }
+    if status.is_success() {
+        return json.ok_or_else(|| not_understood(asked.acts, "the answer is not JSON"));
+    }
+    let mut refusal =
+        Refusal::new(codes::by_status(status), format!("HTTP {} without a Graph error", status.as_u16()));
+    refusal.retry_after = retry_after(answer.headers(), refusal.kind);
+    Err(failure(refusal, asked.acts && may_act(status)))
+}
+
+/// An exchange without an answer.
+pub(super) fn not_answered(error: TransportError, asked: &Asked) -> CallError {
+    let refusal = Refusal::new(RefusalKind::Transport, error.to_string());
+    failure(refusal, asked.acts && error.may_have_sent).with_source(error)
+}
+
+/// The answer of an edge that only says that it is done.
+pub(super) fn success(answer: &Value) -> Result<(), CallError> {
+    match bool_of(answer.get("success").unwrap_or(answer)) {
+        Some(true) => Ok(()),
+        Some(false) => {
+            let refusal = Refusal::new(RefusalKind::Invalid, "the platform answered success: false");
+            Err(CallError::refused(refusal))
+        }
+        None => Err(not_understood(true, "neither a success nor an error")),
+    }
+}
+
+/// The answer of take, which once was the thread's owner.
+pub(super) fn taken(answer: &Value) -> Result<(), CallError> {
+    let owner = answer.get("data").and_then(|data| data.get(0)).and_then(|first| first.get("thread_owner"));
+    if owner.is_some_and(Value::is_object) { Ok(()) } else { success(answer) }
+}
+
+/// The answer of the Send API.
+pub(super) fn sent(answer: &Value) -> Result<Sent, CallError> {
+    if let Some(mid) = answer.get("message_id") {
+        return Ok(Sent::new(lenient(mid)));
+    }
+    if answer.get("recipient_id").is_some() {
+        return Ok(Sent::default());
+    }
+    success(answer).map(|()| Sent::default())
+}
+
+/// The answer of `thread_owner`. A missing `data` is not "nobody": it is no answer.
+pub(super) fn owner(answer: &Value) -> Result<ThreadOwner, CallError> {
+    let wrong = || not_understood(false, "no thread owner in the answer");
+    let owner = match answer.get("data") {
+        Some(Value::Array(data)) => match data.first() {
+            None => return Ok(ThreadOwner::Idle),
+            Some(first) => first.get("thread_owner"),
+        },
+        // Documented once without the wrapping (messaging-apis#347).
+        None => answer.get("thread_owner"),
+        Some(_) => None,
+    };
+    let owner = owner.and_then(Value::as_object).ok_or_else(wrong)?;
+    // A stamp of 0 was never a time; seconds by the documents, milliseconds by size.
+    let expires = owner.get("expiration").and_then(int_of).and_then(|stamp| u64::try_from(stamp).ok());
+    let expires = expires.filter(|stamp| *stamp > 0).map(|stamp| Span::from_platform(stamp).from);
+    match owner.get("app_id") {
+        // Not idle, so somebody; INF where there is no expiration either.
+        None | Some(Value::Null) => Ok(ThreadOwner::Hidden { expires }),
+        Some(Value::String(app)) if app.is_empty() => Ok(ThreadOwner::Hidden { expires }),
+        Some(app) => Ok(ThreadOwner::App { app: lenient(app).ok_or_else(wrong)?, expires }),
+    }
+}
+
+/// The answer of `secondary_receivers`.
+pub(super) fn receivers(answer: &Value) -> Result<Vec<Receiver>, CallError> {
+    let data = answer.get("data").and_then(Value::as_array);
+    let data = data.ok_or_else(|| not_understood(false, "no list of receivers in the answer"))?;
+    data.iter()
+        .map(|app| {
+            let id = app.get("id").and_then(lenient);
+            let id = id.ok_or_else(|| not_understood(false, "a receiver without an id"))?;
+            Ok(Receiver::new(id, app.get("name").and_then(Value::as_str).map(str::to_owned)))
+        })
+        .collect()
+}
+
+/// Graph's error object: in its envelope, or bare as in some clients' captures (facts §5.2).
+fn graph_error(json: &Value) -> Option<&Map<String, Value>> {
+    let bare =
+        json.get("type").is_some_and(Value::is_string) && json.get("code").is_some_and(Value::is_number);
+    let error = match json.get("error") {
+        Some(error) => error.as_object(),
+        None => json.as_object().filter(|_| bare),
+    };
+    error.filter(|error| error.contains_key("code") || error.contains_key("message"))
+}
+
+fn refused_by_graph(error: &Map<String, Value>, answer: &Response<Bytes>, asked: &Asked) -> CallError {
+    let status = answer.status();
+    let code = error.get("code").and_then(int_of);
+    let subcode = error.get("error_subcode").and_then(int_of);
+    let is_transient = error.get("is_transient").and_then(bool_of).unwrap_or(false);
+    let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+    let kind = codes::classify(code, subcode, message, is_transient, status);
+    let mut refusal = Refusal::new(kind, tidy(message, &asked.token));
+    refusal.code = code;
+    refusal.subcode = subcode;
+    refusal.retry_after = retry_after(answer.headers(), kind);
+    // Graph's own fault can strike before or after the deed; every other error is a refusal.
+    failure(refusal, asked.acts && kind == RefusalKind::Transient)
+}
+
+/// Whether a status that is not Graph's word leaves open what happened. 302 and 303 may follow a deed;
+/// the other redirects and 4xx say that it was not done here.
+fn may_act(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 302 | 303)
+}
+
+fn not_understood(may_have_acted: bool, what: &str) -> CallError {
+    failure(Refusal::new(RefusalKind::Protocol, what), may_have_acted)
+}
+
+fn failure(refusal: Refusal, may_have_acted: bool) -> CallError {
+    if may_have_acted { CallError::unknown(refusal) } else { CallError::refused(refusal) }
+}
+
+/// The platform's words without our token (it repeats a malformed one), short and on one line.
+fn tidy(message: &str, token: &PageToken) -> String {
+    let clean = scrub(message, &[token.expose()]);
+    let mut short: String = clean.chars().take(MAX_MESSAGE_CHARS).collect();
+    if short.len() < clean.len() {
+        short.push('…');
+    }
+    short.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// `Retry-After` in seconds; for a rate limit else the longest time that Graph's usage header
+/// estimates, in minutes (facts §6).
+fn retry_after(headers: &HeaderMap, kind: RefusalKind) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(seconds) = text(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok()) {
+        return Some(Duration::from_secs(seconds));
+    }
+    if kind != RefusalKind::RateLimited {
+        return None;
+    }
+    let usage: Value = serde_json::from_str(text("x-business-use-case-usage")?).ok()?;
+    let rows = usage.as_object()?.values().filter_map(Value::as_array).flatten();
+    let minutes = rows.filter_map(|row| row.get("estimated_time_to_regain_access")?.as_u64()).max()?;
+    (minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(60)))
+}
+
+fn bool_of(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(value) => Some(*value),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn int_of(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+fn lenient<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    T::deserialize(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::AppId;
+    use crate::time::Timestamp;
+    use serde_json::json;
+
+    fn asked(acts: bool) -> Asked {
+        Asked { acts, token: PageToken::new("EAABsecret") }
+    }
+
+    fn answer(status: u16, body: &str) -> Response<Bytes> {
+        Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap()
+    }
+
+    #[test]
+    fn owners_in_every_shape() {
+        let app = |id: u64, expires: Option<u64>| ThreadOwner::App {
+            app: AppId::from(id),
+            expires: expires.map(Timestamp::from_millis),
+        };
+        let hidden =
+            |expires: Option<u64>| ThreadOwner::Hidden { expires: expires.map(Timestamp::from_millis) };
+        let data = |owner: Value| json!({ "data": [{ "thread_owner": owner }] });
+        for (body, expected) in [
+            (data(json!({"app_id": 7, "expiration": 1_700_000_000})), app(7, Some(1_700_000_000_000))),
+            (data(json!({"app_id": "7", "expiration": "1700000000"})), app(7, Some(1_700_000_000_000))),
+            (data(json!({"app_id": "7"})), app(7, None)),
+            (data(json!({"app_id": "7", "expiration": 0})), app(7, None)),
+            (data(json!({"expiration": 1_700_000_000})), hidden(Some(1_700_000_000_000))),
+            (data(json!({"app_id": null})), hidden(None)),
+            (data(json!({"app_id": ""})), hidden(None)),
+            (json!({"data": []}), ThreadOwner::Idle),
+            (json!({"thread_owner": {"app_id": 7}}), app(7, None)),
+        ] {
+            assert_eq!(owner(&body).unwrap(), expected, "{body}");
+        }
+        for body in [
+            json!({}),
+            json!({"data": null}),
+            json!({"data": {}}),
+            json!({"data": [{}]}),
+            json!({"data": [null]}),
+            json!({"success": true}),
+            json!([]),
+            data(json!({"app_id": {}})),
+        ] {
+            let error = owner(&body).unwrap_err();
+            assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Protocol, false), "{body}");
+        }
+    }
+
+    #[test]
+    fn success_in_every_shape() {
+        for body in [json!({"success": true}), json!({"success": "true"}), json!(true), json!("true")] {
+            assert!(success(&body).is_ok() && taken(&body).is_ok(), "{body}");
+        }
+        let old = json!({"data": [{"thread_owner": {"app_id": "7", "expiration": 1}}]});
+        assert!(taken(&old).is_ok());
+        assert!(success(&old).unwrap_err().may_have_acted());
+        for body in [json!({"success": false}), json!({"success": "false"}), json!(false)] {
+            let error = taken(&body).unwrap_err();
+            assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Invalid, false), "{body}");
+        }
+        for body in [json!({}), json!([]), json!({"success": null}), json!("ok"), json!({"data": []})] {
+            let error = taken(&body).unwrap_err();
+            assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Protocol, true), "{body}");
+        }
+        assert_eq!(sent(&json!({"recipient_id": "1"})).unwrap(), Sent::default());
+        assert_eq!(sent(&json!({"message_id": ""})).unwrap(), Sent::default());
+        assert!(sent(&json!({})).unwrap_err().may_have_acted());
+    }
+
+    #[test]
+    fn what_may_have_acted() {
+        use RefusalKind::*;
+        let error =
+            |code: i64| format!(r#"{{"error":{{"message":"m","type":"OAuthException","code":{code}}}}}"#);
+        for (status, body, kind, may_act) in [
+            (400, error(-1), Transient, true),
+            (400, error(1), Transient, true),
+            (503, error(2), Transient, true),
+            (400, error(1200), Transient, true),
+            (200, error(190), Token, false),
+            (500, error(27), NotAvailable, false),
+            (400, r#"{"message":"m","type":"OAuthException","code":4}"#.to_owned(), RateLimited, false),
+            (200, String::new(), Protocol, true),
+            (200, "<html>login</html>".to_owned(), Protocol, true),
+            (502, "<html>bad gateway</html>".to_owned(), Transient, true),
+            (500, r#"{"error":"Internal Server Error"}"#.to_owned(), Transient, true),
+            (404, "<html>nothing</html>".to_owned(), Protocol, false),
+            (403, "<html>blocked</html>".to_owned(), Protocol, false),
+            (408, String::new(), Transient, false),
+            (429, String::new(), RateLimited, false),
+            (308, String::new(), Protocol, false),
+            (303, String::new(), Protocol, true),
+        ] {
+            let error = read(&answer(status, &body), &asked(true)).unwrap_err();
+            assert_eq!((error.kind(), error.may_have_acted()), (kind, may_act), "{status} {body}");
+            let error = read(&answer(status, &body), &asked(false)).unwrap_err();
+            assert!(!error.may_have_acted(), "reading does nothing: {status} {body}");
+        }
+        let null = read(&answer(200, r#"{"success":true,"error":null}"#), &asked(true));
+        assert!(success(&null.unwrap()).is_ok());
+    }
+
+    #[test]
+    fn words_are_short_and_without_the_token() {
+        let long = "é".repeat(600);
+        let body =
+            json!({"error": {"message": format!("Malformed access token EAABsecret\n{long}"), "code": 190}});
+        let error = read(&answer(400, &body.to_string()), &asked(true)).unwrap_err();
+        let message = &error.refusal().message;
+        assert!(message.starts_with("Malformed access token [redacted] é"), "{message}");
+        assert_eq!(message.chars().count(), MAX_MESSAGE_CHARS + 1);
+        assert!(!format!("{error:?}{error}").contains("EAAB"));
+    }
+
+    #[test]
+    fn how_long_to_wait() {
+        let wait = |name: &str, value: &str, kind| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+            retry_after(&headers, kind).map(|wait| wait.as_secs())
+        };
+        let usage = r#"{"1":[{"type":"messenger","estimated_time_to_regain_access":19}]}"#;
+        assert_eq!(wait("retry-after", "30", RefusalKind::Transient), Some(30));
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT", RefusalKind::Transient), None);
+        assert_eq!(wait("x-business-use-case-usage", usage, RefusalKind::RateLimited), Some(19 * 60));
+        assert_eq!(wait("x-business-use-case-usage", usage, RefusalKind::Invalid), None);
+        assert_eq!(wait("x-business-use-case-usage", "[]", RefusalKind::RateLimited), None);
+    }
+}

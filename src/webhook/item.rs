@@ -1,0 +1,256 @@
+//! One element of an entry's array: an event of a conversation, the Page's roles, or neither
+//! (facts §4.6 to §4.8).
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::json::{field, number};
+use crate::event::{Attachment, Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
+use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
+use crate::time::Span;
+
+/// One thing that a delivery says.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Item {
+    /// An event of a conversation.
+    Event {
+        /// Which conversation.
+        thread: ThreadKey,
+        /// What happened.
+        event: Event,
+    },
+    /// An admin changed which apps are primary and secondary on a Page.
+    AppRoles {
+        /// The Page.
+        page: PageId,
+        /// Each app with its roles, as in `primary_receiver`.
+        roles: Vec<(AppId, Vec<String>)>,
+        /// When.
+        at: Span,
+    },
+    /// Something that is not about control or messages, or that is broken. `raw` can hold what
+    /// customers wrote: it does not belong into a log.
+    Unknown {
+        /// The Page, if the entry names one.
+        page: Option<PageId>,
+        /// As it came.
+        raw: Value,
+        /// What is not understood, in fixed words that can be logged.
+        why: &'static str,
+    },
+}
+
+impl Item {
+    pub(super) fn unknown(page: Option<PageId>, raw: Value, why: &'static str) -> Self {
+        Self::Unknown { page, raw, why }
+    }
+}
+
+/// Reads one element. It adds at least one item.
+pub(super) fn read(page: Option<&PageId>, channel: Channel, raw: Value, items: &mut Vec<Item>) {
+    match known(page, channel, &raw) {
+        Ok(known) => items.extend(known),
+        Err(why) => items.push(Item::unknown(page.cloned(), raw, why)),
+    }
+}
+
+/// An id of any kind. Absent, null and empty are none.
+///
+/// # Errors
+/// What is there but is no id: it must not pass for an absent one.
+pub(super) fn id<T: DeserializeOwned>(value: &Value) -> Result<Option<T>, Broken> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.is_empty() => Ok(None),
+        _ => T::deserialize(value).map(Some).map_err(|_| "an id that is none"),
+    }
+}
+
+/// Why an element cannot be read.
+type Broken = &'static str;
+
+/// The parties of an element, as it names them.
+struct Parties<'a> {
+    page: Option<&'a PageId>,
+    sender: Option<String>,
+    recipient: Option<String>,
+}
+
+fn known(page: Option<&PageId>, channel: Channel, raw: &Value) -> Result<Vec<Item>, Broken> {
+    if !raw.is_object() {
+        return Err("an element that is no object");
+    }
+    let at = field(raw, "timestamp").and_then(number).filter(|stamp| *stamp > 0);
+    let at = at.map_or(Span::UNKNOWN, Span::from_platform);
+    let parties = Parties { page, sender: party(raw, "sender")?, recipient: party(raw, "recipient")? };
+    let mut items = Vec::new();
+    if let Some(roles) = field(raw, "app_roles") {
+        items.push(Item::AppRoles { page: parties.page()?, roles: app_roles(roles)?, at });
+    }
+    for (name, read) in KINDS {
+        let Some(body) = field(raw, name) else { continue };
+        let kind = read(body, at)?;
+        if matches!(kind, EventKind::Inbound(_)) && parties.sent_by_page() {
+            return Err("a message of the Page that is no echo");
+        }
+        let thread = parties.thread(matches!(kind, EventKind::Echo(_)))?;
+        items.push(Item::Event { thread, event: Event { channel, at, kind } });
+    }
+    if items.is_empty() { Err("an element of no known kind") } else { Ok(items) }
+}
+
+type Reader = fn(&Value, Span) -> Result<EventKind, Broken>;
+
+/// The kinds of events by the name of their body, control first.
+const KINDS: [(&str, Reader); 7] = [
+    ("pass_thread_control", |body, _| control_change(body).map(EventKind::PassThreadControl)),
+    ("take_thread_control", |body, _| control_change(body).map(EventKind::TakeThreadControl)),
+    ("request_thread_control", |body, _| control_request(body).map(EventKind::RequestThreadControl)),
+    ("message", message),
+    ("postback", |body, at| postback(body, at).map(EventKind::Inbound)),
+    ("read", |_, _| Ok(EventKind::Read)),
+    ("delivery", |body, _| delivery(body).map(EventKind::Delivery)),
+];
+
+impl Parties<'_> {
+    fn sent_by_page(&self) -> bool {
+        self.page.is_some_and(|page| self.sender.as_deref() == Some(page.to_string().as_str()))
+    }
+
+    /// The Page where the element is about no person.
+    fn page(&self) -> Result<PageId, Broken> {
+        let named = || self.recipient.as_deref().and_then(|id| PageId::new(id).ok());
+        self.page.cloned().or_else(named).ok_or("roles of no Page")
+    }
+
+    /// The conversation: the entry names the Page, and the person is whoever else is named. Meta's own
+    /// samples name people in both places, and some clients' Pages in the wrong one; then an echo is
+    /// about its recipient and everything else about its sender.
+    fn thread(&self, echo: bool) -> Result<ThreadKey, Broken> {
+        let (person, account) =
+            if echo { (&self.recipient, &self.sender) } else { (&self.sender, &self.recipient) };
+        let page = match (self.page, account) {
+            (Some(page), _) => page.clone(),
+            (None, Some(account)) => PageId::new(account).map_err(|_| "an event of no Page")?,
+            (None, None) => return Err("an event of no Page"),
+        };
+        let named = page.to_string();
+        let user = [person, account].into_iter().flatten().find(|id| **id != named);
+        let user = user.and_then(|id| UserId::new(id).ok()).ok_or("an event of no person")?;
+        Ok(ThreadKey::new(page, user))
+    }
+}
+
+fn party(raw: &Value, name: &str) -> Result<Option<String>, Broken> {
+    let Some(value) = field(raw, name).and_then(|party| party.get("id")) else { return Ok(None) };
+    Ok(id::<UserId>(value)?.map(|id| id.to_string()))
+}
+
+fn app_roles(roles: &Value) -> Result<Vec<(AppId, Vec<String>)>, Broken> {
+    const BROKEN: Broken = "roles that cannot be read";
+    let read = |(app, names): (&String, &Value)| {
+        let names = names.as_array().ok_or(BROKEN)?.iter().map(|name| name.as_str().map(str::to_owned));
+        Ok((AppId::new(app).map_err(|_| BROKEN)?, names.collect::<Option<_>>().ok_or(BROKEN)?))
+    };
+    roles.as_object().ok_or(BROKEN)?.iter().map(read).collect()
+}
+
+fn control_change(body: &Value) -> Result<ControlChange, Broken> {
+    let body = object(body)?;
+    Ok(ControlChange {
+        previous_owner: optional_id(body, "previous_owner_app_id")?,
+        new_owner: optional_id(body, "new_owner_app_id")?,
+        metadata: metadata(body),
+    })
+}
+
+fn control_request(body: &Value) -> Result<ControlRequest, Broken> {
+    let body = object(body)?;
+    Ok(ControlRequest {
+        requested_by: optional_id(body, "requested_owner_app_id")?,
+        metadata: metadata(body),
+    })
+}
+
+fn message(body: &Value, at: Span) -> Result<EventKind, Broken> {
+    let map = object(body)?;
+    if is_set(body, "is_deleted") {
+        return Err("a deleted message");
+    }
+    if is_set(body, "admin_text") {
+        return Err("a message of the system");
+    }
+    let mid = optional_id::<MessageId>(map, "mid")?;
+    let text = text(map, "text")?;
+    if is_set(body, "is_echo") {
+        // An unreadable app id is no reason to lose the metadata, which settles an answer.
+        let app_id = field(body, "app_id").and_then(|app| id(app).ok().flatten());
+        return Ok(EventKind::Echo(Echo { mid, app_id, metadata: metadata(map), text }));
+    }
+    let quick_reply = field(body, "quick_reply").and_then(Value::as_object);
+    let payload = quick_reply.map(|reply| self::text(reply, "payload")).transpose()?.flatten();
+    let attachments = match field(body, "attachments") {
+        None => Vec::new(),
+        Some(list) => list.as_array().ok_or(TEXT)?.iter().map(attachment).collect(),
+    };
+    Ok(EventKind::Inbound(Inbound { mid, at, text, payload, postback: false, attachments }))
+}
+
+fn postback(body: &Value, at: Span) -> Result<Inbound, Broken> {
+    let body = object(body)?;
+    Ok(Inbound {
+        mid: optional_id(body, "mid")?,
+        at,
+        text: text(body, "title")?,
+        payload: text(body, "payload")?,
+        postback: true,
+        attachments: Vec::new(),
+    })
+}
+
+fn attachment(raw: &Value) -> Attachment {
+    let string = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let url = field(raw, "payload").and_then(|payload| field(payload, "url")).or_else(|| field(raw, "url"));
+    Attachment { kind: string(raw.get("type")).unwrap_or_else(|| "unknown".to_owned()), url: string(url) }
+}
+
+fn delivery(body: &Value) -> Result<Vec<MessageId>, Broken> {
+    object(body)?;
+    // Older ones have a watermark only.
+    let Some(mids) = field(body, "mids") else { return Ok(Vec::new()) };
+    let mids = mids.as_array().ok_or("message ids that are not an array")?;
+    mids.iter().filter_map(|mid| id(mid).transpose()).collect()
+}
+
+const TEXT: Broken = "a message that cannot be read";
+
+fn object(body: &Value) -> Result<&Map<String, Value>, Broken> {
+    body.as_object().ok_or("a body that is no object")
+}
+
+fn optional_id<T: DeserializeOwned>(body: &Map<String, Value>, name: &str) -> Result<Option<T>, Broken> {
+    body.get(name).map_or(Ok(None), id)
+}
+
+fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, Broken> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(TEXT),
+    }
+}
+
+/// Free text, often JSON in a string; JSON without a string is kept as its text.
+fn metadata(body: &Map<String, Value>) -> Option<String> {
+    match body.get("metadata")? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Whether a flag is there: `true`, or a body of its own, as `admin_text` has.
+fn is_set(body: &Value, flag: &str) -> bool {
+    field(body, flag).is_some_and(|flag| *flag != false && *flag != "false")
+}

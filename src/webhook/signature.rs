@@ -1,0 +1,218 @@
+//! `X-Hub-Signature-256`: HMAC-SHA256 of the raw body, keyed by the app's secret (facts §4.3).
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::secret::AppSecret;
+
+/// The header that carries the signature.
+pub const SIGNATURE_HEADER: &str = "x-hub-signature-256";
+
+/// The longest body that is accepted if nothing else is set, in bytes: a batch of 1000 updates is far
+/// below it (facts §4.4).
+pub const DEFAULT_MAX_BODY: usize = 4 * 1024 * 1024;
+
+const PREFIX: &str = "sha256=";
+
+/// Checks that a webhook's body comes from Meta. Each app has its own secret, so each has its own
+/// verifier; an app that only uses Instagram Login signs with the Instagram app's secret.
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    current: AppSecret,
+    previous: Option<AppSecret>,
+    max_body: usize,
+}
+
+impl Verifier {
+    /// A verifier for bodies of at most [`DEFAULT_MAX_BODY`] bytes.
+    #[must_use]
+    pub fn new(secret: AppSecret) -> Self {
+        Self { current: secret, previous: None, max_body: DEFAULT_MAX_BODY }
+    }
+
+    /// Also accepts what the secret before this one signed: while a secret is replaced, deliveries
+    /// signed with either arrive.
+    #[must_use]
+    pub fn with_previous(mut self, previous: AppSecret) -> Self {
+        self.previous = Some(previous);
+        self
+    }
+
+    /// The longest body that is accepted, in bytes. The web framework needs a limit too: here the
+    /// body is in memory already.
+    #[must_use]
+    pub fn max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Checks a body, exactly as it was received, against its `X-Hub-Signature-256` header.
+    ///
+    /// # Errors
+    /// [`SignatureError`]; answer 401 or 403 and do nothing else.
+    pub fn verify<'a>(
+        &self,
+        header: Option<&str>,
+        body: &'a [u8],
+    ) -> Result<VerifiedBody<'a>, SignatureError> {
+        if body.len() > self.max_body {
+            return Err(SignatureError::TooLarge { limit: self.max_body });
+        }
+        if is_empty(&self.current) {
+            return Err(SignatureError::NoSecret);
+        }
+        let hex = header.ok_or(SignatureError::Missing)?.trim().strip_prefix(PREFIX);
+        let mut signature = [0; 32];
+        hex::decode_to_slice(hex.ok_or(SignatureError::Malformed)?, &mut signature)
+            .map_err(|_| SignatureError::Malformed)?;
+        let secrets = [Some(&self.current), self.previous.as_ref()];
+        // Anybody can sign with an empty key.
+        let mut secrets = secrets.into_iter().flatten().filter(|secret| !is_empty(secret));
+        if secrets.any(|secret| mac(secret, body).is_some_and(|mac| mac.verify_slice(&signature).is_ok())) {
+            Ok(VerifiedBody(body))
+        } else {
+            Err(SignatureError::Mismatch)
+        }
+    }
+}
+
+/// A body that Meta signed.
+#[derive(Clone, Copy)]
+pub struct VerifiedBody<'a>(&'a [u8]);
+
+impl<'a> VerifiedBody<'a> {
+    /// The raw bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for VerifiedBody<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifiedBody({} bytes)", self.0.len())
+    }
+}
+
+/// Why a body is not from Meta, as far as we can tell. It never shows a signature: whoever reads the
+/// error could forge with the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// There is no header. Meta always sends it to apps that have a secret.
+    #[error("the header {SIGNATURE_HEADER} is missing")]
+    Missing,
+    /// The header is not `sha256=` and 64 hexadecimal digits.
+    #[error("the header {SIGNATURE_HEADER} is not `sha256=` and 64 hexadecimal digits")]
+    Malformed,
+    /// Somebody else signed it, or something on the way changed the body: verify the bytes as they
+    /// were received, before any decoding.
+    #[error("the signature does not fit: another app's secret, or not the raw body")]
+    Mismatch,
+    /// The body is too long.
+    #[error("the body has more than {limit} bytes")]
+    TooLarge {
+        /// How many bytes are accepted.
+        limit: usize,
+    },
+    /// The app secret is empty: configure it.
+    #[error("the app secret is empty, so nothing can be verified: check the configuration")]
+    NoSecret,
+}
+
+/// The value of `X-Hub-Signature-256` for a body: what Meta would send. For testing a host's own
+/// webhook handler, and for the simulator.
+#[must_use]
+pub fn sign(secret: &AppSecret, body: &[u8]) -> String {
+    // Keys of any length are taken, so that there is always a code.
+    let code = mac(secret, body).map(|mac| hex::encode(mac.finalize().into_bytes()));
+    format!("{PREFIX}{}", code.unwrap_or_default())
+}
+
+fn mac(secret: &AppSecret, body: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
+    mac.update(body);
+    Some(mac)
+}
+
+fn is_empty(secret: &AppSecret) -> bool {
+    secret.expose().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> AppSecret {
+        AppSecret::new(text)
+    }
+
+    #[test]
+    fn a_known_code() {
+        // Computed with another implementation.
+        let header = sign(&secret("key"), b"The quick brown fox jumps over the lazy dog");
+        assert_eq!(header, "sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8");
+    }
+
+    #[test]
+    fn only_the_raw_bytes_count() {
+        let verifier = Verifier::new(secret("s3cret"));
+        // As Meta sends it: escaped, and signed so.
+        let escaped = br#"{"text":"\u00e4\u00f6\u00e5"}"#;
+        let header = sign(&secret("s3cret"), escaped);
+        assert_eq!(verifier.verify(Some(&header), escaped).unwrap().bytes(), escaped);
+        let decoded = r#"{"text":"äöå"}"#.as_bytes();
+        assert_eq!(verifier.verify(Some(&header), decoded).unwrap_err(), SignatureError::Mismatch);
+        let upper = header.to_uppercase().replace("SHA256", "sha256");
+        assert!(verifier.verify(Some(&upper), escaped).is_ok());
+    }
+
+    #[test]
+    fn the_previous_secret_counts_and_no_other() {
+        let verifier = Verifier::new(secret("new")).with_previous(secret("old"));
+        for (signer, right) in [("new", true), ("old", true), ("another app", false), ("", false)] {
+            let header = sign(&secret(signer), b"body");
+            assert_eq!(verifier.verify(Some(&header), b"body").is_ok(), right, "{signer}");
+        }
+        let alone = Verifier::new(secret("new"));
+        assert!(alone.verify(Some(&sign(&secret("old"), b"body")), b"body").is_err());
+    }
+
+    #[test]
+    fn an_empty_secret_verifies_nothing() {
+        let forged = sign(&secret(""), b"body");
+        let result = Verifier::new(secret("")).verify(Some(&forged), b"body");
+        assert_eq!(result.unwrap_err(), SignatureError::NoSecret);
+        let verifier = Verifier::new(secret("new")).with_previous(secret(" "));
+        assert_eq!(verifier.verify(Some(&forged), b"body").unwrap_err(), SignatureError::Mismatch);
+    }
+
+    #[test]
+    fn what_is_no_signature() {
+        let verifier = Verifier::new(secret("s"));
+        assert_eq!(verifier.verify(None, b"x").unwrap_err(), SignatureError::Missing);
+        let good = sign(&secret("s"), b"x");
+        let short = &good[..good.len() - 2];
+        let long = format!("{good}00");
+        for header in ["", "sha256=", "sha1=00", "SHA256=00", "=", short, &long, &good[7..], "sha256=é"] {
+            let error = verifier.verify(Some(header), b"x").unwrap_err();
+            assert_eq!(error, SignatureError::Malformed, "{header}");
+            assert!(!format!("{error} {error:?} {verifier:?}").contains(&good[7..]));
+        }
+    }
+
+    #[test]
+    fn ten_megabytes_are_refused_before_anything_else() {
+        let body = vec![b' '; 10 * 1024 * 1024];
+        let header = sign(&secret("s"), &body);
+        let error = Verifier::new(secret("s")).verify(Some(&header), &body).unwrap_err();
+        assert_eq!(error, SignatureError::TooLarge { limit: DEFAULT_MAX_BODY });
+        let wide = Verifier::new(secret("s")).max_body(body.len());
+        assert_eq!(
+            format!("{:?}", wide.verify(Some(&header), &body).unwrap()),
+            "VerifiedBody(10485760 bytes)"
+        );
+    }
+}
