@@ -87,10 +87,18 @@ impl Thread {
                 (desk, _) => desk.as_ref(),
             },
         };
+        // What still waits to be sent will have claimed control first.
+        let settled = self.outbox.is_settled() && self.claim.is_none();
         match (self.belief.owner(), wanted) {
-            (Owner::Idle | Owner::Other(_), None) if target == Target::Nobody => return Reply::AlreadyThere,
-            (Owner::Other(Some(owner)), Some(wanted)) if owner == wanted => return Reply::AlreadyThere,
-            (Owner::Other(Some(_)), _) if !self.may_take_to_pass(cx, &target) => {
+            (Owner::Idle | Owner::Other(_), None) if settled && target == Target::Nobody => {
+                return Reply::AlreadyThere;
+            }
+            (Owner::Other(Some(owner)), Some(wanted)) if settled && owner == wanted => {
+                return Reply::AlreadyThere;
+            }
+            (Owner::Other(Some(_)), _)
+                if settled && target != Target::Nobody && !self.may_take_to_pass(cx, &target) =>
+            {
                 return Reply::Refused(CommandRefused::AnotherAppOwns);
             }
             _ => {}

@@ -19,14 +19,15 @@
 //! # }
 //! ```
 //!
-//! Answer 200 within 5 seconds, and also where [`parse`] or an [`Item::Unknown`] is not understood: Meta
-//! repeats what is not accepted and switches the webhook off after an hour (facts §4.4). Only a
-//! [`SignatureError`] deserves a 4xx.
+//! Answer 200 within 5 seconds, also where an [`Item::Unknown`] is not understood: Meta repeats what is
+//! not accepted and switches the webhook off after an hour (facts §4.4). [`Server`] does all of it.
 
 mod envelope;
 mod handshake;
 mod item;
 mod json;
+#[cfg(feature = "service")]
+mod server;
 mod signature;
 
 #[cfg(test)]
@@ -35,4 +36,6 @@ mod tests;
 pub use envelope::{Delivery, Object, ParseError, dangerous_parse_unverified, parse};
 pub use handshake::{HandshakeError, handshake};
 pub use item::Item;
+#[cfg(feature = "service")]
+pub use server::Server;
 pub use signature::{DEFAULT_MAX_BODY, SIGNATURE_HEADER, SignatureError, VerifiedBody, Verifier, sign};

@@ -1,0 +1,165 @@
+//! An agent desk: it sends agents' answers, takes, requests and releases control as the policy says, and
+//! serves `POST /1.0/bots/handover` for bots. Agents use it with curl:
+//!
+//! ```text
+//! GRAPH_URL=https://graph.facebook.com PAGE_ID=… PAGE_TOKEN=… APP_ID=… APP_SECRET=… VERIFY_TOKEN=… \
+//! ED_TOKEN=… POLICY=bot_primary LISTEN=127.0.0.1:3001 cargo run --example agent_desk
+//!
+//! curl -X POST 127.0.0.1:3001/agent/$PSID/open
+//! curl -X POST 127.0.0.1:3001/agent/$PSID/answer/ticket-7 -d 'How can I help you?'
+//! curl -X POST 127.0.0.1:3001/agent/$PSID/close
+//! ```
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::routing::{any, post};
+use messenger_handover::bots_api::{self, Desk, HandoverRequest};
+use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::graph::GraphClient;
+use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::secret::{AppSecret, EdToken, PageToken, VerifyToken};
+use messenger_handover::webhook::{self, Verifier};
+use url::Url;
+
+/// What the desk needs to know. Secrets are never printed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub graph_url: Url,
+    pub page: PageId,
+    pub page_token: PageToken,
+    pub app: AppId,
+    pub app_secret: AppSecret,
+    pub verify_token: VerifyToken,
+    pub ed_token: EdToken,
+    pub policy: ThreadControlPolicy,
+}
+
+/// Everybody who has written, as a real desk's database knows them.
+#[derive(Clone, Default)]
+struct Identities(Arc<Mutex<HashMap<UserId, ThreadKey>>>);
+
+#[async_trait]
+impl Handler for Identities {
+    async fn told(&self, _: &Handover, told: &Told) -> Result<(), BoxError> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(told.thread.user.clone(), told.thread.clone());
+        tracing::info!(thread = %told.thread, notice = ?told.notice);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Desk for Identities {
+    async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(request.identity.as_ref()?).cloned()
+    }
+}
+
+#[derive(Clone)]
+struct App {
+    page: PageId,
+    handover: Handover,
+    webhook: webhook::Server,
+    bots: bots_api::Server,
+}
+
+/// The desk's HTTP server.
+pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> {
+    let page = settings.page.clone();
+    let graph = GraphClient::builder()
+        .base_url(settings.graph_url)
+        .page(settings.page, settings.page_token)
+        .build()?;
+    let identities = Identities::default();
+    let handover =
+        Handover::builder(settings.app, Role::Desk, settings.policy, Arc::new(graph), identities.clone())
+            .start()?;
+    let verifier = Verifier::new(settings.app_secret);
+    let app = App {
+        page,
+        webhook: webhook::Server::new(verifier, settings.verify_token, handover.clone()),
+        bots: bots_api::Server::new(settings.ed_token, handover.clone(), identities),
+        handover: handover.clone(),
+    };
+    let router = Router::new()
+        .route("/webhook", any(webhook))
+        .route(bots_api::PATH, any(bots))
+        .route("/agent/{user}/{*action}", post(agent))
+        .layer(DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY))
+        .with_state(app);
+    Ok((router, handover))
+}
+
+type Query = RawQuery;
+
+async fn webhook(
+    app: State<App>,
+    method: Method,
+    query: Query,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<String> {
+    app.webhook.handle(&method, query.0.as_deref(), &headers, &body).await
+}
+
+async fn bots(app: State<App>, method: Method, query: Query, headers: HeaderMap) -> Response<String> {
+    app.bots.handle(&method, query.0.as_deref(), &headers).await
+}
+
+/// What an agent does: `open`, `answer/KEY` with the text as body, `close`.
+async fn agent(
+    app: State<App>,
+    Path((user, action)): Path<(String, String)>,
+    text: String,
+) -> (StatusCode, String) {
+    match act(&app, &user, &action, text).await {
+        Ok(()) => (StatusCode::OK, String::new()),
+        Err(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+    }
+}
+
+async fn act(app: &App, user: &str, action: &str, text: String) -> Result<(), BoxError> {
+    let thread = ThreadKey::new(app.page.clone(), UserId::new(user)?);
+    match action.split_once('/').unwrap_or((action, "")) {
+        ("open", "") => app.handover.open_intervention(&thread).await?,
+        ("close", "") => app.handover.close_intervention(&thread).await?,
+        ("answer", key) => {
+            app.handover.send(&thread, AnswerKey::new(key)?, OutgoingMessage::text(text)?).await?;
+        }
+        _ => return Err("an agent can open, answer/KEY and close".into()),
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    let env =
+        |name: &str| std::env::var(name).map_err(|_| format!("the environment variable {name} is missing"));
+    let settings = Settings {
+        graph_url: env("GRAPH_URL")?.parse()?,
+        page: env("PAGE_ID")?.parse()?,
+        page_token: env("PAGE_TOKEN")?.into(),
+        app: env("APP_ID")?.parse()?,
+        app_secret: env("APP_SECRET")?.into(),
+        verify_token: env("VERIFY_TOKEN")?.into(),
+        ed_token: env("ED_TOKEN")?.into(),
+        policy: env("POLICY")?.parse()?,
+    };
+    let (router, _handover) = router(settings)?;
+    let listener = tokio::net::TcpListener::bind(env("LISTEN")?).await?;
+    println!("agent desk: the webhook is http://{}/webhook", listener.local_addr()?);
+    axum::serve(listener, router).await?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! A bot: it answers while it has control, and hands over to people when the customer asks for them.
+//!
+//! It runs against the real Graph API and Engage Digital, or against the simulator, by changing one URL:
+//!
+//! ```text
+//! GRAPH_URL=https://graph.facebook.com PAGE_ID=… PAGE_TOKEN=… APP_ID=… APP_SECRET=… VERIFY_TOKEN=… \
+//! ED_URL=https://my-domain.api.engagement.dimelo.com ED_TOKEN=… DESK_APP_ID=… \
+//! POLICY=bot_primary LISTEN=127.0.0.1:3000 cargo run --example bot
+//! ```
+
+use std::error::Error;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::http::{HeaderMap, Method, Response};
+use axum::routing::any;
+use messenger_handover::bots_api;
+use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::event::Inbound;
+use messenger_handover::graph::GraphClient;
+use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::id::{AppId, PageId, ThreadKey};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::secret::{AppSecret, EdToken, PageToken, VerifyToken};
+use messenger_handover::thread::{Notice, Target};
+use messenger_handover::webhook::{self, Verifier};
+use url::Url;
+
+/// What the bot needs to know. Secrets are never printed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub graph_url: Url,
+    pub page: PageId,
+    pub page_token: PageToken,
+    pub app: AppId,
+    pub app_secret: AppSecret,
+    pub verify_token: VerifyToken,
+    pub ed_url: Url,
+    pub ed_token: EdToken,
+    pub desk_app: AppId,
+    pub policy: ThreadControlPolicy,
+}
+
+struct Bot {
+    policy: ThreadControlPolicy,
+}
+
+#[async_trait]
+impl Handler for Bot {
+    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+        match &told.notice {
+            // Where the desk is primary the bot asks it for control, and is refused while an agent is engaged.
+            Notice::Message { inbound, ours, .. }
+                if *ours || self.policy == ThreadControlPolicy::EdPrimary =>
+            {
+                answer(handover, &told.thread, inbound).await?;
+            }
+            Notice::ControlGained { unanswered, .. } => {
+                for inbound in unanswered {
+                    answer(handover, &told.thread, inbound).await?;
+                }
+            }
+            notice => tracing::info!(thread = %told.thread, ?notice),
+        }
+        Ok(())
+    }
+}
+
+/// A message can be told twice, so its answer is known by the message's id.
+async fn answer(handover: &Handover, thread: &ThreadKey, inbound: &Inbound) -> Result<(), BoxError> {
+    let Some(mid) = &inbound.mid else { return Ok(()) };
+    let text = inbound.text.as_deref().unwrap_or_default();
+    let wants_a_person = text.to_lowercase().contains("person");
+    let reply = if wants_a_person {
+        "I am a bot. A colleague will be with you in a moment.".to_owned()
+    } else {
+        format!("I am a bot. You wrote {text:?}. Ask for a person to get one.")
+    };
+    handover.send(thread, AnswerKey::new(format!("answer-to-{mid}"))?, OutgoingMessage::text(reply)?).await?;
+    if wants_a_person {
+        handover.hand_over(thread, Target::Desk).await?;
+    }
+    Ok(())
+}
+
+/// The bot's HTTP server.
+pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> {
+    let graph = GraphClient::builder()
+        .base_url(settings.graph_url)
+        .page(settings.page, settings.page_token)
+        .build()?;
+    let desk = bots_api::Client::new(&settings.ed_url, settings.ed_token)?;
+    let (app, policy) = (settings.app, settings.policy);
+    let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Bot { policy })
+        .desk_app(settings.desk_app)
+        .desk_endpoint(Arc::new(desk))
+        .start()?;
+    let verifier = Verifier::new(settings.app_secret);
+    let server = webhook::Server::new(verifier, settings.verify_token, handover.clone());
+    let router = Router::new()
+        .route("/webhook", any(webhook))
+        .layer(DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY))
+        .with_state(server);
+    Ok((router, handover))
+}
+
+async fn webhook(
+    State(server): State<webhook::Server>,
+    method: Method,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<String> {
+    server.handle(&method, query.as_deref(), &headers, &body).await
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    let env =
+        |name: &str| std::env::var(name).map_err(|_| format!("the environment variable {name} is missing"));
+    let settings = Settings {
+        graph_url: env("GRAPH_URL")?.parse()?,
+        page: env("PAGE_ID")?.parse()?,
+        page_token: env("PAGE_TOKEN")?.into(),
+        app: env("APP_ID")?.parse()?,
+        app_secret: env("APP_SECRET")?.into(),
+        verify_token: env("VERIFY_TOKEN")?.into(),
+        ed_url: env("ED_URL")?.parse()?,
+        ed_token: env("ED_TOKEN")?.into(),
+        desk_app: env("DESK_APP_ID")?.parse()?,
+        policy: env("POLICY")?.parse()?,
+    };
+    let (router, _handover) = router(settings)?;
+    let listener = tokio::net::TcpListener::bind(env("LISTEN")?).await?;
+    println!("bot: the webhook is http://{}/webhook", listener.local_addr()?);
+    axum::serve(listener, router).await?;
+    Ok(())
+}
