@@ -10,6 +10,8 @@
 //! curl -X POST 127.0.0.1:3001/agent/$PSID/close
 //! ```
 
+mod settings;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,24 +26,11 @@ use messenger_handover::bots_api::{self, Desk, HandoverRequest};
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handler, Handover, Told};
-use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
-use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::secret::{AppSecret, EdToken, PageToken, VerifyToken};
+use messenger_handover::id::{PageId, ThreadKey, UserId};
+use messenger_handover::policy::Role;
 use messenger_handover::webhook::{self, Verifier};
-use url::Url;
 
-/// What the desk needs to know. Secrets are never printed.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub graph_url: Url,
-    pub page: PageId,
-    pub page_token: PageToken,
-    pub app: AppId,
-    pub app_secret: AppSecret,
-    pub verify_token: VerifyToken,
-    pub ed_token: EdToken,
-    pub policy: ThreadControlPolicy,
-}
+use settings::{Settings, env};
 
 /// Everybody who has written, as a real desk's database knows them.
 #[derive(Clone, Default)]
@@ -145,19 +134,7 @@ async fn act(app: &App, user: &str, action: &str, text: String) -> Result<(), Bo
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let env =
-        |name: &str| std::env::var(name).map_err(|_| format!("the environment variable {name} is missing"));
-    let settings = Settings {
-        graph_url: env("GRAPH_URL")?.parse()?,
-        page: env("PAGE_ID")?.parse()?,
-        page_token: env("PAGE_TOKEN")?.into(),
-        app: env("APP_ID")?.parse()?,
-        app_secret: env("APP_SECRET")?.into(),
-        verify_token: env("VERIFY_TOKEN")?.into(),
-        ed_token: env("ED_TOKEN")?.into(),
-        policy: env("POLICY")?.parse()?,
-    };
-    let (router, _handover) = router(settings)?;
+    let (router, _handover) = router(Settings::from_env()?)?;
     let listener = tokio::net::TcpListener::bind(env("LISTEN")?).await?;
     println!("agent desk: the webhook is http://{}/webhook", listener.local_addr()?);
     axum::serve(listener, router).await?;

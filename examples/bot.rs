@@ -8,6 +8,8 @@
 //! POLICY=bot_primary LISTEN=127.0.0.1:3000 cargo run --example bot
 //! ```
 
+mod settings;
+
 use std::error::Error;
 use std::sync::Arc;
 
@@ -22,27 +24,13 @@ use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handler, Handover, Told};
-use messenger_handover::id::{AppId, PageId, ThreadKey};
+use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::secret::{AppSecret, EdToken, PageToken, VerifyToken};
 use messenger_handover::thread::{Notice, Target};
 use messenger_handover::webhook::{self, Verifier};
 use url::Url;
 
-/// What the bot needs to know. Secrets are never printed.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    pub graph_url: Url,
-    pub page: PageId,
-    pub page_token: PageToken,
-    pub app: AppId,
-    pub app_secret: AppSecret,
-    pub verify_token: VerifyToken,
-    pub ed_url: Url,
-    pub ed_token: EdToken,
-    pub desk_app: AppId,
-    pub policy: ThreadControlPolicy,
-}
+use settings::{Settings, env};
 
 struct Bot {
     policy: ThreadControlPolicy,
@@ -87,15 +75,19 @@ async fn answer(handover: &Handover, thread: &ThreadKey, inbound: &Inbound) -> R
 }
 
 /// The bot's HTTP server.
-pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> {
+pub fn router(
+    settings: Settings,
+    ed_url: &Url,
+    desk_app: AppId,
+) -> Result<(Router, Handover), Box<dyn Error>> {
     let graph = GraphClient::builder()
         .base_url(settings.graph_url)
         .page(settings.page, settings.page_token)
         .build()?;
-    let desk = bots_api::Client::new(&settings.ed_url, settings.ed_token)?;
+    let desk = bots_api::Client::new(ed_url, settings.ed_token)?;
     let (app, policy) = (settings.app, settings.policy);
     let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Bot { policy })
-        .desk_app(settings.desk_app)
+        .desk_app(desk_app)
         .desk_endpoint(Arc::new(desk))
         .start()?;
     let verifier = Verifier::new(settings.app_secret);
@@ -120,21 +112,8 @@ async fn webhook(
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let env =
-        |name: &str| std::env::var(name).map_err(|_| format!("the environment variable {name} is missing"));
-    let settings = Settings {
-        graph_url: env("GRAPH_URL")?.parse()?,
-        page: env("PAGE_ID")?.parse()?,
-        page_token: env("PAGE_TOKEN")?.into(),
-        app: env("APP_ID")?.parse()?,
-        app_secret: env("APP_SECRET")?.into(),
-        verify_token: env("VERIFY_TOKEN")?.into(),
-        ed_url: env("ED_URL")?.parse()?,
-        ed_token: env("ED_TOKEN")?.into(),
-        desk_app: env("DESK_APP_ID")?.parse()?,
-        policy: env("POLICY")?.parse()?,
-    };
-    let (router, _handover) = router(settings)?;
+    let (router, _handover) =
+        router(Settings::from_env()?, &env("ED_URL")?.parse()?, env("DESK_APP_ID")?.parse()?)?;
     let listener = tokio::net::TcpListener::bind(env("LISTEN")?).await?;
     println!("bot: the webhook is http://{}/webhook", listener.local_addr()?);
     axum::serve(listener, router).await?;

@@ -1,0 +1,40 @@
+//! What both hosts of the examples read from their environment.
+
+use std::error::Error;
+
+use messenger_handover::id::{AppId, PageId};
+use messenger_handover::policy::ThreadControlPolicy;
+use messenger_handover::secret::{AppSecret, EdToken, PageToken, VerifyToken};
+use url::Url;
+
+/// One host: its app, its Page, and how it reaches Graph. Secrets are never printed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub graph_url: Url,
+    pub page: PageId,
+    pub page_token: PageToken,
+    pub app: AppId,
+    pub app_secret: AppSecret,
+    pub verify_token: VerifyToken,
+    pub ed_token: EdToken,
+    pub policy: ThreadControlPolicy,
+}
+
+impl Settings {
+    pub fn from_env() -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            graph_url: env("GRAPH_URL")?.parse()?,
+            page: env("PAGE_ID")?.parse()?,
+            page_token: env("PAGE_TOKEN")?.into(),
+            app: env("APP_ID")?.parse()?,
+            app_secret: env("APP_SECRET")?.into(),
+            verify_token: env("VERIFY_TOKEN")?.into(),
+            ed_token: env("ED_TOKEN")?.into(),
+            policy: env("POLICY")?.parse()?,
+        })
+    }
+}
+
+pub fn env(name: &str) -> Result<String, String> {
+    std::env::var(name).map_err(|_| format!("the environment variable {name} is missing"))
+}
