@@ -5,4 +5,5 @@ pub mod event;
 pub mod id;
 pub mod policy;
 pub mod secret;
+pub mod sim;
 pub mod time;
