@@ -33,8 +33,12 @@
 //! ```
 
 pub mod platform;
+#[cfg(feature = "sim-server")]
+pub mod server;
 
 pub use platform::{
     ApiAnswer, ApiCall, App, Channel, Delivery, Echoes, GraphError, InlineControl, Page, Platform,
     RequestUnderDefaultApp, Rules, Said, Speaker, ZeroConfig,
 };
+#[cfg(feature = "sim-server")]
+pub use server::{Server, Wire};

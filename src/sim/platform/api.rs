@@ -182,7 +182,8 @@ impl ApiAnswer {
             }
             Self::NoOwner => json!({"data": []}),
             Self::Receivers(apps) => {
-                let data: Vec<Value> = apps.iter().map(|(app, name)| json!({"id": app, "name": name})).collect();
+                let data: Vec<Value> =
+                    apps.iter().map(|(app, name)| json!({"id": app, "name": name})).collect();
                 json!({"data": data})
             }
             Self::Sent { user, mid } => json!({"recipient_id": user, "message_id": mid}),

@@ -12,6 +12,7 @@ pub const DEFAULT_FIELDS: [&str; 5] =
 
 /// An app of Meta's developer site: a bot or an agent desk.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "sim-server"), allow(dead_code, reason = "only the server signs and verifies"))]
 pub struct App {
     pub(crate) id: AppId,
     pub(crate) name: String,

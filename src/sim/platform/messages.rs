@@ -15,13 +15,7 @@ const MAX_TEXT: usize = 2000;
 impl Platform {
     /// The customer writes. Whoever writes is known to the Page from then on. On a Page that is not
     /// configured nobody is told.
-    pub fn customer_writes(
-        &mut self,
-        page: &PageId,
-        user: &UserId,
-        text: &str,
-        now: Timestamp,
-    ) -> MessageId {
+    pub fn customer_writes(&mut self, page: &PageId, user: &UserId, text: &str, now: Timestamp) -> MessageId {
         let key = ThreadKey::new(page.clone(), user.clone());
         let mid = self.customer_acts(&key, json!({"text": text}), now);
         let item = from_customer(&key, now, "message", &json!({"mid": mid, "text": text}));
@@ -43,12 +37,8 @@ impl Platform {
         let key = ThreadKey::new(page.clone(), user.clone());
         let sender = self.who_sent_button(&key, payload);
         let mid = self.customer_acts(&key, json!({"text": title}), now);
-        let whole = from_customer(
-            &key,
-            now,
-            "postback",
-            &json!({"mid": mid, "title": title, "payload": payload}),
-        );
+        let whole =
+            from_customer(&key, now, "postback", &json!({"mid": mid, "title": title, "payload": payload}));
         let stripped = from_customer(&key, now, "postback", &json!({"mid": mid}));
         self.fan_out(&key, sender.as_ref(), "postback", now, |channel| match channel {
             Channel::Messaging => whole.clone(),
@@ -187,13 +177,7 @@ impl Platform {
     }
 
     /// The customer reads it, and the apps get their echoes and delivery receipts (facts §4.8).
-    fn say(
-        &mut self,
-        app: &AppId,
-        key: &ThreadKey,
-        message: Value,
-        now: Timestamp,
-    ) -> MessageId {
+    fn say(&mut self, app: &AppId, key: &ThreadKey, message: Value, now: Timestamp) -> MessageId {
         let mid = self.next_mid();
         let from = Speaker::App(app.clone());
         let said = Said { from, message: message.clone(), mid: mid.clone(), at: now };

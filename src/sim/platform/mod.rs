@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::id::{AppId, MessageId, PAGE_INBOX, PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
 
+#[cfg(feature = "sim-server")]
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
 pub use self::config::{App, DEFAULT_FIELDS, Echoes, Page, RequestUnderDefaultApp, Rules, ZeroConfig};
@@ -157,7 +158,8 @@ impl Platform {
     /// (facts §1.3); owners stay (INF). Nothing happens if there is no such Page.
     pub fn set_rules(&mut self, page: &PageId, rules: Rules, now: Timestamp) {
         let Some(known) = self.pages.get_mut(page) else { return };
-        let old = std::mem::replace(&mut known.rules, rules.clone());
+        let old = std::mem::replace(&mut known.rules, rules);
+        let rules = known.rules.clone();
         for app in known.apps.clone() {
             if let Some(role) = rules.role_of(&app)
                 && old.role_of(&app) != Some(role)

@@ -68,7 +68,10 @@ fn the_inbox_just_takes() {
     world.platform.inbox_replies(&page(), &user(), "A person here", world.now).unwrap();
     assert_eq!(world.owner(), Some(AppId::from(INBOX)));
     let told = world.told();
-    assert_eq!(told, ["1 messaging take_thread_control", "1 standby echo", "2 standby echo", "3 standby echo"]);
+    assert_eq!(
+        told,
+        ["1 messaging take_thread_control", "1 standby echo", "2 standby echo", "3 standby echo"]
+    );
 
     let mut world = super::world(Rules::default_app(BOT)).owned_by(Some(DESK));
     world.platform.inbox_move(&page(), &user(), world.now).unwrap();

@@ -50,8 +50,13 @@ fn an_echo_repeats_the_message_with_its_metadata() {
 fn a_postback_on_standby_says_nothing_except_to_the_app_that_sent_the_button() {
     let mut world = world(Rules::primary(BOT)).owned_by(Some(BOT));
     let button = json!({"attachment": {"payload": {"buttons": [{"type": "postback", "payload": "YES"}]}}});
-    let call =
-        ApiCall::Send { user: user(), message: button, messaging_type: None, tag: None, thread_control: None };
+    let call = ApiCall::Send {
+        user: user(),
+        message: button,
+        messaging_type: None,
+        tag: None,
+        thread_control: None,
+    };
     world.call(BOT, &call).unwrap();
     world.call(BOT, &pass(Some(DESK))).unwrap();
     let _ = world.told();
