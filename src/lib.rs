@@ -1,4 +1,33 @@
-#![doc = "placeholder"]
+//! Who may answer a Messenger customer right now, a bot or a human agent, and how to change it without
+//! losing or doubling a message.
+//!
+//! Meta lets exactly one app speak in a thread, its *thread owner*; everybody else gets `(#10) another
+//! app is controlling this thread`. This crate is the part of a host service that claims control as the
+//! Page's configuration allows, gives it back, and gets a waiting answer out once.
+//!
+//! ```
+//! use messenger_handover::policy::{
+//!     Believed, ClaimStep, Refused, Role, Situation, ThreadControlPolicy, plan,
+//! };
+//!
+//! // An agent wants to answer while the bot, which is primary, has control: ask first.
+//! let steps = plan(Situation {
+//!     role: Role::Desk,
+//!     policy: ThreadControlPolicy::BotPrimary,
+//!     owner: Believed::Other,
+//!     refused: Refused::default(),
+//!     take_from_desk: false,
+//! });
+//! assert_eq!(steps[0].step, ClaimStep::Request);
+//! ```
+//!
+//! A host embeds `handover::Handover` (feature `service`) over `graph::GraphClient` (feature `graph`) and
+//! feeds it from `webhook::Server` (feature `webhook`); see `examples/bot.rs` and
+//! `examples/agent_desk.rs`.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
 pub mod bots_api;
 pub mod call;
 pub mod control;
@@ -10,6 +39,7 @@ pub mod handover;
 pub mod id;
 pub mod policy;
 pub mod secret;
+pub mod sim;
 #[cfg(feature = "service")]
 pub mod store;
 pub mod thread;

@@ -1,0 +1,144 @@
+//! Which webhook goes to whom, on which channel.
+
+use serde_json::{Map, Value, json};
+
+use super::{Platform, Rules, ZeroConfig, inbox};
+use crate::id::{AppId, PageId, ThreadKey, UserId};
+use crate::time::Timestamp;
+
+/// The array of a webhook entry that an item comes in (facts §4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Channel {
+    /// `messaging`.
+    Messaging,
+    /// `standby`: another app owns the thread.
+    Standby,
+}
+
+impl Channel {
+    /// The name of the array.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Messaging => "messaging",
+            Self::Standby => "standby",
+        }
+    }
+}
+
+/// One webhook that waits to be delivered.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// To which app.
+    pub app: AppId,
+    /// About which Page.
+    pub page: PageId,
+    /// About which person; `app_roles` is about none.
+    pub user: Option<UserId>,
+    /// In which array.
+    pub channel: Channel,
+    /// What it is: `message`, `postback`, `echo`, `delivery`, `read`, `pass_thread_control`,
+    /// `take_thread_control`, `request_thread_control` or `app_roles`.
+    pub label: &'static str,
+    /// The item of the array.
+    pub item: Value,
+    /// When the platform made it: `entry.time`.
+    pub at: Timestamp,
+}
+
+/// The field an app must be subscribed to (facts §4.1). Standby needs `standby` as well; that it does
+/// not replace the event's own field is INF.
+fn field_of(label: &str) -> &'static str {
+    match label {
+        "message" => "messages",
+        "postback" => "messaging_postbacks",
+        "echo" => "message_echoes",
+        "delivery" => "message_deliveries",
+        "read" => "message_reads",
+        _ => "messaging_handovers",
+    }
+}
+
+/// An event from the customer, or about what the customer did.
+pub(super) fn from_customer(key: &ThreadKey, now: Timestamp, name: &str, body: &Value) -> Value {
+    let mut item = Map::new();
+    item.insert("sender".to_owned(), json!({"id": key.user}));
+    item.insert("recipient".to_owned(), json!({"id": key.page}));
+    item.insert("timestamp".to_owned(), json!(now.as_millis()));
+    item.insert(name.to_owned(), body.clone());
+    Value::Object(item)
+}
+
+impl Platform {
+    /// Tells one app about a thread, if it is subscribed. The inbox and apps that are only an id have
+    /// no webhooks.
+    pub(super) fn tell(
+        &mut self,
+        app: &AppId,
+        key: &ThreadKey,
+        channel: Channel,
+        label: &'static str,
+        item: Value,
+        now: Timestamp,
+    ) {
+        let user = Some(key.user.clone());
+        self.push(Delivery { app: app.clone(), page: key.page.clone(), user, channel, label, item, at: now });
+    }
+
+    /// `app_roles` (facts §4.6). It has no sender; its recipient is the Page.
+    pub(super) fn tell_role(&mut self, page: &PageId, app: &AppId, role: &str, now: Timestamp) {
+        let mut roles = Map::new();
+        roles.insert(app.to_string(), json!([role]));
+        let item = json!({"recipient": {"id": page}, "timestamp": now.as_millis(), "app_roles": roles});
+        let (app, page, channel) = (app.clone(), page.clone(), Channel::Messaging);
+        self.push(Delivery { app, page, user: None, channel, label: "app_roles", item, at: now });
+    }
+
+    fn push(&mut self, delivery: Delivery) {
+        let connected = self.pages.get(&delivery.page).is_some_and(|page| page.apps.contains(&delivery.app));
+        let subscribed = self.apps.get(&delivery.app).is_some_and(|app| {
+            app.fields.contains(field_of(delivery.label))
+                && (delivery.channel == Channel::Messaging || app.fields.contains("standby"))
+        });
+        if connected && subscribed && delivery.app != inbox() {
+            self.outgoing.push(delivery);
+        }
+    }
+
+    /// Tells every app of the Page about something in the conversation. `author` is the app that acted,
+    /// if one did: it reads its own on `messaging`. `item` is made per channel, since standby copies
+    /// can hold less.
+    pub(super) fn fan_out(
+        &mut self,
+        key: &ThreadKey,
+        author: Option<&AppId>,
+        label: &'static str,
+        now: Timestamp,
+        item: impl Fn(Channel) -> Value,
+    ) {
+        let apps = self.pages.get(&key.page).map(|page| page.apps.clone()).unwrap_or_default();
+        for app in apps {
+            let channel = self.channel(key, &app, author);
+            self.tell(&app, key, channel, label, item(channel), now);
+        }
+    }
+
+    fn channel(&self, key: &ThreadKey, app: &AppId, author: Option<&AppId>) -> Channel {
+        let reads_on_messaging = author == Some(app)
+            || match (self.rules(&key.page), self.holder(key)) {
+                // Facts §2.1: everybody reads on `messaging`, whoever owns the thread.
+                (Rules::Routing { default_app: None }, _) if self.zero_config == ZeroConfig::Documented => {
+                    true
+                }
+                // Facts §1.1, §2.1: the owner on `messaging`, the others on standby.
+                (_, Some(owner)) => owner == *app,
+                // INF: an idle thread is the default application's; only it may send there.
+                (Rules::Routing { default_app: Some(default) }, None) => default == *app,
+                // Facts §1.1, §2.1: idle without anybody it would go to: all on `messaging`.
+                (_, None) => true,
+            };
+        if reads_on_messaging { Channel::Messaging } else { Channel::Standby }
+    }
+}
