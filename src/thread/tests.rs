@@ -153,11 +153,13 @@ impl World {
     }
 
     fn delivered(&self) -> Vec<&str> {
-        let key = |notice| match notice {
-            &Notice::AnswerDelivered { ref key, .. } => Some(key.as_str()),
-            _ => None,
-        };
-        self.notices.iter().filter_map(key).collect()
+        let mut keys = Vec::new();
+        for notice in &self.notices {
+            if let Notice::AnswerDelivered { key, .. } = notice {
+                keys.push(key.as_str());
+            }
+        }
+        keys
     }
 }
 
