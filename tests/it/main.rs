@@ -1,0 +1,3 @@
+//! Behaviour through the public API, over real HTTP.
+
+mod send;
