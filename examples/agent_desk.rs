@@ -10,7 +10,7 @@
 //! curl -X POST 127.0.0.1:3001/agent/$PSID/close
 //! ```
 
-mod settings;
+pub mod settings;
 
 use std::collections::HashMap;
 use std::error::Error;

@@ -8,7 +8,7 @@
 //! POLICY=bot_primary LISTEN=127.0.0.1:3000 cargo run --example bot
 //! ```
 
-mod settings;
+pub mod settings;
 
 use std::error::Error;
 use std::sync::Arc;
