@@ -19,8 +19,9 @@ use crate::thread::{ClaimOrigin, ClaimProgress, CommandRefused, HandoffProgress,
 /// What the desk's host knows that this crate does not.
 #[async_trait]
 pub trait Desk: Send + Sync + 'static {
-    /// The conversation of an identity, by its `foreign_id`; `None` answers the call with 404. The
-    /// endpoint has no parameter that names the Page (facts, open question 14).
+    /// The conversation of an identity, by its `foreign_id`. `None` answers the call with 404, after it
+    /// was asked again for a second: the bot may be faster than the desk's own webhook. The endpoint has
+    /// no parameter that names the Page (facts, open question 14).
     async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey>;
 
     /// The call was accepted: the host may recategorise ED's thread by what else the request holds.
@@ -121,10 +122,7 @@ impl Server {
         if request.channel == ChannelType::EngageVirtualAgent {
             return self.desk.engage_virtual_agent(&request).await;
         }
-        let Some(thread) = self.desk.conversation(&request).await else {
-            let words = "no identity with this foreign_id is known";
-            return Err(Rejection::new(StatusCode::NOT_FOUND, "identity_not_found", words));
-        };
+        let thread = self.conversation(&request).await?;
         match (request.direction, &request.app) {
             (Direction::BotToAgent, _) => self.bot_to_agent(&thread).await?,
             (Direction::AgentToBot, Some(app)) if *app == *self.handover.app() => {
@@ -141,6 +139,22 @@ impl Server {
         }
         self.desk.accepted(&thread, &request).await;
         Ok(())
+    }
+
+    /// A bot calls as soon as the customer has written, while the desk's own copy of that webhook may
+    /// still be on its way: what is not known yet is looked up again, for a second.
+    async fn conversation(&self, request: &HandoverRequest) -> Result<ThreadKey, Rejection> {
+        const LOOK_AGAIN: [u64; 4] = [50, 150, 300, 500];
+        for pause in LOOK_AGAIN {
+            if let Some(thread) = self.desk.conversation(request).await {
+                return Ok(thread);
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        self.desk.conversation(request).await.ok_or_else(|| {
+            let words = "no identity with this foreign_id is known";
+            Rejection::new(StatusCode::NOT_FOUND, "identity_not_found", words)
+        })
     }
 
     /// The token comes in the query or as Bearer; both and different is no token at all.

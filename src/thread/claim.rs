@@ -161,6 +161,7 @@ impl Thread {
             }
             if !pending.polled {
                 pending.polled = true;
+                claim.looked = true;
                 return Move::Call(Call::ThreadOwner);
             }
             let step = pending.step;
@@ -206,6 +207,11 @@ impl Thread {
                 }
             };
             return Move::Call(call);
+        }
+        // Nobody is told of a release or an expiry: no claim fails on a remembered owner.
+        if !claim.looked {
+            claim.looked = true;
+            return Move::Call(Call::ThreadOwner);
         }
         self.claim_not_granted(cx, None);
         Move::Again

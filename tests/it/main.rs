@@ -1,3 +1,5 @@
 //! Behaviour through the public API, over real HTTP.
 
 mod send;
+mod workflows;
+mod world;

@@ -290,6 +290,7 @@ fn where_request_does_not_exist_control_is_taken_and_the_page_remembered() {
     second.passed_to(BOT);
     second.send("b");
     second.expect(Call::TakeThreadControl, refused(RefusalKind::NotAvailable));
+    second.expect(Call::ThreadOwner, owned_by(BOT));
     let Some(Notice::AnswerFailed { reason, .. }) = second.notices.last() else { panic!() };
     let words = reason.to_string();
     assert!(words.contains("take_thread_control was refused") && words.contains("Page admin"), "{words}");
@@ -362,10 +363,18 @@ fn the_bot_hands_over_through_the_desk_and_straight_if_the_desk_does_not_ask() {
 }
 
 #[test]
-fn a_bot_does_not_interrupt_people() {
+fn a_bot_does_not_interrupt_people_but_looks_whether_they_are_still_there() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(DESK);
+    bot.send("released");
+    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    bot.expect(Call::TakeThreadControl, CallResult::Done);
+    bot.expect_send("released", SENT);
+
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(DESK);
     bot.send("a");
+    bot.expect(Call::ThreadOwner, owned_by(DESK));
     assert!(bot.calls.is_empty());
     assert!(matches!(
         bot.notices.last(),
