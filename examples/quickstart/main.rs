@@ -101,7 +101,9 @@ async fn play(options: &Options) -> Result<bool, Failure> {
         }
         if played.deviations.is_empty() {
             let (steps, messages) = (played.arrows.len(), played.conversation.len());
-            println!("{name}: as the page says; {steps} arrows, {messages} messages, none lost, none doubled\n");
+            println!(
+                "{name}: as the page says; {steps} arrows, {messages} messages, none lost, none doubled\n"
+            );
         } else {
             println!("{name}: DEVIATES: {}\n", played.deviations.join("; "));
             good = false;

@@ -141,8 +141,7 @@ impl Stage {
             ed_token: ED_TOKEN.into(),
             policy: setup.policy,
         };
-        let (router, _) =
-            bot::router(settings, &desk_url, ed_app()).map_err(|error| error.to_string())?;
+        let (router, _) = bot::router(settings, &desk_url, ed_app()).map_err(|error| error.to_string())?;
         let (bot_url, bot_server) = serve(router).await?;
 
         for (app, url) in [(bot_app(), &bot_url), (ed_app(), &desk_url)] {

@@ -94,7 +94,7 @@ impl Server {
         match self.serve(method, query.unwrap_or_default(), headers).await {
             Ok(()) => response(StatusCode::OK, &json!({"status": 200, "message": "Success"})),
             Err(Rejection { status, error, message }) => {
-                tracing::debug!(%status, error, message, "a call of the Bots API was refused");
+                tracing::debug!(%status, error, why = message, "a call of the Bots API was refused");
                 let body = json!({"error": error, "message": message, "status": status.as_u16()});
                 let mut response = response(status, &body);
                 let header = match status {

@@ -1,5 +1,8 @@
 //! Behaviour through the public API, over real HTTP.
 
+mod bad_input;
+mod layers;
+mod secrets;
 mod send;
 mod workflows;
 mod world;

@@ -90,8 +90,7 @@ async fn what_a_page_refuses_is_remembered() {
 #[tokio::test]
 async fn a_request_that_is_never_answered_fails_the_answer_and_takes_nothing() {
     let mut setup = Setup::new(Rules::default_app(BOT), BotPrimary);
-    setup.platform =
-        Platform::new().with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess);
+    setup.platform = Platform::new().with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess);
     setup.desk_may_take = true;
     let world = World::start(setup).await;
     world.customer_writes("hello");
@@ -139,9 +138,7 @@ async fn an_unknown_requester_waits_for_the_hosts_word() {
     world.customer_writes("hello");
     world.rest().await;
     world.desk.send("a").await.unwrap();
-    let asked = |notice: &Notice| {
-        matches!(notice, Notice::ControlRequested { by: Some(by), granted: false, .. } if *by == desk())
-    };
+    let asked = |notice: &Notice| matches!(notice, Notice::ControlRequested { by: Some(by), granted: false, .. } if *by == desk());
     world.until("the bot's host is asked", |world| world.bot.ear.heard(asked)).await;
     assert_eq!(world.owner(), Some(bot()));
     assert!(world.bot.handover.grant(&thread(), AppId::from(3)).await.is_err(), "that app did not ask");
@@ -183,7 +180,9 @@ async fn the_bot_learns_what_was_written_meanwhile() {
     world.rest().await;
     // Nobody is told of a release: the bot looks when it has something to say.
     world.bot.send("back again").await.unwrap();
-    world.until("it is sent", |world| world.conversation().last().is_some_and(|text| text == "back again")).await;
+    world
+        .until("it is sent", |world| world.conversation().last().is_some_and(|text| text == "back again"))
+        .await;
     world.rest().await;
     let told = world.bot.ear.all();
     let unanswered: Vec<_> = told

@@ -12,6 +12,7 @@ mod stage;
 async fn play(name: &str) -> plays::Played {
     let played = plays::run(name, Refused).await.expect("a workflow of this name").unwrap();
     assert_eq!(played.deviations, Vec::<String>::new(), "{}", diagram::text(&played.arrows));
+    assert_eq!(played.conversation.len(), 3, "{:?}", played.conversation);
     played
 }
 
@@ -42,8 +43,10 @@ async fn a_deviation_is_found_and_diagrams_show_every_arrow() {
     let played = play("handover-bot-primary").await;
     let steps: Vec<_> =
         played.arrows.iter().filter(|arrow| arrow.kind == stage::Kind::Step).cloned().collect();
-    let expected: Vec<_> =
-        steps.iter().map(|arrow| format!("{} > {}: {}", arrow.from.name(), arrow.to.name(), arrow.label)).collect();
+    let expected: Vec<_> = steps
+        .iter()
+        .map(|arrow| format!("{} > {}: {}", arrow.from.name(), arrow.to.name(), arrow.label))
+        .collect();
     assert_eq!(plays::compare(&steps, &expected), None);
     for at in 0..steps.len() {
         let (mut lost, mut doubled) = (steps.clone(), steps.clone());

@@ -1,0 +1,149 @@
+//! Dependencies point down only (docs/architecture.md), and the judge is not the judged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module of the crate, and what it may use of the others.
+const MAY_USE: [(&str, &str); 15] = [
+    ("time", ""),
+    ("id", ""),
+    ("secret", ""),
+    ("call", "id time"),
+    ("event", "id time"),
+    ("policy", ""),
+    ("thread", "call event id policy time"),
+    ("control", "call id time"),
+    ("store", "id thread time"),
+    ("graph", "call control id secret time"),
+    ("bots_api", "call control graph handover id secret thread"),
+    ("handover", "bots_api call control event id policy store thread time webhook"),
+    ("webhook", "event handover id secret time"),
+    ("sim/platform", "id secret time"),
+    ("sim/server", "id secret sim time"),
+];
+
+/// Beyond the line these know nothing of: async, clocks, sockets and databases.
+const SANS_IO: [&str; 8] = ["time", "id", "secret", "call", "event", "policy", "thread", "sim/platform"];
+const OF_THE_WORLD: [&str; 9] = [
+    "tokio",
+    "reqwest",
+    "async_trait",
+    "async ",
+    "std::net",
+    "std::fs",
+    "std::thread",
+    "Instant",
+    "SystemTime",
+];
+
+fn sources(of: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(of);
+    let mut dirs = vec![root.clone()];
+    let mut found = Vec::new();
+    let file = root.with_extension("rs");
+    if file.is_file() {
+        found.push(file);
+    }
+    while let Some(dir) = dirs.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => dirs.push(path),
+                false => found.push(path),
+            }
+        }
+    }
+    // Tests may use what they like.
+    found.retain(|path| {
+        path.file_stem().is_some_and(|name| name != "tests") && !path.to_string_lossy().contains("/tests/")
+    });
+    assert!(!found.is_empty(), "there is no module {of}");
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let code = code.collect::<Vec<_>>().join("\n");
+        (path, code)
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// The modules of this crate that a source names by `crate::`.
+fn uses(code: &str) -> Vec<String> {
+    let parts = code.split("crate::").skip(1);
+    let name = |part: &str| part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    parts.map(name).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn imports_point_down_only() {
+    let may_use: BTreeMap<_, Vec<_>> =
+        MAY_USE.iter().map(|(module, others)| (*module, others.split(' ').collect())).collect();
+    for (module, others) in &may_use {
+        for (path, code) in sources(module) {
+            for used in uses(&code) {
+                let itself = module.split('/').next() == Some(used.as_str()) && !module.contains('/');
+                assert!(
+                    itself || others.contains(&used.as_str()),
+                    "{} uses crate::{used}, which {module} may not",
+                    path.display()
+                );
+            }
+            assert!(!code.contains("use crate::{"), "{}: one line a module, please", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_module_has_its_layer() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(root).unwrap() {
+        let name = entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+        let known = MAY_USE.iter().any(|(module, _)| module.split('/').next() == Some(&name));
+        assert!(known || name == "lib", "{name} has no layer yet");
+    }
+}
+
+#[test]
+fn below_the_line_nothing_knows_of_the_world() {
+    for module in SANS_IO {
+        for (path, code) in sources(module) {
+            for word in OF_THE_WORLD {
+                let known = code.lines().find(|line| line.contains(word));
+                // The kind of a host's clock is its own: `time` may name it to convert from it.
+                let conversion = module == "time" && word == "SystemTime";
+                assert!(known.is_none() || conversion, "{}: {}", path.display(), known.unwrap_or_default());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_hold_in_mind() {
+    for root in ["src", "tests", "examples", "benches"] {
+        let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(root)];
+        while let Some(dir) = dirs.pop() {
+            let Ok(entries) = fs::read_dir(&dir) else { continue };
+            for entry in entries {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let lines = fs::read_to_string(&path).unwrap().lines().count();
+                    let limit = if root == "examples" && path.parent() == Some(&dir_of_examples()) {
+                        150
+                    } else {
+                        450
+                    };
+                    assert!(lines <= limit, "{}: {lines} lines", path.display());
+                }
+            }
+        }
+    }
+}
+
+fn dir_of_examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
