@@ -165,15 +165,17 @@ impl Thread {
     /// When [`Input::Wake`] is due, if nothing happens before. A wake at any other time is harmless.
     #[must_use]
     pub fn next_wake(&self, cx: &Context<'_>) -> Option<Timestamp> {
-        let in_flight = self.in_flight.as_ref().map(|call| call.until);
-        let waits = [
-            in_flight,
-            self.pause.until,
-            self.notices.next_wake(),
-            self.outbox.next_wake(cx.config),
-            self.claim.as_ref().and_then(Claim::next_wake),
-            self.handoff.as_ref().and_then(Handoff::next_wake),
-        ];
+        // One call at a time, and none in a pause; a claim comes before a hand-over, and so do answers. A
+        // deadline that nothing can follow from yet would only wake the host over and over.
+        let blocked = self.in_flight.as_ref().map(|call| call.until).or(self.pause.until);
+        let claim = self.claim.as_ref().and_then(Claim::next_wake);
+        let handoff = self.handoff.as_ref().and_then(Handoff::next_wake);
+        let next_move = match blocked {
+            Some(until) => Some(until),
+            None if self.claim.is_some() || !self.outbox.is_settled() => claim,
+            None => handoff,
+        };
+        let waits = [next_move, self.notices.next_wake(), self.outbox.next_wake(cx.config)];
         waits.into_iter().flatten().min()
     }
 

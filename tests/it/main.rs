@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod layers;
+mod model;
 mod secrets;
 mod send;
 mod workflows;

@@ -1,0 +1,229 @@
+//! What must always hold (design §4), over random schedules: two hosts, one customer, any rules, calls
+//! that time out before or after the platform acted, webhooks that are late, doubled, overtaken or lost,
+//! and processes that end at any moment.
+
+mod line;
+mod world;
+
+use std::time::Duration;
+
+use messenger_handover::call::AnswerKey;
+use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
+use messenger_handover::sim::{Echoes, Platform, RequestUnderDefaultApp, Rules, ZeroConfig};
+use messenger_handover::thread::{AnswerStatus, Command, Notice, Owner, Target};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use line::Luck;
+use world::{BOT, DESK, Host, Post, Side, World};
+
+#[derive(Debug, Clone)]
+enum Act {
+    CustomerWrites,
+    Send(Side),
+    Open,
+    Close,
+    /// The bot wants a person for the customer.
+    WantPerson,
+    /// The desk gives the customer back to the bot.
+    BackToBot,
+    Post(Side, Post),
+    Make(Side, Luck),
+    /// Milliseconds.
+    Time(u64),
+    Crash(Side),
+}
+
+fn act(lossy: bool) -> impl Strategy<Value = Act> {
+    let side = || select(vec![Side::Bot, Side::Desk]);
+    let mut posts = vec![Post::Deliver, Post::Deliver, Post::Deliver, Post::Double, Post::Overtaken];
+    if lossy {
+        posts.push(Post::Lose);
+    }
+    let luck = vec![Luck::Good, Luck::Good, Luck::Good, Luck::Good, Luck::AnswerLost, Luck::Lost, Luck::Busy];
+    prop_oneof![
+        2 => Just(Act::CustomerWrites),
+        3 => side().prop_map(Act::Send),
+        1 => Just(Act::Open),
+        1 => Just(Act::Close),
+        1 => Just(Act::WantPerson),
+        1 => Just(Act::BackToBot),
+        10 => (side(), select(posts)).prop_map(|(side, post)| Act::Post(side, post)),
+        10 => (side(), select(luck)).prop_map(|(side, luck)| Act::Make(side, luck)),
+        3 => select(vec![0, 1, 900, 8_000, 31_000, 61_000]).prop_map(Act::Time),
+        1 => side().prop_map(Act::Crash),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct Scene {
+    rules: Rules,
+    policy: ThreadControlPolicy,
+    may_take: bool,
+    request: RequestUnderDefaultApp,
+    zero_config: ZeroConfig,
+    echoes: Echoes,
+}
+
+fn scene() -> impl Strategy<Value = Scene> {
+    let pages = vec![
+        (Rules::primary(BOT), BotPrimary),
+        (Rules::primary(DESK), EdPrimary),
+        (Rules::no_primary(), NoPrimary),
+        (Rules::default_app(BOT), BotPrimary),
+        (Rules::default_app(DESK), EdPrimary),
+        (Rules::zero_config(), NoPrimary),
+    ];
+    let request = vec![RequestUnderDefaultApp::Refused, RequestUnderDefaultApp::SilentSuccess];
+    let zero = vec![ZeroConfig::Observed, ZeroConfig::Documented];
+    let echoes = vec![Echoes::Always, Echoes::LostWhenControlLeaves];
+    let all = (select(pages), any::<bool>(), select(request), select(zero), select(echoes));
+    all.prop_map(|((rules, policy), may_take, request, zero_config, echoes)| Scene {
+        rules,
+        policy,
+        may_take,
+        request,
+        zero_config,
+        echoes,
+    })
+}
+
+fn play(scene: Scene, acts: &[Act]) -> World {
+    let Scene { rules, policy, may_take, request, zero_config, echoes } = scene;
+    let platform = Platform::new().with_request_under_default_app(request);
+    let platform = platform.with_zero_config(zero_config).with_echoes(echoes);
+    let mut world = World::new(platform, rules, policy, may_take);
+    world.customer_writes();
+    for act in acts {
+        // Close enough together to share a millisecond now and then.
+        world.pass_time(Duration::from_millis(world.made as u64 % 3));
+        match act {
+            Act::CustomerWrites => world.customer_writes(),
+            Act::Send(side) => world.send(*side),
+            Act::Open => drop(world.command(Side::Desk, Command::OpenIntervention)),
+            Act::Close => drop(world.command(Side::Desk, Command::CloseIntervention)),
+            Act::WantPerson => drop(world.command(Side::Bot, Command::HandOver(Target::Desk))),
+            Act::BackToBot => {
+                let bot = world.bot.app.clone();
+                drop(world.command(Side::Desk, Command::HandOver(Target::App(bot))));
+            }
+            Act::Post(side, post) => world.post(*side, *post),
+            Act::Make(side, luck) => world.make(*side, *luck),
+            Act::Time(ms) => world.pass_time(Duration::from_millis(*ms)),
+            Act::Crash(side) => world.crash(*side),
+        }
+    }
+    let before = world.made;
+    world.settle();
+    // No fight: each side gives up, or has control, after so many calls.
+    let calls = world.made - before;
+    let answers = world.bot.accepted.len() + world.desk.accepted.len();
+    assert!(calls <= 40 + 12 * answers, "{calls} calls for {answers} answers after the faults ended");
+    world
+}
+
+/// Each accepted answer has one end, is read at most once, and none overtakes another.
+fn answers_hold(world: &mut World) {
+    let read = world.conversation();
+    for side in [Side::Bot, Side::Desk] {
+        let host = world.host(side);
+        let mut last = 0;
+        for key in &host.accepted {
+            let times: Vec<_> =
+                read.iter().enumerate().filter(|(_, text)| *text == key.as_str()).map(|(at, _)| at).collect();
+            let ends = ends_of(host, key);
+            match host.thread.answer(key) {
+                Some(AnswerStatus::Delivered { maybe_doubled, .. }) => {
+                    assert_eq!(times.len(), 1, "{key} is delivered and was read {times:?}");
+                    assert!(!maybe_doubled, "nobody chose to send again");
+                    assert_eq!(ends.last(), Some(&"delivered"), "{key}: {ends:?}");
+                }
+                Some(AnswerStatus::Failed(_)) => {
+                    assert_eq!(times.len(), 0, "{key} failed and was read");
+                    assert_eq!(ends, ["failed"], "{key}");
+                }
+                Some(AnswerStatus::Unknown) => {
+                    assert!(times.len() <= 1, "{key} was read {times:?}");
+                    assert_eq!(ends, ["unknown"], "{key}");
+                }
+                other => panic!("{key} has no end: {other:?}"),
+            }
+            if let Some(at) = times.first() {
+                assert!(*at >= last, "{key} overtook another: {read:?}");
+                last = *at;
+            }
+        }
+    }
+}
+
+fn ends_of(host: &Host, answer: &AnswerKey) -> Vec<&'static str> {
+    let ends = host.told.iter().filter_map(|notice| match notice {
+        Notice::AnswerDelivered { key, .. } if key == answer => Some("delivered"),
+        Notice::AnswerFailed { key, .. } if key == answer => Some("failed"),
+        Notice::AnswerUnknown { key, .. } if key == answer => Some("unknown"),
+        _ => None,
+    });
+    ends.collect()
+}
+
+/// Where every webhook arrives in the end: who believes to have control has it, or it has lapsed.
+fn belief_holds(world: &mut World) {
+    let owner = world.owner();
+    for side in [Side::Bot, Side::Desk] {
+        let host = world.host(side);
+        if *host.thread.owner() == Owner::Us {
+            assert!(
+                owner.is_none() || owner.as_ref() == Some(&host.app),
+                "{side:?} believes to have control, {owner:?} has it"
+            );
+        }
+    }
+}
+
+/// Where every webhook arrives in the end: what the customer wrote is known to the host that may answer, or
+/// was told to the other while that one might.
+fn nobody_falls_between_two_chairs(world: &mut World) {
+    let Some(owner) = world.owner() else { return };
+    let (owner, other) =
+        if owner == world.bot.app { (&world.bot, &world.desk) } else { (&world.desk, &world.bot) };
+    let told = |host: &Host, question: &str| {
+        host.told.iter().any(|notice| match notice {
+            Notice::Message { inbound, ours, .. } => {
+                (*ours || host.app == owner.app) && inbound.text.as_deref() == Some(question)
+            }
+            Notice::ControlGained { unanswered, .. } => {
+                unanswered.iter().any(|inbound| inbound.text.as_deref() == Some(question))
+            }
+            _ => false,
+        })
+    };
+    for question in &world.customer_wrote {
+        assert!(
+            told(owner, question) || told(other, question),
+            "{question:?} is known to nobody who may answer"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_must_hold_holds_when_every_webhook_arrives(
+        scene in scene(),
+        acts in prop::collection::vec(act(false), 0..60),
+    ) {
+        let mut world = play(scene, &acts);
+        answers_hold(&mut world);
+        belief_holds(&mut world);
+        nobody_falls_between_two_chairs(&mut world);
+    }
+
+    #[test]
+    fn no_answer_is_lost_or_doubled_when_webhooks_are_lost(
+        scene in scene(),
+        acts in prop::collection::vec(act(true), 0..60),
+    ) {
+        answers_hold(&mut play(scene, &acts));
+    }
+}

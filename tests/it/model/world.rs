@@ -1,0 +1,410 @@
+//! Two threads as they ship, the Graph client and the webhook parser between them and the simulated
+//! platform: no socket, no clock, no task. Whatever can be late, lost, doubled or cut off is.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use messenger_handover::call::{
+    AnswerKey, Call, CallId, CallResult, Direction, OutgoingMessage, Refusal, RefusalKind,
+};
+use messenger_handover::control::CallError;
+use messenger_handover::graph::GraphClient;
+use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use messenger_handover::policy::{ClaimStep, Role, ThreadControlPolicy};
+use messenger_handover::sim::{self, Delivery, Platform, Rules};
+use messenger_handover::thread::{
+    AnswerStatus, ClaimOrigin, ClaimProgress, Command, Config, Context, HandoffProgress, Input, Notice,
+    Output, PageMemory, Reply, Target, Thread,
+};
+use messenger_handover::time::Timestamp;
+use messenger_handover::webhook::{Item, dangerous_parse_unverified};
+use serde_json::json;
+
+use super::line::{Line, Luck, To, make};
+
+pub const BOT: u64 = 1001;
+pub const DESK: u64 = 2002;
+const START: u64 = 1_790_000_000_000;
+
+pub fn key() -> ThreadKey {
+    ThreadKey::new(PageId::from(10), UserId::from(77))
+}
+
+/// Which host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Bot,
+    Desk,
+}
+
+/// What becomes of the next webhook of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Post {
+    Deliver,
+    /// Delivered, and it comes once more later.
+    Double,
+    /// The one behind it overtakes it.
+    Overtaken,
+    Lose,
+}
+
+pub struct Host {
+    pub app: AppId,
+    pub config: Config,
+    pub thread: Thread,
+    page: PageMemory,
+    client: GraphClient,
+    calls: VecDeque<(CallId, Call)>,
+    post: VecDeque<Delivery>,
+    pub told: Vec<Notice>,
+    pub accepted: Vec<AnswerKey>,
+    request_was_refused: bool,
+}
+
+/// A bot's call of the desk's endpoint that has no answer yet.
+struct Asked {
+    call: CallId,
+    waits_for: Waiting,
+    until: Timestamp,
+}
+
+enum Waiting {
+    Claim(u64),
+    Handoff(u64),
+}
+
+pub struct World {
+    platform: Arc<Mutex<Line>>,
+    runtime: tokio::runtime::Runtime,
+    pub bot: Host,
+    pub desk: Host,
+    asked: Vec<Asked>,
+    pub customer_wrote: Vec<String>,
+    pub made: usize,
+    next_key: u32,
+}
+
+impl Host {
+    fn gives_nothing_away_early(&self, call: &Call) {
+        match call {
+            Call::PassThreadControl { to } if *to == self.app => {}
+            Call::PassThreadControl { .. } | Call::ReleaseThreadControl => {
+                let waits = |key: &&AnswerKey| self.thread.answer(key) == Some(AnswerStatus::Waiting);
+                assert_eq!(self.accepted.iter().find(waits), None, "given away before it was settled");
+                assert!(!self.thread.intervention_is_open(), "given away while people are engaged");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl World {
+    pub fn new(platform: Platform, rules: Rules, policy: ThreadControlPolicy, may_take: bool) -> Self {
+        let platform = platform
+            .with_app(sim::App::new(BOT, "Bot", "s", "v"))
+            .with_app(sim::App::new(DESK, "Desk", "s", "v").may_take(may_take))
+            .with_page(sim::Page::new(10, rules).app(BOT, "b").app(DESK, "d").person(77));
+        let now = Timestamp::from_millis(START);
+        let line = Arc::new(Mutex::new(Line { platform, now, luck: Luck::Good }));
+        let mut bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
+        bot.desk_endpoint = true;
+        let desk = Config::new(AppId::from(DESK), Role::Desk, policy);
+        let host = |config: Config| {
+            let transport = To { line: Arc::clone(&line), app: config.app.clone() };
+            let client = GraphClient::builder()
+                .base_url("http://127.0.0.1/".parse().unwrap())
+                .page(key().page, "token".into())
+                .transport(Arc::new(transport))
+                .build()
+                .unwrap();
+            Host {
+                app: config.app.clone(),
+                config,
+                thread: Thread::new(),
+                page: PageMemory::default(),
+                client,
+                calls: VecDeque::new(),
+                post: VecDeque::new(),
+                told: Vec::new(),
+                accepted: Vec::new(),
+                request_was_refused: false,
+            }
+        };
+        let (bot, desk) = (host(bot), host(desk));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (asked, customer_wrote) = (Vec::new(), Vec::new());
+        Self { platform: line, runtime, bot, desk, asked, customer_wrote, made: 0, next_key: 0 }
+    }
+
+    pub fn host(&mut self, side: Side) -> &mut Host {
+        match side {
+            Side::Bot => &mut self.bot,
+            Side::Desk => &mut self.desk,
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.platform.lock().unwrap().now
+    }
+
+    pub fn pass_time(&self, by: Duration) {
+        let mut line = self.platform.lock().unwrap();
+        line.now = line.now.plus(by);
+    }
+
+    /// Runs the platform, and puts what it has to tell into the hosts' post.
+    fn platform<R>(&mut self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
+        let mut line = self.platform.lock().unwrap();
+        let now = line.now;
+        let result = act(&mut line.platform, now);
+        for delivery in line.platform.take_outgoing() {
+            let host = if delivery.app == self.bot.app { &mut self.bot } else { &mut self.desk };
+            host.post.push_back(delivery);
+        }
+        result
+    }
+
+    pub fn owner(&mut self) -> Option<AppId> {
+        self.platform(|platform, now| platform.owner(&key().page, &key().user, now))
+    }
+
+    pub fn conversation(&mut self) -> Vec<String> {
+        self.platform(|platform, _| {
+            let said = platform.conversation(&key().page, &key().user);
+            said.iter().map(|said| said.text().unwrap().to_owned()).collect()
+        })
+    }
+
+    pub fn customer_writes(&mut self) {
+        let text = format!("question {}", self.customer_wrote.len());
+        self.platform(|platform, now| platform.customer_writes(&key().page, &key().user, &text, now));
+        self.customer_wrote.push(text);
+    }
+
+    pub fn send(&mut self, side: Side) {
+        self.next_key += 1;
+        let answer = AnswerKey::new(format!("{side:?}-{}", self.next_key)).unwrap();
+        let message = OutgoingMessage::text(answer.as_str()).unwrap();
+        if self.step(side, Input::Command(Command::Send { key: answer.clone(), message })) == Reply::Accepted
+        {
+            self.host(side).accepted.push(answer);
+        }
+    }
+
+    pub fn command(&mut self, side: Side, command: Command) -> Reply {
+        self.step(side, Input::Command(command))
+    }
+
+    fn step(&mut self, side: Side, input: Input) -> Reply {
+        let now = self.now();
+        let host = self.host(side);
+        let (config, page) = (host.config.clone(), host.page);
+        let cx = Context { page, ..Context::new(&config) };
+        let mut out = Vec::new();
+        let reply = host.thread.step(&cx, input, now, &mut out);
+        let mut out = VecDeque::from(out);
+        while let Some(output) = out.pop_front() {
+            match output {
+                Output::Call { id, call } => {
+                    host.gives_nothing_away_early(&call);
+                    host.calls.push_back((id, call));
+                }
+                Output::Notice { id, notice } => {
+                    host.told.push(notice);
+                    let mut more = Vec::new();
+                    let done = Input::NoticeDone { notice: id, ok: true };
+                    assert_eq!(host.thread.step(&cx, done, now, &mut more), Reply::Done);
+                    out.extend(more);
+                }
+                Output::PageRefuses(ClaimStep::Request) => host.page.request_refused = Some(now),
+                Output::PageRefuses(_) => host.page.take_refused = Some(now),
+                other => panic!("not modelled: {other:?}"),
+            }
+        }
+        let cx = Context { page: host.page, ..Context::new(&host.config) };
+        while host.calls.len() > 1 {
+            // The lease of the older one is over: its process is dead, or gave it up long ago.
+            host.calls.pop_front();
+        }
+        assert!(
+            host.thread.next_wake(&cx).is_some() || host.thread.is_at_rest(),
+            "what waits has a wake time: {:#?}",
+            host.thread
+        );
+        self.answer_the_bot();
+        reply
+    }
+
+    /// The next webhook of a host.
+    pub fn post(&mut self, side: Side, post: Post) {
+        let host = self.host(side);
+        match post {
+            Post::Overtaken if host.post.len() > 1 => host.post.swap(0, 1),
+            Post::Lose => {
+                host.post.pop_front();
+                return;
+            }
+            _ => {}
+        }
+        let Some(delivery) = host.post.pop_front() else { return };
+        if post == Post::Double {
+            host.post.push_back(delivery.clone());
+        }
+        let body = json!({"object": "page", "entry": [{
+            "id": delivery.page, "time": delivery.at.as_millis(), (delivery.channel.name()): [delivery.item],
+        }]});
+        let parsed = dangerous_parse_unverified(body.to_string().as_bytes()).unwrap();
+        for item in parsed.items {
+            let Item::Event { event, .. } = item else { panic!("not understood: {item:?}") };
+            self.step(side, Input::Event(event));
+        }
+    }
+
+    /// Makes the call that a host wants to have made.
+    pub fn make(&mut self, side: Side, luck: Luck) {
+        let Some((id, call)) = self.host(side).calls.pop_front() else { return };
+        self.made += 1;
+        if let Call::AskDesk(direction) = call {
+            return self.ask(id, direction, luck);
+        }
+        self.judge(side, &call);
+        self.platform.lock().unwrap().luck = luck;
+        let host = match side {
+            Side::Bot => &self.bot,
+            Side::Desk => &self.desk,
+        };
+        let result = self.runtime.block_on(make(&host.client, &host.app, call.clone()));
+        let result = result.unwrap_or_else(CallError::into_result);
+        let refused = matches!(&result, CallResult::Refused(why) if why.kind.means_not_available());
+        self.host(side).request_was_refused |= refused && call == Call::RequestThreadControl;
+        // What the platform has to tell is on its way before the answer is.
+        self.platform(|_, _| ());
+        self.step(side, Input::Answer { call: id, result });
+    }
+
+    /// Nothing is taken that the design does not allow to be taken.
+    fn judge(&mut self, side: Side, call: &Call) {
+        let owner = self.owner();
+        let (bot, desk) = (self.bot.app.clone(), self.desk.app.clone());
+        let host = self.host(side);
+        match call {
+            Call::TakeThreadControl if side == Side::Bot => {
+                assert_ne!(owner, Some(desk), "taken from people")
+            }
+            Call::TakeThreadControl if owner == Some(bot) => assert!(
+                host.config.policy == ThreadControlPolicy::EdPrimary
+                    || host.request_was_refused
+                    || *host.thread.owner() == messenger_handover::thread::Owner::Idle,
+                "a take without a refused request"
+            ),
+            _ => {}
+        }
+    }
+
+    /// The desk's endpoint, as `bots_api::Server` has it.
+    fn ask(&mut self, call: CallId, direction: Direction, luck: Luck) {
+        let transport = |words| Refusal::new(RefusalKind::Transport, words);
+        if matches!(luck, Luck::Lost | Luck::Busy) {
+            let result = match luck {
+                Luck::Lost => CallResult::Unknown(transport("no answer")),
+                _ => CallResult::Refused(transport("no connection")),
+            };
+            self.step(Side::Bot, Input::Answer { call, result });
+            return;
+        }
+        let command = match direction {
+            Direction::BotToAgent => Command::Claim(ClaimOrigin::BotAsked),
+            Direction::AgentToBot => Command::HandOver(Target::App(self.bot.app.clone())),
+        };
+        let reply = self.step(Side::Desk, Input::Command(command));
+        if luck == Luck::AnswerLost {
+            let result = CallResult::Unknown(transport("no answer"));
+            self.step(Side::Bot, Input::Answer { call, result });
+            return;
+        }
+        let waits_for = match reply {
+            Reply::Claiming(id) => Waiting::Claim(id),
+            Reply::HandingOver { id, waits: false } => Waiting::Handoff(id),
+            Reply::Refused(why) => {
+                let result = CallResult::Refused(Refusal::new(RefusalKind::Conflict, why.to_string()));
+                self.step(Side::Bot, Input::Answer { call, result });
+                return;
+            }
+            _ => {
+                self.step(Side::Bot, Input::Answer { call, result: CallResult::Done });
+                return;
+            }
+        };
+        let until = self.now().plus(Duration::from_secs(8));
+        self.asked.push(Asked { call, waits_for, until });
+        self.answer_the_bot();
+    }
+
+    fn answer_the_bot(&mut self) {
+        let now = self.now();
+        let conflict = || CallResult::Refused(Refusal::new(RefusalKind::Conflict, "no"));
+        for index in (0..self.asked.len()).rev() {
+            let Asked { call, waits_for, until } = &self.asked[index];
+            let result = match waits_for {
+                Waiting::Claim(id) => match self.desk.thread.claim_progress(*id) {
+                    ClaimProgress::Trying => None,
+                    ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallResult::Done),
+                    _ => Some(conflict()),
+                },
+                Waiting::Handoff(id) => match self.desk.thread.handoff_progress(*id) {
+                    HandoffProgress::Waiting => None,
+                    HandoffProgress::Done => Some(CallResult::Done),
+                    _ => Some(conflict()),
+                },
+            };
+            let late = || CallResult::Unknown(Refusal::new(RefusalKind::Transient, "503"));
+            let Some(result) = result.or_else(|| (*until <= now).then(late)) else { continue };
+            let call = *call;
+            self.asked.remove(index);
+            self.step(Side::Bot, Input::Answer { call, result });
+            return self.answer_the_bot();
+        }
+    }
+
+    /// The process ends and another one goes on with what was saved.
+    pub fn crash(&mut self, side: Side) {
+        let host = self.host(side);
+        let saved = serde_json::to_string(&host.thread).unwrap();
+        host.thread = serde_json::from_str(&saved).unwrap();
+        host.calls.clear();
+        if side == Side::Bot {
+            self.asked.clear();
+        }
+        self.step(side, Input::Wake);
+    }
+
+    /// The faults end: everything is delivered and made, and time passes, until both are at rest.
+    pub fn settle(&mut self) {
+        for _ in 0..2_000 {
+            self.pass_time(Duration::from_millis(1));
+            for side in [Side::Bot, Side::Desk] {
+                self.post(side, Post::Deliver);
+                self.make(side, Luck::Good);
+            }
+            let busy = |host: &Host| !host.post.is_empty() || !host.calls.is_empty();
+            if busy(&self.bot) || busy(&self.desk) {
+                continue;
+            }
+            if self.bot.thread.is_at_rest() && self.desk.thread.is_at_rest() && self.asked.is_empty() {
+                return;
+            }
+            let wakes = [&self.bot, &self.desk].into_iter().filter_map(|host| {
+                let cx = Context { page: host.page, ..Context::new(&host.config) };
+                host.thread.next_wake(&cx)
+            });
+            let next = wakes.chain(self.asked.iter().map(|asked| asked.until)).min();
+            let now = self.now();
+            self.pass_time(next.expect("not at rest, and nothing to wait for").since(now));
+            self.answer_the_bot();
+            self.step(Side::Bot, Input::Wake);
+            self.step(Side::Desk, Input::Wake);
+        }
+        panic!("they never come to rest: {:#?} {:#?}", self.bot.thread, self.desk.thread);
+    }
+}
