@@ -64,6 +64,9 @@ struct App {
 }
 
 /// The desk's HTTP server.
+///
+/// # Errors
+/// The settings make no sense.
 pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> {
     let page = settings.page.clone();
     let graph = GraphClient::builder()

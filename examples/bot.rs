@@ -75,6 +75,9 @@ async fn answer(handover: &Handover, thread: &ThreadKey, inbound: &Inbound) -> R
 }
 
 /// The bot's HTTP server.
+///
+/// # Errors
+/// The settings make no sense.
 pub fn router(
     settings: Settings,
     ed_url: &Url,

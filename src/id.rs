@@ -188,6 +188,7 @@ pub struct ThreadKey {
 
 impl ThreadKey {
     /// The conversation of `user` with `page`.
+    #[must_use]
     pub fn new(page: PageId, user: UserId) -> Self {
         Self { page, user }
     }

@@ -23,10 +23,10 @@
 //!
 //! A host embeds `handover::Handover` (feature `service`) over `graph::GraphClient` (feature `graph`) and
 //! feeds it from `webhook::Server` (feature `webhook`); see `examples/bot.rs` and
-//! `examples/agent_desk.rs`.
+//! `examples/agent_desk.rs`. Its tests run against [`sim`], the simulated platform.
 
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 
 pub mod bots_api;
 pub mod call;
@@ -46,3 +46,8 @@ pub mod thread;
 pub mod time;
 #[cfg(feature = "webhook")]
 pub mod webhook;
+
+/// The examples of the README compile.
+#[cfg(all(doctest, feature = "graph", feature = "service"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -42,7 +42,7 @@ pub fn text(arrows: &[Arrow]) -> String {
         };
         let length = label.chars().count();
         let mut row = bars();
-        put(&mut row, ((left + right) / 2).saturating_sub(length / 2).min(WIDTH - length), &label);
+        put(&mut row, (usize::midpoint(left, right)).saturating_sub(length / 2).min(WIDTH - length), &label);
         text += &line(&row, "");
         let mut row = bars();
         let stroke = if arrow.kind == Kind::Reply { '╌' } else { '─' };

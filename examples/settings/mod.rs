@@ -21,6 +21,10 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// A variable is missing or makes no sense.
     pub fn from_env() -> Result<Self, Box<dyn Error>> {
         Ok(Self {
             graph_url: env("GRAPH_URL")?.parse()?,
@@ -35,6 +39,10 @@ impl Settings {
     }
 }
 
+/// Reads one variable.
+///
+/// # Errors
+/// It is missing.
 pub fn env(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|_| format!("the environment variable {name} is missing"))
 }

@@ -130,7 +130,7 @@ impl Server {
                 return Err(Rejection::new(StatusCode::BAD_REQUEST, "invalid_parameter", words));
             }
             (Direction::AgentToBot, Some(app)) => {
-                self.agent_to_bot(&thread, Target::App(app.clone())).await?
+                self.agent_to_bot(&thread, Target::App(app.clone())).await?;
             }
             (Direction::AgentToBot, None) => {
                 let words = "parameter app_id is missing";
@@ -168,7 +168,7 @@ impl Server {
             let bearer = header.to_str().ok().and_then(|header| header.split_once(' '));
             match bearer {
                 Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                    tokens.push(token.trim().to_owned())
+                    tokens.push(token.trim().to_owned());
                 }
                 _ => return unauthorized("the authorization header must be a Bearer token"),
             }
@@ -200,9 +200,8 @@ impl Server {
 
     async fn agent_to_bot(&self, thread: &ThreadKey, target: Target) -> Result<(), Rejection> {
         let id = match self.handover.hand_over(thread, target).await? {
-            HandOver::AlreadyThere => return Ok(()),
             // An agent's answer goes out first; the bot learns from its pass event when it is over.
-            HandOver::Started { waits: true, .. } => return Ok(()),
+            HandOver::AlreadyThere | HandOver::Started { waits: true, .. } => return Ok(()),
             HandOver::Started { id, waits: false } => id,
         };
         match self.handover.handoff_progress(thread, id, self.wait).await? {

@@ -185,13 +185,13 @@ mod tests {
         let open = GraphClient::builder().base_url(url("http://sim:8080")).dangerous_allow_http().build();
         assert!(open.is_ok());
         for bad in ["22.0", "v22", "v22.", "v.0", "v22.0/me", "v2x.0", "", "LATEST"] {
-            let built = GraphClient::builder().version(bad).build();
-            assert!(matches!(built, Err(BuildError::Version)), "{bad}");
+            let client = GraphClient::builder().version(bad).build();
+            assert!(matches!(client, Err(BuildError::Version)), "{bad}");
         }
         assert!(GraphClient::builder().version("v22.0").build().is_ok());
         for bad in ["", " ", "EAAB\nX: y", "EA AB", "EAÄB"] {
-            let built = GraphClient::builder().page(PageId::from(1), bad.into()).build();
-            let error = built.unwrap_err();
+            let client = GraphClient::builder().page(PageId::from(1), bad.into()).build();
+            let error = client.unwrap_err();
             assert!(matches!(error, BuildError::Token { .. }), "{bad:?}");
             assert!(!error.to_string().contains("EA"), "{error}");
         }

@@ -48,6 +48,7 @@ async fn only_request(server: &MockServer) -> Request {
 }
 
 #[track_caller]
+#[allow(clippy::needless_pass_by_value, reason = "it is written in the call")]
 fn assert_post(request: &Request, path: &str, body: Value) {
     assert_eq!((request.method.as_str(), request.url.path()), ("POST", path));
     assert_eq!(request.url.query(), None);

@@ -82,11 +82,11 @@ impl Handover {
         match handling.await {
             Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => {
-                tracing::warn!(thread = %key, ?id, %error, "the handler failed; it is told again")
+                tracing::warn!(thread = %key, ?id, %error, "the handler failed; it is told again");
             }
             Ok(Err(_)) => tracing::warn!(thread = %key, ?id, "the handler took too long; it is told again"),
             Err(error) => {
-                tracing::error!(thread = %key, ?id, %error, "the handler panicked; it is told again")
+                tracing::error!(thread = %key, ?id, %error, "the handler panicked; it is told again");
             }
         }
         false

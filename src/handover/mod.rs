@@ -60,8 +60,10 @@ impl HandoverError {
     #[must_use]
     pub fn advice(&self) -> Advice {
         match self {
-            Self::Store(_) | Self::Busy | Self::ShuttingDown => Advice::RetryLater,
-            Self::Refused(CommandRefused::QueueFull | CommandRefused::NoticesFull) => Advice::RetryLater,
+            Self::Store(_)
+            | Self::Busy
+            | Self::ShuttingDown
+            | Self::Refused(CommandRefused::QueueFull | CommandRefused::NoticesFull) => Advice::RetryLater,
             Self::Refused(_) => Advice::GiveUp,
         }
     }

@@ -56,7 +56,7 @@ impl Thread {
                 }
                 self.refused(cx, made, refusal, now, out);
             }
-            CallResult::Unknown(cause) => self.unknown(cx, made, cause, now, out),
+            CallResult::Unknown(cause) => self.unknown(cx, &made, cause, during, out),
             result => {
                 // Reading the owner is how a fault is looked into, not how it ends.
                 if made != Made::ReadOwner {
@@ -64,7 +64,7 @@ impl Thread {
                 }
                 if !self.succeeded(cx, &made, result, during, revision) {
                     let words = "an answer that does not belong to the call";
-                    self.unknown(cx, made, Refusal::new(RefusalKind::Protocol, words), now, out);
+                    self.unknown(cx, &made, Refusal::new(RefusalKind::Protocol, words), during, out);
                 }
             }
         }
@@ -178,13 +178,14 @@ impl Thread {
             Made::Release if ownership => {
                 self.end_handoff(None);
             }
-            Made::Pass(_) | Made::Take | Made::Release => self.handoff_failed(refusal),
             Made::Request => self.claim_refused(cx, ClaimStep::Request, refusal, now, out),
             Made::AskDesk(Direction::AgentToBot) => {
                 self.claim_refused(cx, ClaimStep::AskDesk, refusal, now, out);
             }
             Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => self.set_stage(Stage::Direct),
-            Made::AskDesk(Direction::BotToAgent) => self.handoff_failed(refusal),
+            Made::Pass(_) | Made::Take | Made::Release | Made::AskDesk(Direction::BotToAgent) => {
+                self.handoff_failed(refusal);
+            }
             // Some platforms answer with an error where the owner is hidden (facts §2.4).
             Made::ReadOwner => self.belief.in_doubt = false,
         }
@@ -194,13 +195,14 @@ impl Thread {
     fn unknown(
         &mut self,
         cx: &Context<'_>,
-        made: Made,
+        made: &Made,
         cause: Refusal,
-        now: Timestamp,
+        during: Span,
         out: &mut Vec<Output>,
     ) {
+        let now = during.to;
         let grant = now.plus(cx.config.timeouts.grant);
-        match &made {
+        match made {
             Made::Send(key) => {
                 return self.outbox.await_echo(key, now.plus(cx.config.timeouts.echo_grace), cause);
             }
@@ -211,12 +213,12 @@ impl Thread {
             }
             Made::AskDesk(Direction::BotToAgent) => return self.set_stage(Stage::Asked { until: grant }),
             Made::Pass(_) | Made::Take | Made::Release => {
-                let step = match &made {
+                let step = match made {
                     Made::Take if !self.handoff_takes() => Some(ClaimStep::Take),
                     Made::Pass(to) if *to == cx.config.app => Some(ClaimStep::PassToSelf),
                     _ => None,
                 };
-                self.belief.lose_certainty();
+                self.belief.lose_certainty(during);
                 match step {
                     Some(step) => self.claim_refused(cx, step, cause.clone(), now, out),
                     None => self.set_stage(Stage::Unsure),
@@ -224,7 +226,7 @@ impl Thread {
             }
             Made::ReadOwner => {}
         }
-        self.passing_fault(cx, &made, cause, now, out);
+        self.passing_fault(cx, made, cause, now, out);
     }
 }
 

@@ -101,6 +101,10 @@ impl Belief {
         } else if agrees && self.owner != Owner::Unknown {
             self.owner = self.more_precise(owner);
             self.expires = expires.or(self.expires);
+            // The event and the answer say the same: it was still so during the call.
+            let later =
+                |(basis, _): (Span, _)| Span { from: basis.from.max(call.from), to: basis.to.max(call.to) };
+            self.basis = Some((self.basis.map_or(call, later), Evidence::Answer));
         } else {
             self.doubt(call, Evidence::Answer);
         }
@@ -141,10 +145,11 @@ impl Belief {
         }
     }
 
-    /// Nothing is known any more, and something depends on it.
-    pub(super) fn lose_certainty(&mut self) {
-        self.owner = Owner::Unknown;
-        self.in_doubt = true;
+    /// The owner may have changed at that time, nobody knows to whom: by a call without a known outcome,
+    /// or in an event that names nobody. What happened before does not say who has control now, however
+    /// late it is told.
+    pub(super) fn lose_certainty(&mut self, during: Span) {
+        self.doubt(during, Evidence::Answer);
     }
 
     fn doubt(&mut self, at: Span, evidence: Evidence) {
@@ -216,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_older_than_a_call_without_an_outcome_does_not_end_the_doubt() {
+        let mut belief = Belief::default();
+        belief.lose_certainty(during(100, 120));
+        belief.event(Owner::Us, at(90), TOLERANCE);
+        assert!(*belief.owner() == Owner::Unknown && belief.in_doubt, "told late");
+        belief.event(other(1), at(130), TOLERANCE);
+        assert!(*belief.owner() == other(1) && !belief.in_doubt);
+    }
+
+    #[test]
     fn an_answer_never_overrides_an_event_that_came_meanwhile() {
         let mut belief = Belief::default();
         let revision = belief.revision();
@@ -226,6 +241,16 @@ mod tests {
         let revision = belief.revision();
         belief.answer(Owner::Us, during(140, 150), revision, None);
         assert!(*belief.owner() == Owner::Us && !belief.in_doubt);
+    }
+
+    #[test]
+    fn an_answer_that_agrees_with_an_event_is_the_later_evidence() {
+        let mut belief = Belief::default();
+        let revision = belief.revision();
+        belief.event(Owner::Other(None), at(50), TOLERANCE);
+        belief.answer(other(1), during(100, 120), revision, None);
+        belief.event(Owner::Us, at(110), TOLERANCE);
+        assert!(*belief.owner() == Owner::Unknown && belief.in_doubt, "it may be from before the answer");
     }
 
     #[test]

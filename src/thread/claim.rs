@@ -280,9 +280,8 @@ fn believed(owner: &Owner, config: &Config) -> Believed {
         Owner::Us => Believed::Us,
         Owner::Other(_) if config.role == Role::Desk => Believed::Other,
         Owner::Other(Some(app)) if config.desk.as_ref() == Some(app) => Believed::Desk,
-        Owner::Other(Some(_)) => Believed::Other,
         // Who is hidden may be the desk: people are not interrupted on a guess.
         Owner::Other(None) if config.desk.is_some() || config.desk_endpoint => Believed::Desk,
-        Owner::Other(None) => Believed::Other,
+        Owner::Other(_) => Believed::Other,
     }
 }

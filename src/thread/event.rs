@@ -46,7 +46,7 @@ impl Thread {
             (None, Some(previous)) if take && *previous == config.app => Owner::Other(None),
             // An event that names nobody we know is never taken for ours.
             (None, _) => {
-                self.belief.lose_certainty();
+                self.belief.lose_certainty(at);
                 return Reply::Done;
             }
         };

@@ -97,7 +97,7 @@ impl Thread {
                 return Reply::AlreadyThere;
             }
             (Owner::Other(Some(_)), _)
-                if settled && target != Target::Nobody && !self.may_take_to_pass(cx, &target) =>
+                if settled && target != Target::Nobody && !may_take_to_pass(cx, &target) =>
             {
                 return Reply::Refused(CommandRefused::AnotherAppOwns);
             }
@@ -120,9 +120,9 @@ impl Thread {
 
     /// A refused pass leads to a take first.
     pub(super) fn handoff_may_take(&self, cx: &Context<'_>) -> bool {
-        self.handoff.as_ref().is_some_and(|handoff| {
-            handoff.stage == Stage::Start && self.may_take_to_pass(cx, &handoff.target)
-        })
+        self.handoff
+            .as_ref()
+            .is_some_and(|handoff| handoff.stage == Stage::Start && may_take_to_pass(cx, &handoff.target))
     }
 
     /// The take under way is for passing the thread on, not for ourselves.
@@ -134,13 +134,6 @@ impl Thread {
 
     pub(super) fn handoff_is_unsure(&self) -> bool {
         self.handoff.as_ref().is_some_and(|handoff| handoff.stage == Stage::Unsure)
-    }
-
-    /// Only a desk that is primary takes a thread from a third app to pass it on (design §6).
-    fn may_take_to_pass(&self, cx: &Context<'_>, target: &Target) -> bool {
-        cx.config.role == Role::Desk
-            && cx.config.policy == ThreadControlPolicy::EdPrimary
-            && matches!(target, Target::App(_))
     }
 
     /// Ends the open attempt without a word to the host.
@@ -208,7 +201,7 @@ impl Thread {
                 self.end_handoff(None);
                 Move::Again
             }
-            Owner::Other(_) if self.may_take_to_pass(cx, &target) && stage == Stage::Start => {
+            Owner::Other(_) if may_take_to_pass(cx, &target) && stage == Stage::Start => {
                 self.set_stage(Stage::Direct);
                 Move::Call(Call::TakeThreadControl)
             }
@@ -251,4 +244,11 @@ impl Thread {
         self.told_ours = false;
         self.notices.push(Notice::HandedOver { to });
     }
+}
+
+/// Only a desk that is primary takes a thread from a third app to pass it on (design §6).
+fn may_take_to_pass(cx: &Context<'_>, target: &Target) -> bool {
+    cx.config.role == Role::Desk
+        && cx.config.policy == ThreadControlPolicy::EdPrimary
+        && matches!(target, Target::App(_))
 }

@@ -22,6 +22,7 @@ fn entry(array: &str, events: &Value) -> Vec<Item> {
 }
 
 /// One event from the customer.
+#[allow(clippy::needless_pass_by_value, reason = "it is written in the call")]
 fn event(name: &str, body: Value) -> Value {
     json!({"sender": {"id": USER.to_string()}, "recipient": {"id": PAGE.to_string()}, "timestamp": AT, name: body})
 }
@@ -57,6 +58,7 @@ fn assert_unknown(item: &Item, expected: &str) {
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "fields are optional")]
 fn app(id: u64) -> Option<AppId> {
     Some(AppId::from(id))
 }

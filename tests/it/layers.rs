@@ -49,10 +49,7 @@ fn sources(of: &str) -> Vec<(PathBuf, String)> {
         let Ok(entries) = fs::read_dir(&dir) else { continue };
         for entry in entries {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => dirs.push(path),
-                false => found.push(path),
-            }
+            if path.is_dir() { &mut dirs } else { &mut found }.push(path);
         }
     }
     // Tests may use what they like.

@@ -134,6 +134,7 @@ impl World {
         self.calls.remove(0)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "it is written in the call")]
     fn expect(&mut self, expected: Call, result: CallResult) {
         let (id, call) = self.call();
         assert_eq!(call, expected);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, Direction, OutgoingMessage, Refusal, RefusalKind,
+    AnswerKey, Call, CallId, CallResult, Direction, OutgoingMessage, Refusal, RefusalKind, ThreadOwner,
 };
 use messenger_handover::control::CallError;
 use messenger_handover::graph::GraphClient;
@@ -15,7 +15,7 @@ use messenger_handover::policy::{ClaimStep, Role, ThreadControlPolicy};
 use messenger_handover::sim::{self, Delivery, Platform, Rules};
 use messenger_handover::thread::{
     AnswerStatus, ClaimOrigin, ClaimProgress, Command, Config, Context, HandoffProgress, Input, Notice,
-    Output, PageMemory, Reply, Target, Thread,
+    Output, Owner, PageMemory, Reply, Target, Thread,
 };
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
@@ -55,11 +55,22 @@ pub struct Host {
     pub thread: Thread,
     page: PageMemory,
     client: GraphClient,
-    calls: VecDeque<(CallId, Call)>,
+    calls: VecDeque<ToMake>,
     post: VecDeque<Delivery>,
     pub told: Vec<Notice>,
     pub accepted: Vec<AnswerKey>,
     request_was_refused: bool,
+    /// Its last call was `thread_owner`, and nobody was.
+    just_saw_it_idle: bool,
+}
+
+struct ToMake {
+    id: CallId,
+    call: Call,
+    /// The owner that was believed in when it was decided on.
+    believed: Owner,
+    /// The process that was to make it counts as dead from then on.
+    until: Timestamp,
 }
 
 /// A bot's call of the desk's endpoint that has no answer yet.
@@ -129,6 +140,7 @@ impl World {
                 told: Vec::new(),
                 accepted: Vec::new(),
                 request_was_refused: false,
+                just_saw_it_idle: false,
             }
         };
         let (bot, desk) = (host(bot), host(desk));
@@ -208,7 +220,9 @@ impl World {
             match output {
                 Output::Call { id, call } => {
                     host.gives_nothing_away_early(&call);
-                    host.calls.push_back((id, call));
+                    let (believed, until) =
+                        (host.thread.owner().clone(), now.plus(config.timeouts.call_lease));
+                    host.calls.push_back(ToMake { id, call, believed, until });
                 }
                 Output::Notice { id, notice } => {
                     host.told.push(notice);
@@ -223,10 +237,8 @@ impl World {
             }
         }
         let cx = Context { page: host.page, ..Context::new(&host.config) };
-        while host.calls.len() > 1 {
-            // The lease of the older one is over: its process is dead, or gave it up long ago.
-            host.calls.pop_front();
-        }
+        host.calls.retain(|call| now < call.until);
+        assert!(host.calls.len() <= 1, "one call at a time");
         assert!(
             host.thread.next_wake(&cx).is_some() || host.thread.is_at_rest(),
             "what waits has a wake time: {:#?}",
@@ -263,12 +275,16 @@ impl World {
 
     /// Makes the call that a host wants to have made.
     pub fn make(&mut self, side: Side, luck: Luck) {
-        let Some((id, call)) = self.host(side).calls.pop_front() else { return };
+        let now = self.now();
+        let Some(ToMake { id, call, believed, until }) = self.host(side).calls.pop_front() else { return };
+        if until <= now {
+            return;
+        }
         self.made += 1;
         if let Call::AskDesk(direction) = call {
             return self.ask(id, direction, luck);
         }
-        self.judge(side, &call);
+        self.judge(side, &call, &believed);
         self.platform.lock().unwrap().luck = luck;
         let host = match side {
             Side::Bot => &self.bot,
@@ -276,6 +292,7 @@ impl World {
         };
         let result = self.runtime.block_on(make(&host.client, &host.app, call.clone()));
         let result = result.unwrap_or_else(CallError::into_result);
+        self.host(side).just_saw_it_idle = result == CallResult::Owner(ThreadOwner::Idle);
         let refused = matches!(&result, CallResult::Refused(why) if why.kind.means_not_available());
         self.host(side).request_was_refused |= refused && call == Call::RequestThreadControl;
         // What the platform has to tell is on its way before the answer is.
@@ -284,18 +301,19 @@ impl World {
     }
 
     /// Nothing is taken that the design does not allow to be taken.
-    fn judge(&mut self, side: Side, call: &Call) {
+    fn judge(&mut self, side: Side, call: &Call, believed: &Owner) {
         let owner = self.owner();
         let (bot, desk) = (self.bot.app.clone(), self.desk.app.clone());
         let host = self.host(side);
         match call {
+            // Between the look and the take people may come: nothing on the platform can prevent that.
             Call::TakeThreadControl if side == Side::Bot => {
-                assert_ne!(owner, Some(desk), "taken from people")
+                assert!(owner != Some(desk) || host.just_saw_it_idle, "taken from people");
             }
             Call::TakeThreadControl if owner == Some(bot) => assert!(
                 host.config.policy == ThreadControlPolicy::EdPrimary
                     || host.request_was_refused
-                    || *host.thread.owner() == messenger_handover::thread::Owner::Idle,
+                    || *believed == Owner::Idle,
                 "a take without a refused request"
             ),
             _ => {}

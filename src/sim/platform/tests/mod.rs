@@ -203,7 +203,7 @@ fn a_stranger_is_no_recipient_and_an_app_of_another_page_has_no_role() {
 fn control_lapses_after_a_day_and_an_extension_holds_for_a_week() {
     for rules in [Rules::primary(BOT), Rules::default_app(BOT), Rules::zero_config()] {
         let mut world = world(rules).owned_by(Some(DESK));
-        world.wait(DAY - Duration::from_secs(1));
+        world.wait(DAY.saturating_sub(Duration::from_secs(1)));
         assert_eq!(world.owner(), Some(AppId::from(DESK)));
         let mut later = world.clone();
         later.wait(Duration::from_secs(1));
@@ -215,7 +215,7 @@ fn control_lapses_after_a_day_and_an_extension_holds_for_a_week() {
         assert_eq!(world.call(DESK, &extend(604_801)).unwrap_err().code, 100);
         assert_eq!(world.call(BOT, &extend(60)).unwrap_err().code, 100);
         world.call(DESK, &extend(604_800)).unwrap();
-        world.wait(WEEK - Duration::from_secs(1));
+        world.wait(WEEK.saturating_sub(Duration::from_secs(1)));
         assert_eq!(world.owner(), Some(AppId::from(DESK)));
         world.wait(Duration::from_secs(1));
         assert_eq!(world.owner(), None);
