@@ -37,12 +37,12 @@ fn webhook(criterion: &mut Criterion) {
     let verified = verifier.verify(Some(&header), &body).expect("it is signed");
     assert_eq!(parse(&verified).expect("it is a delivery").items.len(), 20);
     let mut group = criterion.benchmark_group("webhook");
-    group.bench_function("serde_json::Value", |bencher| {
-        bencher.iter(|| serde_json::from_slice::<Value>(black_box(&body)).map(black_box).is_ok());
+    group.bench_function("serde_json::Value", |timed| {
+        timed.iter(|| serde_json::from_slice::<Value>(black_box(&body)).map(black_box).is_ok());
     });
-    group.bench_function("parse", |bencher| bencher.iter(|| black_box(parse(black_box(&verified))).is_ok()));
-    group.bench_function("verify and parse", |bencher| {
-        bencher.iter(|| {
+    group.bench_function("parse", |timed| timed.iter(|| black_box(parse(black_box(&verified))).is_ok()));
+    group.bench_function("verify and parse", |timed| {
+        timed.iter(|| {
             let verified = verifier.verify(Some(&header), black_box(&body)).expect("it is signed");
             black_box(parse(&verified)).is_ok()
         });
@@ -95,14 +95,14 @@ fn thread(criterion: &mut Criterion) {
     let config = Config::new(AppId::from(2002), Role::Desk, ThreadControlPolicy::BotPrimary);
     let state = one_answer(&config);
     let mut group = criterion.benchmark_group("thread");
-    group.bench_function("save and load once as JSON", |bencher| {
-        bencher.iter(|| {
+    group.bench_function("save and load once as JSON", |timed| {
+        timed.iter(|| {
             let saved = serde_json::to_vec(black_box(&state)).expect("it is serialisable");
             serde_json::from_slice::<Thread>(&saved).map(black_box).is_ok()
         });
     });
-    group.bench_function("one answer from acceptance to delivery", |bencher| {
-        bencher.iter(|| black_box(one_answer(black_box(&config))));
+    group.bench_function("one answer from acceptance to delivery", |timed| {
+        timed.iter(|| black_box(one_answer(black_box(&config))));
     });
     group.finish();
 }
