@@ -20,7 +20,7 @@ use crate::secret::{EdToken, scrub};
 /// ED may itself wait for Graph before it answers.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Over 500 calls a minute ED answers 429 without saying how long to wait (facts §8.3).
-const RATE_LIMIT_WINDOW: Duration = Duration::from_secs(60);
+const RATE_LIMIT_WINDOW: Duration = Duration::from_mins(1);
 const MAX_MESSAGE_CHARS: usize = 500;
 
 /// A bot's client of Engage Digital's endpoint. Cheap to clone.
@@ -290,7 +290,7 @@ mod tests {
         }
         let error = answer(400, r#"{"error":"bad","message":"token s3cret is odd"}"#).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("s3cret"));
-        assert_eq!(answer(429, "").unwrap_err().refusal().retry_after, Some(Duration::from_secs(60)));
+        assert_eq!(answer(429, "").unwrap_err().refusal().retry_after, Some(Duration::from_mins(1)));
     }
 
     #[test]

@@ -107,14 +107,14 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             grant: Duration::from_secs(30),
-            call_lease: Duration::from_secs(60),
+            call_lease: Duration::from_mins(1),
             echo_grace: Duration::from_secs(30),
-            answer_age: Duration::from_secs(24 * 3600),
-            refusal_memory: Duration::from_secs(600),
+            answer_age: Duration::from_hours(24),
+            refusal_memory: Duration::from_mins(10),
             clock_tolerance: Duration::from_secs(5),
-            notice_lease: Duration::from_secs(60),
+            notice_lease: Duration::from_mins(1),
             backoff: Duration::from_secs(1),
-            backoff_max: Duration::from_secs(60),
+            backoff_max: Duration::from_mins(1),
         }
     }
 }

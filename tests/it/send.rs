@@ -133,7 +133,7 @@ async fn a_customer_who_wants_a_person_gets_one_though_the_request_is_silent() {
 async fn an_unknown_requester_waits_for_the_hosts_word() {
     let mut setup = Setup::new(Rules::primary(BOT), BotPrimary);
     setup.bot_trusts = false;
-    setup.timeouts.grant = std::time::Duration::from_secs(60);
+    setup.timeouts.grant = std::time::Duration::from_mins(1);
     let world = World::start(setup).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -203,7 +203,7 @@ async fn an_answer_outside_the_window_fails_with_that_reason() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
-    world.sim.advance(std::time::Duration::from_secs(25 * 3600));
+    world.sim.advance(std::time::Duration::from_hours(25));
     world.desk.send("too late").await.unwrap();
     let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
     world.until("it fails", |world| world.desk.ear.heard(failed)).await;

@@ -30,9 +30,9 @@ pub use self::fanout::{Channel, Delivery};
 
 /// How long control lasts without activity (facts §1.1, §2.2), and how long the Page may answer a
 /// customer (facts §2.8). The two are independent gates.
-pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const DAY: Duration = Duration::from_hours(24);
 /// The longest extension (facts §2.4), and the window of the `HUMAN_AGENT` tag (facts §2.8).
-pub const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub const WEEK: Duration = Duration::from_hours(168);
 
 /// The Page inbox as an app.
 pub(crate) fn inbox() -> AppId {

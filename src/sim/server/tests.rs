@@ -295,7 +295,7 @@ async fn the_handshake_and_the_clock() {
 
     server.customer_writes(&page(), &user(), "Hello?");
     assert_eq!(server.owner(&page(), &user()), Some(bot));
-    server.advance(Duration::from_secs(24 * 3600));
+    server.advance(Duration::from_hours(24));
     assert_eq!(server.owner(&page(), &user()), None);
     let (page, user) = (page(), user());
     let lapsed = Wire::OwnerChanged { page: page.clone(), user: user.clone(), owner: None };

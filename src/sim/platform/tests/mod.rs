@@ -226,9 +226,9 @@ fn control_lapses_after_a_day_and_an_extension_holds_for_a_week() {
 fn only_under_handover_the_owner_keeps_control_by_answering() {
     for (rules, kept) in [(Rules::primary(BOT), true), (Rules::default_app(BOT), false)] {
         let mut world = world(rules).owned_by(Some(BOT));
-        world.wait(Duration::from_secs(20 * 3600));
+        world.wait(Duration::from_hours(20));
         world.call(BOT, &send("Still there?")).unwrap();
-        world.wait(Duration::from_secs(20 * 3600));
+        world.wait(Duration::from_hours(20));
         assert_eq!(world.owner().is_some(), kept);
     }
 }
