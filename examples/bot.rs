@@ -62,10 +62,12 @@ async fn answer(handover: &Handover, thread: &ThreadKey, inbound: &Inbound) -> R
     let Some(mid) = &inbound.mid else { return Ok(()) };
     let text = inbound.text.as_deref().unwrap_or_default();
     let wants_a_person = text.to_lowercase().contains("person");
+    // The platform takes no more than 2,000 characters.
+    let quoted: String = text.chars().take(100).collect();
     let reply = if wants_a_person {
         "I am a bot. A colleague will be with you in a moment.".to_owned()
     } else {
-        format!("I am a bot. You wrote {text:?}. Ask for a person to get one.")
+        format!("I am a bot. You wrote {quoted:?}. Ask for a person to get one.")
     };
     handover.send(thread, AnswerKey::new(format!("answer-to-{mid}"))?, OutgoingMessage::text(reply)?).await?;
     if wants_a_person {

@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use crate::id::{AppId, MessageId};
 use crate::time::Timestamp;
 
-/// The longest idempotency key, in bytes. It travels in the message's `metadata`.
-pub const MAX_KEY_BYTES: usize = 200;
+/// The longest idempotency key, in bytes: room for an id of the platform's and a few words. It travels in
+/// the message's `metadata`.
+pub const MAX_KEY_BYTES: usize = 300;
 
 const METADATA_PREFIX: &str = "mho:";
 

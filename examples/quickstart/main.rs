@@ -86,7 +86,7 @@ async fn main() -> ExitCode {
 /// Whether all was as it must be.
 async fn play(options: &Options) -> Result<bool, Failure> {
     if let Some(dir) = &options.mermaid {
-        std::fs::create_dir_all(dir)?;
+        std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     }
     let mut good = true;
     for name in plays::NAMES {
@@ -97,7 +97,9 @@ async fn play(options: &Options) -> Result<bool, Failure> {
         let played = played?;
         println!("{name}\n\n{}", diagram::text(&played.arrows));
         if let Some(dir) = &options.mermaid {
-            std::fs::write(dir.join(format!("{name}.mmd")), diagram::mermaid(&played.arrows))?;
+            let path = dir.join(format!("{name}.mmd"));
+            std::fs::write(&path, diagram::mermaid(&played.arrows))
+                .map_err(|error| format!("{}: {error}", path.display()))?;
         }
         if played.deviations.is_empty() {
             let (steps, messages) = (played.arrows.len(), played.conversation.len());

@@ -13,7 +13,7 @@ use super::request::HandoverRequest;
 use super::{DeskEndpoint, PATH};
 use crate::call::{Refusal, RefusalKind};
 use crate::control::CallError;
-use crate::graph::{DEFAULT_CONNECT_TIMEOUT, ReqwestTransport, Transport, TransportError};
+use crate::graph::{DEFAULT_CONNECT_TIMEOUT, ReqwestTransport, Transport, TransportError, is_loopback};
 use crate::id::{AppId, UserId};
 use crate::secret::{EdToken, scrub};
 
@@ -67,15 +67,12 @@ impl Client {
         if !base_url.username().is_empty() || base_url.query().is_some() || base_url.fragment().is_some() {
             return Err(InvalidBaseUrl::Shape);
         }
-        let loopback = match base_url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => return Err(InvalidBaseUrl::Shape),
-        };
+        if !base_url.has_host() {
+            return Err(InvalidBaseUrl::Shape);
+        }
         match base_url.scheme() {
             "https" => {}
-            "http" if loopback => {}
+            "http" if is_loopback(base_url) => {}
             "http" => return Err(InvalidBaseUrl::PlainHttp),
             _ => return Err(InvalidBaseUrl::Shape),
         }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::client::{GraphClient, PageAuth};
 use super::reqwest_transport::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, ReqwestTransport};
-use super::transport::{Transport, TransportError};
+use super::transport::{Transport, TransportError, is_loopback};
 use crate::id::PageId;
 use crate::secret::PageToken;
 
@@ -144,15 +144,9 @@ fn check_base_url(url: &Url, allow_http: bool) -> Result<(), BuildError> {
     if !bare || !url.has_host() {
         return Err(BuildError::BaseUrl);
     }
-    let local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
     match url.scheme() {
         "https" => Ok(()),
-        "http" if local || allow_http => Ok(()),
+        "http" if is_loopback(url) || allow_http => Ok(()),
         "http" => Err(BuildError::PlainHttp),
         _ => Err(BuildError::BaseUrl),
     }

@@ -35,4 +35,5 @@ pub use client::GraphClient;
 pub use reqwest_transport::{
     BodyTooLarge, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, MAX_RESPONSE_BYTES, ReqwestTransport,
 };
+pub(crate) use transport::is_loopback;
 pub use transport::{Transport, TransportError};

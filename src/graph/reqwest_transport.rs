@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use rustls::crypto::{CryptoProvider, ring};
 
-use super::transport::{Transport, TransportError};
+use super::transport::{Transport, TransportError, is_loopback};
 
 /// How long a whole exchange may take if nothing else is set.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,12 +17,14 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// [`Transport`] over reqwest and rustls: no redirects, no retries, a total timeout, and answers of at
-/// most [`MAX_RESPONSE_BYTES`].
+/// most [`MAX_RESPONSE_BYTES`]. A proxy named by the environment is used, but not for this machine itself.
 ///
 /// rustls needs a process-wide crypto provider. If the host has installed none, *ring* becomes it.
 #[derive(Debug, Clone)]
 pub struct ReqwestTransport {
     client: reqwest::Client,
+    /// Past any proxy that the environment names: what is for this machine stays on it.
+    direct: reqwest::Client,
     max_body: usize,
 }
 
@@ -44,14 +46,16 @@ impl ReqwestTransport {
             // Losing a race against another installer is as good as winning it.
             let _ = ring::default_provider().install_default();
         }
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .timeout(total)
-            .connect_timeout(connect)
-            .build()
-            .map_err(TransportError::not_sent)?;
-        Ok(Self { client, max_body: MAX_RESPONSE_BYTES })
+        let client = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .timeout(total)
+                .connect_timeout(connect)
+        };
+        let direct = client().no_proxy().build().map_err(TransportError::not_sent)?;
+        let client = client().build().map_err(TransportError::not_sent)?;
+        Ok(Self { client, direct, max_body: MAX_RESPONSE_BYTES })
     }
 }
 
@@ -59,7 +63,8 @@ impl ReqwestTransport {
 impl Transport for ReqwestTransport {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
         let request = reqwest::Request::try_from(request).map_err(failed)?;
-        let mut answer = self.client.execute(request).await.map_err(failed)?;
+        let client = if is_loopback(request.url()) { &self.direct } else { &self.client };
+        let mut answer = client.execute(request).await.map_err(failed)?;
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > self.max_body {

@@ -74,10 +74,11 @@ impl Handover {
 
     /// Answers whether the handler has dealt with it. A handler that panics has not.
     async fn tell(&self, told: Told) -> bool {
-        let lease = self.inner.config.timeouts.notice_lease;
+        // It ends before its lease does: else the next attempt would run beside it.
+        let within = self.inner.config.timeouts.notice_lease.mul_f32(0.9);
         let (service, key, id) = (self.clone(), told.thread.clone(), told.id);
         let handling = tokio::spawn(async move {
-            tokio::time::timeout(lease, service.inner.handler.told(&service, &told)).await
+            tokio::time::timeout(within, service.inner.handler.told(&service, &told)).await
         });
         match handling.await {
             Ok(Ok(Ok(()))) => return true,

@@ -116,26 +116,6 @@ impl Handover {
         Ok(())
     }
 
-    /// Takes in a whole webhook delivery. Its items that are no event of a conversation are passed
-    /// over, but for `app_roles`, on which the service forgets what the Page refused.
-    ///
-    /// # Errors
-    /// As [`Self::events`].
-    #[cfg(feature = "webhook")]
-    pub async fn receive(&self, delivery: crate::webhook::Delivery) -> Result<(), HandoverError> {
-        let mut events = Vec::with_capacity(delivery.items.len());
-        for item in delivery.items {
-            match item {
-                crate::webhook::Item::Event { thread, event } => events.push((thread, event)),
-                crate::webhook::Item::AppRoles { page, .. } => self.roles_changed(&page),
-                crate::webhook::Item::Unknown { page, why, .. } => {
-                    tracing::debug!(page = page.map(tracing::field::display), %why, "webhook item passed over");
-                }
-            }
-        }
-        self.events(events).await
-    }
-
     /// The apps' roles on a Page changed (`app_roles`, or an admin said so): what the Page refused
     /// before is tried again.
     pub fn roles_changed(&self, page: &PageId) {

@@ -1,5 +1,5 @@
-use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -53,32 +53,49 @@ impl Alarm {
     }
 }
 
-/// The one waker for all due threads. It ends with the service.
+/// What a round of waking leaves to do.
+enum Round {
+    /// Nothing more is due.
+    Done,
+    /// More may be due.
+    Full,
+    /// The store could not say what is due.
+    Failed,
+}
+
+/// The one waker for all due threads. It ends with the service, and not by a store that panics.
 pub(super) async fn wake_due(inner: Weak<Inner>) {
     loop {
         let Some(inner) = inner.upgrade() else { return };
-        inner.alarm.reset();
-        let due = inner.store.due(now(), LEASE, BATCH).await;
-        let full = due.as_ref().is_ok_and(|due| due.len() == BATCH);
-        let failed = due.is_err();
-        let woken = match due {
-            Ok(due) if due.is_empty() => Ok(()),
-            Ok(due) => {
-                let inputs = due.into_iter().map(|key| (key, Input::Wake)).collect();
-                Handover { inner: inner.clone() }.drive(inputs).await.map(drop)
+        let alarm = inner.alarm.clone();
+        // The service may end while nothing is due: the round holds it, this task does not.
+        match tokio::spawn(wake_round(inner)).await {
+            Ok(Round::Full) => {}
+            Ok(Round::Done) => alarm.ring().await,
+            Ok(Round::Failed) => tokio::time::sleep(POLL).await,
+            Err(error) => {
+                tracing::error!(%error, "waking due threads ended in a panic; it is tried again");
+                tokio::time::sleep(POLL).await;
             }
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = woken {
-            tracing::warn!(%error, "due threads could not be woken; they come again");
-        }
-        if failed {
-            tokio::time::sleep(POLL).await;
-        } else if !full {
-            let alarm = inner.alarm.clone();
-            // The service may end while nothing is due.
-            drop(inner);
-            alarm.ring().await;
         }
     }
+}
+
+async fn wake_round(inner: Arc<Inner>) -> Round {
+    inner.alarm.reset();
+    let due = match inner.store.due(now(), LEASE, BATCH).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::warn!(%error, "the store cannot say what is due");
+            return Round::Failed;
+        }
+    };
+    let round = if due.len() == BATCH { Round::Full } else { Round::Done };
+    if !due.is_empty() {
+        let inputs = due.into_iter().map(|key| (key, Input::Wake)).collect();
+        if let Err(error) = (Handover { inner }).drive(inputs).await {
+            tracing::warn!(%error, "due threads could not be woken; they come again");
+        }
+    }
+    round
 }

@@ -183,7 +183,8 @@ impl Thread {
                 self.claim_refused(cx, ClaimStep::AskDesk, refusal, now, out);
             }
             Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => self.set_stage(Stage::Direct),
-            Made::Pass(_) | Made::Take | Made::Release | Made::AskDesk(Direction::BotToAgent) => {
+            Made::Pass(_) => self.pass_refused(refusal),
+            Made::Take | Made::Release | Made::AskDesk(Direction::BotToAgent) => {
                 self.handoff_failed(refusal);
             }
             // Some platforms answer with an error where the owner is hidden (facts §2.4).

@@ -43,6 +43,9 @@ impl Thread {
                 self.claim_control(origin)
             }
             Command::HandOver(target) => self.hand_over(cx, target),
+            Command::Grant(_) if self.intervention.is_open() => {
+                Reply::Refused(CommandRefused::InterventionOpen)
+            }
             Command::Grant(app) => known(self.requests.grant(&app), CommandRefused::NoSuchRequest),
             Command::Refuse(app) => known(self.requests.remove(&app), CommandRefused::NoSuchRequest),
             Command::Continue(key) => {

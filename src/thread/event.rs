@@ -1,6 +1,6 @@
 use crate::call::AnswerKey;
 use crate::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 use super::Thread;
 use super::belief::Owner;
@@ -9,19 +9,24 @@ use super::inbound::Novelty;
 use super::io::{Notice, Reply};
 
 impl Thread {
-    pub(super) fn event(&mut self, cx: &Context<'_>, event: Event) -> Reply {
+    pub(super) fn event(&mut self, cx: &Context<'_>, event: Event, now: Timestamp) -> Reply {
         let Event { channel, at, kind } = event;
         let config = cx.config;
-        if matches!(
+        let is_control = matches!(
             kind,
             EventKind::PassThreadControl(_)
                 | EventKind::TakeThreadControl(_)
                 | EventKind::RequestThreadControl(_)
-        ) {
+        );
+        if is_control {
             if self.inbox.is_repeated(at, &kind, config.limits) {
                 return Reply::Ignored;
             }
-        } else {
+        }
+        // What has no stamp happened before it arrived; else it would be newer than all that follows.
+        let arrived = now.plus(config.timeouts.clock_tolerance);
+        let at = if at == Span::UNKNOWN { Span { to: arrived, ..at } } else { at };
+        if !is_control {
             match channel {
                 Channel::Standby => self.belief.seen_on_standby(at, config.timeouts.clock_tolerance),
                 Channel::Messaging => self.belief.seen_on_messaging(at),

@@ -16,6 +16,11 @@ pub(super) struct Handoff {
     pub(super) id: u64,
     pub(super) target: Target,
     pub(super) stage: Stage,
+    /// Who had control before it was taken to be passed on: whoever that was gets it back where the
+    /// pass is refused.
+    taken_from: Option<Owner>,
+    /// Why it is being given back.
+    giving_back: Option<Refusal>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -114,7 +119,7 @@ impl Thread {
 
     pub(super) fn start_handoff(&mut self, target: Target) -> u64 {
         let id = self.next_id();
-        self.handoff = Some(Handoff { id, target, stage: Stage::Start });
+        self.handoff = Some(Handoff { id, target, stage: Stage::Start, taken_from: None, giving_back: None });
         id
     }
 
@@ -139,12 +144,35 @@ impl Thread {
     /// Ends the open attempt without a word to the host.
     pub(super) fn end_handoff(&mut self, failed: Option<Refusal>) -> Option<Target> {
         let handoff = self.handoff.take()?;
-        self.last_handoff = Some(HandoffEnd { id: handoff.id, failed });
+        self.last_handoff = Some(HandoffEnd { id: handoff.id, failed: handoff.giving_back.or(failed) });
         Some(handoff.target)
     }
 
     pub(super) fn handoff_failed(&mut self, reason: Refusal) {
         if let Some(target) = self.end_handoff(Some(reason.clone())) {
+            self.notices.push(Notice::HandOverFailed { target, reason });
+        }
+    }
+
+    /// The platform refuses to pass control to the target. What was taken for that is given back, so that
+    /// a handover that cannot be made changes nothing.
+    pub(super) fn pass_refused(&mut self, reason: Refusal) {
+        let ours = *self.belief.owner() == Owner::Us;
+        let Some(handoff) = self.handoff.as_mut().filter(|handoff| ours && handoff.taken_from.is_some())
+        else {
+            return self.handoff_failed(reason);
+        };
+        let back = match handoff.taken_from.take() {
+            // Once: if this fails too, nobody has it, and the next who wants it may.
+            Some(Owner::Other(Some(app))) => {
+                handoff.taken_from = Some(Owner::Idle);
+                Target::App(app)
+            }
+            _ => Target::Nobody,
+        };
+        let target = std::mem::replace(&mut handoff.target, back);
+        if handoff.giving_back.is_none() {
+            handoff.giving_back = Some(reason.clone());
             self.notices.push(Notice::HandOverFailed { target, reason });
         }
     }
@@ -155,7 +183,9 @@ impl Thread {
         if !self.outbox.is_settled() || self.claim.is_some() {
             return Move::Rest;
         }
-        if let Some(by) = self.requests.granted().cloned() {
+        // People are busy with the customer: whoever asked waits until they are done.
+        let granted = self.requests.granted().filter(|_| !self.intervention.is_open());
+        if let Some(by) = granted.cloned() {
             match self.belief.owner() {
                 Owner::Us | Owner::Unknown | Owner::Idle => {
                     return Move::Call(Call::PassThreadControl { to: by });
@@ -202,7 +232,11 @@ impl Thread {
                 Move::Again
             }
             Owner::Other(_) if may_take_to_pass(cx, &target) && stage == Stage::Start => {
-                self.set_stage(Stage::Direct);
+                let owner = self.belief.owner().clone();
+                if let Some(handoff) = &mut self.handoff {
+                    handoff.stage = Stage::Direct;
+                    handoff.taken_from = Some(owner);
+                }
                 Move::Call(Call::TakeThreadControl)
             }
             Owner::Other(_) => {

@@ -24,19 +24,19 @@ enum Seen {
 }
 
 /// The standby copy and the owner's copy of a message share their `mid`; what has none is known by
-/// its time and content.
+/// its time and content, and where it has no time either it counts as new: rather told twice than lost.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum InboundId {
     Mid(MessageId),
-    Content(Span, Option<String>),
+    Content(Box<Inbound>),
 }
 
 impl InboundId {
     fn of(inbound: &Inbound) -> Self {
         match &inbound.mid {
             Some(mid) => Self::Mid(mid.clone()),
-            None => Self::Content(inbound.at, inbound.text.clone()),
+            None => Self::Content(Box::new(inbound.clone())),
         }
     }
 }
@@ -54,8 +54,9 @@ impl Inbox {
     /// Notes a message. One that is not ours waits for whoever gains control next.
     pub(super) fn note(&mut self, inbound: &Inbound, ours: bool, limits: super::Limits) -> Novelty {
         let id = InboundId::of(inbound);
+        let recognisable = inbound.mid.is_some() || inbound.at != Span::UNKNOWN;
         let known = self.seen.iter_mut().find_map(|seen| match seen {
-            Seen::Message { id: other, ours } if *other == id => Some(ours),
+            Seen::Message { id: other, ours } if recognisable && *other == id => Some(ours),
             _ => None,
         });
         match known {

@@ -147,7 +147,7 @@ impl Thread {
         let before = self.belief.owner().clone();
         self.lapse(cx, &input, now, out);
         let reply = match input {
-            Input::Event(event) => self.event(cx, event),
+            Input::Event(event) => self.event(cx, event, now),
             Input::Command(command) => self.command(cx, command, now),
             Input::Answer { call, result } => self.answered(cx, call, result, now, out),
             Input::NoticeDone { notice, ok } => {

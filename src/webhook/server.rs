@@ -5,8 +5,8 @@ use std::fmt;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use super::{SIGNATURE_HEADER, SignatureError, Verifier, handshake, parse};
-use crate::handover::Handover;
+use super::{Delivery, Item, SIGNATURE_HEADER, SignatureError, Verifier, handshake, parse};
+use crate::handover::{Handover, HandoverError};
 use crate::secret::VerifyToken;
 
 /// Serves Meta's webhook of one app for a [`Handover`]: the subscription handshake on `GET`, deliveries
@@ -83,6 +83,27 @@ impl Server {
                 response(StatusCode::SERVICE_UNAVAILABLE, "not saved; deliver again".to_owned())
             }
         }
+    }
+}
+
+impl Handover {
+    /// Takes in a whole webhook delivery. Its items that are no event of a conversation are passed
+    /// over, but for `app_roles`, on which the service forgets what the Page refused.
+    ///
+    /// # Errors
+    /// As [`Handover::events`].
+    pub async fn receive(&self, delivery: Delivery) -> Result<(), HandoverError> {
+        let mut events = Vec::with_capacity(delivery.items.len());
+        for item in delivery.items {
+            match item {
+                Item::Event { thread, event } => events.push((thread, event)),
+                Item::AppRoles { page, .. } => self.roles_changed(&page),
+                Item::Unknown { page, why, .. } => {
+                    tracing::debug!(page = page.map(tracing::field::display), %why, "webhook item passed over");
+                }
+            }
+        }
+        self.events(events).await
     }
 }
 
