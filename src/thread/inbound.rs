@@ -169,4 +169,22 @@ mod tests {
         assert_eq!(inbox.seen.len(), 3);
         assert_eq!(inbox.take_unanswered(), (vec![message("m3", 3), message("m4", 4)], 3));
     }
+
+    #[test]
+    fn without_an_id_the_whole_content_counts_and_without_a_time_everything_is_new() {
+        let mut inbox = Inbox::default();
+        let limits = Limits::default();
+        let button = |payload: &str| Inbound {
+            mid: None,
+            payload: Some(payload.into()),
+            postback: true,
+            ..message("m", 1)
+        };
+        assert_eq!(inbox.note(&button("A"), true, limits), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, limits), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, limits), Novelty::Known);
+        let unstamped = Inbound { mid: None, at: Span::UNKNOWN, ..message("m", 1) };
+        assert_eq!(inbox.note(&unstamped, true, limits), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, limits), Novelty::New);
+    }
 }

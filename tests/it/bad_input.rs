@@ -1,15 +1,18 @@
 //! What a stranger, a broken proxy or a bot with a bug may send: a 4xx, nothing changed, nothing said that
 //! is secret.
 
+use messenger_handover::bots_api as bots;
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary};
 use messenger_handover::sim::Rules;
 use messenger_handover::thread::Thread;
 use messenger_handover::webhook::{SIGNATURE_HEADER, sign};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::world::{
-    BOT, BOT_SECRET, CUSTOMER, DESK, DESK_SECRET, ED_TOKEN, PAGE, Setup, VERIFY_TOKEN, World, bot, thread,
+    BOT, BOT_SECRET, CUSTOMER, DESK, DESK_SECRET, ED_TOKEN, Known, PAGE, Setup, VERIFY_TOKEN, World, bot,
+    thread,
 };
 
 fn client() -> Client {
@@ -118,7 +121,7 @@ async fn a_handshake_with_a_wrong_token_is_refused() {
 }
 
 async fn bots_api(world: &World, method: Method, query: &str, bearer: Option<&str>) -> (u16, Value) {
-    let mut url = world.desk.url.join(messenger_handover::bots_api::PATH).unwrap();
+    let mut url = world.desk.url.join(bots::PATH).unwrap();
     url.set_query(Some(query));
     let mut request = client().request(method, url);
     if let Some(bearer) = bearer {
@@ -209,8 +212,24 @@ async fn no_handover_to_the_bot_while_an_intervention_is_engaged() {
     assert_eq!(after, before);
     // The bot's own client reads that refusal for what it is.
     let user = thread().user;
-    let endpoint = messenger_handover::bots_api::Client::new(&world.desk.url, ED_TOKEN.into()).unwrap();
+    let endpoint = bots::Client::new(&world.desk.url, ED_TOKEN.into()).unwrap();
     let refused = endpoint.agent_to_bot(&user, &bot()).await.unwrap_err();
     assert_eq!(refused.kind(), messenger_handover::call::RefusalKind::Conflict);
     assert!(refused.to_string().contains("intervention_engaged"), "{refused}");
+}
+
+/// A desk that was started with an empty token lets nobody in.
+#[tokio::test]
+async fn an_empty_ed_token_is_no_open_door() {
+    let world = World::start(Setup::new(Rules::primary(DESK), EdPrimary)).await;
+    let parameters = format!("identity_foreign_id={CUSTOMER}&from=bot&to=agent&type=messenger");
+    for token in ["", "  "] {
+        let server = bots::Server::new(token.into(), world.desk.handover.clone(), Known);
+        for given in ["", "%20", "guess"] {
+            let query = format!("access_token={given}&{parameters}");
+            let answer = server.handle(&Method::POST, Some(&query), &HeaderMap::new()).await;
+            assert_eq!(answer.status(), 401, "{token:?} {given:?}");
+        }
+    }
+    assert!(world.calls(&crate::world::desk()).is_empty());
 }

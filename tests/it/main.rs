@@ -5,5 +5,6 @@ mod layers;
 mod model;
 mod secrets;
 mod send;
+mod store;
 mod workflows;
 mod world;

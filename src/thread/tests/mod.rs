@@ -1,4 +1,5 @@
 mod outcomes;
+mod refusals;
 
 use std::time::Duration;
 

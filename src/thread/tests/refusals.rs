@@ -1,0 +1,64 @@
+//! What must not change anything, or not yet.
+
+use super::*;
+
+#[test]
+fn a_trusted_requester_waits_until_the_intervention_is_closed() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.config.trusted.insert(AppId::from(BOT));
+    desk.passed_to(DESK);
+    desk.command(Command::OpenIntervention);
+    desk.requested_by(BOT);
+    assert!(desk.calls.is_empty(), "{:?}", desk.calls);
+    let refused = Reply::Refused(CommandRefused::InterventionOpen);
+    assert_eq!(desk.command(Command::Grant(AppId::from(BOT))), refused);
+    desk.command(Command::CloseIntervention);
+    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+}
+
+/// A wrong app id at ED's endpoint, while a third app owns the thread: it is given back.
+#[test]
+fn what_was_taken_to_be_passed_on_is_given_back_where_the_pass_is_refused() {
+    const THIRD: u64 = 3;
+    const NOBODY: u64 = 999;
+    for back in [CallResult::Done, refused(RefusalKind::Invalid)] {
+        let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+        desk.passed_to(THIRD);
+        let reply = desk.command(Command::HandOver(Target::App(AppId::from(NOBODY))));
+        let Reply::HandingOver { id, .. } = reply else { panic!("{reply:?}") };
+        desk.expect(Call::TakeThreadControl, CallResult::Done);
+        desk.expect(Call::PassThreadControl { to: AppId::from(NOBODY) }, refused(RefusalKind::Invalid));
+        assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Waiting, "not before it is back");
+        let to_nobody = back != CallResult::Done;
+        desk.expect(Call::PassThreadControl { to: AppId::from(THIRD) }, back);
+        if to_nobody {
+            desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+        }
+        assert!(matches!(desk.thread.handoff_progress(id), HandoffProgress::Failed(_)));
+        assert!(desk.thread.is_at_rest() && *desk.thread.owner() != Owner::Us);
+    }
+}
+
+/// One event without a stamp is not newer than all that follows.
+#[test]
+fn an_event_without_a_stamp_does_not_spoil_what_is_known_later() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    let inbound = Inbound {
+        mid: Some(MessageId::new("m1").unwrap()),
+        at: Span::UNKNOWN,
+        text: Some("hello".into()),
+        payload: None,
+        postback: false,
+        attachments: vec![],
+    };
+    let kind = EventKind::Inbound(inbound);
+    bot.step(Input::Event(Event { channel: Channel::Standby, at: Span::UNKNOWN, kind }));
+    assert_eq!(*bot.thread.owner(), Owner::Other(None));
+    bot.wait(100_000);
+    bot.passed_to(BOT);
+    assert_eq!(*bot.thread.owner(), Owner::Us);
+    assert!(bot.calls.is_empty(), "{:?}", bot.calls);
+    assert!(
+        matches!(bot.notices.last(), Some(Notice::ControlGained { unanswered, .. }) if unanswered.len() == 1)
+    );
+}
