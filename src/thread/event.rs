@@ -18,10 +18,8 @@ impl Thread {
                 | EventKind::TakeThreadControl(_)
                 | EventKind::RequestThreadControl(_)
         );
-        if is_control {
-            if self.inbox.is_repeated(at, &kind, config.limits) {
-                return Reply::Ignored;
-            }
+        if is_control && self.inbox.is_repeated(at, &kind, config.limits) {
+            return Reply::Ignored;
         }
         // What has no stamp happened before it arrived; else it would be newer than all that follows.
         let arrived = now.plus(config.timeouts.clock_tolerance);
