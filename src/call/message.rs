@@ -1,0 +1,308 @@
+//! What is sent to the customer: the Send API's `message` object, and what goes with it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::id::AppId;
+
+/// The most quick replies that the platform takes with one message.
+pub const MAX_QUICK_REPLIES: usize = 13;
+
+/// Why a message cannot be accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidMessage {
+    /// The idempotency key is empty, too long or has control characters.
+    #[error("an idempotency key has 1 to {} bytes and no control characters", super::MAX_KEY_BYTES)]
+    Key,
+    /// The text is empty.
+    #[error("a text message needs a text")]
+    EmptyText,
+    /// A raw body or a template that is not a JSON object.
+    #[error("a raw message is a JSON object, as in the Send API's `message` field")]
+    NotAnObject,
+    /// A raw body with its own `metadata`: the crate needs that field to recognise the echo.
+    #[error("`metadata` carries the idempotency key and cannot be set")]
+    MetadataReserved,
+    /// More quick replies than the platform takes.
+    #[error("a message has at most {MAX_QUICK_REPLIES} quick replies")]
+    TooManyQuickReplies,
+}
+
+/// The Send API's `messaging_type` (facts §2.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum MessagingType {
+    /// An answer inside the standard messaging window of 24 hours.
+    #[default]
+    Response,
+    /// Not an answer, but inside the window.
+    Update,
+    /// A person's answer up to 7 days later: `MESSAGE_TAG` with `HUMAN_AGENT`, which needs App Review.
+    HumanAgent,
+}
+
+/// What happens to control right after a message, in the same call: the Send API's `thread_control`
+/// (facts §3.5). Only where Conversation Routing is enabled; elsewhere the service passes or releases
+/// with a call of its own.
+///
+/// The platform releases control where `control_type` is left out, so it is always written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum InlineControl {
+    /// Control is passed to this app: the desk's, an inbox, Meta's AI.
+    PassTo(AppId),
+    /// Control is passed to the Page's default application.
+    PassToDefault,
+    /// The thread becomes idle.
+    Release,
+}
+
+/// The kind of an attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MediaKind {
+    /// `image`
+    Image,
+    /// `audio`
+    Audio,
+    /// `video`
+    Video,
+    /// `file`
+    File,
+}
+
+/// Where the platform gets an attachment from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Media {
+    /// It fetches this address, once for each message.
+    Url(String),
+    /// It fetches this address, and answers with an id under which it can be sent again.
+    ReusableUrl(String),
+    /// An `attachment_id` of an earlier upload.
+    Uploaded(String),
+}
+
+/// A button under a message; pressing it comes back as a message with its payload.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct QuickReply(Value);
+
+impl QuickReply {
+    /// A title, of which the platform shows about 20 characters, and what comes back in
+    /// `quick_reply.payload`.
+    #[must_use]
+    pub fn text(title: &str, payload: &str) -> Self {
+        Self(json!({"content_type": "text", "title": title, "payload": payload}))
+    }
+
+    /// Offers the customer's own e-mail address.
+    #[must_use]
+    pub fn user_email() -> Self {
+        Self(json!({"content_type": "user_email"}))
+    }
+
+    /// Offers the customer's own phone number.
+    #[must_use]
+    pub fn user_phone_number() -> Self {
+        Self(json!({"content_type": "user_phone_number"}))
+    }
+}
+
+/// The content of a message: the Send API's `message` object, without `metadata`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OutgoingMessage {
+    body: Map<String, Value>,
+    messaging_type: MessagingType,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    control: Option<InlineControl>,
+}
+
+impl OutgoingMessage {
+    fn new(body: Map<String, Value>) -> Self {
+        Self { body, messaging_type: MessagingType::default(), control: None }
+    }
+
+    /// A text message.
+    ///
+    /// # Errors
+    /// [`InvalidMessage::EmptyText`] if the text is empty.
+    pub fn text(text: impl Into<String>) -> Result<Self, InvalidMessage> {
+        let text = text.into();
+        if text.is_empty() {
+            return Err(InvalidMessage::EmptyText);
+        }
+        Ok(Self::new(Map::from_iter([("text".to_owned(), Value::String(text))])))
+    }
+
+    /// An image, a sound, a video or a file.
+    #[must_use]
+    pub fn media(kind: MediaKind, media: Media) -> Self {
+        let kind = match kind {
+            MediaKind::Image => "image",
+            MediaKind::Audio => "audio",
+            MediaKind::Video => "video",
+            MediaKind::File => "file",
+        };
+        let payload = match media {
+            Media::Url(url) => json!({ "url": url }),
+            Media::ReusableUrl(url) => json!({"url": url, "is_reusable": true}),
+            Media::Uploaded(id) => json!({ "attachment_id": id }),
+        };
+        Self::attachment(kind, payload)
+    }
+
+    /// A template: its `payload`, as in `{"template_type":"button","text":…,"buttons":[…]}`.
+    ///
+    /// # Errors
+    /// [`InvalidMessage::NotAnObject`].
+    pub fn template(payload: Value) -> Result<Self, InvalidMessage> {
+        if payload.is_object() {
+            Ok(Self::attachment("template", payload))
+        } else {
+            Err(InvalidMessage::NotAnObject)
+        }
+    }
+
+    fn attachment(kind: &str, payload: Value) -> Self {
+        let attachment = Map::from_iter([("type".to_owned(), kind.into()), ("payload".to_owned(), payload)]);
+        Self::new(Map::from_iter([("attachment".to_owned(), Value::Object(attachment))]))
+    }
+
+    /// Any `message` object that the Send API takes.
+    ///
+    /// # Errors
+    /// [`InvalidMessage::NotAnObject`] or [`InvalidMessage::MetadataReserved`].
+    pub fn raw(body: Value) -> Result<Self, InvalidMessage> {
+        match body {
+            Value::Object(body) if body.contains_key("metadata") => Err(InvalidMessage::MetadataReserved),
+            Value::Object(body) => Ok(Self::new(body)),
+            _ => Err(InvalidMessage::NotAnObject),
+        }
+    }
+
+    /// Adds buttons under the message.
+    ///
+    /// # Errors
+    /// [`InvalidMessage::TooManyQuickReplies`] above [`MAX_QUICK_REPLIES`].
+    pub fn quick_replies(
+        mut self,
+        replies: impl IntoIterator<Item = QuickReply>,
+    ) -> Result<Self, InvalidMessage> {
+        let replies: Vec<_> = replies.into_iter().map(|reply| reply.0).collect();
+        if replies.len() > MAX_QUICK_REPLIES {
+            return Err(InvalidMessage::TooManyQuickReplies);
+        }
+        self.body.insert("quick_replies".to_owned(), Value::Array(replies));
+        Ok(self)
+    }
+
+    /// Sets the `messaging_type`.
+    #[must_use]
+    pub fn messaging_type(mut self, messaging_type: MessagingType) -> Self {
+        self.messaging_type = messaging_type;
+        self
+    }
+
+    /// Gives control away with this message: a farewell. The service does it in the same call where the
+    /// Page's configuration can, and otherwise right after.
+    #[must_use]
+    pub fn then(mut self, control: InlineControl) -> Self {
+        self.control = Some(control);
+        self
+    }
+
+    /// The same message without giving control away.
+    #[must_use]
+    pub fn without_control(mut self) -> Self {
+        self.control = None;
+        self
+    }
+
+    /// Which `messaging_type` it is sent with.
+    #[must_use]
+    pub fn is(&self) -> MessagingType {
+        self.messaging_type
+    }
+
+    /// What becomes of control after it.
+    #[must_use]
+    pub fn control(&self) -> Option<&InlineControl> {
+        self.control.as_ref()
+    }
+
+    /// The `message` object.
+    #[must_use]
+    pub fn body(&self) -> &Map<String, Value> {
+        &self.body
+    }
+}
+
+/// A sign that is no message: the Send API's `sender_action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SenderAction {
+    /// Three moving dots, for at most 20 seconds.
+    TypingOn,
+    /// No dots any more.
+    TypingOff,
+    /// What the customer wrote was read.
+    MarkSeen,
+}
+
+impl SenderAction {
+    /// As the Send API names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TypingOn => "typing_on",
+            Self::TypingOff => "typing_off",
+            Self::MarkSeen => "mark_seen",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_cannot_be_sent_are_refused_early() {
+        assert_eq!(OutgoingMessage::text("").unwrap_err(), InvalidMessage::EmptyText);
+        assert_eq!(OutgoingMessage::raw(json!("hi")).unwrap_err(), InvalidMessage::NotAnObject);
+        assert_eq!(OutgoingMessage::template(json!([])).unwrap_err(), InvalidMessage::NotAnObject);
+        let reserved = OutgoingMessage::raw(json!({"text": "hi", "metadata": "mine"}));
+        assert_eq!(reserved.unwrap_err(), InvalidMessage::MetadataReserved);
+        let many = (0..=MAX_QUICK_REPLIES).map(|n| QuickReply::text(&n.to_string(), "P"));
+        let many = OutgoingMessage::text("?").unwrap().quick_replies(many);
+        assert_eq!(many.unwrap_err(), InvalidMessage::TooManyQuickReplies);
+    }
+
+    #[test]
+    fn bodies_as_the_send_api_takes_them() {
+        let body = |message: &OutgoingMessage| Value::Object(message.body().clone());
+        let image = OutgoingMessage::media(MediaKind::Image, Media::ReusableUrl("https://a/b.png".into()));
+        let payload = json!({"url": "https://a/b.png", "is_reusable": true});
+        assert_eq!(body(&image), json!({"attachment": {"type": "image", "payload": payload}}));
+        let file = OutgoingMessage::media(MediaKind::File, Media::Uploaded("77".into()));
+        assert_eq!(body(&file), json!({"attachment": {"type": "file", "payload": {"attachment_id": "77"}}}));
+        let replies = [QuickReply::text("Yes", "Y"), QuickReply::user_email()];
+        let asked = OutgoingMessage::text("Sure?").unwrap().quick_replies(replies).unwrap();
+        let replies = json!([{"content_type": "text", "title": "Yes", "payload": "Y"},
+            {"content_type": "user_email"}]);
+        assert_eq!(body(&asked), json!({"text": "Sure?", "quick_replies": replies}));
+    }
+
+    #[test]
+    fn a_message_stored_before_there_were_farewells_reads_back() {
+        let old = r#"{"body":{"text":"hi"},"messaging_type":"RESPONSE"}"#;
+        let message: OutgoingMessage = serde_json::from_str(old).unwrap();
+        assert_eq!(message, OutgoingMessage::text("hi").unwrap());
+        assert_eq!(serde_json::to_string(&message).unwrap(), old);
+        let farewell = message.then(InlineControl::PassTo(AppId::from(7)));
+        let json = serde_json::to_string(&farewell).unwrap();
+        assert_eq!(serde_json::from_str::<OutgoingMessage>(&json).unwrap(), farewell);
+    }
+}

@@ -1,0 +1,297 @@
+//! Why a call did not succeed, and what to do about it (facts §5).
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a call did not succeed, in a form that can be stored. It never carries a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// What kind of refusal it is.
+    pub kind: RefusalKind,
+    /// Graph's `code`. May be negative (facts §5.1).
+    pub code: Option<i64>,
+    /// Graph's `error_subcode`.
+    pub subcode: Option<i64>,
+    /// The platform's words. They are localised: for people, never to be matched on.
+    pub message: String,
+    /// How long the platform asks us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal of a kind, in words.
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { kind, code: None, subcode: None, message: message.into(), retry_after: None }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        match (self.code, self.subcode) {
+            (Some(code), Some(subcode)) => write!(f, " [{code}/{subcode}]")?,
+            (Some(code), None) => write!(f, " [{code}]")?,
+            _ => {}
+        }
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
+}
+
+/// What is wrong with an access token, by Graph's subcode (facts §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TokenProblem {
+    /// 458: the person or the Page removed the app.
+    AppNotInstalled,
+    /// 459: the person must log in at Facebook, where something is asked of them.
+    Checkpoint,
+    /// 460: the person changed their password.
+    PasswordChanged,
+    /// 463, or code 102 without a subcode: it has expired.
+    Expired,
+    /// 464: the person's account is not confirmed.
+    UnconfirmedUser,
+    /// 467: invalid, for any other reason.
+    Invalid,
+    /// 492: the person has no role on the Page any more.
+    NoRole,
+    /// The platform did not say more.
+    Unspecified,
+}
+
+impl Refusal {
+    /// What is wrong with the token, where [`RefusalKind::Token`].
+    #[must_use]
+    pub fn token_problem(&self) -> Option<TokenProblem> {
+        use TokenProblem::{
+            AppNotInstalled, Checkpoint, Expired, Invalid, NoRole, PasswordChanged, UnconfirmedUser,
+            Unspecified,
+        };
+        (self.kind == RefusalKind::Token).then_some(match (self.code, self.subcode) {
+            (_, Some(458)) => AppNotInstalled,
+            (_, Some(459)) => Checkpoint,
+            (_, Some(460)) => PasswordChanged,
+            (_, Some(463)) | (Some(102), None) => Expired,
+            (_, Some(464)) => UnconfirmedUser,
+            (_, Some(467)) => Invalid,
+            (_, Some(492)) => NoRole,
+            _ => Unspecified,
+        })
+    }
+
+    /// What has to be done about it, and by whom, in one sentence.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match (self.kind, self.code, self.subcode) {
+            (RefusalKind::NotAvailable, Some(27), _) => {
+                "take_thread_control needs a default application: a Page admin sets one under Page settings, \
+                 Conversation routing, and lets this app take control there"
+            }
+            (RefusalKind::NotAvailable, _, Some(2_018_171)) => {
+                "this app has no role on the Page: a Page admin connects it under Page settings, Advanced \
+                 messaging"
+            }
+            (RefusalKind::Token, ..) => match self.token_problem() {
+                Some(TokenProblem::AppNotInstalled) => {
+                    "somebody removed the app: log in and connect the Page again"
+                }
+                Some(TokenProblem::Checkpoint) => {
+                    "log in at facebook.com, do what it asks, then renew the token"
+                }
+                Some(TokenProblem::PasswordChanged) => {
+                    "the password changed: log in again and renew the token"
+                }
+                Some(TokenProblem::Expired) => "the token has expired: renew it from a long-lived user token",
+                Some(TokenProblem::UnconfirmedUser) => "the account must be confirmed at facebook.com first",
+                Some(TokenProblem::NoRole) => {
+                    "give the person a role on the Page again, then renew the token"
+                }
+                _ => "replace the Page's access token",
+            },
+            (kind, ..) => kind.remedy(),
+        }
+    }
+}
+
+/// The kinds of refusal, by what the caller can do about them (facts §5.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// Another app controls the thread (10/2018300, 100/2534037).
+    NotThreadOwner,
+    /// The platform's own flow holds the thread and will end by itself (2018321).
+    PlatformFlow,
+    /// The call does not exist in this Page's configuration (27, 2018171).
+    NotAvailable,
+    /// The messaging window is closed until the customer writes again (10/2018278, 10/2534022).
+    OutsideWindow,
+    /// This person cannot be reached (551, 100/2018001, 10/2018108).
+    RecipientUnavailable,
+    /// The access token is no longer good (190, 102).
+    Token,
+    /// The app lacks a permission (10, 200–299, 3).
+    Permission,
+    /// The request itself is wrong (100 and others).
+    Invalid,
+    /// Too many calls (4, 17, 32, 341, 613, 80001, …, HTTP 429).
+    RateLimited,
+    /// The Page or app is restricted for a while (10/1893063, 368).
+    Restricted,
+    /// A passing fault on the other side (-1, 1, 2, 1200, HTTP 5xx).
+    Transient,
+    /// The other side could not be reached.
+    Transport,
+    /// The answer could not be understood.
+    Protocol,
+    /// The desk refuses: people are busy with this customer, or another app is (ED, HTTP 409).
+    Conflict,
+}
+
+/// What to do about a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Advice {
+    /// Nothing is wrong with the call: make it again later.
+    RetryLater,
+    /// Get control of the thread first.
+    AskForControl,
+    /// Replace the access token.
+    FixToken,
+    /// Only an admin of the Page (or of the app) can change what stands in the way.
+    AskPageAdmin,
+    /// This call will not succeed as it is.
+    GiveUp,
+}
+
+impl RefusalKind {
+    /// What the caller should do.
+    #[must_use]
+    pub fn advice(self) -> Advice {
+        match self {
+            Self::PlatformFlow | Self::RateLimited | Self::Restricted | Self::Transient | Self::Transport => {
+                Advice::RetryLater
+            }
+            Self::NotThreadOwner => Advice::AskForControl,
+            Self::Token => Advice::FixToken,
+            Self::NotAvailable | Self::Permission => Advice::AskPageAdmin,
+            Self::OutsideWindow
+            | Self::RecipientUnavailable
+            | Self::Invalid
+            | Self::Protocol
+            | Self::Conflict => Advice::GiveUp,
+        }
+    }
+
+    /// What has to be done about it, and by whom, in one sentence.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::NotThreadOwner => {
+                "get control first: request it, take it, or wait for its owner to pass it"
+            }
+            Self::PlatformFlow => {
+                "wait: the platform's own flow ends by itself and then passes or releases control"
+            }
+            Self::NotAvailable => {
+                "a Page admin changes it under Page settings, Conversation routing: the default application, and \
+                 which apps may take control"
+            }
+            Self::OutsideWindow => {
+                "wait until the customer writes again; a person may answer for 7 days with the HUMAN_AGENT tag, if \
+                 the app is approved for it"
+            }
+            Self::RecipientUnavailable => "this person cannot be written to now: they must write first",
+            Self::Token => "replace the Page's access token",
+            Self::Permission => {
+                "grant the app the missing permission (pages_messaging, on Instagram instagram_manage_messages) or \
+                 its approval"
+            }
+            Self::Invalid => "correct the request: it will not succeed as it is",
+            Self::RateLimited => "call less, and not before the time that the platform names",
+            Self::Restricted => "wait, and look at the Page's support inbox for why it is restricted",
+            Self::Transient => "try again later",
+            Self::Transport => "check network, proxy and base URL, then try again",
+            Self::Protocol => {
+                "something between us and the platform answers in its place: check proxy and base URL"
+            }
+            Self::Conflict => "wait until the agent is done with the customer",
+        }
+    }
+
+    /// Whether a refused `request` or `take` means that this Page's configuration does not have the
+    /// call. Meta documents no code for it, so it is recognised by exclusion: not about rate, a
+    /// passing fault, the token, the window, the recipient or ownership (design §3.2).
+    #[must_use]
+    pub fn means_not_available(self) -> bool {
+        matches!(self, Self::NotAvailable | Self::Permission | Self::Invalid)
+    }
+}
+
+impl fmt::Display for RefusalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotThreadOwner => "another app controls the thread",
+            Self::PlatformFlow => "the platform's own flow holds the thread",
+            Self::NotAvailable => "not available in this Page's configuration",
+            Self::OutsideWindow => "outside the messaging window",
+            Self::RecipientUnavailable => "the person cannot be reached",
+            Self::Token => "the access token is not valid",
+            Self::Permission => "permission missing",
+            Self::Invalid => "invalid request",
+            Self::RateLimited => "rate limited",
+            Self::Restricted => "temporarily restricted",
+            Self::Transient => "passing fault",
+            Self::Transport => "not reached",
+            Self::Protocol => "answer not understood",
+            Self::Conflict => "the desk refuses",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_token() {
+        let mut refusal = Refusal::new(RefusalKind::Token, "");
+        for (code, subcode, problem) in [
+            (190, Some(463), TokenProblem::Expired),
+            (102, None, TokenProblem::Expired),
+            (190, Some(460), TokenProblem::PasswordChanged),
+            (190, None, TokenProblem::Unspecified),
+        ] {
+            (refusal.code, refusal.subcode) = (Some(code), subcode);
+            assert_eq!(refusal.token_problem(), Some(problem));
+        }
+        refusal.kind = RefusalKind::Invalid;
+        assert_eq!(refusal.token_problem(), None);
+    }
+
+    #[test]
+    fn not_available_is_recognised_by_exclusion() {
+        use RefusalKind::*;
+        for kind in [NotAvailable, Permission, Invalid] {
+            assert!(kind.means_not_available(), "{kind}");
+        }
+        for kind in [
+            NotThreadOwner,
+            PlatformFlow,
+            OutsideWindow,
+            RecipientUnavailable,
+            Token,
+            RateLimited,
+            Restricted,
+            Transient,
+            Transport,
+            Protocol,
+            Conflict,
+        ] {
+            assert!(!kind.means_not_available(), "{kind}");
+        }
+    }
+}
