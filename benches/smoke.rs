@@ -72,11 +72,11 @@ fn one_answer(config: &Config) -> Thread {
         now = now.plus(std::time::Duration::from_millis(300));
         for output in out.drain(..) {
             match output {
-                Output::Call { id, call: Call::RequestThreadControl } => {
+                Output::Call { id, call: Call::RequestThreadControl, .. } => {
                     next = Some(Input::Answer { call: id, result: CallResult::Forwarded });
                     command = inputs.pop();
                 }
-                Output::Call { id, call: Call::SendMessage { .. } } => {
+                Output::Call { id, call: Call::SendMessage { .. }, .. } => {
                     let mid = MessageId::new("m_1").ok();
                     next = Some(Input::Answer { call: id, result: CallResult::Sent(mid) });
                 }

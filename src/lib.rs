@@ -38,6 +38,7 @@ pub mod graph;
 pub mod handover;
 pub mod id;
 pub mod policy;
+pub mod retry;
 pub mod secret;
 pub mod sim;
 #[cfg(feature = "service")]

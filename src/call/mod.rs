@@ -10,6 +10,7 @@ pub use message::{
 pub use refusal::{Advice, Refusal, RefusalKind, TokenProblem};
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +166,8 @@ pub enum CallResult {
     Refused(Refusal),
     /// It is not known whether the platform acted.
     Unknown(Refusal),
+    /// It was not made: too many calls fail at this moment. To be asked for again after so long.
+    HeldBack(Duration),
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
 use crate::policy::ClaimStep;
+use crate::retry::{Budget, Jitter};
 use crate::store::{Swap, Swapped, ThreadStore};
 use crate::thread::{Config, Context, Input, Output, PageMemory, Reply, Thread};
 use crate::time::Timestamp;
@@ -17,6 +18,11 @@ use super::{Handler, Handover, HandoverError};
 /// How often a conversation that others write too is tried before the caller is told.
 const MAX_TRIES: u32 = 20;
 
+/// How many calls of one Page are made again at once after a fault, and how many a second from then on:
+/// few enough that an outage is not made worse, and enough that thousands of threads recover in minutes.
+const RETRIES_AT_ONCE: u32 = 50;
+const RETRIES_A_SECOND: u32 = 5;
+
 pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) client: Arc<dyn HandoverClient>,
@@ -25,7 +31,20 @@ pub(super) struct Inner {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) locks: Locks,
     pub(super) alarm: Arc<Alarm>,
-    pub(super) pages: Mutex<HashMap<PageId, PageMemory>>,
+    pub(super) pages: Mutex<HashMap<PageId, PageState>>,
+}
+
+/// What the service knows of a Page beyond its threads.
+#[derive(Debug)]
+pub(super) struct PageState {
+    memory: PageMemory,
+    retries: Budget,
+}
+
+impl Default for PageState {
+    fn default() -> Self {
+        Self { memory: PageMemory::default(), retries: Budget::new(RETRIES_AT_ONCE, RETRIES_A_SECOND) }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place of the service that reads the clock")]
@@ -82,7 +101,8 @@ impl Handover {
         let mut swaps = Vec::new();
         let mut outputs = Vec::new();
         for (key, loaded) in keys.into_iter().zip(loaded) {
-            let cx = Context { config: &inner.config, page: inner.page(&key.page) };
+            let (config, page) = (&inner.config, inner.page(&key.page));
+            let cx = Context { config, page, jitter: Jitter::from_random(fastrand::u64(..)) };
             let Some(inputs) = waiting.get(&key) else { continue };
             let mut thread: Thread = loaded.thread.clone();
             let mut out = Vec::new();
@@ -121,7 +141,7 @@ impl Handover {
     fn act(&self, key: &ThreadKey, out: Vec<Output>, now: Timestamp) {
         for output in out {
             match output {
-                Output::Call { id, call } => self.begin_call(key, id, call),
+                Output::Call { id, call, retry } => self.begin_call(key, id, call, retry),
                 Output::Notice { id, notice } => self.begin_telling(key, id, notice),
                 Output::PageRefuses(step) => self.inner.remember_refusal(&key.page, step, now),
             }
@@ -130,17 +150,28 @@ impl Handover {
 }
 
 impl Inner {
-    fn pages(&self) -> MutexGuard<'_, HashMap<PageId, PageMemory>> {
+    fn pages(&self) -> MutexGuard<'_, HashMap<PageId, PageState>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn page(&self, page: &PageId) -> PageMemory {
-        self.pages().get(page).copied().unwrap_or_default()
+        self.pages().get(page).map(|state| state.memory).unwrap_or_default()
+    }
+
+    /// May a call be made again now? Else after so long.
+    pub(super) fn may_retry(&self, page: &PageId) -> Result<(), Duration> {
+        self.pages().entry(page.clone()).or_default().retries.take(now())
+    }
+
+    pub(super) fn call_succeeded(&self, page: &PageId) {
+        if let Some(state) = self.pages().get_mut(page) {
+            state.retries.succeeded();
+        }
     }
 
     fn remember_refusal(&self, page: &PageId, step: ClaimStep, now: Timestamp) {
         let mut pages = self.pages();
-        let memory = pages.entry(page.clone()).or_default();
+        let memory = &mut pages.entry(page.clone()).or_default().memory;
         match step {
             ClaimStep::Request => memory.request_refused = Some(now),
             ClaimStep::Take => memory.take_refused = Some(now),
@@ -149,6 +180,6 @@ impl Inner {
     }
 
     pub(super) fn forget_refusals(&self, page: &PageId) {
-        self.pages().entry(page.clone()).or_default().forgotten = Some(now());
+        self.pages().entry(page.clone()).or_default().memory.forgotten = Some(now());
     }
 }

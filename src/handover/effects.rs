@@ -12,10 +12,20 @@ use super::{Handover, HandoverError, Told};
 const MAX_SAVES: u32 = 6;
 
 impl Handover {
-    pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call) {
+    pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call, retry: bool) {
         let (service, key) = (self.clone(), key.clone());
         tokio::spawn(async move {
-            let result = service.make(&key, call).await.unwrap_or_else(CallError::into_result);
+            let held_back = if retry { service.inner.may_retry(&key.page).err() } else { None };
+            let result = match held_back {
+                Some(wait) => {
+                    tracing::debug!(thread = %key, ?wait, "a retry was held back: too many fail on this Page");
+                    CallResult::HeldBack(wait)
+                }
+                None => service.make(&key, call).await.unwrap_or_else(CallError::into_result),
+            };
+            if !matches!(result, CallResult::Refused(_) | CallResult::Unknown(_) | CallResult::HeldBack(_)) {
+                service.inner.call_succeeded(&key.page);
+            }
             service.conclude(key, Input::Answer { call: id, result }).await;
         });
     }

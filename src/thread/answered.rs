@@ -1,6 +1,7 @@
 use crate::call::{Advice, CallId, CallResult, Direction, Refusal, RefusalKind, ThreadOwner};
 use crate::id::AppId;
 use crate::policy::ClaimStep;
+use crate::retry::{Decision, Failure};
 use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
@@ -9,9 +10,6 @@ use super::config::Context;
 use super::handoff::Stage;
 use super::io::{FailReason, Notice, Output, Reply, Target};
 use super::{InFlight, Made, Pause, Thread};
-
-/// So many passing faults in a row end what is tried, but for an answer, which has its own age.
-const MAX_FAULTS: u8 = 8;
 
 impl Thread {
     pub(super) fn answered(
@@ -47,7 +45,7 @@ impl Thread {
         let during = Span::between(since, now);
         match result {
             CallResult::Refused(refusal) if refusal.kind.advice() == Advice::RetryLater => {
-                self.passing_fault(cx, &made, refusal, now, out);
+                self.passing_fault(cx, &made, refusal, false, now, out);
             }
             CallResult::Refused(refusal) => {
                 self.pause.faults = 0;
@@ -57,6 +55,14 @@ impl Thread {
                 self.refused(cx, made, refusal, now, out);
             }
             CallResult::Unknown(cause) => self.unknown(cx, &made, cause, during, out),
+            CallResult::HeldBack(wait) => {
+                // It says nothing about the call, so it is no fault of its own.
+                let wait = cx.backoff().wait(self.pause.faults, Some(wait), cx.jitter);
+                self.pause.until = Some(now.plus(wait));
+                if let Made::Send(key) = &made {
+                    self.outbox.not_sent(key, false);
+                }
+            }
             result => {
                 // Reading the owner is how a fault is looked into, not how it ends.
                 if made != Made::ReadOwner {
@@ -114,25 +120,39 @@ impl Thread {
         true
     }
 
-    /// Nothing is wrong with the call: it is made again after a pause, but not for ever.
+    /// Nothing is wrong with the call: it is made again after a pause, but not for ever. An answer has its
+    /// own age; and where there is a way without the desk's endpoint the customer need not wait for it.
     fn passing_fault(
         &mut self,
         cx: &Context<'_>,
         made: &Made,
         refusal: Refusal,
+        may_have_acted: bool,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        self.pause(cx, refusal.retry_after, now);
-        if let Made::Send(key) = made {
-            self.outbox.not_sent(key, false);
-        } else if *made == Made::AskDesk(Direction::BotToAgent) && cx.config.desk.is_some() {
-            // There is a way without the endpoint: the customer need not wait for it.
-            self.pause = Pause::default();
-            self.refused(cx, made.clone(), refusal, now, out);
-        } else if self.pause.faults >= MAX_FAULTS {
-            self.pause.faults = 0;
-            self.refused(cx, made.clone(), refusal, now, out);
+        let around = *made == Made::AskDesk(Direction::BotToAgent) && cx.config.desk.is_some();
+        let attempt = self.pause.faults + 1;
+        let failure = Failure { attempt, kind: refusal.kind, may_have_acted, hint: refusal.retry_after };
+        let backoff = cx.backoff();
+        let decision = match made {
+            Made::Send(_) => Decision::After(backoff.wait(attempt, failure.hint, cx.jitter)),
+            _ if around => Decision::Stop,
+            _ => backoff.decide(failure, cx.jitter),
+        };
+        match decision {
+            Decision::Stop => {
+                let wait = (!around).then(|| backoff.wait(attempt, failure.hint, cx.jitter));
+                self.pause = Pause { faults: 0, until: wait.map(|wait| now.plus(wait)) };
+                self.refused(cx, made.clone(), refusal, now, out);
+            }
+            // What may have been done put the owner in doubt: it is read before anything else.
+            Decision::After(wait) | Decision::ReadOwnerFirst(wait) => {
+                self.pause = Pause { faults: attempt, until: Some(now.plus(wait)) };
+                if let Made::Send(key) = made {
+                    self.outbox.not_sent(key, false);
+                }
+            }
         }
     }
 
@@ -227,7 +247,7 @@ impl Thread {
             }
             Made::ReadOwner => {}
         }
-        self.passing_fault(cx, made, cause, now, out);
+        self.passing_fault(cx, made, cause, true, now, out);
     }
 }
 

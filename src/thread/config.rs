@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
 use crate::policy::{Refused, Role, ThreadControlPolicy};
+use crate::retry::{Backoff, Jitter};
 use crate::time::Timestamp;
 
 /// What a thread needs to know about its host. The same for all threads of a service.
@@ -160,13 +161,21 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// The Page.
     pub page: PageMemory,
+    /// Spreads the waits of this step; [`Jitter::NONE`] where they must be repeatable.
+    pub jitter: Jitter,
 }
 
 impl<'a> Context<'a> {
     /// A context for a Page of which nothing is known.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
-        Self { config, page: PageMemory::default() }
+        Self { config, page: PageMemory::default(), jitter: Jitter::NONE }
+    }
+
+    /// How calls and notices are tried again.
+    pub(super) fn backoff(&self) -> Backoff {
+        let Timeouts { backoff, backoff_max, .. } = self.config.timeouts;
+        Backoff { first: backoff, longest: backoff_max, ..Backoff::default() }
     }
 
     /// What counts as refused now, from the Page's memory and the thread's own.

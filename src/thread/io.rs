@@ -161,6 +161,8 @@ pub enum Output {
         id: CallId,
         /// The call.
         call: Call,
+        /// Calls of this thread failed just before: it may be held back where many fail.
+        retry: bool,
     },
     /// Tell the host, then answer with [`Input::NoticeDone`].
     Notice {

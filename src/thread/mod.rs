@@ -30,8 +30,6 @@ pub use io::{
     Output, Reply, StepOutcome, Target, TriedStep,
 };
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::call::{AnswerKey, Call, CallId, CallResult, Direction, Refusal, RefusalKind};
@@ -113,7 +111,7 @@ impl Made {
 /// No call is made until then, after so many passing faults in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 struct Pause {
-    faults: u8,
+    faults: u32,
     until: Option<Timestamp>,
 }
 
@@ -151,7 +149,7 @@ impl Thread {
             Input::Command(command) => self.command(cx, command, now),
             Input::Answer { call, result } => self.answered(cx, call, result, now, out),
             Input::NoticeDone { notice, ok } => {
-                let pause = |faults| backoff(cx, faults, None);
+                let pause = |faults| cx.backoff().wait(u32::from(faults) + 1, None, cx.jitter);
                 if self.notices.done(notice, ok, now, pause) { Reply::Done } else { Reply::Ignored }
             }
             Input::Wake => Reply::Done,
@@ -324,18 +322,6 @@ impl Thread {
             until: now.plus(cx.config.timeouts.call_lease),
             revision: self.belief.revision(),
         });
-        out.push(Output::Call { id, call });
+        out.push(Output::Call { id, call, retry: self.pause.faults > 0 });
     }
-
-    /// Waits before the next call: longer with each fault in a row, and as long as the platform asks.
-    fn pause(&mut self, cx: &Context<'_>, retry_after: Option<Duration>, now: Timestamp) {
-        self.pause.until = Some(now.plus(backoff(cx, self.pause.faults, retry_after)));
-        self.pause.faults = self.pause.faults.saturating_add(1);
-    }
-}
-
-fn backoff(cx: &Context<'_>, faults: u8, at_least: Option<Duration>) -> Duration {
-    let timeouts = &cx.config.timeouts;
-    let doubled = timeouts.backoff.saturating_mul(1 << faults.min(16));
-    doubled.min(timeouts.backoff_max).max(at_least.unwrap_or_default())
 }

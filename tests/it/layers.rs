@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of the crate, and what it may use of the others.
-const MAY_USE: [(&str, &str); 24] = [
+const MAY_USE: [(&str, &str); 25] = [
     ("time", ""),
     ("id", ""),
     ("secret", ""),
     ("call", "id time"),
     ("event", "id time"),
     ("policy", ""),
-    ("thread", "call event id policy time"),
+    ("retry", "call time"),
+    ("thread", "call event id policy retry time"),
     ("control", "call id time"),
     ("store", "id thread time"),
     // The ports come first, the service stands on them, and the edges stand on the service.
@@ -21,7 +22,7 @@ const MAY_USE: [(&str, &str); 24] = [
     ("bots_api/client", "call control graph id secret"),
     ("bots_api/server", "call handover id secret thread"),
     ("graph", "call control id secret time"),
-    ("handover", "bots_api call control event id policy store thread time"),
+    ("handover", "bots_api call control event id policy retry store thread time"),
     ("webhook/mod", ""),
     ("webhook/envelope", "event id"),
     ("webhook/handshake", "secret"),
@@ -34,7 +35,8 @@ const MAY_USE: [(&str, &str); 24] = [
 ];
 
 /// Beyond the line these know nothing of: async, clocks, sockets and databases.
-const SANS_IO: [&str; 8] = ["time", "id", "secret", "call", "event", "policy", "thread", "sim/platform"];
+const SANS_IO: [&str; 9] =
+    ["time", "id", "secret", "call", "event", "policy", "retry", "thread", "sim/platform"];
 const OF_THE_WORLD: [&str; 9] = [
     "tokio",
     "reqwest",

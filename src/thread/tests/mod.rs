@@ -50,13 +50,13 @@ impl World {
     }
 
     fn step(&mut self, input: Input) -> Reply {
-        let cx = Context { config: &self.config, page: self.page };
+        let cx = Context { page: self.page, ..Context::new(&self.config) };
         let mut out = Vec::new();
         let reply = self.thread.step(&cx, input, self.now, &mut out);
         let mut out = std::collections::VecDeque::from(out);
         while let Some(output) = out.pop_front() {
             match output {
-                Output::Call { id, call } => self.calls.push((id, call)),
+                Output::Call { id, call, .. } => self.calls.push((id, call)),
                 Output::Notice { id, notice } => {
                     self.notices.push(notice);
                     let mut more = Vec::new();

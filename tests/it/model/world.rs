@@ -218,7 +218,7 @@ impl World {
         let mut out = VecDeque::from(out);
         while let Some(output) = out.pop_front() {
             match output {
-                Output::Call { id, call } => {
+                Output::Call { id, call, .. } => {
                     host.gives_nothing_away_early(&call);
                     let (believed, until) =
                         (host.thread.owner().clone(), now.plus(config.timeouts.call_lease));

@@ -1,0 +1,231 @@
+//! Whether and when a call is made again, as pure decisions: sleeping is somebody else's business.
+//!
+//! Two questions decide: is the fault a passing one, and may the platform have acted? What may have been
+//! done is never done again blindly: the owner is read first, or the echo of a message waited for.
+
+use std::time::Duration;
+
+use crate::call::{Advice, RefusalKind};
+use crate::time::Timestamp;
+
+/// What to do after a call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[must_use]
+#[non_exhaustive]
+pub enum Decision {
+    /// Nothing: it will not succeed, or was tried often enough.
+    Stop,
+    /// Make it again, not before so long.
+    After(Duration),
+    /// It may have been done. Not before so long, read `thread_owner`; for a message, wait for its echo.
+    ReadOwnerFirst(Duration),
+}
+
+/// A fraction by which waits are spread, so that many who failed together do not come back together.
+/// The caller draws it; [`Jitter::NONE`] makes the decision repeatable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Jitter(u16);
+
+impl Jitter {
+    /// No spread: the longest wait.
+    pub const NONE: Self = Self(0);
+
+    /// From any random number.
+    #[must_use]
+    pub fn from_random(number: u64) -> Self {
+        Self(u16::try_from(number % 1000).unwrap_or_default())
+    }
+
+    fn of(self, duration: Duration) -> Duration {
+        duration * u32::from(self.0) / 1000
+    }
+}
+
+/// A call that failed, as far as the decision depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// How often it has failed in a row, this time counted: 1 for the first.
+    pub attempt: u32,
+    /// What kind of failure it is.
+    pub kind: RefusalKind,
+    /// Whether the platform may have acted.
+    pub may_have_acted: bool,
+    /// How long the platform asks us to wait: `Retry-After`, or its estimate until calls are possible.
+    pub hint: Option<Duration>,
+}
+
+/// How long to wait between attempts, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Backoff {
+    /// The first wait; it doubles with each failure in a row.
+    pub first: Duration,
+    /// The longest wait of our own. What the platform asks for may be longer.
+    pub longest: Duration,
+    /// After so many failures in a row nothing is tried any more.
+    pub attempts: u32,
+}
+
+impl Default for Backoff {
+    /// 1 s, doubling up to 60 s, 8 times.
+    fn default() -> Self {
+        Self { first: Duration::from_secs(1), longest: Duration::from_mins(1), attempts: 8 }
+    }
+}
+
+impl Backoff {
+    /// What to do after a failure.
+    pub fn decide(&self, failure: Failure, jitter: Jitter) -> Decision {
+        let passing = failure.kind.advice() == Advice::RetryLater;
+        if failure.attempt >= self.attempts || !(passing || failure.may_have_acted) {
+            return Decision::Stop;
+        }
+        let wait = self.wait(failure.attempt, failure.hint, jitter);
+        if failure.may_have_acted { Decision::ReadOwnerFirst(wait) } else { Decision::After(wait) }
+    }
+
+    /// The wait after so many failures in a row: at least half of the doubled one, never less than the
+    /// platform asks for, and spread behind that too.
+    #[must_use]
+    pub fn wait(&self, attempt: u32, hint: Option<Duration>, jitter: Jitter) -> Duration {
+        let doubled = self.first.saturating_mul(1 << attempt.saturating_sub(1).min(16));
+        let own = doubled.min(self.longest);
+        match hint {
+            Some(hint) if hint >= own => hint.saturating_add(jitter.of(self.first)),
+            hint => own.saturating_sub(jitter.of(own / 2)).max(hint.unwrap_or_default()),
+        }
+    }
+}
+
+/// A budget of retries: an outage, in which everything fails, must not multiply what is sent into it.
+///
+/// Each retry takes one out; time and success fill it up. First attempts are never held back.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    capacity: u64,
+    per_second: u64,
+    /// In thousandths of a retry.
+    left: u64,
+    filled: Timestamp,
+}
+
+/// What a success gives back: a tenth of a retry.
+const SUCCESS_GIVES: u64 = 100;
+const RETRY: u64 = 1000;
+
+impl Budget {
+    /// A full budget of so many retries at once, filled up by so many a second (at least one).
+    #[must_use]
+    pub fn new(capacity: u32, per_second: u32) -> Self {
+        let capacity = u64::from(capacity.max(1)) * RETRY;
+        Self {
+            capacity,
+            per_second: u64::from(per_second.max(1)) * RETRY,
+            left: capacity,
+            filled: Timestamp::default(),
+        }
+    }
+
+    /// Takes one retry out.
+    ///
+    /// # Errors
+    /// How long to wait if there is none left; nothing was taken then.
+    pub fn take(&mut self, now: Timestamp) -> Result<(), Duration> {
+        self.fill(now);
+        match self.left.checked_sub(RETRY) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Duration::from_millis((RETRY - self.left).div_ceil(self.per_second / 1000))),
+        }
+    }
+
+    /// A call succeeded.
+    pub fn succeeded(&mut self) {
+        self.left = self.capacity.min(self.left + SUCCESS_GIVES);
+    }
+
+    fn fill(&mut self, now: Timestamp) {
+        let passed = u64::try_from(now.since(self.filled).as_millis()).unwrap_or(u64::MAX);
+        self.left =
+            self.capacity.min(self.left.saturating_add(passed.saturating_mul(self.per_second / 1000)));
+        // A clock that was set back fills nothing until it has caught up, but not for ever.
+        self.filled = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(kind: RefusalKind, may_have_acted: bool) -> Failure {
+        Failure { attempt: 1, kind, may_have_acted, hint: None }
+    }
+
+    #[test]
+    fn what_may_have_acted_is_never_repeated_blindly() {
+        use RefusalKind::*;
+        let decide = |kind, acted| Backoff::default().decide(failure(kind, acted), Jitter::NONE);
+        let second = Duration::from_secs(1);
+        for kind in [RateLimited, Restricted, PlatformFlow, Transient, Transport] {
+            assert_eq!(decide(kind, false), Decision::After(second), "{kind}");
+            assert_eq!(decide(kind, true), Decision::ReadOwnerFirst(second), "{kind}");
+        }
+        for kind in [NotThreadOwner, NotAvailable, OutsideWindow, Token, Permission, Invalid, Conflict] {
+            assert_eq!(decide(kind, false), Decision::Stop, "{kind}");
+        }
+        // An answer that nobody understands, to something that may have been done.
+        assert_eq!(decide(Protocol, true), Decision::ReadOwnerFirst(second));
+        assert_eq!(decide(Protocol, false), Decision::Stop);
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_then_it_is_enough() {
+        let backoff = Backoff::default();
+        let waits: Vec<_> =
+            (1..8).map(|attempt| backoff.wait(attempt, None, Jitter::NONE).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60]);
+        let last = Failure { attempt: 8, ..failure(RefusalKind::Transient, true) };
+        assert_eq!(backoff.decide(last, Jitter::NONE), Decision::Stop);
+        assert_eq!(backoff.wait(u32::MAX, None, Jitter::NONE).as_secs(), 60);
+    }
+
+    #[test]
+    fn the_platform_has_the_last_word_and_everybody_comes_back_at_another_time() {
+        let backoff = Backoff::default();
+        let minutes = Duration::from_mins(19);
+        for number in [0, 1, 500, 999, 12_345] {
+            let jitter = Jitter::from_random(number);
+            let hinted = backoff.wait(1, Some(minutes), jitter);
+            assert!(hinted >= minutes && hinted < minutes + backoff.first, "{hinted:?}");
+            let own = backoff.wait(4, None, jitter);
+            assert!(own > Duration::from_secs(4) && own <= Duration::from_secs(8), "{own:?}");
+            assert!(backoff.wait(4, Some(Duration::from_secs(7)), jitter) >= Duration::from_secs(7));
+        }
+        assert_ne!(
+            backoff.wait(4, None, Jitter::from_random(1)),
+            backoff.wait(4, None, Jitter::from_random(900))
+        );
+    }
+
+    #[test]
+    fn an_outage_is_not_multiplied() {
+        let mut budget = Budget::new(10, 2);
+        let mut now = Timestamp::from_millis(1_700_000_000_000);
+        let mut made = 0;
+        // A minute in which a hundred threads retry each second.
+        for _ in 0..60 {
+            for _ in 0..100 {
+                made += u32::from(budget.take(now).is_ok());
+            }
+            now = now.plus(Duration::from_secs(1));
+        }
+        assert_eq!(made, 10 + 59 * 2);
+        let wait = budget.take(now.minus(Duration::from_secs(1))).unwrap_err();
+        assert_eq!(wait, Duration::from_millis(500));
+        for _ in 0..10 {
+            budget.succeeded();
+        }
+        assert_eq!(budget.take(now.minus(Duration::from_secs(1))), Ok(()));
+    }
+}
