@@ -1,21 +1,24 @@
 //! How a [`GraphClient`] is put together.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use url::Url;
 
-use super::client::{GraphClient, PageAuth};
+use super::client::{GraphClient, Shared};
+use super::pace::Pace;
 use super::reqwest_transport::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, ReqwestTransport};
+use super::tokens::{App, Auth, TokenProvider};
 use super::transport::{Transport, TransportError, is_loopback};
-use crate::id::PageId;
-use crate::secret::PageToken;
+use crate::id::{AppId, PageId};
+use crate::secret::{AppSecret, PageToken};
 
 /// The Graph version that is used if none is set: the current one of July 2026 (facts §3.1).
 pub const DEFAULT_VERSION: &str = "v26.0";
 
 const DEFAULT_BASE_URL: &str = "https://graph.facebook.com";
+const INSTAGRAM_BASE_URL: &str = "https://graph.instagram.com";
 
 /// Puts a [`GraphClient`] together. Start with [`GraphClient::builder`].
 #[derive(Debug, Default)]
@@ -24,7 +27,11 @@ pub struct GraphClientBuilder {
     base_url: Option<Url>,
     allow_http: bool,
     version: Option<String>,
+    by_id: bool,
+    app: Option<App>,
     pages: Vec<(PageId, PageToken)>,
+    provider: Option<Arc<dyn TokenProvider>>,
+    unpaced: bool,
     timeout: Option<Duration>,
     transport: Option<Arc<dyn Transport>>,
 }
@@ -59,6 +66,40 @@ impl GraphClientBuilder {
         self
     }
 
+    /// For Instagram accounts without a Facebook Page ("Instagram API with Instagram Login"): calls
+    /// `graph.instagram.com`, with the account's own token. Its thread-control edges are only known
+    /// from a vendor, who says that take and request are refused there (facts §3.6).
+    pub fn instagram_login(mut self) -> Self {
+        self.base_url = Url::parse(INSTAGRAM_BASE_URL).ok();
+        self
+    }
+
+    /// Names a Page by its id in paths. Without it the path says `me`, which its token resolves, so
+    /// that nobody has to know whether a Page id or an Instagram id belongs there (facts §3.1).
+    pub fn address_pages_by_id(mut self) -> Self {
+        self.by_id = true;
+        self
+    }
+
+    /// Our app and its secret: every call then carries `appsecret_proof` (facts §3.3), which apps can
+    /// be set to require, and [`GraphClient::debug_token`] asks with the app's own token.
+    pub fn app(mut self, id: AppId, secret: AppSecret) -> Self {
+        self.app = Some(App { id, secret });
+        self
+    }
+
+    /// Where the tokens of Pages come from that were not added with [`page`](Self::page).
+    pub fn tokens(mut self, provider: Arc<dyn TokenProvider>) -> Self {
+        self.provider = Some(provider);
+        self
+    }
+
+    /// Does not heed the usage headers of the platform's answers: something else keeps its limits.
+    pub fn unpaced(mut self) -> Self {
+        self.unpaced = true;
+        self
+    }
+
     /// How long one call may take, [`DEFAULT_TIMEOUT`] if not set. For the built-in transport: one of
     /// your own keeps its own time.
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -88,8 +129,8 @@ impl GraphClientBuilder {
         }
         let mut pages = HashMap::with_capacity(self.pages.len());
         for (page, token) in self.pages {
-            let auth = PageAuth::new(&page, token)?;
-            pages.insert(page, auth);
+            Auth::of_page(&page, token.clone(), None)?;
+            pages.insert(page, token);
         }
         let transport = match (self.transport, self.timeout) {
             (Some(_), Some(_)) => return Err(BuildError::TimeoutOfOwnTransport),
@@ -102,7 +143,19 @@ impl GraphClientBuilder {
                 Arc::new(ReqwestTransport::with_timeouts(total, DEFAULT_CONNECT_TIMEOUT.min(total))?)
             }
         };
-        Ok(GraphClient::assemble(base_url, version, pages, transport))
+        if self.app.as_ref().is_some_and(|app| app.secret.expose().is_empty()) {
+            return Err(BuildError::EmptyAppSecret);
+        }
+        Ok(GraphClient::assemble(Shared {
+            base_url,
+            version,
+            by_id: self.by_id,
+            app: self.app,
+            pages: RwLock::new(pages),
+            provider: self.provider,
+            pace: (!self.unpaced).then(Pace::default),
+            transport,
+        }))
     }
 }
 
@@ -125,6 +178,9 @@ pub enum BuildError {
         /// Whose token it is.
         page: PageId,
     },
+    /// The app's secret is empty, so its proofs would prove nothing.
+    #[error("the app's secret is empty")]
+    EmptyAppSecret,
     /// A timeout of zero would fail every call.
     #[error("the timeout must be longer than zero")]
     ZeroTimeout,

@@ -3,34 +3,50 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request};
+use http::{Method, Request, Response};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::builder::{BuildError, GraphClientBuilder};
+use super::pace::{Pace, Turn};
+use super::page::message_body;
 use super::response::{self, Asked};
+use super::tokens::{App, Auth, TokenError, TokenProvider};
 use super::transport::Transport;
-use crate::call::{MessagingType, OutgoingMessage, Refusal, RefusalKind, ThreadOwner};
+use crate::call::{OutgoingMessage, Refusal, RefusalKind, ThreadOwner};
 use crate::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::secret::PageToken;
 
-/// A client of the Graph API for any number of Pages. Cheap to clone; clones share their tokens.
+/// A client of the Graph API for any number of Pages. Cheap to clone; clones share their tokens, their
+/// connections and their pace.
 #[derive(Clone)]
 pub struct GraphClient {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    base_url: Url,
-    version: String,
-    pages: RwLock<HashMap<PageId, PageAuth>>,
-    transport: Arc<dyn Transport>,
+pub(super) struct Shared {
+    pub(super) base_url: Url,
+    pub(super) version: String,
+    /// Pages are named by their ids in paths, and not as `me`.
+    pub(super) by_id: bool,
+    pub(super) app: Option<App>,
+    pub(super) pages: RwLock<HashMap<PageId, PageToken>>,
+    pub(super) provider: Option<Arc<dyn TokenProvider>>,
+    pub(super) pace: Option<Pace>,
+    pub(super) transport: Arc<dyn Transport>,
+}
+
+/// What an edge belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Node {
+    Page,
+    Root,
 }
 
 impl GraphClient {
@@ -45,8 +61,8 @@ impl GraphClient {
     /// # Errors
     /// [`BuildError::Token`] if the token is empty or has characters that no header can carry.
     pub fn set_page(&self, page: PageId, token: PageToken) -> Result<(), BuildError> {
-        let auth = PageAuth::new(&page, token)?;
-        self.shared.pages.write().unwrap_or_else(PoisonError::into_inner).insert(page, auth);
+        Auth::of_page(&page, token.clone(), None)?;
+        self.shared.pages.write().unwrap_or_else(PoisonError::into_inner).insert(page, token);
         Ok(())
     }
 
@@ -55,13 +71,12 @@ impl GraphClient {
         self.shared.pages.write().unwrap_or_else(PoisonError::into_inner).remove(page).is_some()
     }
 
-    pub(super) fn assemble(
-        base_url: Url,
-        version: String,
-        pages: HashMap<PageId, PageAuth>,
-        transport: Arc<dyn Transport>,
-    ) -> Self {
-        Self { shared: Arc::new(Shared { base_url, version, pages: RwLock::new(pages), transport }) }
+    pub(super) fn assemble(shared: Shared) -> Self {
+        Self { shared: Arc::new(shared) }
+    }
+
+    pub(super) fn app(&self) -> Option<&App> {
+        self.shared.app.as_ref()
     }
 
     async fn control(
@@ -74,62 +89,120 @@ impl GraphClient {
         if let Some(metadata) = metadata {
             body.insert("metadata".to_owned(), metadata.into());
         }
-        self.post(thread, edge, body).await
+        self.post_to(thread, edge, body).await
     }
 
-    async fn post(
+    pub(super) async fn post_to(
         &self,
         thread: &ThreadKey,
         edge: &'static str,
         mut body: Map<String, Value>,
     ) -> Result<Value, CallError> {
         body.insert("recipient".to_owned(), json!({ "id": thread.user }));
-        let body = Bytes::from(Value::Object(body).to_string());
-        self.exchange(&thread.page, Method::POST, self.url(edge)?, edge, body).await
+        self.post(&thread.page, edge, body).await
     }
 
-    async fn read(
+    pub(super) async fn post(
         &self,
         page: &PageId,
         edge: &'static str,
-        query: [(&str, &str); 1],
+        body: Map<String, Value>,
     ) -> Result<Value, CallError> {
-        let mut url = self.url(edge)?;
-        url.query_pairs_mut().extend_pairs(query);
-        self.exchange(page, Method::GET, url, edge, Bytes::new()).await
+        self.exchange(page, Method::POST, self.url(page, Node::Page, edge)?, edge, Some(body)).await
     }
 
-    fn url(&self, edge: &str) -> Result<Url, CallError> {
+    pub(super) async fn read(
+        &self,
+        page: &PageId,
+        node: Node,
+        edge: &'static str,
+        query: &[(&str, &str)],
+    ) -> Result<Value, CallError> {
+        let mut url = self.url(page, node, edge)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.exchange(page, Method::GET, url, edge, None).await
+    }
+
+    pub(super) fn url(&self, page: &PageId, node: Node, edge: &str) -> Result<Url, CallError> {
         let mut url = self.shared.base_url.clone();
-        url.path_segments_mut().map_err(|()| invalid("the base URL takes no path"))?.pop_if_empty().extend([
-            self.shared.version.as_str(),
-            "me",
-            edge,
-        ]);
+        let by_id = self.shared.by_id.then(|| page.to_string());
+        let node = (node == Node::Page).then(|| by_id.as_deref().unwrap_or("me"));
+        let parts = [Some(self.shared.version.as_str()), node, Some(edge).filter(|edge| !edge.is_empty())];
+        let mut segments = url.path_segments_mut().map_err(|()| invalid("the base URL takes no path"))?;
+        segments.pop_if_empty().extend(parts.into_iter().flatten());
+        drop(segments);
         Ok(url)
     }
 
+    /// One call; and one more where the token was refused, and so certainly nothing done, and there is
+    /// another token meanwhile.
     async fn exchange(
         &self,
         page: &PageId,
         method: Method,
         url: Url,
         edge: &'static str,
-        body: Bytes,
+        body: Option<Map<String, Value>>,
     ) -> Result<Value, CallError> {
-        let auth = self.auth(page)?;
-        let asked = Asked { acts: method == Method::POST, token: auth.token };
+        let auth = self.auth(page).await?;
+        let (again, repeated) = (url.clone(), body.clone());
+        let result = self.once(page, method.clone(), url, edge, body, &auth, None).await;
+        match &result {
+            Err(error) if error.kind() == RefusalKind::Token && !error.may_have_acted() => {
+                if let Some(provider) = &self.shared.provider {
+                    provider.refused(page, &auth.token).await;
+                }
+                match self.auth(page).await {
+                    Ok(fresh) if fresh.token.expose() != auth.token.expose() => {
+                        self.once(page, method, again, edge, repeated, &fresh, None).await
+                    }
+                    _ => result,
+                }
+            }
+            _ => result,
+        }
+    }
+
+    /// One exchange over the wire. `shown` is a token that is in the URL, too.
+    #[expect(clippy::too_many_arguments, reason = "the one place where a request is written")]
+    pub(super) async fn once(
+        &self,
+        page: &PageId,
+        method: Method,
+        mut url: Url,
+        edge: &'static str,
+        mut body: Option<Map<String, Value>>,
+        auth: &Auth,
+        shown: Option<&Auth>,
+    ) -> Result<Value, CallError> {
+        self.wait_for_turn(page).await?;
+        let acts = method == Method::POST;
+        if let Some(proof) = &auth.proof {
+            match &mut body {
+                Some(body) => drop(body.insert("appsecret_proof".to_owned(), proof.as_str().into())),
+                None => drop(url.query_pairs_mut().append_pair("appsecret_proof", proof)),
+            }
+        }
         let mut request = Request::builder()
             .method(method)
             .uri(url.as_str())
-            .header(AUTHORIZATION, auth.header)
+            .header(AUTHORIZATION, &auth.header)
             .header(ACCEPT, "application/json");
-        if asked.acts {
+        if acts {
             request = request.header(CONTENT_TYPE, "application/json");
         }
+        let body = body.map(|body| Bytes::from(Value::Object(body).to_string())).unwrap_or_default();
         let request = request.body(body).map_err(|_| invalid("the request cannot be written as HTTP"))?;
+        let secrets: Vec<_> = [Some(auth), shown].into_iter().flatten().flat_map(Auth::secrets).collect();
+        let asked = Asked { acts, secrets: &secrets };
         let result = match self.shared.transport.send(request).await {
-            Ok(answer) => response::read(&answer, &asked),
+            Ok(answer) => {
+                let result = response::read(&answer, &asked);
+                self.learn(page, &answer, result.as_ref().err());
+                result
+            }
             Err(error) => Err(response::not_answered(error, &asked)),
         };
         match &result {
@@ -147,13 +220,58 @@ impl GraphClient {
         result
     }
 
-    fn auth(&self, page: &PageId) -> Result<PageAuth, CallError> {
-        let pages = self.shared.pages.read().unwrap_or_else(PoisonError::into_inner);
-        pages.get(page).cloned().ok_or_else(|| {
-            let message = format!("no token for Page {page}: give the client one");
-            CallError::refused(Refusal::new(RefusalKind::Token, message))
-        })
+    /// Near a limit of the platform calls wait a little, and beyond it they are not made.
+    async fn wait_for_turn(&self, page: &PageId) -> Result<(), CallError> {
+        let Some(limits) = &self.shared.pace else { return Ok(()) };
+        match limits.turn(page, Instant::now()) {
+            Turn::After(wait) if wait.is_zero() => Ok(()),
+            Turn::After(wait) => {
+                tracing::debug!(%page, ?wait, "near a limit of the platform: waiting");
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            Turn::Refused(wait) => {
+                let words = "not called: the platform's limit is reached";
+                let mut refusal = Refusal::new(RefusalKind::RateLimited, words);
+                refusal.retry_after = Some(wait);
+                Err(CallError::refused(refusal))
+            }
+        }
     }
+
+    fn learn(&self, page: &PageId, answer: &Response<Bytes>, error: Option<&CallError>) {
+        let Some(limits) = &self.shared.pace else { return };
+        let now = Instant::now();
+        limits.learnt(page, answer.headers(), now);
+        if let Some(error) = error.filter(|error| error.kind() == RefusalKind::RateLimited) {
+            limits.refused(page, error.refusal().code, error.refusal().retry_after, now);
+        }
+    }
+
+    pub(super) async fn auth(&self, page: &PageId) -> Result<Auth, CallError> {
+        let own = {
+            let pages = self.shared.pages.read().unwrap_or_else(PoisonError::into_inner);
+            pages.get(page).cloned()
+        };
+        let token = match (own, &self.shared.provider) {
+            (Some(token), _) => Ok(token),
+            (None, Some(provider)) => provider.page_token(page).await,
+            (None, None) => Err(TokenError::UnknownPage),
+        };
+        let token = token.map_err(|error| match error {
+            TokenError::UnknownPage => no_token(page),
+            TokenError::Unavailable(_) => {
+                let words = format!("the token of Page {page} could not be fetched");
+                CallError::refused(Refusal::new(RefusalKind::Transport, words)).with_source(error)
+            }
+        })?;
+        Auth::new(token, self.app()).ok_or_else(|| no_token(page))
+    }
+}
+
+fn no_token(page: &PageId) -> CallError {
+    let message = format!("no usable token for Page {page}: give the client one");
+    CallError::refused(Refusal::new(RefusalKind::Token, message))
 }
 
 impl fmt::Debug for GraphClient {
@@ -163,6 +281,8 @@ impl fmt::Debug for GraphClient {
             .field("base_url", &self.shared.base_url.as_str())
             .field("version", &self.shared.version)
             .field("pages", &pages.keys().collect::<Vec<_>>())
+            .field("app", &self.shared.app)
+            .field("provider", &self.shared.provider)
             .field("transport", &self.shared.transport)
             .finish()
     }
@@ -207,14 +327,15 @@ impl HandoverClient for GraphClient {
 
     async fn thread_owner(&self, thread: &ThreadKey) -> Result<ThreadOwner, CallError> {
         // The bare id here, where the other edges take an object (facts §3.2).
-        let query = [("recipient", thread.user.to_string())];
-        let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
-        response::owner(&self.read(&thread.page, "thread_owner", query).await?)
+        let user = thread.user.to_string();
+        let query = [("recipient", user.as_str())];
+        response::owner(&self.read(&thread.page, Node::Page, "thread_owner", &query).await?)
     }
 
     /// The first page of the answer: 25 apps by Graph's default, more than a Page has.
     async fn secondary_receivers(&self, page: &PageId) -> Result<Vec<Receiver>, CallError> {
-        response::receivers(&self.read(page, "secondary_receivers", [("fields", "id,name")]).await?)
+        let query = [("fields", "id,name")];
+        response::receivers(&self.read(page, Node::Page, "secondary_receivers", &query).await?)
     }
 
     async fn send_message(
@@ -223,43 +344,7 @@ impl HandoverClient for GraphClient {
         message: &OutgoingMessage,
         metadata: Option<&str>,
     ) -> Result<Sent, CallError> {
-        let mut content = message.body().clone();
-        if let Some(metadata) = metadata {
-            content.insert("metadata".to_owned(), metadata.into());
-        }
-        let (messaging_type, tag) = match message.is() {
-            MessagingType::Response => ("RESPONSE", None),
-            MessagingType::Update => ("UPDATE", None),
-            MessagingType::HumanAgent => ("MESSAGE_TAG", Some("HUMAN_AGENT")),
-        };
-        let mut body = Map::from_iter([
-            ("messaging_type".to_owned(), messaging_type.into()),
-            ("message".to_owned(), Value::Object(content)),
-        ]);
-        if let Some(tag) = tag {
-            body.insert("tag".to_owned(), tag.into());
-        }
-        response::sent(&self.post(thread, "messages", body).await?)
-    }
-}
-
-/// A Page's token, ready to be sent.
-#[derive(Clone)]
-pub(super) struct PageAuth {
-    token: PageToken,
-    header: HeaderValue,
-}
-
-impl PageAuth {
-    pub(super) fn new(page: &PageId, token: PageToken) -> Result<Self, BuildError> {
-        let wrong = || BuildError::Token { page: page.clone() };
-        if token.expose().is_empty() || !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(wrong());
-        }
-        let header = HeaderValue::try_from(format!("Bearer {}", token.expose()));
-        let mut header = header.map_err(|_| wrong())?;
-        header.set_sensitive(true);
-        Ok(Self { token, header })
+        response::sent(&self.post_to(thread, "messages", message_body(message, metadata)).await?)
     }
 }
 

@@ -43,58 +43,57 @@ pub(super) fn by_status(status: StatusCode) -> RefusalKind {
 /// Subcodes of this size mean the same under every code they were seen with (INF).
 const UNIQUE_SUBCODES_FROM: i64 = 1_000_000;
 
-/// Code, subcode, meaning. Codes 10 and 100 carry unrelated causes and never count alone.
-const SUBCODES: &[(i64, i64, RefusalKind)] = &[
-    (10, 2_018_300, NotThreadOwner),        // DOC M-OLD; OBS P-DEEP
-    (100, 2_534_037, NotThreadOwner),       // OBS, Instagram
-    (10, 2_018_278, OutsideWindow),         // DOC; OBS P-FLY
-    (10, 2_534_022, OutsideWindow),         // OBS, Instagram
-    (10, 2_018_108, RecipientUnavailable),  // 3P P-FQ
-    (100, 2_018_001, RecipientUnavailable), // 3P jgorset
-    (100, 2_534_014, RecipientUnavailable), // OBS P-IGH: also for an id learned on standby
-    (200, 1_545_041, RecipientUnavailable), // 3P
-    (551, 1_545_041, RecipientUnavailable), // DOC M-PTC
-    (10, 1_404_170, Permission),            // 3P P-FQ
-    (100, 33, Permission),                  // OBS P-DEEP: not loaded, or permission missing
-    (200, 2_018_028, Permission),           // 3P jgorset: app not approved
-    (200, 2_018_027, Permission),           // 3P jgorset: phone matching
-    (200, 2_018_021, Permission),           // 3P jgorset: phone matching
-    (100, 2_018_234, Permission),           // DOC M-ERR, code INF: secondaries may not see each other
-    (10, 1_893_063, Restricted),            // DOC M-CL
-    (10, 2_534_122, Restricted),            // 3P P-ZER, code INF
-    (10, 2_534_029, Restricted),            // 3P P-ZER, code INF
-    (10, 2_018_321, PlatformFlow),          // DOC M-ERR, code INF
-    (10, 2_018_171, NotAvailable),          // DOC M-ERR, code INF: the app has no role on the Page
-    (100, 2_018_164, Invalid),              // DOC M-ERR: wrong app id
-    (100, 2_018_109, Invalid),              // 3P jgorset: attachment too big
-];
-
-/// Code alone, for codes that mean one thing.
-const CODES: &[(i64, RefusalKind)] = &[
-    (-1, Transient),             // OBS P-DEEP: the same send worked 25 s later
-    (1, Transient),              // DOC M-GERR
-    (2, Transient),              // DOC M-GERR
-    (1200, Transient),           // 3P jgorset, P-FLY
-    (3, Permission),             // DOC M-GERR
-    (4, RateLimited),            // DOC
-    (17, RateLimited),           // DOC
-    (32, RateLimited),           // DOC
-    (341, RateLimited),          // DOC
-    (613, RateLimited),          // DOC
-    (2022, RateLimited),         // 3P P-FLY
-    (80_001, RateLimited),       // DOC
-    (80_002, RateLimited),       // DOC
-    (80_006, RateLimited),       // DOC
-    (80_008, RateLimited),       // DOC
-    (27, NotAvailable),          // OBS P-DEEP: take without routing
-    (102, Token),                // DOC M-GERR
-    (190, Token),                // DOC M-GERR, with any subcode
-    (368, Restricted),           // DOC M-GERR
-    (506, Invalid),              // DOC M-GERR
-    (551, RecipientUnavailable), // DOC M-PTC
-    (10_303, Invalid),           // 3P jgorset
-    (1_609_005, Invalid),        // DOC M-GERR
-    (2_494_191, NotAvailable),   // 3P W-GUP, WhatsApp: take not permitted
+/// Code, subcode, meaning, source. A row without a subcode is for any, where the code means one thing:
+/// codes 10 and 100 carry unrelated causes and never count alone.
+#[rustfmt::skip]
+const TABLE: &[(i64, Option<i64>, RefusalKind, &str)] = &[
+    (10, Some(2_018_300), NotThreadOwner, "DOC M-OLD; OBS P-DEEP"),
+    (100, Some(2_534_037), NotThreadOwner, "OBS, Instagram"),
+    (10, Some(2_018_278), OutsideWindow, "DOC; OBS P-FLY"),
+    (10, Some(2_534_022), OutsideWindow, "OBS, Instagram"),
+    (10, Some(2_018_108), RecipientUnavailable, "3P P-FQ"),
+    (100, Some(2_018_001), RecipientUnavailable, "3P jgorset"),
+    (100, Some(2_534_014), RecipientUnavailable, "OBS P-IGH: also for an id learned on standby"),
+    (200, Some(1_545_041), RecipientUnavailable, "3P"),
+    (551, Some(1_545_041), RecipientUnavailable, "DOC M-PTC"),
+    (10, Some(1_404_170), Permission, "3P P-FQ"),
+    (100, Some(33), Permission, "OBS P-DEEP: not loaded, or permission missing"),
+    (200, Some(2_018_028), Permission, "3P jgorset: app not approved"),
+    (200, Some(2_018_027), Permission, "3P jgorset: phone matching"),
+    (200, Some(2_018_021), Permission, "3P jgorset: phone matching"),
+    (100, Some(2_018_234), Permission, "DOC M-ERR, code INF: secondaries may not see each other"),
+    (10, Some(1_893_063), Restricted, "DOC M-CL"),
+    (10, Some(2_534_122), Restricted, "3P P-ZER, code INF"),
+    (10, Some(2_534_029), Restricted, "3P P-ZER, code INF"),
+    (10, Some(2_018_321), PlatformFlow, "DOC M-ERR, code INF"),
+    (10, Some(2_018_171), NotAvailable, "DOC M-ERR, code INF: the app has no role on the Page"),
+    (100, Some(2_018_164), Invalid, "DOC M-ERR: wrong app id"),
+    (100, Some(2_018_109), Invalid, "3P jgorset: attachment too big"),
+    (-1, None, Transient, "OBS P-DEEP: the same send worked 25 s later"),
+    (1, None, Transient, "DOC M-GERR"),
+    (2, None, Transient, "DOC M-GERR"),
+    (1200, None, Transient, "3P jgorset, P-FLY"),
+    (3, None, Permission, "DOC M-GERR"),
+    (4, None, RateLimited, "DOC"),
+    (17, None, RateLimited, "DOC"),
+    (32, None, RateLimited, "DOC"),
+    (341, None, RateLimited, "DOC"),
+    (613, None, RateLimited, "DOC"),
+    (2022, None, RateLimited, "3P P-FLY"),
+    (80_001, None, RateLimited, "DOC"),
+    (80_002, None, RateLimited, "DOC"),
+    (80_006, None, RateLimited, "DOC"),
+    (80_008, None, RateLimited, "DOC"),
+    (27, None, NotAvailable, "OBS P-DEEP: take without routing"),
+    (102, None, Token, "DOC M-GERR"),
+    (190, None, Token, "DOC M-GERR, with any subcode"),
+    (368, None, Restricted, "DOC M-GERR"),
+    (506, None, Invalid, "DOC M-GERR"),
+    (551, None, RecipientUnavailable, "DOC M-PTC"),
+    (10_303, None, Invalid, "3P jgorset"),
+    (1_609_005, None, Invalid, "DOC M-GERR"),
+    (2_494_191, None, NotAvailable, "3P W-GUP, WhatsApp: take not permitted"),
+    (138_038, None, NotThreadOwner, "3P W-ERR: WhatsApp calling, who owns the call"),
 ];
 
 /// Words of the message, in lower case. A last resort: messages are localised (facts §5.1).
@@ -114,18 +113,18 @@ const SENTENCES: &[(&str, RefusalKind)] = &[
 
 fn by_subcode(code: Option<i64>, subcode: Option<i64>) -> Option<RefusalKind> {
     let subcode = subcode?;
-    let rows = || SUBCODES.iter().filter(|row| row.1 == subcode);
+    let rows = || TABLE.iter().filter(|row| row.1 == Some(subcode));
     rows()
         .find(|row| Some(row.0) == code)
-        .or_else(|| rows().find(|row| row.1 >= UNIQUE_SUBCODES_FROM))
+        .or_else(|| rows().find(|_| subcode >= UNIQUE_SUBCODES_FROM))
         .map(|row| row.2)
 }
 
 fn by_code(code: Option<i64>) -> Option<RefusalKind> {
     let code = code?;
-    let row = CODES.iter().find(|row| row.0 == code);
+    let row = TABLE.iter().find(|row| row.0 == code && row.1.is_none());
     // DOC M-GERR: the permission family.
-    row.map(|row| row.1).or_else(|| (200..=299).contains(&code).then_some(Permission))
+    row.map(|row| row.2).or_else(|| (200..=299).contains(&code).then_some(Permission))
 }
 
 fn by_sentence(message: &str) -> Option<RefusalKind> {
@@ -143,7 +142,7 @@ mod tests {
 
     #[test]
     fn ten_and_a_hundred_never_count_alone() {
-        assert!(CODES.iter().all(|row| row.0 != 10 && row.0 != 100));
+        assert!(TABLE.iter().all(|row| row.1.is_some() || (row.0 != 10 && row.0 != 100)));
         for code in [10, 100] {
             assert_eq!(kind(code, None, "aplicativo não controla"), Invalid);
             assert_eq!(kind(code, 2_018_300, "outro aplicativo"), NotThreadOwner);
@@ -179,13 +178,10 @@ mod tests {
 
     #[test]
     fn every_row_is_reachable_and_unique() {
-        for (at, row) in SUBCODES.iter().enumerate() {
+        for (at, row) in TABLE.iter().enumerate() {
             assert_eq!(kind(row.0, row.1, ""), row.2, "{row:?}");
-            assert!(SUBCODES[..at].iter().all(|other| (other.0, other.1) != (row.0, row.1)), "{row:?}");
-        }
-        for (at, row) in CODES.iter().enumerate() {
-            assert_eq!(kind(row.0, None, ""), row.1, "{row:?}");
-            assert!(CODES[..at].iter().all(|other| other.0 != row.0), "{row:?}");
+            assert!(TABLE[..at].iter().all(|other| (other.0, other.1) != (row.0, row.1)), "{row:?}");
+            assert!(["DOC", "OBS", "3P", "BG"].iter().any(|tag| row.3.starts_with(tag)), "{row:?}");
         }
         for subcode in [458, 459, 460, 463, 464, 467, 492] {
             assert_eq!(kind(190, subcode, ""), Token);

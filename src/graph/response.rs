@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::codes;
+use super::page::{Conversation, FeatureStatus, SubscribedApp, TokenInfo};
 use super::transport::TransportError;
+use super::{codes, pace};
 use crate::call::{Refusal, RefusalKind, ThreadOwner};
 use crate::control::{CallError, Receiver, Sent};
 use crate::secret::{PageToken, scrub};
@@ -19,15 +20,15 @@ use crate::time::Span;
 const MAX_MESSAGE_CHARS: usize = 500;
 
 /// What an answer has to be read against.
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     /// Whether the call changes something: reading never "may have acted".
     pub(super) acts: bool,
     /// Taken out of the platform's words.
-    pub(super) token: PageToken,
+    pub(super) secrets: &'a [&'a str],
 }
 
 /// The JSON of a success, or why it is none.
-pub(super) fn read(answer: &Response<Bytes>, asked: &Asked) -> Result<Value, CallError> {
+pub(super) fn read(answer: &Response<Bytes>, asked: &Asked<'_>) -> Result<Value, CallError> {
     let status = answer.status();
     let json = serde_json::from_slice::<Value>(answer.body()).ok();
     // Also under HTTP 200.
@@ -44,7 +45,7 @@ pub(super) fn read(answer: &Response<Bytes>, asked: &Asked) -> Result<Value, Cal
 }
 
 /// An exchange without an answer.
-pub(super) fn not_answered(error: TransportError, asked: &Asked) -> CallError {
+pub(super) fn not_answered(error: TransportError, asked: &Asked<'_>) -> CallError {
     let refusal = Refusal::new(RefusalKind::Transport, error.to_string());
     failure(refusal, asked.acts && error.may_have_sent).with_source(error)
 }
@@ -115,6 +116,80 @@ pub(super) fn receivers(answer: &Value) -> Result<Vec<Receiver>, CallError> {
         .collect()
 }
 
+/// The answer of `messaging_feature_status`.
+pub(super) fn feature_status(answer: &Value) -> Result<FeatureStatus, CallError> {
+    let status = answer.get("messaging_feature_status").filter(|status| status.is_object());
+    let status = status.ok_or_else(|| not_understood(false, "no messaging_feature_status in the answer"))?;
+    let flag = |name: &str| status.get(name).and_then(bool_of);
+    Ok(FeatureStatus {
+        hop_v2: flag("hop_v2"),
+        msgr_multi_app: flag("msgr_multi_app"),
+        ig_multi_app: flag("ig_multi_app"),
+    })
+}
+
+/// The answer of `GET subscribed_apps`.
+pub(super) fn subscribed_apps(answer: &Value) -> Result<Vec<SubscribedApp>, CallError> {
+    let data = answer.get("data").and_then(Value::as_array);
+    let data = data.ok_or_else(|| not_understood(false, "no list of apps in the answer"))?;
+    data.iter()
+        .map(|app| {
+            let id = app.get("id").and_then(lenient);
+            let id = id.ok_or_else(|| not_understood(false, "an app without an id"))?;
+            let fields = app.get("subscribed_fields").and_then(Value::as_array);
+            // Plain names; older versions wrapped each into an object.
+            let name =
+                |field: &Value| field.as_str().or_else(|| field.get("name")?.as_str()).map(str::to_owned);
+            Ok(SubscribedApp {
+                app: id,
+                name: app.get("name").and_then(Value::as_str).map(str::to_owned),
+                fields: fields.into_iter().flatten().filter_map(name).collect(),
+            })
+        })
+        .collect()
+}
+
+/// The answer of `conversations` for one person.
+pub(super) fn conversation(answer: &Value) -> Result<Option<Conversation>, CallError> {
+    let data = answer.get("data").and_then(Value::as_array);
+    let data = data.ok_or_else(|| not_understood(false, "no list of conversations in the answer"))?;
+    Ok(data.first().map(|found| Conversation {
+        id: found.get("id").and_then(Value::as_str).map(str::to_owned),
+        is_owner: found.get("is_owner").and_then(bool_of),
+        can_reply: found.get("can_reply").and_then(bool_of),
+    }))
+}
+
+/// The answer of `debug_token`.
+pub(super) fn token_info(answer: &Value, token: &PageToken) -> Result<TokenInfo, CallError> {
+    let wrong = || not_understood(false, "nothing about a token in the answer");
+    let data = answer.get("data").filter(|data| data.is_object()).ok_or_else(wrong)?;
+    let valid = data.get("is_valid").and_then(bool_of).ok_or_else(wrong)?;
+    // 0 means never.
+    let time = |name: &str| {
+        let seconds = u64::try_from(int_of(data.get(name)?)?).ok().filter(|seconds| *seconds > 0)?;
+        Some(Span::from_platform(seconds).from)
+    };
+    let problem = data.get("error").and_then(Value::as_object).map(|error| {
+        let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+        let mut refusal = Refusal::new(RefusalKind::Token, tidy(message, &[token.expose()]));
+        refusal.code = error.get("code").and_then(int_of);
+        refusal.subcode = error.get("subcode").or_else(|| error.get("error_subcode")).and_then(int_of);
+        refusal
+    });
+    let scopes = data.get("scopes").and_then(Value::as_array);
+    Ok(TokenInfo {
+        valid,
+        app: data.get("app_id").and_then(lenient),
+        page: data.get("profile_id").and_then(lenient),
+        kind: data.get("type").and_then(Value::as_str).map(str::to_owned),
+        expires: time("expires_at"),
+        data_access_expires: time("data_access_expires_at"),
+        scopes: scopes.into_iter().flatten().filter_map(|scope| Some(scope.as_str()?.to_owned())).collect(),
+        problem,
+    })
+}
+
 /// Graph's error object: in its envelope, or bare as in some clients' captures (facts §5.2).
 fn graph_error(json: &Value) -> Option<&Map<String, Value>> {
     let bare =
@@ -126,14 +201,14 @@ fn graph_error(json: &Value) -> Option<&Map<String, Value>> {
     error.filter(|error| error.contains_key("code") || error.contains_key("message"))
 }
 
-fn refused_by_graph(error: &Map<String, Value>, answer: &Response<Bytes>, asked: &Asked) -> CallError {
+fn refused_by_graph(error: &Map<String, Value>, answer: &Response<Bytes>, asked: &Asked<'_>) -> CallError {
     let status = answer.status();
     let code = error.get("code").and_then(int_of);
     let subcode = error.get("error_subcode").and_then(int_of);
     let is_transient = error.get("is_transient").and_then(bool_of).unwrap_or(false);
     let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
     let kind = codes::classify(code, subcode, message, is_transient, status);
-    let mut refusal = Refusal::new(kind, tidy(message, &asked.token));
+    let mut refusal = Refusal::new(kind, tidy(message, asked.secrets));
     refusal.code = code;
     refusal.subcode = subcode;
     refusal.retry_after = retry_after(answer.headers(), kind);
@@ -156,8 +231,8 @@ fn failure(refusal: Refusal, may_have_acted: bool) -> CallError {
 }
 
 /// The platform's words without our token (it repeats a malformed one), short and on one line.
-fn tidy(message: &str, token: &PageToken) -> String {
-    let clean = scrub(message, &[token.expose()]);
+fn tidy(message: &str, secrets: &[&str]) -> String {
+    let clean = scrub(message, secrets);
     let mut short: String = clean.chars().take(MAX_MESSAGE_CHARS).collect();
     if short.len() < clean.len() {
         short.push('…');
@@ -165,20 +240,18 @@ fn tidy(message: &str, token: &PageToken) -> String {
     short.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// `Retry-After` in seconds; for a rate limit else the longest time that Graph's usage header
-/// estimates, in minutes (facts §6).
+/// `Retry-After`, in seconds or as a date, which is taken from the answer's own `Date`; for a rate limit
+/// else the longest time that Graph's usage headers estimate (facts §6).
 fn retry_after(headers: &HeaderMap, kind: RefusalKind) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(seconds) = text(RETRY_AFTER.as_str()).and_then(|text| text.trim().parse().ok()) {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
+    let date = |name| httpdate::parse_http_date(text(name)?).ok();
+    if let Some(seconds) = text(RETRY_AFTER).and_then(|text| text.parse().ok()) {
         return Some(Duration::from_secs(seconds));
     }
-    if kind != RefusalKind::RateLimited {
-        return None;
+    if let (Some(at), Some(now)) = (date(RETRY_AFTER), date(DATE)) {
+        return Some(at.duration_since(now).unwrap_or_default());
     }
-    let usage: Value = serde_json::from_str(text("x-business-use-case-usage")?).ok()?;
-    let rows = usage.as_object()?.values().filter_map(Value::as_array).flatten();
-    let minutes = rows.filter_map(|row| row.get("estimated_time_to_regain_access")?.as_u64()).max()?;
-    (minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(60)))
+    if kind == RefusalKind::RateLimited { pace::regain(headers) } else { None }
 }
 
 fn bool_of(value: &Value) -> Option<bool> {
@@ -204,8 +277,8 @@ mod tests {
     use crate::time::Timestamp;
     use serde_json::json;
 
-    fn asked(acts: bool) -> Asked {
-        Asked { acts, token: PageToken::new("EAABsecret") }
+    fn asked(acts: bool) -> Asked<'static> {
+        Asked { acts, secrets: &["EAABsecret", ""] }
     }
 
     fn answer(status: u16, body: &str) -> Response<Bytes> {
@@ -319,12 +392,15 @@ mod tests {
     fn how_long_to_wait() {
         let wait = |name: &str, value: &str, kind| {
             let mut headers = HeaderMap::new();
+            headers.insert(DATE, HeaderValue::from_static("Wed, 21 Oct 2026 07:27:30 GMT"));
             headers.insert(http::HeaderName::try_from(name).unwrap(), value.parse().unwrap());
             retry_after(&headers, kind).map(|wait| wait.as_secs())
         };
         let usage = r#"{"1":[{"type":"messenger","estimated_time_to_regain_access":19}]}"#;
         assert_eq!(wait("retry-after", "30", RefusalKind::Transient), Some(30));
-        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT", RefusalKind::Transient), None);
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT", RefusalKind::Transient), Some(30));
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2020 07:28:00 GMT", RefusalKind::Transient), Some(0));
+        assert_eq!(wait("retry-after", "soon", RefusalKind::Transient), None);
         assert_eq!(wait("x-business-use-case-usage", usage, RefusalKind::RateLimited), Some(19 * 60));
         assert_eq!(wait("x-business-use-case-usage", usage, RefusalKind::Invalid), None);
         assert_eq!(wait("x-business-use-case-usage", "[]", RefusalKind::RateLimited), None);

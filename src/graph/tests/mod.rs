@@ -13,6 +13,8 @@ use crate::call::{Advice, MessagingType, OutgoingMessage, RefusalKind, ThreadOwn
 use crate::control::HandoverClient;
 use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 
+mod page;
+
 const TOKEN: &str = "EAABpageToken";
 
 fn thread() -> ThreadKey {

@@ -1,0 +1,243 @@
+//! What Graph tells about a Page, a token and a conversation, beyond thread control.
+
+use http::Method;
+use serde_json::{Map, Value};
+
+use super::client::{GraphClient, Node};
+use super::response;
+use super::tokens::Auth;
+use crate::call::{OutgoingMessage, Refusal, RefusalKind, SenderAction};
+use crate::control::{CallError, Sent};
+use crate::id::{AppId, PageId, ThreadKey};
+use crate::time::Timestamp;
+
+/// The webhook fields that a handover on Messenger needs (facts §4.1). The names are plural: the
+/// singular ones on one of Meta's pages do not exist.
+pub const MESSENGER_FIELDS: [&str; 8] = [
+    "messages",
+    "messaging_postbacks",
+    "messaging_referrals",
+    "messaging_handovers",
+    "standby",
+    "message_echoes",
+    "message_reads",
+    "message_deliveries",
+];
+
+/// The webhook fields that a handover on Instagram needs. Echoes come with `messages`; there are no
+/// delivery receipts (facts §4.1, §4.8).
+pub const INSTAGRAM_FIELDS: [&str; 6] = [
+    "messages",
+    "messaging_postbacks",
+    "messaging_referrals",
+    "messaging_handovers",
+    "messaging_seen",
+    "standby",
+];
+
+/// Which of Meta's messaging platforms a conversation is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Platform {
+    /// Messenger
+    #[default]
+    Messenger,
+    /// Instagram
+    Instagram,
+}
+
+/// `messaging_feature_status` (facts §2.1). Meta does not say what each flag means: show them to people,
+/// and let behaviour decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct FeatureStatus {
+    /// `hop_v2`
+    pub hop_v2: Option<bool>,
+    /// `msgr_multi_app`
+    pub msgr_multi_app: Option<bool>,
+    /// `ig_multi_app`
+    pub ig_multi_app: Option<bool>,
+}
+
+/// An app that gets a Page's webhooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscribedApp {
+    /// The app.
+    pub app: AppId,
+    /// Its name, if the platform told.
+    pub name: Option<String>,
+    /// The fields that it is subscribed to.
+    pub fields: Vec<String>,
+}
+
+/// A conversation as the Conversations API shows it (facts §2.9).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Conversation {
+    /// Meta's own id of it, `t_…`.
+    pub id: Option<String>,
+    /// Whether our app owns it. Only there with Conversation Routing.
+    pub is_owner: Option<bool>,
+    /// Whether the Page may write, as far as window and person go.
+    pub can_reply: Option<bool>,
+}
+
+/// What `debug_token` tells of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenInfo {
+    /// Whether it is good now.
+    pub valid: bool,
+    /// The app it was made for.
+    pub app: Option<AppId>,
+    /// The Page it speaks for (`profile_id`).
+    pub page: Option<PageId>,
+    /// `PAGE`, `USER`, `SYSTEM_USER`, …
+    pub kind: Option<String>,
+    /// When it ends; none if it does not.
+    pub expires: Option<Timestamp>,
+    /// When the app's access to data ends; none if it does not.
+    pub data_access_expires: Option<Timestamp>,
+    /// The permissions that it carries.
+    pub scopes: Vec<String>,
+    /// What is wrong with it, where it is not good.
+    pub problem: Option<Refusal>,
+}
+
+impl GraphClient {
+    /// `GET /me?fields=messaging_feature_status`.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn messaging_feature_status(&self, page: &PageId) -> Result<FeatureStatus, CallError> {
+        let query = [("fields", "messaging_feature_status")];
+        response::feature_status(&self.read(page, Node::Page, "", &query).await?)
+    }
+
+    /// `GET subscribed_apps`: which apps get the Page's webhooks, and which fields. Needs
+    /// `pages_manage_metadata`.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn subscribed_apps(&self, page: &PageId) -> Result<Vec<SubscribedApp>, CallError> {
+        response::subscribed_apps(&self.read(page, Node::Page, "subscribed_apps", &[]).await?)
+    }
+
+    /// `POST subscribed_apps`: subscribes our app to these fields, and to no others: the call replaces
+    /// what was set before. [`MESSENGER_FIELDS`] and [`INSTAGRAM_FIELDS`] are what a handover needs.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`RefusalKind::Invalid`] for no field at all, and for the singular names
+    /// `messaging_handover` and `messaging_referral`, without asking the platform.
+    pub async fn subscribe(&self, page: &PageId, fields: &[&str]) -> Result<(), CallError> {
+        let singular = |field: &&&str| matches!(**field, "messaging_handover" | "messaging_referral");
+        if let Some(field) = fields.iter().find(singular) {
+            let words = format!("there is no webhook field {field}: the name is plural");
+            return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
+        }
+        if fields.is_empty() {
+            let words = "a subscription to no fields would end all webhooks";
+            return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
+        }
+        let body = Map::from_iter([("subscribed_fields".to_owned(), fields.join(",").into())]);
+        response::success(&self.post(page, "subscribed_apps", body).await?)
+    }
+
+    /// The conversation with a person, if there is one: whether our app owns it and whether the Page
+    /// may write (facts §2.9; at most 2 calls a second for each Page, facts §6).
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn conversation(
+        &self,
+        thread: &ThreadKey,
+        platform: Platform,
+    ) -> Result<Option<Conversation>, CallError> {
+        let platform = match platform {
+            Platform::Messenger => "messenger",
+            Platform::Instagram => "instagram",
+        };
+        let user = thread.user.to_string();
+        let query = [("platform", platform), ("user_id", &user), ("fields", "id,is_owner,can_reply")];
+        response::conversation(&self.read(&thread.page, Node::Page, "conversations", &query).await?)
+    }
+
+    /// `GET debug_token` for the token of a Page. It asks with the app's own token where the client
+    /// knows [`app`](super::GraphClientBuilder::app), and else with the Page's (INF: a token may look at
+    /// itself). The token travels in the query, as Graph wants it: no error and no log shows it.
+    ///
+    /// # Errors
+    /// [`CallError`]. A token that is no good is no error.
+    pub async fn debug_token(&self, page: &PageId) -> Result<TokenInfo, CallError> {
+        let inspected = self.auth(page).await?;
+        let asking = match self.app() {
+            // A proof of the app's own token is not asked for.
+            Some(app) => Auth::new(app.token(), None).ok_or_else(|| {
+                CallError::refused(Refusal::new(RefusalKind::Token, "the app's secret is no token"))
+            })?,
+            None => inspected.clone(),
+        };
+        let mut url = self.url(page, Node::Root, "debug_token")?;
+        url.query_pairs_mut().append_pair("input_token", inspected.token.expose());
+        let answer =
+            self.once(page, Method::GET, url, "debug_token", None, &asking, Some(&inspected)).await?;
+        response::token_info(&answer, &inspected.token)
+    }
+
+    /// Shows a sign to the customer: typing, seen. It passes the same gates as a message (INF).
+    ///
+    /// # Errors
+    /// [`CallError`] as for a message.
+    pub async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError> {
+        let body = Map::from_iter([("sender_action".to_owned(), action.as_str().into())]);
+        response::sent(&self.post_to(thread, "messages", body).await?).map(drop)
+    }
+
+    /// `POST messages` with a body of your own: whatever the Send API takes that this crate has no type
+    /// for. `recipient` is added. A `thread_control` without a known `control_type` is refused: the
+    /// platform would release control (facts §3.5).
+    ///
+    /// # Errors
+    /// [`CallError`]. Where [`CallError::may_have_acted`] the customer may have got it.
+    pub async fn send_raw(&self, thread: &ThreadKey, body: Map<String, Value>) -> Result<Sent, CallError> {
+        if let Some(control) = body.get("thread_control") {
+            let kind = control.get("control_type").and_then(Value::as_str);
+            if !matches!(kind, Some("pass" | "release")) {
+                let words = "thread_control without a control_type of pass or release would release control";
+                return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
+            }
+        }
+        response::sent(&self.post_to(thread, "messages", body).await?)
+    }
+}
+
+/// Also used by [`HandoverClient::send_message`](crate::control::HandoverClient::send_message).
+pub(super) fn message_body(message: &OutgoingMessage, metadata: Option<&str>) -> Map<String, Value> {
+    use crate::call::{InlineControl, MessagingType};
+    let mut content = message.body().clone();
+    if let Some(metadata) = metadata {
+        content.insert("metadata".to_owned(), metadata.into());
+    }
+    let (messaging_type, tag) = match message.is() {
+        MessagingType::Response => ("RESPONSE", None),
+        MessagingType::Update => ("UPDATE", None),
+        MessagingType::HumanAgent => ("MESSAGE_TAG", Some("HUMAN_AGENT")),
+    };
+    let mut body = Map::from_iter([
+        ("messaging_type".to_owned(), messaging_type.into()),
+        ("message".to_owned(), Value::Object(content)),
+    ]);
+    if let Some(tag) = tag {
+        body.insert("tag".to_owned(), tag.into());
+    }
+    let control = message.control().map(|control| match control {
+        InlineControl::PassTo(app) => serde_json::json!({"control_type": "pass", "app_id": app}),
+        InlineControl::PassToDefault => serde_json::json!({"control_type": "pass"}),
+        InlineControl::Release => serde_json::json!({"control_type": "release"}),
+    });
+    if let Some(control) = control {
+        body.insert("thread_control".to_owned(), control);
+    }
+    body
+}
