@@ -176,6 +176,12 @@ pub const PAGE_INBOX: u64 = 263_902_037_430_900;
 /// The Instagram inbox as an app (facts §1.2).
 pub const INSTAGRAM_INBOX: u64 = 1_217_981_644_879_628;
 
+/// Meta's AI ("Business Agent") as an app, under the ids that it was seen with (facts §2.7). There may be
+/// others.
+pub const META_AI: [u64; 3] = [622_851_382_610_562, 388_207_815_496_149, 928_891_643_393_937];
+/// The app that asks the questions of lead ads, and then passes or releases control (facts §2.5).
+pub const LEAD_ADS: u64 = 413_038_776_280_800;
+
 /// One conversation: a person and the Page they write to. Not Meta's own `t_…` id, which no
 /// thread-control call uses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

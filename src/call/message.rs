@@ -52,10 +52,9 @@ pub enum MessagingType {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum InlineControl {
-    /// Control is passed to this app: the desk's, an inbox, Meta's AI.
+    /// Control is passed to this app: the desk's, an inbox, Meta's AI. Always named: who gets control
+    /// must not depend on a setting of the Page.
     PassTo(AppId),
-    /// Control is passed to the Page's default application.
-    PassToDefault,
     /// The thread becomes idle.
     Release,
 }

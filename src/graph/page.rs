@@ -233,7 +233,6 @@ pub(super) fn message_body(message: &OutgoingMessage, metadata: Option<&str>) ->
     }
     let control = message.control().map(|control| match control {
         InlineControl::PassTo(app) => serde_json::json!({"control_type": "pass", "app_id": app}),
-        InlineControl::PassToDefault => serde_json::json!({"control_type": "pass"}),
         InlineControl::Release => serde_json::json!({"control_type": "release"}),
     });
     if let Some(control) = control {

@@ -79,6 +79,19 @@ impl Builder {
         self
     }
 
+    /// An app that never answers a request for control. Meta's inboxes, its lead ads and the ids that its
+    /// AI was seen with are known to be so.
+    pub fn silent(mut self, app: AppId) -> Self {
+        self.config.silent.insert(app);
+        self
+    }
+
+    /// An app that does answer requests, though it is one of Meta's own.
+    pub fn not_silent(mut self, app: &AppId) -> Self {
+        self.config.silent.remove(app);
+        self
+    }
+
     /// Trusts nobody: the host grants every request itself.
     pub fn trust_nobody(mut self) -> Self {
         self.config.trusted.clear();

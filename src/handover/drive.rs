@@ -5,10 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
-use crate::policy::ClaimStep;
 use crate::retry::{Budget, Jitter};
 use crate::store::{Swap, Swapped, ThreadStore};
-use crate::thread::{Config, Context, Input, Output, PageMemory, Reply, Thread};
+use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory, Reply, Thread};
 use crate::time::Timestamp;
 
 use super::locks::Locks;
@@ -143,7 +142,7 @@ impl Handover {
             match output {
                 Output::Call { id, call, retry } => self.begin_call(key, id, call, retry),
                 Output::Notice { id, notice } => self.begin_telling(key, id, notice),
-                Output::PageRefuses(step) => self.inner.remember_refusal(&key.page, step, now),
+                Output::PageRefuses(call) => self.inner.remember_refusal(&key.page, call, now),
             }
         }
     }
@@ -169,14 +168,9 @@ impl Inner {
         }
     }
 
-    fn remember_refusal(&self, page: &PageId, step: ClaimStep, now: Timestamp) {
+    fn remember_refusal(&self, page: &PageId, call: PageCall, now: Timestamp) {
         let mut pages = self.pages();
-        let memory = &mut pages.entry(page.clone()).or_default().memory;
-        match step {
-            ClaimStep::Request => memory.request_refused = Some(now),
-            ClaimStep::Take => memory.take_refused = Some(now),
-            _ => {}
-        }
+        pages.entry(page.clone()).or_default().memory.refuses(call, now);
     }
 
     pub(super) fn forget_refusals(&self, page: &PageId) {

@@ -1,12 +1,12 @@
-use crate::call::{Advice, CallId, CallResult, Direction, Refusal, RefusalKind, ThreadOwner};
-use crate::id::AppId;
+use crate::call::{Advice, AnswerKey, CallId, CallResult, Direction, Refusal, RefusalKind, ThreadOwner};
+use crate::id::{AppId, MessageId};
 use crate::policy::ClaimStep;
 use crate::retry::{Decision, Failure};
 use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
 use super::claim::MAX_LOST_CONTROL;
-use super::config::Context;
+use super::config::{Config, Context, PageCall};
 use super::handoff::Stage;
 use super::io::{FailReason, Notice, Output, Reply, Target};
 use super::{InFlight, Made, Pause, Thread};
@@ -28,8 +28,19 @@ impl Thread {
         let (CallResult::Sent(mid), Some(key)) = (result, self.outbox.by_call(id)) else {
             return Reply::Ignored;
         };
-        self.notices.extend(self.outbox.delivered(&key, mid, cx.config));
+        self.delivered(cx.config, &key, mid);
         Reply::Done
+    }
+
+    /// An answer reached the platform. Whether that is news.
+    pub(super) fn delivered(&mut self, config: &Config, key: &AnswerKey, mid: Option<MessageId>) -> bool {
+        let farewell = self.outbox.farewell(key);
+        let Some(notice) = self.outbox.delivered(key, mid, config) else { return false };
+        self.notices.push(notice);
+        if let Some((control, inline)) = farewell {
+            self.farewell_delivered(control, inline);
+        }
+        true
     }
 
     /// What follows from how a call ended.
@@ -88,7 +99,7 @@ impl Thread {
         let grant = during.to.plus(cx.config.timeouts.grant);
         match (made, result) {
             (Made::Send(key), CallResult::Sent(mid)) => {
-                self.notices.extend(self.outbox.delivered(key, mid, cx.config));
+                self.delivered(cx.config, key, mid);
             }
             (Made::Pass(to), CallResult::Done) if *to == cx.config.app => {
                 self.belief.answer(Owner::Us, during, revision, None);
@@ -114,6 +125,7 @@ impl Thread {
             (Made::ReadOwner, CallResult::Owner(owner)) => {
                 let (owner, expires) = owner_for(owner, &cx.config.app);
                 self.belief.answer(owner, during, revision, expires);
+                self.farewell_looked_into();
             }
             _ => return false,
         }
@@ -178,6 +190,13 @@ impl Thread {
         let ownership = refusal.kind == RefusalKind::NotThreadOwner;
         match made {
             Made::Send(key) if ownership && self.outbox.lost_control(&key) < MAX_LOST_CONTROL => {}
+            Made::Send(key)
+                if refusal.kind.means_not_available()
+                    && self.outbox.farewell(&key).is_some_and(|(_, inline)| inline) =>
+            {
+                self.page_refuses(PageCall::InlineControl, now, out);
+                self.outbox.refused_inline(&key);
+            }
             Made::Send(key) => {
                 self.notices.extend(self.outbox.failed(&key, FailReason::Refused(refusal), cx.config));
             }
@@ -225,6 +244,9 @@ impl Thread {
         let grant = now.plus(cx.config.timeouts.grant);
         match made {
             Made::Send(key) => {
+                if self.outbox.farewell(key).is_some_and(|(_, inline)| inline) {
+                    self.belief.lose_certainty(during);
+                }
                 return self.outbox.await_echo(key, now.plus(cx.config.timeouts.echo_grace), cause);
             }
             // It may have been forwarded: what comes of it shows, and at the deadline the owner is read.

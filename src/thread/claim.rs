@@ -7,7 +7,7 @@ use crate::policy::{
 use crate::time::Timestamp;
 
 use super::belief::Owner;
-use super::config::{Config, Context};
+use super::config::{Config, Context, PageCall};
 use super::io::{ClaimOrigin, NotGranted, Notice, Output, StepOutcome, TriedStep};
 use super::{Made, Move, Thread};
 
@@ -154,9 +154,10 @@ impl Thread {
         let refused = cx.refused(&self.refused, now);
         let (role, policy) = (cx.config.role, cx.config.policy);
         let owner = believed(self.belief.owner(), cx.config);
+        let futile = request_is_futile(self.belief.owner(), cx.config);
         let Some(claim) = &mut self.claim else { return Move::Rest };
         if let Some(pending) = &mut claim.pending {
-            if now < pending.until {
+            if now < pending.until && !(futile && pending.step == ClaimStep::Request) {
                 return Move::Rest;
             }
             if !pending.polled {
@@ -166,14 +167,17 @@ impl Thread {
             }
             let step = pending.step;
             claim.pending = None;
-            claim.note(step, StepOutcome::Unanswered);
+            let futile = futile && step == ClaimStep::Request;
+            claim.note(step, if futile { StepOutcome::Futile } else { StepOutcome::Unanswered });
         }
         let situation = Situation { role, policy, owner, refused, take_from_desk: cx.config.take_from_desk };
         let mut steps = plan(situation);
         if claim.origin == ClaimOrigin::BotAsked && role == Role::Desk && !refused.request {
             steps.insert(0, PlannedStep { step: ClaimStep::Request, condition: Condition::Always });
         }
-        let unanswered = claim.tried.iter().any(|tried| tried.outcome == StepOutcome::Unanswered);
+        let no_answer =
+            |tried: &TriedStep| matches!(tried.outcome, StepOutcome::Unanswered | StepOutcome::Futile);
+        let unanswered = claim.tried.iter().any(no_answer);
         let no_request = refused.request || claim.request_is_not_available();
         for PlannedStep { step, condition } in steps {
             if claim.has_tried(step) || (condition == Condition::RequestNotAvailable && !no_request) {
@@ -185,6 +189,7 @@ impl Thread {
                     continue;
                 }
                 ClaimStep::AskDesk => Call::AskDesk(Direction::AgentToBot),
+                ClaimStep::Request if futile => continue,
                 ClaimStep::Request => Call::RequestThreadControl,
                 // An unanswered request never becomes a take of an owned thread, but for a primary
                 // receiver, which may take at any time.
@@ -212,6 +217,9 @@ impl Thread {
         if !claim.looked {
             claim.looked = true;
             return Move::Call(Call::ThreadOwner);
+        }
+        if futile && !claim.has_tried(ClaimStep::Request) {
+            claim.note(ClaimStep::Request, StepOutcome::Futile);
         }
         self.claim_not_granted(cx, None);
         Move::Again
@@ -241,6 +249,11 @@ impl Thread {
         }
     }
 
+    pub(super) fn page_refuses(&mut self, call: PageCall, now: Timestamp, out: &mut Vec<Output>) {
+        self.refused.refuses(call, now);
+        out.push(Output::PageRefuses(call));
+    }
+
     /// A step of the open claim was refused.
     pub(super) fn claim_refused(
         &mut self,
@@ -256,11 +269,8 @@ impl Thread {
             && refusal.kind.means_not_available()
             && matches!(step, ClaimStep::Request | ClaimStep::Take)
         {
-            match step {
-                ClaimStep::Request => self.refused.request_refused = Some(now),
-                _ => self.refused.take_refused = Some(now),
-            }
-            out.push(Output::PageRefuses(step));
+            let call = if step == ClaimStep::Request { PageCall::Request } else { PageCall::Take };
+            self.page_refuses(call, now, out);
         }
         let hopeless = refusal.kind == RefusalKind::Token;
         let tried = TriedStep { step, outcome: StepOutcome::Refused(refusal) };
@@ -270,6 +280,17 @@ impl Thread {
             claim.tried.push(tried);
         }
     }
+}
+
+/// Whether a request would go to an app that never answers one. Where another app is primary the request
+/// goes to that (facts §1.2), which may take control and pass it.
+fn request_is_futile(owner: &Owner, config: &Config) -> bool {
+    let to_the_owner = match config.role {
+        Role::Desk => config.policy != ThreadControlPolicy::BotPrimary,
+        Role::Bot => config.policy != ThreadControlPolicy::EdPrimary,
+    };
+    let Owner::Other(Some(owner)) = owner else { return false };
+    to_the_owner && config.silent.contains(owner)
 }
 
 /// The column of the policy's table for an owner.

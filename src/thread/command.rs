@@ -10,6 +10,9 @@ use super::{Made, Thread};
 impl Thread {
     pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
         match command {
+            Command::Send { message, .. } if message.control().is_some() && self.intervention.is_open() => {
+                Reply::Refused(CommandRefused::InterventionOpen)
+            }
             Command::Send { key, message } => {
                 let reply = self.outbox.accept(key, message, now, cx.config);
                 if reply == Reply::Accepted {

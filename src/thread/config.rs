@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
+use crate::id::{AppId, INSTAGRAM_INBOX, LEAD_ADS, META_AI, PAGE_INBOX};
 use crate::policy::{Refused, Role, ThreadControlPolicy};
 use crate::retry::{Backoff, Jitter};
 use crate::time::Timestamp;
@@ -24,6 +24,9 @@ pub struct Config {
     /// Apps whose request for control is granted without asking the host: the desk and the inboxes
     /// (a person pressed "move to inbox") where we are a bot.
     pub trusted: BTreeSet<AppId>,
+    /// Apps that never answer a request for control: Meta's inboxes, its AI and its lead ads (facts §2.7).
+    /// To ask them is futile, so that nobody waits for it.
+    pub silent: BTreeSet<AppId>,
     /// Whether ED's endpoint can be called.
     pub desk_endpoint: bool,
     /// Whether a bot under [`ThreadControlPolicy::BotPrimary`] takes control even from people.
@@ -44,12 +47,14 @@ impl Config {
             Role::Bot => BTreeSet::from([AppId::from(PAGE_INBOX), AppId::from(INSTAGRAM_INBOX)]),
             Role::Desk => BTreeSet::new(),
         };
+        let metas_own = [PAGE_INBOX, INSTAGRAM_INBOX, LEAD_ADS].into_iter().chain(META_AI);
         Self {
             app,
             role,
             policy,
             desk: None,
             trusted,
+            silent: metas_own.map(AppId::from).collect(),
             desk_endpoint: false,
             take_from_desk: false,
             on_unknown: OnUnknown::default(),
@@ -143,6 +148,19 @@ impl Default for Limits {
     }
 }
 
+/// A call that a Page's configuration may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PageCall {
+    /// `request_thread_control`
+    Request,
+    /// `take_thread_control`
+    Take,
+    /// A message with `thread_control` in the same call.
+    InlineControl,
+}
+
 /// What is known of a Page at this moment, from any of its threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct PageMemory {
@@ -150,8 +168,22 @@ pub struct PageMemory {
     pub request_refused: Option<Timestamp>,
     /// When the Page last refused `take` as not available.
     pub take_refused: Option<Timestamp>,
+    /// When the Page last refused control that goes with a message.
+    #[serde(default)]
+    pub inline_refused: Option<Timestamp>,
     /// Roles changed then (`app_roles`): refusals before that count no more.
     pub forgotten: Option<Timestamp>,
+}
+
+impl PageMemory {
+    /// The Page refused a call as not available.
+    pub fn refuses(&mut self, call: PageCall, at: Timestamp) {
+        match call {
+            PageCall::Request => self.request_refused = Some(at),
+            PageCall::Take => self.take_refused = Some(at),
+            PageCall::InlineControl => self.inline_refused = Some(at),
+        }
+    }
 }
 
 /// What is given to each step: the host's configuration and what is known of the Page.
@@ -180,16 +212,25 @@ impl<'a> Context<'a> {
 
     /// What counts as refused now, from the Page's memory and the thread's own.
     pub(super) fn refused(&self, own: &PageMemory, now: Timestamp) -> Refused {
-        let holds = |at: Option<Timestamp>| {
-            at.is_some_and(|at| {
-                now.since(at) < self.config.timeouts.refusal_memory
-                    && self.page.forgotten.is_none_or(|forgotten| at > forgotten)
-                    && own.forgotten.is_none_or(|forgotten| at > forgotten)
-            })
-        };
-        Refused {
-            request: holds(self.page.request_refused) || holds(own.request_refused),
-            take: holds(self.page.take_refused) || holds(own.take_refused),
-        }
+        let holds = |what: fn(&PageMemory) -> Option<Timestamp>| self.is_remembered(own, what, now);
+        Refused { request: holds(|memory| memory.request_refused), take: holds(|memory| memory.take_refused) }
+    }
+
+    /// Whether control may go with a message, as far as is known.
+    pub(super) fn has_inline_control(&self, own: &PageMemory, now: Timestamp) -> bool {
+        !self.is_remembered(own, |memory| memory.inline_refused, now)
+    }
+
+    fn is_remembered(
+        &self,
+        own: &PageMemory,
+        what: fn(&PageMemory) -> Option<Timestamp>,
+        now: Timestamp,
+    ) -> bool {
+        [what(&self.page), what(own)].into_iter().flatten().any(|at| {
+            now.since(at) < self.config.timeouts.refusal_memory
+                && self.page.forgotten.is_none_or(|forgotten| at > forgotten)
+                && own.forgotten.is_none_or(|forgotten| at > forgotten)
+        })
     }
 }

@@ -106,9 +106,6 @@ impl Thread {
             self.inbox.answered_by_another(at);
             return Reply::Done;
         };
-        let delivered = self.outbox.delivered(&key, echo.mid, config);
-        let news = delivered.is_some();
-        self.notices.extend(delivered);
-        if news { Reply::Done } else { Reply::Ignored }
+        if self.delivered(config, &key, echo.mid) { Reply::Done } else { Reply::Ignored }
     }
 }

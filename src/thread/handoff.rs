@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Direction, Refusal, RefusalKind};
+use crate::call::{Call, Direction, InlineControl, Refusal, RefusalKind};
 use crate::id::AppId;
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::Timestamp;
@@ -34,6 +34,8 @@ pub(super) enum Stage {
     Direct,
     /// The pass, take or release has an unknown outcome: read the owner.
     Unsure,
+    /// It went with a message, whose answer says nothing about control: read the owner.
+    Inline,
 }
 
 /// How the last attempt to give control away ended.
@@ -255,6 +257,47 @@ impl Thread {
                 self.end_handoff(None);
                 Move::Again
             }
+        }
+    }
+
+    /// Control may go with the answer at the head: it is ours, nothing waits behind the answer, nobody is
+    /// engaged, and the Page has not refused it.
+    pub(super) fn may_give_away_inline(&self, cx: &Context<'_>, now: Timestamp) -> bool {
+        *self.belief.owner() == Owner::Us
+            && self.outbox.may_go_inline()
+            && !self.intervention.is_open()
+            && self.handoff.is_none()
+            && self.requests.granted().is_none()
+            && cx.has_inline_control(&self.refused, now)
+    }
+
+    /// A farewell was delivered: control goes with it, or now.
+    pub(super) fn farewell_delivered(&mut self, control: InlineControl, inline: bool) {
+        // An agent engaged meanwhile, or the host has another wish by now.
+        if self.intervention.is_open() || self.handoff.is_some() {
+            return;
+        }
+        self.start_handoff(match control {
+            InlineControl::PassTo(app) => Target::App(app),
+            InlineControl::Release => Target::Nobody,
+        });
+        if inline {
+            self.set_stage(Stage::Inline);
+            self.belief.in_doubt = true;
+        }
+    }
+
+    /// The owner was read after a farewell: whoever passes control away may not see the new owner's name.
+    pub(super) fn farewell_looked_into(&mut self) {
+        let Some(handoff) = self.handoff.as_ref().filter(|handoff| handoff.stage == Stage::Inline) else {
+            return;
+        };
+        match (&handoff.target, self.belief.owner()) {
+            (Target::Nobody, Owner::Idle) => self.gave_away(None),
+            (Target::App(app), Owner::Other(owner)) if owner.as_ref().is_none_or(|owner| owner == app) => {
+                self.gave_away(Some(app.clone()));
+            }
+            _ => {}
         }
     }
 

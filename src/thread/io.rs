@@ -2,12 +2,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, Refusal};
+use crate::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, Refusal, RefusalKind};
 use crate::event::{Channel, Event, Inbound};
-use crate::id::{AppId, MessageId};
+use crate::id::{AppId, INSTAGRAM_INBOX, MessageId, PAGE_INBOX};
 use crate::policy::ClaimStep;
 
 use super::belief::Owner;
+use super::config::PageCall;
 
 /// What a thread is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +94,20 @@ pub enum Target {
     Desk,
 }
 
+impl Target {
+    /// The Page inbox, where people answer who have no desk.
+    #[must_use]
+    pub fn page_inbox() -> Self {
+        Self::App(AppId::from(PAGE_INBOX))
+    }
+
+    /// The Instagram inbox.
+    #[must_use]
+    pub fn instagram_inbox() -> Self {
+        Self::App(AppId::from(INSTAGRAM_INBOX))
+    }
+}
+
 /// How a command was received. For inputs that are no commands, [`Reply::Done`] or [`Reply::Ignored`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -171,8 +186,8 @@ pub enum Output {
         /// What to tell.
         notice: Notice,
     },
-    /// The Page refuses this step as not available: worth knowing for its other threads.
-    PageRefuses(ClaimStep),
+    /// The Page refuses this call as not available: worth knowing for its other threads.
+    PageRefuses(PageCall),
 }
 
 /// The number of one notice of one thread.
@@ -327,6 +342,9 @@ pub enum StepOutcome {
     Refused(Refusal),
     /// It was accepted, and nothing came of it.
     Unanswered,
+    /// The owner is an app that never answers a request, such as an inbox or Meta's AI, so none was made
+    /// (facts §2.7).
+    Futile,
     /// The host has not configured what it needs.
     NotConfigured,
 }
@@ -342,17 +360,53 @@ impl fmt::Display for NotGranted {
             match &tried.outcome {
                 StepOutcome::Refused(refusal) => write!(f, "{} was refused ({refusal})", tried.step)?,
                 StepOutcome::Unanswered => write!(f, "{} stayed unanswered", tried.step)?,
+                StepOutcome::Futile => {
+                    write!(f, "{} is futile: the owner is an app that never answers it", tried.step)?;
+                }
                 StepOutcome::NotConfigured => write!(f, "{} is not configured", tried.step)?,
             }
         }
-        let not_available = |tried: &TriedStep| matches!(&tried.outcome, StepOutcome::Refused(refusal) if refusal.kind.means_not_available());
-        if self.steps.iter().any(not_available) {
-            f.write_str(
-                ". A Page admin can set the default application and let this app take control under \
-                 Page settings, Conversation routing",
-            )?;
+        match self.remedy() {
+            Some(remedy) => write!(f, ". {remedy}"),
+            None => Ok(()),
         }
-        Ok(())
+    }
+}
+
+impl NotGranted {
+    /// What a Page admin, or somebody else, can change so that the next claim succeeds.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        let refused = |step| {
+            self.steps.iter().find_map(|tried| match &tried.outcome {
+                StepOutcome::Refused(refusal) if step == tried.step => Some(refusal),
+                _ => None,
+            })
+        };
+        let outcome = |outcome| self.steps.iter().any(|tried| tried.outcome == outcome);
+        match (refused(ClaimStep::Request), refused(ClaimStep::Take)) {
+            (Some(refusal), _) | (_, Some(refusal)) if refusal.kind == RefusalKind::Token => {
+                Some(refusal.remedy())
+            }
+            (_, Some(take)) if take.code == Some(27) => Some(take.remedy()),
+            (_, Some(take)) if take.kind.means_not_available() => Some(
+                "A Page admin can let this app take control, or make it the default application, under Page \
+                 settings, Conversation routing",
+            ),
+            (Some(request), _) if request.kind.means_not_available() => Some(
+                "Where a default application is set request_thread_control does not exist: a Page admin can let \
+                 this app take control under Page settings, Conversation routing",
+            ),
+            _ if outcome(StepOutcome::Futile) => Some(
+                "A person can take over in Meta Business Suite and move the conversation, or a Page admin can set \
+                 a default application under Page settings, Conversation routing",
+            ),
+            _ if outcome(StepOutcome::Unanswered) => Some(
+                "Whoever owns the thread has to answer requests with pass_thread_control: check that its \
+                 webhook is subscribed to messaging_handovers",
+            ),
+            _ => None,
+        }
     }
 }
 

@@ -23,7 +23,7 @@ mod tests;
 
 pub use belief::Owner;
 pub use claim::ClaimProgress;
-pub use config::{Config, Context, Limits, OnUnknown, PageMemory, Timeouts};
+pub use config::{Config, Context, Limits, OnUnknown, PageCall, PageMemory, Timeouts};
 pub use handoff::HandoffProgress;
 pub use io::{
     AnswerStatus, ClaimOrigin, Command, CommandRefused, FailReason, Input, NotGranted, Notice, NoticeId,
@@ -301,7 +301,11 @@ impl Thread {
                 return Move::Again;
             }
         }
-        Move::Call(Call::SendMessage { key: key.clone(), message: message.clone() })
+        let (key, mut message) = (key.clone(), message.clone());
+        if message.control().is_some() && !self.may_give_away_inline(cx, now) {
+            message = message.without_control();
+        }
+        Move::Call(Call::SendMessage { key, message })
     }
 
     /// Without a primary a thread starts idle and every app is told what the customer writes: a bot
@@ -312,8 +316,8 @@ impl Thread {
 
     fn start(&mut self, cx: &Context<'_>, call: Call, now: Timestamp, out: &mut Vec<Output>) {
         let id = CallId(self.next_id());
-        if matches!(call, Call::SendMessage { .. }) {
-            self.outbox.sending(id);
+        if let Call::SendMessage { message, .. } = &call {
+            self.outbox.sending(id, message.control().is_some());
         }
         self.in_flight = Some(InFlight {
             id,

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, CallId, OutgoingMessage, Refusal, RefusalKind};
+use crate::call::{AnswerKey, CallId, InlineControl, OutgoingMessage, Refusal, RefusalKind};
 use crate::id::MessageId;
 use crate::time::Timestamp;
 
@@ -28,6 +28,12 @@ struct Answer {
     lost_control: u8,
     /// It was sent again after an unknown outcome.
     resent: bool,
+    /// It was last sent with its `thread_control`.
+    #[serde(default)]
+    inline: bool,
+    /// It was refused with its `thread_control`: never so again.
+    #[serde(default)]
+    plain: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,6 +81,8 @@ impl Outbox {
             call: None,
             lost_control: 0,
             resent: false,
+            inline: false,
+            plain: false,
         });
         Reply::Accepted
     }
@@ -101,8 +109,28 @@ impl Outbox {
         self.waiting.iter().all(|answer| answer.state == State::Held) && self.waiting.len() <= 1
     }
 
-    pub(super) fn sending(&mut self, call: CallId) {
+    /// Nothing waits behind the answer at the head, and it was not refused with its `thread_control`.
+    pub(super) fn may_go_inline(&self) -> bool {
+        self.waiting.len() == 1 && self.waiting.front().is_some_and(|answer| !answer.plain)
+    }
+
+    /// Perhaps only its `thread_control` was refused: once more without.
+    pub(super) fn refused_inline(&mut self, key: &AnswerKey) {
+        if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
+            answer.plain = true;
+            answer.state = State::Waiting;
+        }
+    }
+
+    /// What becomes of control after an answer, and whether it went with it.
+    pub(super) fn farewell(&self, key: &AnswerKey) -> Option<(InlineControl, bool)> {
+        let answer = self.waiting.iter().find(|answer| answer.key == *key)?;
+        Some((answer.message.control()?.clone(), answer.inline))
+    }
+
+    pub(super) fn sending(&mut self, call: CallId, inline: bool) {
         if let Some(answer) = self.waiting.front_mut() {
+            answer.inline = inline;
             answer.state = State::Sending;
             answer.call = Some(call);
         }

@@ -1,3 +1,4 @@
+mod farewells;
 mod outcomes;
 mod refusals;
 
@@ -7,7 +8,6 @@ use super::*;
 use crate::call::{MessagingType, OutgoingMessage, ThreadOwner};
 use crate::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
 use crate::id::{MessageId, PAGE_INBOX};
-use crate::policy::ClaimStep;
 use crate::time::Span;
 
 const DESK: u64 = 1;
@@ -64,8 +64,7 @@ impl World {
                     assert_eq!(self.thread.step(&cx, done, self.now, &mut more), Reply::Done);
                     out.extend(more);
                 }
-                Output::PageRefuses(ClaimStep::Request) => self.page.request_refused = Some(self.now),
-                Output::PageRefuses(_) => self.page.take_refused = Some(self.now),
+                Output::PageRefuses(call) => self.page.refuses(call, self.now),
             }
         }
         assert!(

@@ -11,7 +11,7 @@ use messenger_handover::call::{
 use messenger_handover::control::CallError;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
-use messenger_handover::policy::{ClaimStep, Role, ThreadControlPolicy};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::sim::{self, Delivery, Platform, Rules};
 use messenger_handover::thread::{
     AnswerStatus, ClaimOrigin, ClaimProgress, Command, Config, Context, HandoffProgress, Input, Notice,
@@ -231,8 +231,7 @@ impl World {
                     assert_eq!(host.thread.step(&cx, done, now, &mut more), Reply::Done);
                     out.extend(more);
                 }
-                Output::PageRefuses(ClaimStep::Request) => host.page.request_refused = Some(now),
-                Output::PageRefuses(_) => host.page.take_refused = Some(now),
+                Output::PageRefuses(call) => host.page.refuses(call, now),
                 other => panic!("not modelled: {other:?}"),
             }
         }

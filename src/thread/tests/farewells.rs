@@ -1,0 +1,181 @@
+//! Control that goes with a message, and apps that never answer a request.
+
+use super::*;
+use crate::call::InlineControl;
+use crate::id::META_AI;
+use crate::policy::ClaimStep;
+
+const INBOX: u64 = PAGE_INBOX;
+
+fn farewell(control: InlineControl) -> OutgoingMessage {
+    OutgoingMessage::text("Bye").unwrap().then(control)
+}
+
+impl World {
+    fn say_farewell(&mut self, key: &str, control: InlineControl) -> Reply {
+        self.command(Command::Send { key: AnswerKey::new(key).unwrap(), message: farewell(control) })
+    }
+
+    /// The message that is being sent, and its answer.
+    fn sends(&mut self, result: CallResult) -> OutgoingMessage {
+        let (id, call) = self.call();
+        let Call::SendMessage { message, .. } = call else { panic!("{call:?}") };
+        self.step(Input::Answer { call: id, result });
+        message
+    }
+}
+
+fn sent() -> CallResult {
+    CallResult::Sent(Some(MessageId::new("m").unwrap()))
+}
+
+fn handed_over(world: &World) -> Vec<Option<AppId>> {
+    let to = |notice: &Notice| match notice {
+        Notice::HandedOver { to } => Some(to.clone()),
+        _ => None,
+    };
+    world.notices.iter().filter_map(to).collect()
+}
+
+#[test]
+fn a_farewell_and_its_pass_are_one_call_and_one_look() {
+    let inbox = || AppId::from(INBOX);
+    // The new owner may be hidden from who passed control away.
+    for owner in [ThreadOwner::App { app: inbox(), expires: None }, ThreadOwner::Hidden { expires: None }] {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.passed_to(BOT);
+        bot.say_farewell("a", InlineControl::PassTo(inbox()));
+        assert_eq!(bot.sends(sent()), farewell(InlineControl::PassTo(inbox())));
+        bot.expect(Call::ThreadOwner, CallResult::Owner(owner));
+        assert_eq!(handed_over(&bot), [Some(inbox())]);
+        assert!(bot.thread.is_at_rest() && *bot.thread.owner() != Owner::Us);
+        assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::ControlLost { .. })));
+    }
+}
+
+#[test]
+fn what_did_not_go_with_the_message_is_done_after_it() {
+    let us = ThreadOwner::App { app: AppId::from(BOT), expires: None };
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.say_farewell("a", InlineControl::Release);
+    bot.sends(sent());
+    bot.expect(Call::ThreadOwner, CallResult::Owner(us));
+    bot.expect(Call::ReleaseThreadControl, CallResult::Done);
+    assert_eq!(handed_over(&bot), [None]);
+}
+
+#[test]
+fn a_page_without_inline_control_gets_the_message_alone_and_is_remembered() {
+    let mut bot = World::bot(ThreadControlPolicy::NoPrimary);
+    bot.passed_to(BOT);
+    for first in [true, false] {
+        bot.say_farewell(if first { "a" } else { "b" }, InlineControl::PassTo(AppId::from(DESK)));
+        if first {
+            let asked = bot.sends(refused(RefusalKind::Invalid));
+            assert!(asked.control().is_some());
+        }
+        assert_eq!(bot.sends(sent()).control(), None);
+        bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+        bot.passed_to(BOT);
+    }
+    assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::AnswerFailed { .. })));
+    assert_eq!(handed_over(&bot).len(), 2);
+    // A message that is wrong in itself fails all the same.
+    bot.config.timeouts.refusal_memory = Duration::ZERO;
+    bot.say_farewell("c", InlineControl::Release);
+    bot.sends(refused(RefusalKind::Invalid));
+    bot.sends(refused(RefusalKind::Invalid));
+    assert!(matches!(bot.notices.last(), Some(Notice::AnswerFailed { .. })));
+    assert_eq!(*bot.thread.owner(), Owner::Us, "who did not say goodbye stays");
+}
+
+#[test]
+fn a_farewell_with_answers_behind_it_keeps_control_until_they_are_out() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.send("first");
+    bot.say_farewell("bye", InlineControl::PassTo(AppId::from(DESK)));
+    bot.send("last");
+    bot.sends(sent());
+    assert_eq!(bot.sends(sent()).control(), None, "an answer waits behind it");
+    bot.sends(sent());
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+}
+
+#[test]
+fn a_farewell_with_an_unknown_outcome_is_settled_by_its_echo() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.say_farewell("a", InlineControl::PassTo(AppId::from(DESK)));
+    bot.sends(CallResult::Unknown(Refusal::new(RefusalKind::Transport, "lost")));
+    let us = ThreadOwner::App { app: AppId::from(BOT), expires: None };
+    bot.expect(Call::ThreadOwner, CallResult::Owner(us.clone()));
+    bot.echo_of("a");
+    // It was sent; whether control went with it is looked up, and done if not.
+    bot.expect(Call::ThreadOwner, CallResult::Owner(us));
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+}
+
+#[test]
+fn no_farewell_while_an_agent_is_engaged() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(DESK);
+    desk.command(Command::OpenIntervention);
+    let reply = desk.say_farewell("a", InlineControl::Release);
+    assert_eq!(reply, Reply::Refused(CommandRefused::InterventionOpen));
+    desk.command(Command::CloseIntervention);
+    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+}
+
+#[test]
+fn to_ask_an_app_that_never_answers_is_futile_and_known_at_once() {
+    for silent in [INBOX, META_AI[0], META_AI[2]] {
+        let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+        desk.passed_to(silent);
+        desk.send("a");
+        let owner = ThreadOwner::App { app: AppId::from(silent), expires: None };
+        desk.expect(Call::ThreadOwner, CallResult::Owner(owner));
+        let Some(Notice::AnswerFailed { reason: FailReason::NotGranted(report), .. }) = desk.notices.last()
+        else {
+            panic!("{:?}", desk.notices)
+        };
+        let expected = TriedStep { step: ClaimStep::Request, outcome: StepOutcome::Futile };
+        assert_eq!(report.steps, [expected]);
+        assert!(report.to_string().contains("take over in Meta Business Suite"), "{report}");
+        assert!(desk.thread.is_at_rest());
+    }
+}
+
+#[test]
+fn a_silent_owner_that_is_gone_does_not_spoil_the_request() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(INBOX);
+    desk.send("a");
+    desk.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.passed_to(DESK);
+    desk.sends(sent());
+}
+
+#[test]
+fn a_pending_request_ends_when_its_owner_turns_out_to_be_silent() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.config.timeouts.grant = Duration::from_secs(30);
+    desk.passed_to(BOT);
+    desk.send("a");
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.passed_to(META_AI[1]);
+    let owner = ThreadOwner::App { app: AppId::from(META_AI[1]), expires: None };
+    desk.expect(Call::ThreadOwner, CallResult::Owner(owner));
+    assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })), "{:?}", desk.notices);
+}
+
+/// Where another app is primary the request goes there, whoever owns the thread (facts §1.2).
+#[test]
+fn a_request_to_a_primary_bot_is_made_all_the_same() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(INBOX);
+    desk.send("a");
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+}
