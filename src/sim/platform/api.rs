@@ -53,6 +53,20 @@ pub enum ApiCall {
     },
     /// `GET secondary_receivers`.
     SecondaryReceivers,
+    /// `GET /me?fields=messaging_feature_status`.
+    FeatureStatus,
+    /// `GET subscribed_apps`.
+    SubscribedApps,
+    /// `POST subscribed_apps`.
+    Subscribe {
+        /// All fields that the app wants from now on.
+        fields: Vec<String>,
+    },
+    /// `GET conversations` of one person.
+    Conversation {
+        /// The person.
+        user: UserId,
+    },
     /// `POST messages` with a message.
     Send {
         /// The person.
@@ -97,6 +111,9 @@ impl ApiCall {
             Self::Extend { .. } => "extend_thread_control",
             Self::ThreadOwner { .. } => "thread_owner",
             Self::SecondaryReceivers => "secondary_receivers",
+            Self::FeatureStatus => "messaging_feature_status",
+            Self::SubscribedApps | Self::Subscribe { .. } => "subscribed_apps",
+            Self::Conversation { .. } => "conversations",
             Self::Send { .. } | Self::SenderAction { .. } => "messages",
         }
     }
@@ -111,9 +128,21 @@ impl ApiCall {
             | Self::Release { user }
             | Self::Extend { user, .. }
             | Self::ThreadOwner { user }
+            | Self::Conversation { user }
             | Self::Send { user, .. }
             | Self::SenderAction { user, .. } => Some(user),
-            Self::SecondaryReceivers => None,
+            Self::SecondaryReceivers
+            | Self::FeatureStatus
+            | Self::SubscribedApps
+            | Self::Subscribe { .. } => None,
+        }
+    }
+
+    /// The permission that it takes (facts §3.3).
+    pub(super) fn needs(&self) -> &'static str {
+        match self {
+            Self::SubscribedApps | Self::Subscribe { .. } => "pages_manage_metadata",
+            _ => "pages_messaging",
         }
     }
 
@@ -137,7 +166,7 @@ pub(crate) fn message_text(message: &Value) -> String {
 }
 
 /// A successful answer of the Graph API.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ApiAnswer {
     /// `{"success":true}`. For a request it means "sent", not "granted" (facts §3.4).
@@ -160,6 +189,8 @@ pub enum ApiAnswer {
         /// As what.
         mid: MessageId,
     },
+    /// The body of an answer that is only read.
+    Other(Value),
     /// A sender action was shown.
     Acted {
         /// To whom.
@@ -187,6 +218,7 @@ impl ApiAnswer {
                 json!({"data": data})
             }
             Self::Sent { user, mid } => json!({"recipient_id": user, "message_id": mid}),
+            Self::Other(body) => body.clone(),
             Self::Acted { user } => json!({"recipient_id": user}),
         }
     }

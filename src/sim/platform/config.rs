@@ -1,6 +1,6 @@
 //! What a test says about the world: the apps, the Pages and the rules of each Page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{AppId, PageId, UserId};
 use crate::secret::{AppSecret, PageToken, VerifyToken};
@@ -125,6 +125,17 @@ impl Rules {
     }
 }
 
+/// A Page access token of an app.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "sim-server"), allow(dead_code, reason = "only the server is given tokens"))]
+pub(super) struct Access {
+    pub(super) token: PageToken,
+    pub(super) app: AppId,
+    pub(super) scopes: Vec<String>,
+    /// Graph's subcode, where it is no good any more.
+    pub(super) ended: Option<i64>,
+}
+
 /// A Page with the apps that are connected to it and the people it knows. The Page inbox is always
 /// connected.
 #[derive(Debug, Clone)]
@@ -132,7 +143,9 @@ pub struct Page {
     pub(super) id: PageId,
     pub(super) rules: Rules,
     pub(super) apps: BTreeSet<AppId>,
-    pub(super) tokens: Vec<(PageToken, AppId)>,
+    pub(super) tokens: Vec<Access>,
+    /// What an app subscribed itself to.
+    pub(super) subscribed: BTreeMap<AppId, BTreeSet<String>>,
     pub(super) people: BTreeSet<UserId>,
 }
 
@@ -140,14 +153,22 @@ impl Page {
     /// A Page with these rules and no app but the inbox.
     pub fn new(id: impl Into<PageId>, rules: Rules) -> Self {
         let apps = BTreeSet::from([super::inbox()]);
-        Self { id: id.into(), rules, apps, tokens: Vec::new(), people: BTreeSet::new() }
+        Self {
+            id: id.into(),
+            rules,
+            apps,
+            tokens: Vec::new(),
+            subscribed: BTreeMap::new(),
+            people: BTreeSet::new(),
+        }
     }
 
     /// Connects an app, which calls with this token.
     #[must_use]
     pub fn app(mut self, app: impl Into<AppId>, token: impl Into<PageToken>) -> Self {
         let app = app.into();
-        self.tokens.push((token.into(), app.clone()));
+        let scopes = super::DEFAULT_SCOPES.map(str::to_owned).into();
+        self.tokens.push(Access { token: token.into(), app: app.clone(), scopes, ended: None });
         self.apps.insert(app);
         self
     }

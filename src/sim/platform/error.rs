@@ -137,6 +137,26 @@ impl GraphError {
         Self::new(190, None, "Invalid OAuth access token - Cannot parse access token")
     }
 
+    /// A token that was good once (facts §5.3). The wording is BG.
+    #[cfg(feature = "sim-server")]
+    pub(crate) fn token_ended(subcode: i64) -> Self {
+        let message = match subcode {
+            458 => "Error validating access token: The user has not authorized application",
+            460 => {
+                "Error validating access token: The session has been invalidated because the user changed their password"
+            }
+            463 => "Error validating access token: Session has expired",
+            _ => "Error validating access token",
+        };
+        Self::new(190, Some(subcode), message)
+    }
+
+    /// A permission that the token lacks (facts §5.3: 230, and the family of 200). The wording is BG.
+    pub(super) fn scope_missing(scope: &str) -> Self {
+        let code = if scope == "pages_messaging" { 230 } else { 200 };
+        Self::new(code, None, format!("(#{code}) Requires {scope} permission to manage the object"))
+    }
+
     /// An object or edge that is not there (facts §5.3: 100/33).
     pub(crate) fn unsupported(method: &str, node: &str) -> Self {
         let message = format!(

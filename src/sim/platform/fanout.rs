@@ -98,10 +98,9 @@ impl Platform {
 
     fn push(&mut self, delivery: Delivery) {
         let connected = self.pages.get(&delivery.page).is_some_and(|page| page.apps.contains(&delivery.app));
-        let subscribed = self.apps.get(&delivery.app).is_some_and(|app| {
-            app.fields.contains(field_of(delivery.label))
-                && (delivery.channel == Channel::Messaging || app.fields.contains("standby"))
-        });
+        let fields = self.fields_of(&delivery.page, &delivery.app);
+        let subscribed = fields.contains(field_of(delivery.label))
+            && (delivery.channel == Channel::Messaging || fields.contains("standby"));
         if connected && subscribed && delivery.app != inbox() {
             self.outgoing.push(delivery);
         }

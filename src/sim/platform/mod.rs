@@ -3,6 +3,7 @@
 //! Every method that is told `now` lets control lapse first, then acts, and leaves what Meta would
 //! deliver in a list that [`Platform::take_outgoing`] empties. `now` must not run backwards.
 
+mod about;
 mod api;
 mod config;
 mod control;
@@ -21,6 +22,7 @@ use serde_json::Value;
 use crate::id::{AppId, MessageId, PAGE_INBOX, PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
 
+pub use self::about::DEFAULT_SCOPES;
 #[cfg(feature = "sim-server")]
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
@@ -171,11 +173,24 @@ impl Platform {
 
     /// The app and Page a token belongs to.
     #[cfg(feature = "sim-server")]
-    pub(crate) fn authenticate(&self, token: &str) -> Option<(AppId, PageId)> {
-        self.pages.values().find_map(|page| {
-            let (_, app) = page.tokens.iter().find(|(known, _)| known.expose() == token)?;
-            Some((app.clone(), page.id.clone()))
-        })
+    pub(crate) fn authenticate(&self, token: &str) -> Result<(AppId, PageId), GraphError> {
+        let mut tokens =
+            self.pages.values().flat_map(|page| page.tokens.iter().map(move |token| (page, token)));
+        match tokens.find(|(_, known)| known.token.expose() == token) {
+            None => Err(GraphError::bad_token()),
+            Some((page, token)) => match token.ended {
+                Some(subcode) => Err(GraphError::token_ended(subcode)),
+                None => Ok((token.app.clone(), page.id.clone())),
+            },
+        }
+    }
+
+    /// The app whose own access token this is, `id|secret`.
+    #[cfg(feature = "sim-server")]
+    pub(crate) fn authenticate_app(&self, token: &str) -> Option<AppId> {
+        let (id, secret) = token.split_once('|')?;
+        let app = self.apps.get(&AppId::new(id).ok()?)?;
+        (app.secret.expose() == secret).then(|| app.id.clone())
     }
 
     #[cfg(feature = "sim-server")]
@@ -222,8 +237,22 @@ impl Platform {
         if !known.apps.contains(app) {
             return Err(GraphError::no_role());
         }
-        let Some(user) = call.user() else { return self.secondary_receivers(app, page) };
-        if !known.people.contains(user) {
+        let needed = call.needs();
+        let mut own = known.tokens.iter().filter(|token| token.app == *app).peekable();
+        // The test may call in the name of an app that has no token.
+        if own.peek().is_some() && !own.any(|token| token.scopes.iter().any(|scope| scope == needed)) {
+            return Err(GraphError::scope_missing(needed));
+        }
+        let Some(user) = call.user() else {
+            return match call {
+                ApiCall::FeatureStatus => Ok(self.feature_status(page)),
+                ApiCall::SubscribedApps => Ok(self.subscribed_apps(page)),
+                ApiCall::Subscribe { fields } => self.subscribe(app, page, fields),
+                _ => self.secondary_receivers(app, page),
+            };
+        };
+        let is_known = known.people.contains(user);
+        if !is_known && !matches!(call, ApiCall::Conversation { .. }) {
             return Err(GraphError::no_such_person());
         }
         let key = ThreadKey::new(page.clone(), user.clone());
@@ -237,7 +266,11 @@ impl Platform {
             ApiCall::Release { .. } => self.release(app, &key),
             ApiCall::Extend { duration, .. } => self.extend(app, &key, *duration, now),
             ApiCall::ThreadOwner { .. } => Ok(self.thread_owner(app, &key)),
-            ApiCall::SecondaryReceivers => self.secondary_receivers(app, page),
+            ApiCall::Conversation { .. } => Ok(self.conversation_of(app, &key, now)),
+            ApiCall::SecondaryReceivers
+            | ApiCall::FeatureStatus
+            | ApiCall::SubscribedApps
+            | ApiCall::Subscribe { .. } => self.secondary_receivers(app, page),
             ApiCall::Send { message, messaging_type, tag, thread_control, .. } => {
                 let tag = tag.as_deref().filter(|_| messaging_type.as_deref() == Some("MESSAGE_TAG"));
                 self.send(app, &key, message, tag, thread_control.as_ref(), now)
@@ -311,7 +344,11 @@ impl Platform {
 
 fn method_of(call: &ApiCall) -> &'static str {
     match call {
-        ApiCall::ThreadOwner { .. } | ApiCall::SecondaryReceivers => "get",
+        ApiCall::ThreadOwner { .. }
+        | ApiCall::SecondaryReceivers
+        | ApiCall::FeatureStatus
+        | ApiCall::SubscribedApps
+        | ApiCall::Conversation { .. } => "get",
         _ => "post",
     }
 }

@@ -59,6 +59,9 @@ fn serve(
         Ok(body) => params::add_body(&mut params, content_type(headers), &body),
         Err(_) => Err(GraphError { status: 413, ..GraphError::invalid("body", "is too large") }),
     };
+    if split(uri.path()) == ("debug_token", "") && method == Method::GET {
+        return debug_token(shared, headers, &params).map_err(traced);
+    }
     // As on Graph, who calls comes before what they say.
     let (app, page) = authenticate(shared, headers, &params).map_err(traced)?;
     read.map_err(traced)?;
@@ -98,21 +101,37 @@ fn is_version(segment: &str) -> bool {
     number.split_once('.').is_some_and(|(major, minor)| digits(major) && digits(minor))
 }
 
+fn token_of<'a>(headers: &'a HeaderMap, params: &'a Params) -> Option<&'a str> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    bearer.or_else(|| params.get("access_token").and_then(Value::as_str))
+}
+
+/// With the app's own token, or with one of its Page tokens that is still good.
+fn debug_token(shared: &Shared, headers: &HeaderMap, params: &Params) -> Result<ApiAnswer, GraphError> {
+    let asking = token_of(headers, params).ok_or_else(GraphError::bad_token)?;
+    let inspected = params.get("input_token").and_then(Value::as_str);
+    let inspected = inspected.ok_or_else(|| GraphError::missing("input_token"))?;
+    let state = shared.lock();
+    let app = match state.platform.authenticate_app(asking) {
+        Some(app) => app,
+        None => state.platform.authenticate(asking)?.0,
+    };
+    Ok(ApiAnswer::Other(state.platform.debug_token(&app, inspected)))
+}
+
 /// Facts §3.3: the token as Bearer or as a parameter, with a proof if the app sends one.
 fn authenticate(
     shared: &Shared,
     headers: &HeaderMap,
     params: &Params,
 ) -> Result<(AppId, PageId), GraphError> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let parameter = || params.get("access_token").and_then(Value::as_str);
-    let token = bearer.or_else(parameter).ok_or_else(GraphError::bad_token)?;
+    let token = token_of(headers, params).ok_or_else(GraphError::bad_token)?;
     let state = shared.lock();
-    let (app, page) = state.platform.authenticate(token).ok_or_else(GraphError::bad_token)?;
+    let (app, page) = state.platform.authenticate(token)?;
     if let Some(proof) = params.get("appsecret_proof") {
         let good = |secret: &AppSecret| proof.as_str() == Some(sign(secret, token.as_bytes()).as_str());
         if !state.platform.app(&app).is_some_and(|app| good(&app.secret)) {

@@ -59,8 +59,35 @@ pub(super) fn read(method: &str, edge: &str, params: &Params) -> Result<Option<A
         ("GET", "thread_owner") => ApiCall::ThreadOwner { user: bare_recipient(params)? },
         ("GET", "secondary_receivers") => ApiCall::SecondaryReceivers,
         ("POST", "messages") => message(params)?,
+        ("GET", "") if asks_for(params, "messaging_feature_status") => ApiCall::FeatureStatus,
+        ("GET", "subscribed_apps") => ApiCall::SubscribedApps,
+        ("POST", "subscribed_apps") => ApiCall::Subscribe { fields: fields(params)? },
+        ("GET", "conversations") => ApiCall::Conversation {
+            user: optional(params, "user_id")?.ok_or_else(|| GraphError::missing("user_id"))?,
+        },
         _ => return Ok(None),
     }))
+}
+
+fn asks_for(params: &Params, field: &str) -> bool {
+    let fields = params.get("fields").and_then(Value::as_str).unwrap_or_default();
+    fields.split(',').any(|asked| asked.trim() == field)
+}
+
+/// `subscribed_fields`, as a list or divided by commas.
+fn fields(params: &Params) -> Result<Vec<String>, GraphError> {
+    let wrong = || GraphError::invalid("subscribed_fields", "must be a list of webhook fields");
+    match params.get("subscribed_fields") {
+        None | Some(Value::Null) => Err(GraphError::missing("subscribed_fields")),
+        Some(Value::Array(fields)) => {
+            fields.iter().map(|field| field.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
+        }
+        Some(Value::String(text)) => match serde_json::from_str::<Vec<String>>(text) {
+            Ok(fields) => Ok(fields),
+            Err(_) => Ok(text.split(',').map(|field| field.trim().to_owned()).collect()),
+        },
+        Some(_) => Err(wrong()),
+    }
 }
 
 fn message(params: &Params) -> Result<ApiCall, GraphError> {

@@ -1,0 +1,125 @@
+//! What an app can ask about a Page, a conversation and a token.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{ApiAnswer, GraphError, Platform, Rules};
+use crate::id::{AppId, PageId, ThreadKey};
+use crate::time::Timestamp;
+
+/// The permissions that a token has unless it says otherwise (facts §3.3).
+pub const DEFAULT_SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
+
+/// The webhook fields there are (facts §4.1, from Meta's own list), as far as messaging goes.
+const KNOWN_FIELDS: [&str; 12] = [
+    "messages",
+    "messaging_postbacks",
+    "messaging_referrals",
+    "messaging_handovers",
+    "messaging_optins",
+    "messaging_account_linking",
+    "messaging_seen",
+    "standby",
+    "message_echoes",
+    "message_reads",
+    "message_deliveries",
+    "message_reactions",
+];
+
+impl Platform {
+    /// Facts §2.1. What each flag means is not documented, so these readings are INF: routing is on, and
+    /// there are several apps beside the inbox.
+    pub(super) fn feature_status(&self, page: &PageId) -> ApiAnswer {
+        let apps = self.pages.get(page).map(|page| page.apps.len()).unwrap_or_default();
+        let routing = matches!(self.rules(page), Rules::Routing { default_app: Some(_) });
+        let status = json!({"hop_v2": routing, "msgr_multi_app": apps > 2, "ig_multi_app": false});
+        ApiAnswer::Other(json!({"messaging_feature_status": status, "id": page}))
+    }
+
+    /// Every app that is subscribed to something (INF: with a Page token Graph may show fewer).
+    pub(super) fn subscribed_apps(&self, page: &PageId) -> ApiAnswer {
+        let connected = self.pages.get(page).map(|page| page.apps.clone()).unwrap_or_default();
+        let data = connected.iter().filter_map(|id| {
+            let app = self.apps.get(id)?;
+            let fields = self.fields_of(page, id);
+            (!fields.is_empty()).then(|| json!({"id": id, "name": app.name, "subscribed_fields": fields}))
+        });
+        ApiAnswer::Other(json!({"data": data.collect::<Vec<_>>()}))
+    }
+
+    /// Replaces what the app is subscribed to on the Page (facts §4.1).
+    pub(super) fn subscribe(
+        &mut self,
+        app: &AppId,
+        page: &PageId,
+        fields: &[String],
+    ) -> Result<ApiAnswer, GraphError> {
+        if let Some(unknown) = fields.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
+            let why = format!("{unknown:?} is not one of the webhook fields");
+            return Err(GraphError::invalid("subscribed_fields", &why));
+        }
+        if let Some(page) = self.pages.get_mut(page) {
+            page.subscribed.insert(app.clone(), fields.iter().cloned().collect());
+        }
+        // As in Meta's sample: the string (facts §3.4).
+        Ok(ApiAnswer::Other(json!({"success": "true"})))
+    }
+
+    /// What an app is subscribed to on a Page: what it set there, else what the test gave it.
+    pub(super) fn fields_of(&self, page: &PageId, app: &AppId) -> BTreeSet<String> {
+        let own = self.pages.get(page).and_then(|page| page.subscribed.get(app));
+        own.or_else(|| self.apps.get(app).map(|app| &app.fields)).cloned().unwrap_or_default()
+    }
+
+    /// Facts §2.9: `is_owner` is only there with Conversation Routing.
+    pub(super) fn conversation_of(&self, app: &AppId, key: &ThreadKey, now: Timestamp) -> ApiAnswer {
+        let Some(thread) = self.threads.get(key) else { return ApiAnswer::Other(json!({"data": []})) };
+        let in_window = thread.last_customer.is_some_and(|last| now.since(last) < super::DAY);
+        let mut found = json!({"id": format!("t_{}", key.user), "can_reply": in_window});
+        if matches!(self.rules(&key.page), Rules::Routing { .. }) {
+            found["is_owner"] = json!(self.holder(key).as_ref() == Some(app));
+        }
+        ApiAnswer::Other(json!({"data": [found]}))
+    }
+
+    /// `debug_token`: only an app may look at its own tokens.
+    #[cfg(feature = "sim-server")]
+    pub(crate) fn debug_token(&self, asking: &AppId, inspected: &str) -> Value {
+        let found = self.pages.values().find_map(|page| {
+            let token = page.tokens.iter().find(|known| known.token.expose() == inspected)?;
+            (token.app == *asking).then_some((page, token))
+        });
+        let Some((page, token)) = found else {
+            let error = json!({"code": 190, "message": "The access token could not be decrypted"});
+            return json!({"data": {"is_valid": false, "error": error, "scopes": []}});
+        };
+        let mut data = json!({
+            "app_id": token.app, "type": "PAGE", "profile_id": page.id, "is_valid": token.ended.is_none(),
+            "application": self.apps.get(&token.app).map(|app| &app.name), "expires_at": 0,
+            "data_access_expires_at": 0, "scopes": token.scopes,
+        });
+        if let Some(subcode) = token.ended {
+            let message = GraphError::token_ended(subcode).message;
+            data["error"] = json!({"code": 190, "subcode": subcode, "message": message});
+        }
+        json!({ "data": data })
+    }
+
+    /// Ends the token of an app for a Page with one of Graph's subcodes: 463 expired, 460 password changed,
+    /// 458 app removed (facts §5.3). Nothing happens if there is no such token.
+    pub fn end_token(&mut self, page: &PageId, app: &AppId, subcode: i64) {
+        let tokens = self.pages.get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
+        for token in tokens.filter(|token| token.app == *app) {
+            token.ended = Some(subcode);
+        }
+    }
+
+    /// Takes permissions from, or gives them to, the token of an app. Nothing happens if there is none.
+    pub fn set_scopes(&mut self, page: &PageId, app: &AppId, scopes: &[&str]) {
+        let tokens = self.pages.get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
+        for token in tokens.filter(|token| token.app == *app) {
+            token.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        }
+    }
+}
