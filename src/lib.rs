@@ -31,6 +31,8 @@
 pub mod bots_api;
 pub mod call;
 pub mod control;
+#[cfg(feature = "graph")]
+pub mod doctor;
 pub mod event;
 #[cfg(feature = "graph")]
 pub mod graph;

@@ -22,6 +22,7 @@ use crate::call::{OutgoingMessage, Refusal, RefusalKind, ThreadOwner};
 use crate::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::secret::PageToken;
+use crate::time::Timestamp;
 
 /// A client of the Graph API for any number of Pages. Cheap to clone; clones share their tokens, their
 /// connections and their pace.
@@ -47,6 +48,12 @@ pub(super) struct Shared {
 pub(super) enum Node {
     Page,
     Root,
+}
+
+/// A success.
+pub(super) struct Answer {
+    pub(super) json: Value,
+    date: Option<Timestamp>,
 }
 
 impl GraphClient {
@@ -108,7 +115,8 @@ impl GraphClient {
         edge: &'static str,
         body: Map<String, Value>,
     ) -> Result<Value, CallError> {
-        self.exchange(page, Method::POST, self.url(page, Node::Page, edge)?, edge, Some(body)).await
+        let url = self.url(page, Node::Page, edge)?;
+        Ok(self.exchange(page, Method::POST, url, edge, Some(body)).await?.json)
     }
 
     pub(super) async fn read(
@@ -122,7 +130,18 @@ impl GraphClient {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.exchange(page, Method::GET, url, edge, None).await
+        Ok(self.exchange(page, Method::GET, url, edge, None).await?.json)
+    }
+
+    /// The platform's clock, in whole seconds, as its answer to a small question tells; none if the
+    /// answer does not.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn platform_time(&self, page: &PageId) -> Result<Option<Timestamp>, CallError> {
+        let mut url = self.url(page, Node::Page, "")?;
+        url.query_pairs_mut().append_pair("fields", "id");
+        Ok(self.exchange(page, Method::GET, url, "", None).await?.date)
     }
 
     pub(super) fn url(&self, page: &PageId, node: Node, edge: &str) -> Result<Url, CallError> {
@@ -145,7 +164,7 @@ impl GraphClient {
         url: Url,
         edge: &'static str,
         body: Option<Map<String, Value>>,
-    ) -> Result<Value, CallError> {
+    ) -> Result<Answer, CallError> {
         let auth = self.auth(page).await?;
         let (again, repeated) = (url.clone(), body.clone());
         let result = self.once(page, method.clone(), url, edge, body, &auth, None).await;
@@ -176,7 +195,7 @@ impl GraphClient {
         mut body: Option<Map<String, Value>>,
         auth: &Auth,
         shown: Option<&Auth>,
-    ) -> Result<Value, CallError> {
+    ) -> Result<Answer, CallError> {
         self.wait_for_turn(page).await?;
         let acts = method == Method::POST;
         if let Some(proof) = &auth.proof {
@@ -201,7 +220,7 @@ impl GraphClient {
             Ok(answer) => {
                 let result = response::read(&answer, &asked);
                 self.learn(page, &answer, result.as_ref().err());
-                result
+                result.map(|json| Answer { json, date: response::date(answer.headers()) })
             }
             Err(error) => Err(response::not_answered(error, &asked)),
         };

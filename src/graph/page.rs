@@ -182,7 +182,7 @@ impl GraphClient {
         url.query_pairs_mut().append_pair("input_token", inspected.token.expose());
         let answer =
             self.once(page, Method::GET, url, "debug_token", None, &asking, Some(&inspected)).await?;
-        response::token_info(&answer, &inspected.token)
+        response::token_info(&answer.json, &inspected.token)
     }
 
     /// Shows a sign to the customer: typing, seen. It passes the same gates as a message (INF).

@@ -1,6 +1,6 @@
 //! Reading Graph's answers, in all the shapes they were seen in (facts §3.4, §5).
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{DATE, RETRY_AFTER};
@@ -14,7 +14,7 @@ use super::{codes, pace};
 use crate::call::{Refusal, RefusalKind, ThreadOwner};
 use crate::control::{CallError, Receiver, Sent};
 use crate::secret::{PageToken, scrub};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// The longest message of the platform that is kept, in characters.
 const MAX_MESSAGE_CHARS: usize = 500;
@@ -254,6 +254,12 @@ fn retry_after(headers: &HeaderMap, kind: RefusalKind) -> Option<Duration> {
     if kind == RefusalKind::RateLimited { pace::regain(headers) } else { None }
 }
 
+/// When the answer was made, by the platform's clock.
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(Timestamp::default().plus(date.duration_since(UNIX_EPOCH).ok()?))
+}
+
 fn bool_of(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(value) => Some(*value),
@@ -274,7 +280,6 @@ fn lenient<T: DeserializeOwned>(value: &Value) -> Option<T> {
 mod tests {
     use super::*;
     use crate::id::AppId;
-    use crate::time::Timestamp;
     use serde_json::json;
 
     fn asked(acts: bool) -> Asked<'static> {

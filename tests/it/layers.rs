@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of the crate, and what it may use of the others.
-const MAY_USE: [(&str, &str); 25] = [
+const MAY_USE: [(&str, &str); 26] = [
     ("time", ""),
     ("id", ""),
     ("secret", ""),
@@ -22,6 +22,7 @@ const MAY_USE: [(&str, &str); 25] = [
     ("bots_api/client", "call control graph id secret"),
     ("bots_api/server", "call handover id secret thread"),
     ("graph", "call control id secret time"),
+    ("doctor", "call control graph id policy thread time"),
     ("handover", "bots_api call control event id policy retry store thread time"),
     ("webhook/mod", ""),
     ("webhook/envelope", "event id"),
