@@ -78,13 +78,21 @@ impl Belief {
             self.set(owner, at, Evidence::Event);
         } else if agrees && self.owner != Owner::Unknown {
             self.owner = self.more_precise(owner);
-        } else if at.is_before(basis) && (evidence == Evidence::Event || at.to < basis.from.minus(tolerance))
-        {
+        } else if is_old(at, basis, evidence, tolerance) {
             return false;
         } else {
             self.doubt(at, Evidence::Event);
         }
         true
+    }
+
+    /// A pass or take event that names nobody we know. Answers whether anything was learnt.
+    pub(super) fn event_of_nobody(&mut self, at: Span, tolerance: Duration) -> bool {
+        let old = self.basis.is_some_and(|(basis, evidence)| is_old(at, basis, evidence, tolerance));
+        if !old {
+            self.lose_certainty(at);
+        }
+        !old
     }
 
     /// An API answer to a call made during `call`, when the belief had `revision`.
@@ -176,6 +184,12 @@ impl Belief {
     }
 }
 
+/// Whether an event is certainly older than what the belief rests on. An answer was placed by another
+/// clock, which may be off by the tolerance.
+fn is_old(at: Span, basis: Span, evidence: Evidence, tolerance: Duration) -> bool {
+    at.is_before(basis) && (evidence == Evidence::Event || at.to < basis.from.minus(tolerance))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,6 +217,16 @@ mod tests {
         assert_eq!(*belief.owner(), other(1));
         belief.event(Owner::Us, at(300), TOLERANCE);
         assert_eq!(*belief.owner(), Owner::Us);
+    }
+
+    #[test]
+    fn an_event_that_names_nobody_ends_what_is_believed_unless_it_is_old() {
+        let mut belief = Belief::default();
+        belief.event(Owner::Us, at(200), TOLERANCE);
+        assert!(!belief.event_of_nobody(at(100), TOLERANCE));
+        assert!(*belief.owner() == Owner::Us && !belief.in_doubt);
+        assert!(belief.event_of_nobody(at(300), TOLERANCE));
+        assert!(*belief.owner() == Owner::Unknown && belief.in_doubt);
     }
 
     #[test]

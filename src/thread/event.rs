@@ -47,17 +47,15 @@ impl Thread {
             (Some(new), _) => Owner::Other(Some(new.clone())),
             // The take event of 2017 named only who lost control.
             (None, Some(previous)) if take && *previous == config.app => Owner::Other(None),
-            // An event that names nobody we know is never taken for ours.
-            (None, _) => {
-                self.belief.lose_certainty(at);
-                return Reply::Done;
-            }
+            (None, _) => Owner::Unknown,
         };
-        if self.belief.event(owner, at, config.timeouts.clock_tolerance) {
-            Reply::Done
-        } else {
-            Reply::Ignored
-        }
+        let tolerance = config.timeouts.clock_tolerance;
+        let learnt = match owner {
+            // An event that names nobody we know is never taken for ours.
+            Owner::Unknown => self.belief.event_of_nobody(at, tolerance),
+            owner => self.belief.event(owner, at, tolerance),
+        };
+        if learnt { Reply::Done } else { Reply::Ignored }
     }
 
     fn control_requested(&mut self, config: &Config, request: ControlRequest, at: Span) -> Reply {

@@ -15,7 +15,7 @@ pub struct Delivery {
     /// What it is about.
     pub object: Object,
     /// Everything in it, in the order to be handled: the entries as they came, and in each the arrays
-    /// `messaging`, `standby`, `messaging_handovers`.
+    /// `messaging`, `standby`, `messaging_handovers`, `changes`.
     pub items: Vec<Item>,
 }
 
@@ -30,6 +30,12 @@ pub enum Object {
     Instagram,
     /// Anything else; empty if the delivery has none.
     Other(String),
+}
+
+impl Object {
+    fn is_whatsapp(&self) -> bool {
+        matches!(self, Self::Other(name) if name.starts_with("whatsapp"))
+    }
 }
 
 /// Why a body is not a webhook delivery. It shows none of the body.
@@ -74,7 +80,7 @@ pub fn dangerous_parse_unverified(body: &[u8]) -> Result<Delivery, ParseError> {
     };
     let mut items = Vec::with_capacity(entries.len());
     for entry in entries {
-        read_entry(entry, &mut items);
+        read_entry(entry, &object, &mut items);
     }
     Ok(Delivery { object, items })
 }
@@ -87,33 +93,52 @@ const ARRAYS: [(&str, Channel); 3] = [
     ("messaging_handovers", Channel::Messaging),
 ];
 
-fn read_entry(mut entry: Value, items: &mut Vec<Item>) {
+fn read_entry(mut entry: Value, object: &Object, items: &mut Vec<Item>) {
+    if object.is_whatsapp() {
+        return read_whatsapp(entry, items);
+    }
     let page = match field(&entry, "id").map(item::id::<PageId>) {
         None => None,
         Some(Ok(page)) => page,
-        Some(Err(_)) => return items.push(Item::unknown(None, entry, "entry with an unreadable id")),
+        Some(Err(_)) => return items.push(Item::unknown(None, None, entry, "entry with an unreadable id")),
     };
+    let page = page.as_ref();
     let before = items.len();
     for (name, channel) in ARRAYS {
         match entry.get_mut(name).map(Value::take) {
             None | Some(Value::Null) => {}
             Some(Value::Array(events)) => {
                 for event in events {
-                    item::read(page.as_ref(), channel, event, items);
+                    item::read(page, channel, event, items);
                 }
             }
-            Some(other) => items.push(Item::unknown(page.clone(), other, "events that are not an array")),
+            Some(other) => {
+                items.push(Item::unknown(page, Some(channel), other, "events that are not an array"));
+            }
         }
     }
     match entry.get_mut("changes").map(Value::take) {
         None | Some(Value::Null) => {}
         Some(Value::Array(changes)) => {
-            items.extend(changes.into_iter().map(|raw| Item::unknown(page.clone(), raw, "a change")));
+            for change in changes {
+                item::read_change(page, change, items);
+            }
         }
-        Some(other) => items.push(Item::unknown(page.clone(), other, "changes that are not an array")),
+        Some(other) => items.push(Item::unknown(page, None, other, "changes that are not an array")),
     }
     if items.len() == before {
-        items.push(Item::unknown(page, entry, "entry without events"));
+        items.push(Item::unknown(page, None, entry, "entry without events"));
+    }
+}
+
+/// An entry of WhatsApp: its id is an account, no Page, and its threads have rules of their own (facts
+/// §7). Nothing in it is read, whatever it looks like.
+fn read_whatsapp(mut entry: Value, items: &mut Vec<Item>) {
+    match entry.get_mut("changes").map(Value::take) {
+        Some(Value::Array(changes)) if !changes.is_empty() => {
+            items.extend(changes.into_iter().map(|raw| Item::unknown(None, None, raw, item::A_CHANGE)));
+        }
+        _ => items.push(Item::unknown(None, None, entry, "an entry of WhatsApp")),
     }
 }
 
@@ -138,5 +163,38 @@ mod tests {
                 let _ = dangerous_parse_unverified(&changed);
             }
         }
+    }
+
+    #[test]
+    fn a_change_that_is_an_event_of_a_conversation_is_read_as_one() {
+        let value = |body: &str| format!(r#"{{"sender":{{"id":"2"}},"recipient":{{"id":"1"}},{body}}}"#);
+        let message = value(r#""timestamp":"1700000000","message":{"mid":"m"}"#);
+        let read = |object: &str, field: &str, value: &str| {
+            let body = format!(
+                r#"{{"object":"{object}","entry":[{{"id":"1","changes":[{{"field":"{field}","value":{value}}}]}}]}}"#
+            );
+            match dangerous_parse_unverified(body.as_bytes()).unwrap().items.remove(0) {
+                Item::Event { event, .. } => Ok(event.channel),
+                Item::Unknown { channel, why, .. } => Err((channel, why)),
+                other @ Item::AppRoles { .. } => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(read("instagram", "messages", &message), Ok(Channel::Messaging));
+        assert_eq!(read("instagram", "standby", &message), Ok(Channel::Standby));
+        let pass = value(r#""pass_thread_control":{"new_owner_app_id":"7"}"#);
+        assert_eq!(read("instagram", "messaging_handover", &pass), Ok(Channel::Messaging));
+        let broken = value(r#""pass_thread_control":{"new_owner_app_id":true}"#);
+        let told = Err((Some(Channel::Messaging), "an id that is none"));
+        assert_eq!(read("instagram", "messaging_handover", &broken), told);
+
+        let not_ours = Err((None, item::A_CHANGE));
+        for value in [r#"{"item":"comment","message":"hi"}"#, r#"{"sender":"2","message":{}}"#, "null", "[]"]
+        {
+            assert_eq!(read("page", "feed", value), not_ours, "{value}");
+        }
+        // WhatsApp, by its object or by its product.
+        assert_eq!(read("whatsapp_business_account", "messages", &message), not_ours);
+        let product = value(r#""messaging_product":"whatsapp","message":{"mid":"m"}"#);
+        assert_eq!(read("page", "messages", &product), not_ours);
     }
 }

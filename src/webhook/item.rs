@@ -34,6 +34,8 @@ pub enum Item {
     Unknown {
         /// The Page, if the entry names one.
         page: Option<PageId>,
+        /// Where it came, if it stood in an array of one channel.
+        channel: Option<Channel>,
         /// As it came.
         raw: Value,
         /// What is not understood, in fixed words that can be logged.
@@ -42,8 +44,13 @@ pub enum Item {
 }
 
 impl Item {
-    pub(super) fn unknown(page: Option<PageId>, raw: Value, why: &'static str) -> Self {
-        Self::Unknown { page, raw, why }
+    pub(super) fn unknown(
+        page: Option<&PageId>,
+        channel: Option<Channel>,
+        raw: Value,
+        why: &'static str,
+    ) -> Self {
+        Self::Unknown { page: page.cloned(), channel, raw, why }
     }
 }
 
@@ -51,9 +58,30 @@ impl Item {
 pub(super) fn read(page: Option<&PageId>, channel: Channel, raw: Value, items: &mut Vec<Item>) {
     match known(page, channel, &raw) {
         Ok(known) => items.extend(known),
-        Err(why) => items.push(Item::unknown(page.cloned(), raw, why)),
+        Err(why) => items.push(Item::unknown(page, Some(channel), raw, why)),
     }
 }
+
+/// Reads one of an entry's `changes`, `{field, value}`. Third parties say that Instagram Login sends
+/// messages and control events so; no recorded delivery confirms it (3P, facts §4.5). A value that is
+/// such an event is read as it, everything else stays unknown: feeds, comments, and WhatsApp, whose
+/// control events have ids and roles of their own (facts §7).
+pub(super) fn read_change(page: Option<&PageId>, raw: Value, items: &mut Vec<Item>) {
+    let value = field(&raw, "value").filter(|value| {
+        let named = |party| field(value, party).is_some_and(Value::is_object);
+        value.get("messaging_product").is_none() && (named("sender") || named("recipient"))
+    });
+    let Some(value) = value else { return items.push(Item::unknown(page, None, raw, A_CHANGE)) };
+    let standby = field(&raw, "field").is_some_and(|name| name == "standby");
+    let channel = if standby { Channel::Standby } else { Channel::Messaging };
+    match known(page, channel, value) {
+        Ok(known) => items.extend(known),
+        Err(why) => items.push(Item::unknown(page, Some(channel), raw, why)),
+    }
+}
+
+/// Why a change is not understood that is about no conversation.
+pub(super) const A_CHANGE: &str = "a change";
 
 /// An id of any kind. Absent, null and empty are none.
 ///
@@ -252,5 +280,5 @@ fn metadata(body: &Map<String, Value>) -> Option<String> {
 
 /// Whether a flag is there: `true`, or a body of its own, as `admin_text` has.
 fn is_set(body: &Value, flag: &str) -> bool {
-    field(body, flag).is_some_and(|flag| *flag != false && *flag != "false")
+    field(body, flag).is_some_and(|flag| *flag != false && *flag != 0 && *flag != "false" && *flag != "")
 }

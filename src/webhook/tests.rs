@@ -190,7 +190,7 @@ fn messages_of_the_customer() {
     };
     assert_eq!(with(json!({"attachments": attachments})), EventKind::Inbound(pictures));
     // A message that the platform cannot show is still one that a customer waits on.
-    for nothing in [json!({}), json!({"is_unsupported": true}), json!({"text": null, "is_deleted": false})] {
+    for nothing in [json!({}), json!({"is_unsupported": true}), json!({"text": null, "is_deleted": 0})] {
         assert_eq!(with(nothing), EventKind::Inbound(empty.clone()));
     }
     for (broken, why) in [
@@ -269,6 +269,7 @@ fn what_is_not_ours_is_kept() {
         let raw = event(name, body);
         let expected = Item::Unknown {
             page: Some(PageId::from(PAGE)),
+            channel: Some(Channel::Messaging),
             raw: raw.clone(),
             why: "an element of no known kind",
         };
