@@ -23,6 +23,7 @@ use crate::thread::{
     AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, Reply, Target,
     Thread,
 };
+use crate::time::Timestamp;
 
 use drive::Inner;
 
@@ -155,6 +156,25 @@ impl Handover {
     /// [`HandoverError`].
     pub async fn close_intervention(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
         self.command(thread, Command::CloseIntervention).await.map(drop)
+    }
+
+    /// Engage Digital reports that an intervention was opened then: as [`Self::open_intervention`], but
+    /// for reports that come in any order and again (facts §8.4). One that is older than what is known
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`HandoverError`]: let it be reported again.
+    pub async fn intervention_opened(&self, thread: &ThreadKey, at: Timestamp) -> Result<(), HandoverError> {
+        self.command(thread, Command::InterventionReported { open: true, at }).await.map(drop)
+    }
+
+    /// Engage Digital reports that the customer's last open intervention was closed then: as
+    /// [`Self::close_intervention`], unless something newer is known.
+    ///
+    /// # Errors
+    /// [`HandoverError`]: let it be reported again.
+    pub async fn intervention_closed(&self, thread: &ThreadKey, at: Timestamp) -> Result<(), HandoverError> {
+        self.command(thread, Command::InterventionReported { open: false, at }).await.map(drop)
     }
 
     /// Claims control without an answer to send, and waits at most so long until the first step of the

@@ -21,26 +21,18 @@ impl Thread {
                 reply
             }
             Command::OpenIntervention => {
-                self.intervention.open();
-                let cancelled = Refusal::new(RefusalKind::Conflict, "an intervention was opened");
-                if self.handoff.as_ref().is_some_and(|handoff| handoff.target == Target::Nobody) {
-                    self.end_handoff(Some(cancelled));
-                } else {
-                    self.handoff_failed(cancelled);
-                }
-                self.claim_control(super::ClaimOrigin::Intervention)
+                self.intervention.is_known_now(now);
+                self.open_intervention()
             }
             Command::CloseIntervention => {
-                let was_open = self.intervention.is_open();
-                self.intervention.close();
-                if !matches!(self.outbox.head(), Head::Ready(..)) {
-                    self.abandon_claim(cx);
-                }
-                if !was_open && *self.belief.owner() != Owner::Us && self.in_flight.is_none() {
-                    return Reply::Ignored;
-                }
-                self.hand_over(cx, Target::Nobody)
+                self.intervention.is_known_now(now);
+                self.close_intervention(cx)
             }
+            Command::InterventionReported { open, at } => match self.intervention.is_news(open, at, now) {
+                false => Reply::Ignored,
+                true if open => self.open_intervention(),
+                true => self.close_intervention(cx),
+            },
             Command::Claim(origin) => {
                 self.intervention.keep();
                 self.claim_control(origin)
@@ -61,6 +53,29 @@ impl Thread {
                 known(found, CommandRefused::NoSuchAnswer)
             }
         }
+    }
+
+    fn open_intervention(&mut self) -> Reply {
+        self.intervention.open();
+        let cancelled = Refusal::new(RefusalKind::Conflict, "an intervention was opened");
+        if self.handoff.as_ref().is_some_and(|handoff| handoff.target == Target::Nobody) {
+            self.end_handoff(Some(cancelled));
+        } else {
+            self.handoff_failed(cancelled);
+        }
+        self.claim_control(super::ClaimOrigin::Intervention)
+    }
+
+    fn close_intervention(&mut self, cx: &Context<'_>) -> Reply {
+        let was_open = self.intervention.is_open();
+        self.intervention.close();
+        if !matches!(self.outbox.head(), Head::Ready(..)) {
+            self.abandon_claim(cx);
+        }
+        if !was_open && *self.belief.owner() != Owner::Us && self.in_flight.is_none() {
+            return Reply::Ignored;
+        }
+        self.hand_over(cx, Target::Nobody)
     }
 
     fn claim_control(&mut self, origin: super::ClaimOrigin) -> Reply {

@@ -1,4 +1,12 @@
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// How far a report may be stamped ahead of us. Clocks differ a little; a stamp from far ahead would
+/// outdate all that follows.
+const MAX_AHEAD: Duration = Duration::from_mins(5);
 
 /// An agent's engagement with the customer (desk).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -8,6 +16,9 @@ pub(super) struct Intervention {
     wants_control: bool,
     /// Control that was asked for may still come though nobody needs it any more: it is given back.
     give_back: bool,
+    /// When what is known of it was true: what is older changes nothing.
+    #[serde(default)]
+    as_of: Timestamp,
 }
 
 impl Intervention {
@@ -20,7 +31,24 @@ impl Intervention {
     }
 
     pub(super) fn open(&mut self) {
-        *self = Self { open: true, wants_control: true, give_back: false };
+        (self.open, self.wants_control, self.give_back) = (true, true, false);
+    }
+
+    /// What the host itself says is newer than all that was reported, also by a clock ahead of ours.
+    pub(super) fn is_known_now(&mut self, now: Timestamp) {
+        self.as_of = now.max(self.as_of.plus(Duration::from_millis(1)));
+    }
+
+    /// Answers whether a report is news. The last by its stamp wins, whatever order they come in. With
+    /// one stamp the close does: control that was released is claimed again by the next answer, control
+    /// that was kept by mistake would be kept for ever.
+    pub(super) fn is_news(&mut self, open: bool, at: Timestamp, now: Timestamp) -> bool {
+        let at = at.min(now.plus(MAX_AHEAD));
+        let news = at > self.as_of || at == self.as_of && self.open && !open;
+        if news {
+            self.as_of = at;
+        }
+        news
     }
 
     pub(super) fn close(&mut self) {

@@ -6,6 +6,7 @@ use crate::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, Refusal,
 use crate::event::{Channel, Event, Inbound};
 use crate::id::{AppId, INSTAGRAM_INBOX, MessageId, PAGE_INBOX};
 use crate::policy::ClaimStep;
+use crate::time::Timestamp;
 
 use super::belief::Owner;
 use super::config::PageCall;
@@ -51,6 +52,15 @@ pub enum Command {
     OpenIntervention,
     /// The agent is done (desk): control is released when the answers are settled.
     CloseIntervention,
+    /// Engage Digital reports that an intervention was opened or closed then. Its events come unordered
+    /// and again (facts §8.4): of reports and of what the host itself said, the last by its stamp wins,
+    /// and the close where stamps are equal.
+    InterventionReported {
+        /// Opened, or closed.
+        open: bool,
+        /// When, by Engage Digital's clock.
+        at: Timestamp,
+    },
     /// Get control without having anything to send.
     Claim(ClaimOrigin),
     /// Give control away when the answers are settled.

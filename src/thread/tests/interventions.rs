@@ -1,0 +1,102 @@
+//! Reports of interventions that come late, again and in any order.
+
+use super::*;
+
+impl World {
+    /// A report stamped so many milliseconds after the start.
+    fn reported(&mut self, open: bool, after: u64) -> Reply {
+        self.wait(1);
+        self.command(Command::InterventionReported { open, at: Timestamp::from_millis(BASE + after) })
+    }
+}
+
+/// A desk that has control for an intervention, opened at 10.
+fn engaged() -> World {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.now = Timestamp::from_millis(BASE + 10_000);
+    desk.passed_to(BOT);
+    assert!(matches!(desk.reported(true, 10), Reply::Claiming(_)));
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.passed_to(DESK);
+    desk
+}
+
+#[test]
+fn a_reported_close_releases_and_a_late_open_does_not_engage_again() {
+    let mut desk = engaged();
+    desk.send("a");
+    assert!(matches!(desk.reported(false, 20), Reply::HandingOver { waits: true, .. }));
+    desk.expect_send("a", SENT);
+    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    for (open, after) in [(true, 10), (true, 19), (false, 20), (false, 5), (true, 20)] {
+        let before = desk.thread.clone();
+        assert_eq!(desk.reported(open, after), Reply::Ignored, "{open} {after}");
+        assert_eq!(desk.thread, before);
+    }
+    assert!(desk.calls.is_empty() && desk.thread.is_at_rest());
+    assert!(matches!(desk.reported(true, 21), Reply::Claiming(_)), "reopened");
+}
+
+#[test]
+fn a_close_that_comes_before_its_open_is_remembered() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    assert_eq!(desk.reported(false, 20), Reply::Ignored);
+    assert_eq!(desk.reported(true, 10), Reply::Ignored);
+    assert!(!desk.thread.intervention_is_open() && desk.calls.is_empty() && desk.thread.is_at_rest());
+}
+
+#[test]
+fn every_order_of_the_same_reports_ends_the_same() {
+    let reports = [(true, 10), (false, 20), (true, 20), (true, 30), (false, 40), (true, 40)];
+    for start in 0..reports.len() {
+        for step in [1, 5] {
+            let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+            desk.now = Timestamp::from_millis(BASE + 10_000);
+            for index in 0..reports.len() * 2 {
+                let (open, after) = reports[(start + index * step) % reports.len()];
+                desk.reported(open, after);
+            }
+            assert!(!desk.thread.intervention_is_open(), "from {start} by {step}");
+        }
+    }
+}
+
+#[test]
+fn what_the_host_says_counts_as_of_now() {
+    let mut desk = engaged();
+    desk.command(Command::CloseIntervention);
+    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    let now = desk.now.since(Timestamp::from_millis(BASE)).as_millis().try_into().unwrap();
+    assert_eq!(desk.reported(true, 11), Reply::Ignored);
+    assert!(matches!(desk.reported(true, now), Reply::Claiming(_)));
+    desk.command(Command::OpenIntervention);
+    assert_eq!(desk.reported(false, now), Reply::Ignored);
+    // By a clock ahead of ours, and still older than the host's word.
+    desk.reported(true, now + 2_000);
+    desk.command(Command::CloseIntervention);
+    assert_eq!(desk.reported(true, now + 2_000), Reply::Ignored);
+    assert!(!desk.thread.intervention_is_open());
+}
+
+#[test]
+fn a_stamp_from_far_ahead_does_not_outdate_everything() {
+    let mut desk = engaged();
+    desk.command(Command::InterventionReported { open: true, at: Timestamp::MAX });
+    desk.wait(600_000);
+    let at = desk.now;
+    assert!(matches!(
+        desk.command(Command::InterventionReported { open: false, at }),
+        Reply::HandingOver { .. }
+    ));
+}
+
+#[test]
+fn records_without_the_stamp_still_read() {
+    let desk = engaged();
+    let mut saved = serde_json::to_value(&desk.thread).unwrap();
+    let stamp = saved["intervention"].as_object_mut().unwrap().remove("as_of");
+    assert_eq!(stamp, Some(serde_json::json!(BASE + 10)));
+    let read: Thread = serde_json::from_value(saved).unwrap();
+    assert!(read.intervention_is_open());
+}
