@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{ApiAnswer, GraphError, Platform, Rules};
 use crate::id::{AppId, PageId, ThreadKey};
@@ -85,7 +85,7 @@ impl Platform {
 
     /// `debug_token`: only an app may look at its own tokens.
     #[cfg(feature = "sim-server")]
-    pub(crate) fn debug_token(&self, asking: &AppId, inspected: &str) -> Value {
+    pub(crate) fn debug_token(&self, asking: &AppId, inspected: &str) -> serde_json::Value {
         let found = self.pages.values().find_map(|page| {
             let token = page.tokens.iter().find(|known| known.token.expose() == inspected)?;
             (token.app == *asking).then_some((page, token))
