@@ -102,6 +102,7 @@ impl Backoff {
 #[derive(Debug, Clone)]
 pub struct Budget {
     capacity: u64,
+    /// Thousandths a millisecond, which is whole ones a second.
     per_second: u64,
     /// In thousandths of a retry.
     left: u64,
@@ -119,7 +120,7 @@ impl Budget {
         let capacity = u64::from(capacity.max(1)) * RETRY;
         Self {
             capacity,
-            per_second: u64::from(per_second.max(1)) * RETRY,
+            per_second: u64::from(per_second.max(1)),
             left: capacity,
             filled: Timestamp::default(),
         }
@@ -136,7 +137,7 @@ impl Budget {
                 self.left = left;
                 Ok(())
             }
-            None => Err(Duration::from_millis((RETRY - self.left).div_ceil(self.per_second / 1000))),
+            None => Err(Duration::from_millis((RETRY - self.left).div_ceil(self.per_second))),
         }
     }
 
@@ -147,9 +148,8 @@ impl Budget {
 
     fn fill(&mut self, now: Timestamp) {
         let passed = u64::try_from(now.since(self.filled).as_millis()).unwrap_or(u64::MAX);
-        self.left =
-            self.capacity.min(self.left.saturating_add(passed.saturating_mul(self.per_second / 1000)));
-        // A clock that was set back fills nothing until it has caught up, but not for ever.
+        self.left = self.capacity.min(self.left.saturating_add(passed.saturating_mul(self.per_second)));
+        // Where the clock was set back, it fills up from there on.
         self.filled = now;
     }
 }

@@ -60,6 +60,16 @@ secret! {
     EdToken
 }
 
+/// HMAC-SHA256 keyed by an app's secret: what Meta signs webhooks with, and what `appsecret_proof` is.
+#[cfg(any(feature = "graph", feature = "webhook"))]
+pub(crate) fn mac(secret: &AppSecret, text: &[u8]) -> hmac::Hmac<sha2::Sha256> {
+    use hmac::{KeyInit, Mac};
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = hmac::Hmac::new_from_slice(secret.expose().as_bytes()).expect("any key");
+    mac.update(text);
+    mac
+}
+
 /// Compares a secret with what somebody says it is. Digests have one length, so that the time taken does
 /// not tell that of the secret.
 #[cfg(feature = "webhook")]

@@ -15,7 +15,7 @@
 //! # }
 //! ```
 //!
-//! Everything but [`Doctor::probe`] only reads. `docs/setup.md` says how each remedy is done.
+//! Everything but [`Doctor::probe`] only reads.
 
 mod checks;
 mod probe;

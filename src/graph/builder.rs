@@ -129,7 +129,7 @@ impl GraphClientBuilder {
         }
         let mut pages = HashMap::with_capacity(self.pages.len());
         for (page, token) in self.pages {
-            Auth::of_page(&page, token.clone(), None)?;
+            Auth::check(&page, &token)?;
             pages.insert(page, token);
         }
         let transport = match (self.transport, self.timeout) {

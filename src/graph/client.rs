@@ -1,5 +1,6 @@
 //! The calls of [`HandoverClient`] as Graph requests.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -68,7 +69,7 @@ impl GraphClient {
     /// # Errors
     /// [`BuildError::Token`] if the token is empty or has characters that no header can carry.
     pub fn set_page(&self, page: PageId, token: PageToken) -> Result<(), BuildError> {
-        Auth::of_page(&page, token.clone(), None)?;
+        Auth::check(&page, &token)?;
         self.shared.pages.write().unwrap_or_else(PoisonError::into_inner).insert(page, token);
         Ok(())
     }
@@ -122,15 +123,14 @@ impl GraphClient {
     pub(super) async fn read(
         &self,
         page: &PageId,
-        node: Node,
         edge: &'static str,
         query: &[(&str, &str)],
-    ) -> Result<Value, CallError> {
-        let mut url = self.url(page, node, edge)?;
+    ) -> Result<Answer, CallError> {
+        let mut url = self.url(page, Node::Page, edge)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        Ok(self.exchange(page, Method::GET, url, edge, None).await?.json)
+        self.exchange(page, Method::GET, url, edge, None).await
     }
 
     /// The platform's clock, in whole seconds, as its answer to a small question tells; none if the
@@ -139,9 +139,7 @@ impl GraphClient {
     /// # Errors
     /// [`CallError`].
     pub async fn platform_time(&self, page: &PageId) -> Result<Option<Timestamp>, CallError> {
-        let mut url = self.url(page, Node::Page, "")?;
-        url.query_pairs_mut().append_pair("fields", "id");
-        Ok(self.exchange(page, Method::GET, url, "", None).await?.date)
+        Ok(self.read(page, "", &[("fields", "id")]).await?.date)
     }
 
     pub(super) fn url(&self, page: &PageId, node: Node, edge: &str) -> Result<Url, CallError> {
@@ -166,8 +164,7 @@ impl GraphClient {
         body: Option<Map<String, Value>>,
     ) -> Result<Answer, CallError> {
         let auth = self.auth(page).await?;
-        let (again, repeated) = (url.clone(), body.clone());
-        let result = self.once(page, method.clone(), url, edge, body, &auth, None).await;
+        let result = self.once(page, &method, &url, edge, body.as_ref(), &auth, None).await;
         match &result {
             Err(error) if error.kind() == RefusalKind::Token && !error.may_have_acted() => {
                 if let Some(provider) = &self.shared.provider {
@@ -175,7 +172,7 @@ impl GraphClient {
                 }
                 match self.auth(page).await {
                     Ok(fresh) if fresh.token.expose() != auth.token.expose() => {
-                        self.once(page, method, again, edge, repeated, &fresh, None).await
+                        self.once(page, &method, &url, edge, body.as_ref(), &fresh, None).await
                     }
                     _ => result,
                 }
@@ -189,19 +186,23 @@ impl GraphClient {
     pub(super) async fn once(
         &self,
         page: &PageId,
-        method: Method,
-        mut url: Url,
+        method: &Method,
+        url: &Url,
         edge: &'static str,
-        mut body: Option<Map<String, Value>>,
+        body: Option<&Map<String, Value>>,
         auth: &Auth,
         shown: Option<&Auth>,
     ) -> Result<Answer, CallError> {
         self.wait_for_turn(page).await?;
         let acts = method == Method::POST;
-        if let Some(proof) = &auth.proof {
-            match &mut body {
-                Some(body) => drop(body.insert("appsecret_proof".to_owned(), proof.as_str().into())),
-                None => drop(url.query_pairs_mut().append_pair("appsecret_proof", proof)),
+        let (mut url, mut body) = (Cow::Borrowed(url), body.map(Cow::Borrowed));
+        match (&auth.proof, &mut body) {
+            (None, _) => {}
+            (Some(proof), Some(body)) => {
+                body.to_mut().insert("appsecret_proof".to_owned(), proof.as_str().into());
+            }
+            (Some(proof), None) => {
+                url.to_mut().query_pairs_mut().append_pair("appsecret_proof", proof);
             }
         }
         let mut request = Request::builder()
@@ -212,8 +213,10 @@ impl GraphClient {
         if acts {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let body = body.map(|body| Bytes::from(Value::Object(body).to_string())).unwrap_or_default();
-        let request = request.body(body).map_err(|_| invalid("the request cannot be written as HTTP"))?;
+        let body = body.map(|body| serde_json::to_vec(&*body)).transpose();
+        let body = body.map_err(|_| invalid("the body cannot be written as JSON"))?.unwrap_or_default();
+        let request =
+            request.body(body.into()).map_err(|_| invalid("the request cannot be written as HTTP"))?;
         let secrets: Vec<_> = [Some(auth), shown].into_iter().flatten().flat_map(Auth::secrets).collect();
         let asked = Asked { acts, secrets: &secrets };
         let result = match self.shared.transport.send(request).await {
@@ -348,13 +351,13 @@ impl HandoverClient for GraphClient {
         // The bare id here, where the other edges take an object (facts §3.2).
         let user = thread.user.to_string();
         let query = [("recipient", user.as_str())];
-        response::owner(&self.read(&thread.page, Node::Page, "thread_owner", &query).await?)
+        response::owner(&self.read(&thread.page, "thread_owner", &query).await?.json)
     }
 
     /// The first page of the answer: 25 apps by Graph's default, more than a Page has.
     async fn secondary_receivers(&self, page: &PageId) -> Result<Vec<Receiver>, CallError> {
         let query = [("fields", "id,name")];
-        response::receivers(&self.read(page, Node::Page, "secondary_receivers", &query).await?)
+        response::receivers(&self.read(page, "secondary_receivers", &query).await?.json)
     }
 
     async fn send_message(

@@ -112,7 +112,7 @@ impl GraphClient {
     /// [`CallError`].
     pub async fn messaging_feature_status(&self, page: &PageId) -> Result<FeatureStatus, CallError> {
         let query = [("fields", "messaging_feature_status")];
-        response::feature_status(&self.read(page, Node::Page, "", &query).await?)
+        response::feature_status(&self.read(page, "", &query).await?.json)
     }
 
     /// `GET subscribed_apps`: which apps get the Page's webhooks, and which fields. Needs
@@ -121,7 +121,7 @@ impl GraphClient {
     /// # Errors
     /// [`CallError`].
     pub async fn subscribed_apps(&self, page: &PageId) -> Result<Vec<SubscribedApp>, CallError> {
-        response::subscribed_apps(&self.read(page, Node::Page, "subscribed_apps", &[]).await?)
+        response::subscribed_apps(&self.read(page, "subscribed_apps", &[]).await?.json)
     }
 
     /// `POST subscribed_apps`: subscribes our app to these fields, and to no others: the call replaces
@@ -160,7 +160,7 @@ impl GraphClient {
         };
         let user = thread.user.to_string();
         let query = [("platform", platform), ("user_id", &user), ("fields", "id,is_owner,can_reply")];
-        response::conversation(&self.read(&thread.page, Node::Page, "conversations", &query).await?)
+        response::conversation(&self.read(&thread.page, "conversations", &query).await?.json)
     }
 
     /// `GET debug_token` for the token of a Page. It asks with the app's own token where the client
@@ -181,7 +181,7 @@ impl GraphClient {
         let mut url = self.url(page, Node::Root, "debug_token")?;
         url.query_pairs_mut().append_pair("input_token", inspected.token.expose());
         let answer =
-            self.once(page, Method::GET, url, "debug_token", None, &asking, Some(&inspected)).await?;
+            self.once(page, &Method::GET, &url, "debug_token", None, &asking, Some(&inspected)).await?;
         response::token_info(&answer.json, &inspected.token)
     }
 

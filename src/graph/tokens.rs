@@ -4,13 +4,12 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use async_trait::async_trait;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Mac;
 use http::HeaderValue;
-use sha2::Sha256;
 
 use super::builder::BuildError;
 use crate::id::{AppId, PageId};
-use crate::secret::{AppSecret, PageToken};
+use crate::secret::{AppSecret, PageToken, mac};
 
 /// Gives the client the tokens of its Pages: a vault, a database, an OAuth service. Asked before each
 /// call, so it should remember what it gave.
@@ -57,12 +56,13 @@ impl Auth {
         }
         let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;
         header.set_sensitive(true);
-        let proof = app.and_then(|app| app.proof(&token));
+        let proof = app.map(|app| app.proof(&token));
         Some(Self { token, header, proof })
     }
 
-    pub(super) fn of_page(page: &PageId, token: PageToken, app: Option<&App>) -> Result<Self, BuildError> {
-        Self::new(token, app).ok_or_else(|| BuildError::Token { page: page.clone() })
+    /// Whether a Page's token can be sent at all.
+    pub(super) fn check(page: &PageId, token: &PageToken) -> Result<(), BuildError> {
+        Self::new(token.clone(), None).map(drop).ok_or_else(|| BuildError::Token { page: page.clone() })
     }
 
     /// What must not appear in the platform's words.
@@ -79,10 +79,8 @@ pub(super) struct App {
 }
 
 impl App {
-    fn proof(&self, token: &PageToken) -> Option<String> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.expose().as_bytes()).ok()?;
-        mac.update(token.expose().as_bytes());
-        Some(hex::encode(mac.finalize().into_bytes()))
+    fn proof(&self, token: &PageToken) -> String {
+        hex::encode(mac(&self.secret, token.expose().as_bytes()).finalize().into_bytes())
     }
 
     /// The app access token, as Graph takes it without a call for one.

@@ -127,8 +127,9 @@ impl Handover {
     /// claimed as the policy says if we do not have it.
     ///
     /// # Errors
-    /// [`CommandRefused::QueueFull`] as [`HandoverError::Refused`]; otherwise [`HandoverError`], after
-    /// which the same key may be sent again.
+    /// [`CommandRefused::QueueFull`], or for a message that gives control away
+    /// [`CommandRefused::InterventionOpen`], as [`HandoverError::Refused`]; otherwise [`HandoverError`],
+    /// after which the same key may be sent again.
     pub async fn send(
         &self,
         thread: &ThreadKey,

@@ -70,9 +70,7 @@ impl Thread {
                 // It says nothing about the call, so it is no fault of its own.
                 let wait = cx.backoff().wait(self.pause.faults, Some(wait), cx.jitter);
                 self.pause.until = Some(now.plus(wait));
-                if let Made::Send(key) = &made {
-                    self.outbox.not_sent(key, false);
-                }
+                self.not_made(&made);
             }
             result => {
                 // Reading the owner is how a fault is looked into, not how it ends.
@@ -161,10 +159,19 @@ impl Thread {
             // What may have been done put the owner in doubt: it is read before anything else.
             Decision::After(wait) | Decision::ReadOwnerFirst(wait) => {
                 self.pause = Pause { faults: attempt, until: Some(now.plus(wait)) };
-                if let Made::Send(key) = made {
-                    self.outbox.not_sent(key, false);
+                if !may_have_acted {
+                    self.not_made(made);
                 }
             }
+        }
+    }
+
+    /// A call was certainly not made, and will be wanted again.
+    fn not_made(&mut self, made: &Made) {
+        match made {
+            Made::Send(key) => self.outbox.not_sent(key, false),
+            Made::Take if self.handoff_takes() => self.set_stage(Stage::Start),
+            _ => {}
         }
     }
 

@@ -10,7 +10,11 @@ use super::{Made, Thread};
 impl Thread {
     pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
         match command {
-            Command::Send { message, .. } if message.control().is_some() && self.intervention.is_open() => {
+            Command::Send { key, message }
+                if message.control().is_some()
+                    && self.intervention.is_open()
+                    && self.outbox.status(&key).is_none() =>
+            {
                 Reply::Refused(CommandRefused::InterventionOpen)
             }
             Command::Send { key, message } => {

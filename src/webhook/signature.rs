@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use hmac::Mac;
 
-use crate::secret::AppSecret;
+use crate::secret::{AppSecret, mac};
 
 /// The header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "x-hub-signature-256";
@@ -70,7 +69,7 @@ impl Verifier {
         let secrets = [Some(&self.current), self.previous.as_ref()];
         // Anybody can sign with an empty key.
         let mut secrets = secrets.into_iter().flatten().filter(|secret| !is_empty(secret));
-        if secrets.any(|secret| mac(secret, body).is_some_and(|mac| mac.verify_slice(&signature).is_ok())) {
+        if secrets.any(|secret| mac(secret, body).verify_slice(&signature).is_ok()) {
             Ok(VerifiedBody(body))
         } else {
             Err(SignatureError::Mismatch)
@@ -126,15 +125,7 @@ pub enum SignatureError {
 /// webhook handler, and for the simulator.
 #[must_use]
 pub fn sign(secret: &AppSecret, body: &[u8]) -> String {
-    // Keys of any length are taken, so that there is always a code.
-    let code = mac(secret, body).map(|mac| hex::encode(mac.finalize().into_bytes()));
-    format!("{PREFIX}{}", code.unwrap_or_default())
-}
-
-fn mac(secret: &AppSecret, body: &[u8]) -> Option<Hmac<Sha256>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
-    mac.update(body);
-    Some(mac)
+    format!("{PREFIX}{}", hex::encode(mac(secret, body).finalize().into_bytes()))
 }
 
 fn is_empty(secret: &AppSecret) -> bool {

@@ -1,6 +1,7 @@
 //! Behaviour through the public API, over real HTTP.
 
 mod bad_input;
+mod doctor;
 mod layers;
 mod model;
 mod secrets;

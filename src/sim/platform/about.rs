@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{ApiAnswer, GraphError, Platform, Rules};
+use super::{ApiAnswer, ApiCall, GraphError, Platform, Rules};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::time::Timestamp;
 
@@ -28,9 +28,26 @@ const KNOWN_FIELDS: [&str; 12] = [
 ];
 
 impl Platform {
+    /// The calls that are about no person.
+    pub(super) fn about_page(
+        &mut self,
+        app: &AppId,
+        page: &PageId,
+        call: &ApiCall,
+    ) -> Result<ApiAnswer, GraphError> {
+        match call {
+            ApiCall::SecondaryReceivers => self.secondary_receivers(app, page),
+            ApiCall::Node => Ok(ApiAnswer::Other(json!({ "id": page }))),
+            ApiCall::FeatureStatus => Ok(self.feature_status(page)),
+            ApiCall::SubscribedApps => Ok(self.subscribed_apps(page)),
+            ApiCall::Subscribe { fields } => self.subscribe(app, page, fields),
+            _ => Err(GraphError::missing("recipient")),
+        }
+    }
+
     /// Facts §2.1. What each flag means is not documented, so these readings are INF: routing is on, and
     /// there are several apps beside the inbox.
-    pub(super) fn feature_status(&self, page: &PageId) -> ApiAnswer {
+    fn feature_status(&self, page: &PageId) -> ApiAnswer {
         let apps = self.pages.get(page).map(|page| page.apps.len()).unwrap_or_default();
         let routing = matches!(self.rules(page), Rules::Routing { default_app: Some(_) });
         let status = json!({"hop_v2": routing, "msgr_multi_app": apps > 2, "ig_multi_app": false});
@@ -38,7 +55,7 @@ impl Platform {
     }
 
     /// Every app that is subscribed to something (INF: with a Page token Graph may show fewer).
-    pub(super) fn subscribed_apps(&self, page: &PageId) -> ApiAnswer {
+    fn subscribed_apps(&self, page: &PageId) -> ApiAnswer {
         let connected = self.pages.get(page).map(|page| page.apps.clone()).unwrap_or_default();
         let data = connected.iter().filter_map(|id| {
             let app = self.apps.get(id)?;
@@ -49,12 +66,7 @@ impl Platform {
     }
 
     /// Replaces what the app is subscribed to on the Page (facts §4.1).
-    pub(super) fn subscribe(
-        &mut self,
-        app: &AppId,
-        page: &PageId,
-        fields: &[String],
-    ) -> Result<ApiAnswer, GraphError> {
+    fn subscribe(&mut self, app: &AppId, page: &PageId, fields: &[String]) -> Result<ApiAnswer, GraphError> {
         if let Some(unknown) = fields.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
             let why = format!("{unknown:?} is not one of the webhook fields");
             return Err(GraphError::invalid("subscribed_fields", &why));

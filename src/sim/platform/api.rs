@@ -55,6 +55,8 @@ pub enum ApiCall {
     SecondaryReceivers,
     /// `GET /me?fields=messaging_feature_status`.
     FeatureStatus,
+    /// `GET /me`, of which only the id is known here.
+    Node,
     /// `GET subscribed_apps`.
     SubscribedApps,
     /// `POST subscribed_apps`.
@@ -112,6 +114,7 @@ impl ApiCall {
             Self::ThreadOwner { .. } => "thread_owner",
             Self::SecondaryReceivers => "secondary_receivers",
             Self::FeatureStatus => "messaging_feature_status",
+            Self::Node => "",
             Self::SubscribedApps | Self::Subscribe { .. } => "subscribed_apps",
             Self::Conversation { .. } => "conversations",
             Self::Send { .. } | Self::SenderAction { .. } => "messages",
@@ -133,6 +136,7 @@ impl ApiCall {
             | Self::SenderAction { user, .. } => Some(user),
             Self::SecondaryReceivers
             | Self::FeatureStatus
+            | Self::Node
             | Self::SubscribedApps
             | Self::Subscribe { .. } => None,
         }

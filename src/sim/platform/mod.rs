@@ -243,14 +243,7 @@ impl Platform {
         if own.peek().is_some() && !own.any(|token| token.scopes.iter().any(|scope| scope == needed)) {
             return Err(GraphError::scope_missing(needed));
         }
-        let Some(user) = call.user() else {
-            return match call {
-                ApiCall::FeatureStatus => Ok(self.feature_status(page)),
-                ApiCall::SubscribedApps => Ok(self.subscribed_apps(page)),
-                ApiCall::Subscribe { fields } => self.subscribe(app, page, fields),
-                _ => self.secondary_receivers(app, page),
-            };
-        };
+        let Some(user) = call.user() else { return self.about_page(app, page, call) };
         let is_known = known.people.contains(user);
         if !is_known && !matches!(call, ApiCall::Conversation { .. }) {
             return Err(GraphError::no_such_person());
@@ -267,15 +260,12 @@ impl Platform {
             ApiCall::Extend { duration, .. } => self.extend(app, &key, *duration, now),
             ApiCall::ThreadOwner { .. } => Ok(self.thread_owner(app, &key)),
             ApiCall::Conversation { .. } => Ok(self.conversation_of(app, &key, now)),
-            ApiCall::SecondaryReceivers
-            | ApiCall::FeatureStatus
-            | ApiCall::SubscribedApps
-            | ApiCall::Subscribe { .. } => self.secondary_receivers(app, page),
             ApiCall::Send { message, messaging_type, tag, thread_control, .. } => {
                 let tag = tag.as_deref().filter(|_| messaging_type.as_deref() == Some("MESSAGE_TAG"));
                 self.send(app, &key, message, tag, thread_control.as_ref(), now)
             }
             ApiCall::SenderAction { .. } => self.act(app, &key, now),
+            page_call => self.about_page(app, page, page_call),
         }
     }
 
@@ -347,6 +337,7 @@ fn method_of(call: &ApiCall) -> &'static str {
         ApiCall::ThreadOwner { .. }
         | ApiCall::SecondaryReceivers
         | ApiCall::FeatureStatus
+        | ApiCall::Node
         | ApiCall::SubscribedApps
         | ApiCall::Conversation { .. } => "get",
         _ => "post",

@@ -60,6 +60,7 @@ pub(super) fn read(method: &str, edge: &str, params: &Params) -> Result<Option<A
         ("GET", "secondary_receivers") => ApiCall::SecondaryReceivers,
         ("POST", "messages") => message(params)?,
         ("GET", "") if asks_for(params, "messaging_feature_status") => ApiCall::FeatureStatus,
+        ("GET", "") => ApiCall::Node,
         ("GET", "subscribed_apps") => ApiCall::SubscribedApps,
         ("POST", "subscribed_apps") => ApiCall::Subscribe { fields: fields(params)? },
         ("GET", "conversations") => ApiCall::Conversation {

@@ -62,3 +62,33 @@ fn an_event_without_a_stamp_does_not_spoil_what_is_known_later() {
         matches!(bot.notices.last(), Some(Notice::ControlGained { unanswered, .. }) if unanswered.len() == 1)
     );
 }
+
+/// A take for passing the thread on that was certainly not made is made again.
+#[test]
+fn a_take_that_was_not_made_is_no_refusal() {
+    let passing = Refusal::new(RefusalKind::RateLimited, "slow down");
+    for not_made in [CallResult::Refused(passing), CallResult::HeldBack(Duration::from_secs(1))] {
+        let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+        desk.passed_to(STRANGER);
+        desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+        desk.expect(Call::TakeThreadControl, not_made);
+        desk.sleep();
+        desk.expect(Call::TakeThreadControl, CallResult::Done);
+        desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+        assert!(!desk.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
+    }
+}
+
+/// What is held back was not tried: an answer waits for it, however often.
+#[test]
+fn a_call_that_is_held_back_is_no_fault() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(BOT);
+    desk.send("a");
+    for _ in 0..20 {
+        desk.expect(Call::RequestThreadControl, CallResult::HeldBack(Duration::from_secs(1)));
+        desk.sleep();
+    }
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    assert!(!desk.notices.iter().any(|notice| matches!(notice, Notice::AnswerFailed { .. })));
+}

@@ -1,0 +1,191 @@
+//! The doctor against the simulated platform.
+
+use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
+use messenger_handover::doctor::{Check, Doctor, Report, Verdict};
+use messenger_handover::graph::{GraphClient, MESSENGER_FIELDS};
+use messenger_handover::id::{AppId, PAGE_INBOX, PageId, UserId};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::secret::AppSecret;
+use messenger_handover::sim::{App, Page, Platform, RequestUnderDefaultApp, Rules, Server};
+
+use crate::world::{
+    BOT, BOT_SECRET, BOT_TOKEN, CUSTOMER, DESK, DESK_SECRET, DESK_TOKEN, PAGE, VERIFY_TOKEN, bot, desk,
+};
+
+async fn platform(rules: Rules, desk_may_take: bool) -> Server {
+    let apps = |id, name, secret| App::new(id, name, secret, VERIFY_TOKEN);
+    let platform = Platform::new()
+        .with_request_under_default_app(RequestUnderDefaultApp::Refused)
+        .with_app(apps(BOT, "Bot", BOT_SECRET))
+        .with_app(apps(DESK, "Desk", DESK_SECRET).may_take(desk_may_take))
+        .with_page(Page::new(PAGE, rules).app(BOT, BOT_TOKEN).app(DESK, DESK_TOKEN));
+    let server = Server::start(platform).await.unwrap();
+    server.customer_writes(&page(), &customer(), "Hello?");
+    server
+}
+
+fn page() -> PageId {
+    PageId::from(PAGE)
+}
+
+fn customer() -> UserId {
+    UserId::from(CUSTOMER)
+}
+
+fn graph(server: &Server) -> GraphClient {
+    let builder = GraphClient::builder().base_url(server.url().parse().unwrap());
+    let builder = builder.app(desk(), AppSecret::new(DESK_SECRET));
+    builder.page(page(), DESK_TOKEN.into()).build().unwrap()
+}
+
+/// A desk asks.
+fn doctor(server: &Server, policy: ThreadControlPolicy) -> Doctor {
+    Doctor::new(graph(server), page(), desk(), Role::Desk, policy).peer(bot())
+}
+
+#[track_caller]
+fn found(report: &Report, check: Check) -> (Verdict, String) {
+    let finding = report.of(check).unwrap_or_else(|| panic!("{check} was not looked at:\n{report}"));
+    assert_eq!(finding.remedy.is_some(), finding.verdict == Verdict::Problem, "{finding:?}");
+    assert!(!format!("{finding:?}").contains("SECRET"), "{finding:?}");
+    (finding.verdict, finding.says.clone())
+}
+
+#[track_caller]
+fn assert_found(report: &Report, check: Check, verdict: Verdict, words: &str) {
+    let (is, says) = found(report, check);
+    assert!(is == verdict && says.contains(words), "{check}: {is}, {says}");
+}
+
+#[tokio::test]
+async fn a_page_as_it_should_be() {
+    let server = platform(Rules::primary(DESK), false).await;
+    let report = doctor(&server, EdPrimary).person(customer()).examine().await;
+    assert_eq!(report.worst(), Verdict::Ok, "{report}");
+    for check in [
+        Check::Token,
+        Check::Scopes,
+        Check::Clock,
+        Check::Subscription,
+        Check::FeatureStatus,
+        Check::Role,
+        Check::Owner,
+        Check::Conversation,
+    ] {
+        assert_eq!(found(&report, check).0, Verdict::Ok);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_good_says_why_and_stops_the_rest() {
+    for (subcode, remedy) in [(463, "expired"), (460, "password"), (458, "removed")] {
+        let server = platform(Rules::primary(DESK), false).await;
+        server.with_platform(|platform, _| platform.end_token(&page(), &desk(), subcode));
+        let report = doctor(&server, EdPrimary).examine().await;
+        assert_found(&report, Check::Token, Verdict::Problem, "no good");
+        let told = report.of(Check::Token).unwrap().remedy.clone().unwrap();
+        assert!(told.contains(remedy), "{told}");
+        assert_found(&report, Check::Subscription, Verdict::Unknown, "not looked at");
+    }
+    // A token of another app: the app that asks may not even look at it, so it looks at itself.
+    let server = platform(Rules::primary(DESK), false).await;
+    let url = server.url().parse().unwrap();
+    let graph = GraphClient::builder().base_url(url).page(page(), BOT_TOKEN.into()).build().unwrap();
+    let report = Doctor::new(graph, page(), desk(), Role::Desk, EdPrimary).examine().await;
+    assert_found(&report, Check::Token, Verdict::Problem, "belongs to app 1001");
+}
+
+#[tokio::test]
+async fn missing_permissions_and_missing_fields() {
+    let server = platform(Rules::primary(DESK), false).await;
+    server.with_platform(|platform, _| platform.set_scopes(&page(), &desk(), &["pages_messaging"]));
+    let report = doctor(&server, EdPrimary).examine().await;
+    assert_found(&report, Check::Scopes, Verdict::Problem, "lacks pages_manage_metadata");
+    assert_eq!(found(&report, Check::Subscription).0, Verdict::Problem);
+
+    let server = platform(Rules::primary(DESK), false).await;
+    graph(&server).subscribe(&page(), &["messages", "message_echoes"]).await.unwrap();
+    let report = doctor(&server, EdPrimary).examine().await;
+    let missing = "messaging_postbacks, messaging_handovers, standby";
+    assert_found(&report, Check::Subscription, Verdict::Problem, missing);
+    graph(&server).subscribe(&page(), &MESSENGER_FIELDS).await.unwrap();
+    let report = doctor(&server, EdPrimary).examine().await;
+    assert_eq!(found(&report, Check::Subscription).0, Verdict::Ok);
+}
+
+#[tokio::test]
+async fn the_role_against_the_policy() {
+    let server = platform(Rules::primary(BOT), false).await;
+    let report = doctor(&server, EdPrimary).examine().await;
+    assert_found(&report, Check::Role, Verdict::Problem, "secondary receiver");
+    let report = doctor(&server, BotPrimary).examine().await;
+    assert_found(&report, Check::Role, Verdict::Ok, "as the policy has it");
+    let server = platform(Rules::primary(DESK), false).await;
+    let stranger = doctor(&server, EdPrimary).peer(AppId::from(3)).examine().await;
+    assert_found(&stranger, Check::Role, Verdict::Problem, "app 3, the other side");
+}
+
+#[tokio::test]
+async fn owners_and_the_window() {
+    let look = async |server: &Server| doctor(server, NoPrimary).person(customer()).examine().await;
+    let server = platform(Rules::default_app(BOT), false).await;
+    assert_found(&look(&server).await, Check::Owner, Verdict::Unknown, "only the owner and the default");
+    let server = platform(Rules::zero_config(), false).await;
+    assert_found(&look(&server).await, Check::Owner, Verdict::Ok, "idle");
+    let server = platform(Rules::primary(BOT), false).await;
+    assert_found(&look(&server).await, Check::Owner, Verdict::Ok, "the other side");
+    let server = platform(Rules::primary(PAGE_INBOX), false).await;
+    assert_found(&look(&server).await, Check::Owner, Verdict::Problem, "never answers");
+    server.advance(std::time::Duration::from_hours(25));
+    assert_found(&look(&server).await, Check::Conversation, Verdict::Problem, "may not write");
+}
+
+/// A probe says what can be had, and leaves control where it was.
+#[tokio::test]
+async fn what_take_and_request_answer() {
+    use Verdict::{Ok, Problem, Unknown};
+    for (rules, may_take, policy, request, take, verdict, words) in [
+        (Rules::primary(BOT), false, BotPrimary, Unknown, Unknown, Unknown, "whether the owner answers"),
+        (Rules::primary(BOT), false, EdPrimary, Unknown, Unknown, Problem, "may not take control"),
+        (Rules::no_primary(), false, NoPrimary, Ok, Unknown, Ok, "can be had"),
+        (Rules::zero_config(), false, NoPrimary, Ok, Unknown, Ok, "can be had"),
+        (Rules::default_app(BOT), true, BotPrimary, Unknown, Unknown, Unknown, "whether this app may take"),
+        (Rules::primary(DESK), false, EdPrimary, Unknown, Unknown, Unknown, ""),
+    ] {
+        let server = platform(rules.clone(), may_take).await;
+        let before = server.owner(&page(), &customer());
+        let report = doctor(&server, policy).probe(customer()).examine().await;
+        assert_eq!(found(&report, Check::Request).0, request, "{rules:?}\n{report}");
+        assert_eq!(found(&report, Check::Take).0, take, "{rules:?}\n{report}");
+        if words.is_empty() {
+            assert!(report.of(Check::Policy).is_none(), "the thread is ours, so nothing was tried");
+        } else {
+            assert_found(&report, Check::Policy, verdict, words);
+        }
+        assert_eq!(server.owner(&page(), &customer()), before, "{rules:?}");
+    }
+}
+
+/// The desk is the default application, and another app owns the thread: what is taken is given back.
+#[tokio::test]
+async fn what_was_taken_is_given_back() {
+    for may_take in [true, false] {
+        let server = platform(Rules::default_app(DESK), may_take).await;
+        server.with_platform(|platform, now| {
+            let pass = messenger_handover::sim::ApiCall::Pass {
+                user: customer(),
+                target: Some(bot()),
+                metadata: None,
+            };
+            platform.call(&desk(), &page(), &pass, now).unwrap();
+        });
+        let report = doctor(&server, EdPrimary).probe(customer()).examine().await;
+        assert_eq!(server.owner(&page(), &customer()), Some(bot()), "{report}");
+        if may_take {
+            assert_found(&report, Check::Take, Verdict::Ok, "may take");
+            assert_found(&report, Check::Policy, Verdict::Ok, "requests do not exist");
+        } else {
+            assert_found(&report, Check::Policy, Verdict::Problem, "neither request nor take");
+        }
+    }
+}
