@@ -2,20 +2,27 @@
 
 use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::doctor::{Check, Doctor, Report, Verdict};
-use messenger_handover::graph::{GraphClient, MESSENGER_FIELDS};
+use messenger_handover::graph::{GraphClient, INSTAGRAM_FIELDS, MESSENGER_FIELDS};
 use messenger_handover::id::{AppId, PAGE_INBOX, PageId, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
 use messenger_handover::sim::{App, Page, Platform, RequestUnderDefaultApp, Rules, Server};
+use serde_json::json;
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::world::{
     BOT, BOT_SECRET, BOT_TOKEN, CUSTOMER, DESK, DESK_SECRET, DESK_TOKEN, PAGE, VERIFY_TOKEN, bot, desk,
 };
 
 async fn platform(rules: Rules, desk_may_take: bool) -> Server {
+    platform_that(RequestUnderDefaultApp::Refused, rules, desk_may_take).await
+}
+
+async fn platform_that(requests: RequestUnderDefaultApp, rules: Rules, desk_may_take: bool) -> Server {
     let apps = |id, name, secret| App::new(id, name, secret, VERIFY_TOKEN);
     let platform = Platform::new()
-        .with_request_under_default_app(RequestUnderDefaultApp::Refused)
+        .with_request_under_default_app(requests)
         .with_app(apps(BOT, "Bot", BOT_SECRET))
         .with_app(apps(DESK, "Desk", DESK_SECRET).may_take(desk_may_take))
         .with_page(Page::new(PAGE, rules).app(BOT, BOT_TOKEN).app(DESK, DESK_TOKEN));
@@ -46,7 +53,11 @@ fn doctor(server: &Server, policy: ThreadControlPolicy) -> Doctor {
 #[track_caller]
 fn found(report: &Report, check: Check) -> (Verdict, String) {
     let finding = report.of(check).unwrap_or_else(|| panic!("{check} was not looked at:\n{report}"));
-    assert_eq!(finding.remedy.is_some(), finding.verdict == Verdict::Problem, "{finding:?}");
+    match finding.verdict {
+        Verdict::Ok => assert_eq!(finding.remedy, None, "{finding:?}"),
+        Verdict::Problem => assert!(finding.remedy.is_some(), "{finding:?}"),
+        Verdict::Unknown => {}
+    }
     assert!(!format!("{finding:?}").contains("SECRET"), "{finding:?}");
     (finding.verdict, finding.says.clone())
 }
@@ -188,4 +199,97 @@ async fn what_was_taken_is_given_back() {
             assert_found(&report, Check::Policy, Verdict::Problem, "neither request nor take");
         }
     }
+}
+
+/// A bot asks, as the primary receiver and as the default application.
+#[tokio::test]
+async fn from_the_side_of_a_bot() {
+    let doctor = |server: &Server, policy| {
+        let builder = GraphClient::builder().base_url(server.url().parse().unwrap());
+        let graph = builder.page(page(), BOT_TOKEN.into()).build().unwrap();
+        Doctor::new(graph, page(), bot(), Role::Bot, policy).peer(desk())
+    };
+    for rules in [Rules::primary(BOT), Rules::default_app(BOT)] {
+        let server = platform(rules, false).await;
+        let report = doctor(&server, BotPrimary).person(customer()).examine().await;
+        assert_eq!(report.worst(), Verdict::Ok, "{report}");
+        assert_found(&report, Check::Owner, Verdict::Ok, "this app");
+    }
+    let server = platform(Rules::primary(DESK), false).await;
+    let report = doctor(&server, BotPrimary).examine().await;
+    assert_found(&report, Check::Role, Verdict::Problem, "secondary receiver");
+    let report = doctor(&server, EdPrimary).person(customer()).examine().await;
+    assert_eq!(report.worst(), Verdict::Ok, "{report}");
+    assert_found(&report, Check::Owner, Verdict::Ok, "the other side");
+}
+
+/// Another permission, and no field for echoes (facts §4.1).
+#[tokio::test]
+async fn an_account_on_instagram() {
+    let server = platform(Rules::default_app(DESK), false).await;
+    let examine = async || doctor(&server, EdPrimary).instagram().person(customer()).examine().await;
+    let report = examine().await;
+    assert_found(&report, Check::Scopes, Verdict::Problem, "lacks instagram_manage_messages or");
+    for scope in ["instagram_manage_messages", "instagram_business_manage_messages"] {
+        let scopes = [scope, "pages_manage_metadata"];
+        server.with_platform(|platform, _| platform.set_scopes(&page(), &desk(), &scopes));
+        graph(&server).subscribe(&page(), &INSTAGRAM_FIELDS).await.unwrap();
+        let report = examine().await;
+        assert_eq!(report.worst(), Verdict::Ok, "{report}");
+    }
+}
+
+/// Where a default application is set, a request can be accepted and lead to nothing (facts §5.2).
+#[tokio::test]
+async fn a_request_that_is_accepted_in_silence() {
+    let server = platform_that(RequestUnderDefaultApp::SilentSuccess, Rules::default_app(BOT), false).await;
+    let report = doctor(&server, NoPrimary).probe(customer()).examine().await;
+    assert_found(&report, Check::Request, Verdict::Unknown, "accepted, which is not control");
+    assert_found(&report, Check::Policy, Verdict::Unknown, "whether the owner answers");
+    assert_eq!(server.owner(&page(), &customer()), Some(bot()));
+}
+
+fn seconds_from_now(seconds: i64) -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap() + seconds
+}
+
+/// A platform with another clock, and a token that ends: the simulator's does neither.
+async fn odd_platform(date: i64, expires_at: i64) -> Report {
+    let server = MockServer::start().await;
+    let token = json!({"data": {
+        "app_id": DESK, "type": "PAGE", "profile_id": PAGE, "is_valid": true, "expires_at": expires_at,
+        "scopes": ["pages_messaging", "pages_manage_metadata"],
+    }});
+    let date = std::time::UNIX_EPOCH + std::time::Duration::from_secs(date.try_into().unwrap());
+    let date = httpdate::fmt_http_date(date);
+    Mock::given(path("/v26.0/debug_token"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(token))
+        .mount(&server)
+        .await;
+    Mock::given(path("/v26.0/me"))
+        .respond_with(
+            ResponseTemplate::new(200).insert_header("date", date).set_body_json(json!({"id": PAGE})),
+        )
+        .mount(&server)
+        .await;
+    let builder = GraphClient::builder().base_url(server.uri().parse().unwrap());
+    let graph = builder.page(page(), DESK_TOKEN.into()).build().unwrap();
+    Doctor::new(graph, page(), desk(), Role::Desk, EdPrimary).examine().await
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_and_a_token_that_ends() {
+    let report = odd_platform(seconds_from_now(0), 0).await;
+    assert_found(&report, Check::Clock, Verdict::Ok, "agree");
+    assert_found(&report, Check::Token, Verdict::Ok, "does not end");
+    // What the platform did not answer is not held against it.
+    assert_eq!(found(&report, Check::Subscription).0, Verdict::Unknown);
+    for off in [-3600, 3600] {
+        let report = odd_platform(seconds_from_now(off), seconds_from_now(90_000)).await;
+        assert_found(&report, Check::Clock, Verdict::Problem, " s off the platform's");
+        assert_found(&report, Check::Token, Verdict::Problem, "ends in 2");
+    }
+    let report = odd_platform(seconds_from_now(0), seconds_from_now(60 * 86_400 + 60)).await;
+    assert_found(&report, Check::Token, Verdict::Ok, "another 60 days");
 }

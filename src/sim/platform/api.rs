@@ -142,11 +142,12 @@ impl ApiCall {
         }
     }
 
-    /// The permission that it takes (facts §3.3).
-    pub(super) fn needs(&self) -> &'static str {
+    /// The permissions of which it takes one: the first on Messenger, the others on Instagram (facts §3.3,
+    /// §3.6).
+    pub(super) fn needs(&self) -> &'static [&'static str] {
         match self {
-            Self::SubscribedApps | Self::Subscribe { .. } => "pages_manage_metadata",
-            _ => "pages_messaging",
+            Self::SubscribedApps | Self::Subscribe { .. } => &["pages_manage_metadata"],
+            _ => &["pages_messaging", "instagram_manage_messages", "instagram_business_manage_messages"],
         }
     }
 
