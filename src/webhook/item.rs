@@ -24,6 +24,8 @@ pub enum Item {
     AppRoles {
         /// The Page.
         page: PageId,
+        /// Where it came.
+        channel: Channel,
         /// Each app with its roles, as in `primary_receiver`.
         roles: Vec<(AppId, Vec<String>)>,
         /// When.
@@ -114,7 +116,7 @@ fn known(page: Option<&PageId>, channel: Channel, raw: &Value) -> Result<Vec<Ite
     let parties = Parties { page, sender: party(raw, "sender")?, recipient: party(raw, "recipient")? };
     let mut items = Vec::new();
     if let Some(roles) = field(raw, "app_roles") {
-        items.push(Item::AppRoles { page: parties.page()?, roles: app_roles(roles)?, at });
+        items.push(Item::AppRoles { page: parties.page()?, channel, roles: app_roles(roles)?, at });
     }
     for (name, read) in KINDS {
         let Some(body) = field(raw, name) else { continue };
@@ -143,7 +145,13 @@ const KINDS: [(&str, Reader); 7] = [
 
 impl Parties<'_> {
     fn sent_by_page(&self) -> bool {
-        self.page.is_some_and(|page| self.sender.as_deref() == Some(page.to_string().as_str()))
+        let is_page = |id: &str| self.page.is_some_and(|page| page.to_string() == id);
+        self.sender.as_deref().is_some_and(is_page) && !self.is_redacted()
+    }
+
+    /// Recorded deliveries come with one word in place of all ids. A Page cannot write to itself.
+    fn is_redacted(&self) -> bool {
+        self.sender.is_some() && self.sender == self.recipient
     }
 
     /// The Page where the element is about no person.
@@ -154,7 +162,8 @@ impl Parties<'_> {
 
     /// The conversation: the entry names the Page, and the person is whoever else is named. Meta's own
     /// samples name people in both places, and some clients' Pages in the wrong one; then an echo is
-    /// about its recipient and everything else about its sender.
+    /// about its recipient and everything else about its sender. Of a redacted one, the person is called
+    /// as the Page is.
     fn thread(&self, echo: bool) -> Result<ThreadKey, Broken> {
         let (person, account) =
             if echo { (&self.recipient, &self.sender) } else { (&self.sender, &self.recipient) };
@@ -164,7 +173,7 @@ impl Parties<'_> {
             (None, None) => return Err("an event of no Page"),
         };
         let named = page.to_string();
-        let user = [person, account].into_iter().flatten().find(|id| **id != named);
+        let user = [person, account].into_iter().flatten().find(|id| **id != named || self.is_redacted());
         let user = user.and_then(|id| UserId::new(id).ok()).ok_or("an event of no person")?;
         Ok(ThreadKey::new(page, user))
     }

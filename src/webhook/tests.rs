@@ -133,6 +133,7 @@ fn roles() {
     }});
     let expected = Item::AppRoles {
         page: PageId::from(PAGE),
+        channel: Channel::Messaging,
         roles: vec![
             (
                 AppId::new("098765432").unwrap(),
@@ -301,7 +302,7 @@ fn who_is_the_page_and_who_the_person() {
     assert_eq!(thread(Some("P"), json!(null), id("U")), "P/U");
     assert_eq!(thread(None, id("U"), id("P")), "P/U");
     assert_eq!(thread(Some("12"), json!({"id": 34}), json!({"id": 12})), "12/34");
-    assert_eq!(thread(Some("ID"), id("ID"), id("ID")), "an event of no person");
+    assert_eq!(thread(Some("ID"), id("ID"), id("ID")), "ID/ID", "redacted");
     assert_eq!(thread(Some("P"), json!({"user_ref": "x"}), id("P")), "an event of no person");
     assert_eq!(thread(Some("P"), json!({"id": null}), json!(7)), "an event of no person");
     assert_eq!(thread(None, id("U"), json!(null)), "an event of no Page");

@@ -15,7 +15,7 @@ use crate::world::{
     BOT, BOT_SECRET, BOT_TOKEN, CUSTOMER, DESK, DESK_SECRET, DESK_TOKEN, PAGE, VERIFY_TOKEN, bot, desk,
 };
 
-async fn platform(rules: Rules, desk_may_take: bool) -> Server {
+pub async fn platform(rules: Rules, desk_may_take: bool) -> Server {
     platform_that(RequestUnderDefaultApp::Refused, rules, desk_may_take).await
 }
 
@@ -249,6 +249,7 @@ async fn a_request_that_is_accepted_in_silence() {
     assert_eq!(server.owner(&page(), &customer()), Some(bot()));
 }
 
+#[expect(clippy::disallowed_methods, reason = "the doctor compares with the real clock")]
 fn seconds_from_now(seconds: i64) -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(now.as_secs()).unwrap() + seconds

@@ -2,8 +2,10 @@
 
 mod bad_input;
 mod doctor;
+mod examples;
 mod layers;
 mod model;
+mod payloads;
 mod secrets;
 mod send;
 mod store;

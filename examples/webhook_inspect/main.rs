@@ -1,0 +1,85 @@
+//! Says what a webhook delivery means: one line of JSON for each event, in the order received.
+//!
+//! ```text
+//! cargo run --example webhook_inspect < delivery.json
+//! cargo run --example webhook_inspect -- --app 123456789 --secret "$APP_SECRET" --signature "sha256=…" < delivery.json
+//! ```
+//!
+//! The lines hold what customers wrote to nobody: ids, stamps and metadata only. The exit status is 0 if
+//! the body could be read, 1 if its signature is bad or it is not JSON at all, 64 for wrong usage.
+
+mod rows;
+
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use messenger_handover::id::AppId;
+use messenger_handover::webhook::Verifier;
+use pico_args::Arguments;
+
+const HELP: &str = "\
+Reads a webhook delivery on standard input and prints one line of JSON for each event in it.
+
+  --app ID             our app: adds who holds control after the event (us, other, idle, unknown)
+  --secret SECRET      checks the signature with this app secret
+  --signature HEADER   the value of X-Hub-Signature-256, as in sha256=…
+
+Exit status: 0 read, 1 bad signature or not JSON at all, 64 wrong usage.
+";
+
+struct Options {
+    app: Option<AppId>,
+    secret: Option<String>,
+    signature: Option<String>,
+}
+
+fn options(mut arguments: Arguments) -> Result<Options, Box<dyn Error>> {
+    let app = arguments.opt_value_from_str("--app")?;
+    let secret = arguments.opt_value_from_str("--secret")?;
+    let signature: Option<String> = arguments.opt_value_from_str("--signature")?;
+    let rest = arguments.finish();
+    if !rest.is_empty() {
+        return Err(format!("unknown arguments {rest:?}").into());
+    }
+    if signature.is_some() && secret.is_none() {
+        return Err("a signature can only be checked with --secret".into());
+    }
+    Ok(Options { app, secret, signature })
+}
+
+fn inspect(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut body = Vec::new();
+    io::stdin().lock().read_to_end(&mut body)?;
+    if let Some(secret) = options.secret {
+        Verifier::new(secret.into()).verify(options.signature.as_deref(), &body)?;
+    }
+    let rows = rows::of(&body, options.app.as_ref())?;
+    let mut out = io::stdout().lock();
+    for row in rows {
+        writeln!(out, "{}", serde_json::to_string(&row)?)?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_env();
+    if arguments.contains(["-h", "--help"]) {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let options = match options(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error}\n\n{HELP}");
+            return ExitCode::from(64);
+        }
+    };
+    match inspect(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One row for each event of a delivery.
+
+use std::collections::HashMap;
+
+use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
+use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::thread::{Config, Context, Input, Output, Owner, Thread};
+use messenger_handover::time::{Span, Timestamp};
+use messenger_handover::webhook::{Item, ParseError, dangerous_parse_unverified};
+use serde::Serialize;
+use serde_json::Value;
+
+/// What does not apply is null.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    kind: &'static str,
+    channel: Option<Channel>,
+    page: Option<PageId>,
+    user: Option<UserId>,
+    at_ms: Option<u64>,
+    previous_owner: Option<AppId>,
+    new_owner: Option<AppId>,
+    requested_by: Option<AppId>,
+    app_id: Option<AppId>,
+    metadata: Option<String>,
+    holds_control: Option<&'static str>,
+}
+
+/// The rows of a delivery, in its order.
+///
+/// # Errors
+/// It is not JSON. JSON that is no delivery is one unknown row.
+pub fn of(body: &[u8], app: Option<&AppId>) -> Result<Vec<Row>, ParseError> {
+    let mut reader = Reader { app, threads: HashMap::new() };
+    match dangerous_parse_unverified(body) {
+        Ok(delivery) => Ok(delivery.items.into_iter().map(|item| reader.row(item)).collect()),
+        Err(error @ ParseError::NotJson(_)) => Err(error),
+        Err(_) => Ok(vec![Row::unknown()]),
+    }
+}
+
+impl Row {
+    fn unknown() -> Self {
+        Self {
+            kind: "unknown",
+            channel: None,
+            page: None,
+            user: None,
+            at_ms: None,
+            previous_owner: None,
+            new_owner: None,
+            requested_by: None,
+            app_id: None,
+            metadata: None,
+            holds_control: None,
+        }
+    }
+}
+
+struct Reader<'a> {
+    app: Option<&'a AppId>,
+    /// What our app believes of each conversation after the events before.
+    threads: HashMap<ThreadKey, Thread>,
+}
+
+impl Reader<'_> {
+    fn row(&mut self, item: Item) -> Row {
+        let empty = Row::unknown();
+        match item {
+            Item::Event { thread, event } => self.event(&thread, event),
+            Item::AppRoles { page, channel, at, .. } => {
+                Row { kind: "app_roles", channel: Some(channel), page: Some(page), at_ms: ms(at), ..empty }
+            }
+            Item::Unknown { page, channel, raw, .. } => {
+                let user = person(&raw, page.as_ref());
+                let holds_control = self.app.and(channel).map(|channel| match channel {
+                    Channel::Standby => "other",
+                    Channel::Messaging => "unknown",
+                });
+                let at_ms = raw["timestamp"].as_u64().map(Span::from_platform).and_then(ms);
+                Row { channel, page, user, at_ms, holds_control, ..empty }
+            }
+            _ => empty,
+        }
+    }
+
+    fn event(&mut self, thread: &ThreadKey, event: Event) -> Row {
+        let holds_control = self.app.map(|app| self.owner_after(app, thread, &event));
+        let row = Row {
+            channel: Some(event.channel),
+            page: Some(thread.page.clone()),
+            user: Some(thread.user.clone()),
+            at_ms: ms(event.at),
+            holds_control,
+            ..Row::unknown()
+        };
+        let changed = |kind, change: ControlChange| Row {
+            kind,
+            previous_owner: change.previous_owner,
+            new_owner: change.new_owner,
+            metadata: change.metadata,
+            ..row.clone()
+        };
+        match event.kind {
+            EventKind::PassThreadControl(change) => changed("pass_thread_control", change),
+            EventKind::TakeThreadControl(change) => changed("take_thread_control", change),
+            EventKind::RequestThreadControl(request) => Row {
+                kind: "request_thread_control",
+                requested_by: request.requested_by,
+                metadata: request.metadata,
+                ..row
+            },
+            EventKind::Inbound(inbound) if inbound.postback => Row { kind: "postback", ..row },
+            EventKind::Inbound(_) => Row { kind: "message", ..row },
+            EventKind::Echo(echo) => {
+                Row { kind: "echo", app_id: echo.app_id, metadata: echo.metadata, ..row }
+            }
+            EventKind::Read => Row { kind: "read", ..row },
+            EventKind::Delivery(_) => Row { kind: "delivery", ..row },
+            _ => row,
+        }
+    }
+
+    /// What the state machine believes, but for standby: whatever came before, another app owned the
+    /// thread then.
+    fn owner_after(&mut self, app: &AppId, thread: &ThreadKey, event: &Event) -> &'static str {
+        let config = Config::new(app.clone(), Role::Bot, ThreadControlPolicy::NoPrimary);
+        let cx = Context::new(&config);
+        let (known, mut out) = (self.threads.entry(thread.clone()).or_default(), Vec::new());
+        let mut step = |input, out: &mut Vec<_>| known.step(&cx, input, Timestamp::default(), out);
+        let _ = step(Input::Event(event.clone()), &mut out);
+        // Nobody is told anything here; a full queue would refuse the next event.
+        while let Some(output) = out.pop() {
+            if let Output::Notice { id, .. } = output {
+                let _ = step(Input::NoticeDone { notice: id, ok: true }, &mut out);
+            }
+        }
+        match known.owner() {
+            _ if event.channel == Channel::Standby => "other",
+            Owner::Us => "us",
+            Owner::Other(_) => "other",
+            Owner::Idle => "idle",
+            _ => "unknown",
+        }
+    }
+}
+
+fn ms(at: Span) -> Option<u64> {
+    (at != Span::UNKNOWN).then(|| at.from.as_millis())
+}
+
+/// Whoever else than the Page is named.
+fn person(raw: &Value, page: Option<&PageId>) -> Option<UserId> {
+    let named = ["sender", "recipient"].map(|party| match &raw[party]["id"] {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        _ => None,
+    });
+    let person = named.into_iter().flatten().find(|id| page.is_none_or(|page| *id != page.to_string()))?;
+    UserId::new(person).ok()
+}

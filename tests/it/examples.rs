@@ -1,0 +1,119 @@
+//! The examples that are tools: what they print, what they keep to themselves, and how they end.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use messenger_handover::secret::AppSecret;
+use messenger_handover::sim::Rules;
+use messenger_handover::webhook::sign;
+use serde_json::Value;
+
+use crate::doctor::platform;
+use crate::world::{BOT, CUSTOMER, DESK, DESK_SECRET, DESK_TOKEN, PAGE};
+
+/// `cargo test` builds the examples beside the tests; a test that is named alone uses them as they are.
+fn example(name: &str) -> Command {
+    let mut path: PathBuf = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.push("examples");
+    path.push(name);
+    assert!(path.is_file(), "{} is missing: cargo build --examples", path.display());
+    let mut command = Command::new(path);
+    command.env_clear();
+    command
+}
+
+fn run(command: &mut Command, stdin: &[u8]) -> (i32, String, String) {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A tool that ends before it has read everything closes the pipe.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+const BODY: &[u8] = br#"{"object":"page","entry":[{"id":"10","standby":[{"sender":{"id":"77"},
+    "recipient":{"id":"10"},"timestamp":1789036800123,"message":{"mid":"m","text":"private"}}]}]}"#;
+
+#[test]
+fn webhook_inspect_reads_one_delivery() {
+    let inspect = |arguments: &[&str], stdin| run(example("webhook_inspect").args(arguments), stdin);
+    let (status, out, err) = inspect(&["--app", "1001"], BODY);
+    let line: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, err.as_str(), out.lines().count()), (0, "", 1));
+    assert_eq!(
+        out,
+        "{\"kind\":\"message\",\"channel\":\"standby\",\"page\":\"10\",\"user\":\"77\",\"at_ms\":1789036800123,\
+         \"previous_owner\":null,\"new_owner\":null,\"requested_by\":null,\"app_id\":null,\"metadata\":null,\
+         \"holds_control\":\"other\"}\n"
+    );
+    assert_eq!(line["at_ms"], 1_789_036_800_123_u64);
+
+    let signature = sign(&AppSecret::new("SECRET"), BODY);
+    let checked = inspect(&["--secret", "SECRET", "--signature", &signature], BODY);
+    assert_eq!((checked.0, checked.1.lines().count()), (0, 1));
+    for arguments in [
+        &["--secret", "SECRET"][..],
+        &["--secret", "SECRET", "--signature", "sha256=00"],
+        &["--secret", "another", "--signature", &signature],
+    ] {
+        let (status, out, err) = inspect(arguments, BODY);
+        assert_eq!((status, out.as_str()), (1, ""), "{arguments:?}");
+        assert!(!err.is_empty() && !err.contains("SECRET"), "{err}");
+    }
+    for no_json in [&b""[..], b"hello", b"{\"entry\":[", b"\xff"] {
+        let (status, out, err) = inspect(&[], no_json);
+        assert_eq!((status, out.as_str()), (1, ""));
+        assert!(err.contains("not JSON"), "{err}");
+    }
+    // JSON that is no delivery is read, and not understood.
+    let (status, out, _) = inspect(&[], b"[1]");
+    assert!(status == 0 && out.starts_with("{\"kind\":\"unknown\",\"channel\":null,"), "{out}");
+    for wrong in [&["--app"][..], &["--app", ""], &["--signature", "sha256=00"], &["extra"]] {
+        assert_eq!(inspect(wrong, BODY).0, 64, "{wrong:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_ends_as_its_worst_finding() {
+    let server = platform(Rules::primary(DESK), false).await;
+    let (page, app) = (PAGE.to_string(), DESK.to_string());
+    let ask = |policy: &str, arguments: &[&str], token: &str| {
+        let mut command = example("doctor");
+        command.args(arguments).envs([
+            ("GRAPH_URL", server.url().as_ref()),
+            ("PAGE_ID", page.as_str()),
+            ("PAGE_TOKEN", token),
+            ("APP_ID", app.as_str()),
+            ("APP_SECRET", DESK_SECRET),
+            ("ROLE", "desk"),
+            ("POLICY", policy),
+        ]);
+        let (status, out, err) = run(&mut command, b"");
+        assert!(![&out, &err].iter().any(|text| text.contains("SECRET-")), "{out}{err}");
+        (status, out, err)
+    };
+    let customer = CUSTOMER.to_string();
+    let (status, out, _) = ask("ed_primary", &["--thread", &customer], DESK_TOKEN);
+    assert!(status == 0 && out.contains("thread owner  ok               this app"), "{out}");
+    // The thread is ours, so a probe tries nothing and knows nothing more.
+    let (status, out, _) = ask("ed_primary", &["--probe", &customer, "--json"], DESK_TOKEN);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, report["worst"].as_str()), (1, Some("unknown")), "{out}");
+    assert_eq!(report["findings"][0]["check"], "token");
+    let stranger = BOT + 1;
+    let (status, out, _) = ask("ed_primary", &["--peer", &stranger.to_string()], DESK_TOKEN);
+    assert!(status == 2 && out.contains("remedy: connect it"), "{out}");
+    let (status, out, _) = ask("ed_primary", &["--json"], "SECRET-wrong");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((status, report["worst"].as_str()), (2, Some("problem")));
+
+    for wrong in [&["--thread"][..], &["--thread", "1", "--probe", "1"], &["extra"]] {
+        assert_eq!(ask("ed_primary", wrong, DESK_TOKEN).0, 64, "{wrong:?}");
+    }
+    assert_eq!(ask("sometimes", &[], DESK_TOKEN).0, 64);
+    assert_eq!(run(&mut example("doctor"), b"").0, 64);
+}
