@@ -33,6 +33,8 @@ pub mod call;
 pub mod control;
 #[cfg(feature = "graph")]
 pub mod doctor;
+#[cfg(any(feature = "graph", feature = "webhook"))]
+pub mod engage;
 pub mod event;
 #[cfg(feature = "graph")]
 pub mod graph;

@@ -60,6 +60,11 @@ secret! {
     EdToken
 }
 
+secret! {
+    /// The secret that Engage Digital repeats in the header of its webhooks (facts §8.4).
+    EdWebhookSecret
+}
+
 /// HMAC-SHA256 keyed by an app's secret: what Meta signs webhooks with, and what `appsecret_proof` is.
 #[cfg(any(feature = "graph", feature = "webhook"))]
 pub(crate) fn mac(secret: &AppSecret, text: &[u8]) -> hmac::Hmac<sha2::Sha256> {

@@ -7,7 +7,7 @@ mod request;
 #[cfg(all(feature = "service", feature = "webhook"))]
 mod server;
 #[cfg(feature = "graph")]
-pub use client::{Client, InvalidBaseUrl};
+pub use client::Client;
 pub use request::{ChannelType, HandoverRequest, InvalidRequest};
 #[cfg(all(feature = "service", feature = "webhook"))]
 pub use server::{Desk, Rejection, Server};

@@ -144,10 +144,7 @@ impl HandoverRequest {
     }
 
     /// Writes the call's parameters, without the token.
-    pub fn write_query<'a, T: form_urlencoded::Target>(
-        &'a self,
-        query: &mut form_urlencoded::Serializer<'a, T>,
-    ) {
+    pub fn write_query<T: form_urlencoded::Target>(&self, query: &mut form_urlencoded::Serializer<'_, T>) {
         let (from, to) = match self.direction {
             Direction::BotToAgent => ("bot", "agent"),
             Direction::AgentToBot => ("agent", "bot"),

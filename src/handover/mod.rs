@@ -159,22 +159,31 @@ impl Handover {
         self.command(thread, Command::CloseIntervention).await.map(drop)
     }
 
-    /// Engage Digital reports that an intervention was opened then: as [`Self::open_intervention`], but
-    /// for reports that come in any order and again (facts §8.4). One that is older than what is known
-    /// changes nothing.
+    /// Engage Digital reports that an intervention was opened then, or just now: for a desk as
+    /// [`Self::open_intervention`], but for reports that come in any order and again (facts §8.4). One that
+    /// is older than what is known changes nothing. A bot waits for the desk's request.
     ///
     /// # Errors
     /// [`HandoverError`]: let it be reported again.
-    pub async fn intervention_opened(&self, thread: &ThreadKey, at: Timestamp) -> Result<(), HandoverError> {
+    pub async fn intervention_opened(
+        &self,
+        thread: &ThreadKey,
+        at: Option<Timestamp>,
+    ) -> Result<(), HandoverError> {
         self.command(thread, Command::InterventionReported { open: true, at }).await.map(drop)
     }
 
-    /// Engage Digital reports that the customer's last open intervention was closed then: as
-    /// [`Self::close_intervention`], unless something newer is known.
+    /// Engage Digital reports that the customer's last open intervention was closed then, or just now: for
+    /// a desk as [`Self::close_intervention`], unless something newer is known. A bot that knows of another
+    /// owner looks again: Meta tells nobody of a release (facts §2.4).
     ///
     /// # Errors
     /// [`HandoverError`]: let it be reported again.
-    pub async fn intervention_closed(&self, thread: &ThreadKey, at: Timestamp) -> Result<(), HandoverError> {
+    pub async fn intervention_closed(
+        &self,
+        thread: &ThreadKey,
+        at: Option<Timestamp>,
+    ) -> Result<(), HandoverError> {
         self.command(thread, Command::InterventionReported { open: false, at }).await.map(drop)
     }
 

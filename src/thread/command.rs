@@ -1,5 +1,6 @@
 use crate::call::{Refusal, RefusalKind};
-use crate::time::Timestamp;
+use crate::policy::Role;
+use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
 use super::config::Context;
@@ -32,11 +33,9 @@ impl Thread {
                 self.intervention.is_known_now(now);
                 self.close_intervention(cx)
             }
-            Command::InterventionReported { open, at } => match self.intervention.is_news(open, at, now) {
-                false => Reply::Ignored,
-                true if open => self.open_intervention(),
-                true => self.close_intervention(cx),
-            },
+            Command::InterventionReported { open, at } => {
+                self.intervention_reported(cx, open, at.unwrap_or(now), now)
+            }
             Command::Claim(origin) => {
                 self.intervention.keep();
                 self.claim_control(origin)
@@ -56,6 +55,28 @@ impl Thread {
                 self.notices.extend(notice);
                 known(found, CommandRefused::NoSuchAnswer)
             }
+        }
+    }
+
+    fn intervention_reported(
+        &mut self,
+        cx: &Context<'_>,
+        open: bool,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Reply {
+        if !self.intervention.is_news(open, at, now) {
+            return Reply::Ignored;
+        }
+        match cx.config.role {
+            Role::Desk if open => self.open_intervention(),
+            Role::Desk => self.close_intervention(cx),
+            // The desk is about to release, or has: nobody tells a bot (facts §8.1b), so it looks.
+            Role::Bot if !open && matches!(self.belief.owner(), Owner::Other(_)) => {
+                self.belief.lose_certainty(Span::between(at, now));
+                Reply::Done
+            }
+            Role::Bot => Reply::Ignored,
         }
     }
 

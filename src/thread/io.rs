@@ -54,12 +54,13 @@ pub enum Command {
     CloseIntervention,
     /// Engage Digital reports that an intervention was opened or closed then. Its events come unordered
     /// and again (facts §8.4): of reports and of what the host itself said, the last by its stamp wins,
-    /// and the close where stamps are equal.
+    /// and the close where stamps are equal. A desk engages and releases; a bot looks who has control
+    /// after a close.
     InterventionReported {
         /// Opened, or closed.
         open: bool,
-        /// When, by Engage Digital's clock.
-        at: Timestamp,
+        /// When, by Engage Digital's clock; now if it does not say.
+        at: Option<Timestamp>,
     },
     /// Get control without having anything to send.
     Claim(ClaimOrigin),

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module of the crate, and what it may use of the others.
-const MAY_USE: [(&str, &str); 26] = [
+const MAY_USE: [(&str, &str); 34] = [
     ("time", ""),
     ("id", ""),
     ("secret", ""),
@@ -19,8 +19,16 @@ const MAY_USE: [(&str, &str); 26] = [
     // The ports come first, the service stands on them, and the edges stand on the service.
     ("bots_api/mod", "call control"),
     ("bots_api/request", "call id"),
-    ("bots_api/client", "call control graph id secret"),
+    ("bots_api/client", "call control engage graph id secret"),
     ("bots_api/server", "call handover id secret thread"),
+    ("engage/mod", ""),
+    ("engage/json", "time"),
+    ("engage/resource", "time"),
+    ("engage/domain", "call control graph secret"),
+    ("engage/api", "call control id"),
+    ("engage/event", "secret time webhook"),
+    ("engage/server", "handover id secret thread webhook"),
+    ("engage/directory", "handover id"),
     ("graph", "call control id secret time"),
     ("doctor", "call control graph id policy thread time"),
     ("handover", "bots_api call control event id policy retry store thread time"),

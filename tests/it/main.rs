@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod doctor;
+mod engage;
 mod examples;
 mod layers;
 mod model;

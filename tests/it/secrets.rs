@@ -5,10 +5,11 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use messenger_handover::bots_api;
+use messenger_handover::engage::{self, Domain};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::id::PageId;
 use messenger_handover::policy::ThreadControlPolicy::BotPrimary;
-use messenger_handover::secret::{AppSecret, EdToken, PageToken, VerifyToken};
+use messenger_handover::secret::{AppSecret, EdToken, EdWebhookSecret, PageToken, VerifyToken};
 use messenger_handover::sim::Rules;
 use messenger_handover::thread::Target;
 use messenger_handover::webhook::{self, Verifier};
@@ -93,10 +94,11 @@ async fn everything(shown: &mut String) {
         [(&world.desk.url, "SECRET-wrong"), (&"http://127.0.0.1:1/".parse().unwrap(), "SECRET")]
     {
         for in_query in [false, true] {
-            let mut endpoint = bots_api::Client::new(url, token.into()).unwrap();
+            let mut domain = Domain::new(url, token.into()).unwrap();
             if in_query {
-                endpoint = endpoint.token_in_query();
+                domain = domain.token_in_query();
             }
+            let endpoint = bots_api::Client::from(domain);
             let error = endpoint.bot_to_agent(&thread().user).await.unwrap_err();
             let _ = write!(shown, "{endpoint:?} {error} {error:?} {:?}", std::error::Error::source(&error));
         }
@@ -105,11 +107,15 @@ async fn everything(shown: &mut String) {
     let refused = verifier.verify(Some("sha256=00"), b"{}").unwrap_err();
     let handshake = webhook::handshake(&VERIFY_TOKEN.into(), "hub.verify_token=SECRET-guess").unwrap_err();
     let _ = write!(shown, "{verifier:?} {refused} {refused:?} {handshake} {handshake:?}");
+    let eds = engage::Verifier::new("SECRET".into()).with_previous("SECRET".into());
+    let refused = eds.verify(Some("SECRET-guess"), b"{}").unwrap_err();
+    let _ = write!(shown, "{eds:?} {refused} {refused:?}");
     let server = webhook::Server::new(verifier, VERIFY_TOKEN.into(), world.desk.handover.clone());
     let _ = write!(shown, "{server:?} {:?} {:?}", world.desk.handover, world.sim);
     let _ = write!(
         shown,
-        "{:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?}",
+        EdWebhookSecret::new("SECRET"),
         AppSecret::new("SECRET"),
         PageToken::new("SECRET"),
         EdToken::new("SECRET"),

@@ -6,7 +6,7 @@ impl World {
     /// A report stamped so many milliseconds after the start.
     fn reported(&mut self, open: bool, after: u64) -> Reply {
         self.wait(1);
-        self.command(Command::InterventionReported { open, at: Timestamp::from_millis(BASE + after) })
+        self.command(Command::InterventionReported { open, at: Some(Timestamp::from_millis(BASE + after)) })
     }
 }
 
@@ -82,13 +82,40 @@ fn what_the_host_says_counts_as_of_now() {
 #[test]
 fn a_stamp_from_far_ahead_does_not_outdate_everything() {
     let mut desk = engaged();
-    desk.command(Command::InterventionReported { open: true, at: Timestamp::MAX });
+    desk.command(Command::InterventionReported { open: true, at: Some(Timestamp::MAX) });
     desk.wait(600_000);
-    let at = desk.now;
+    let at = Some(desk.now);
     assert!(matches!(
         desk.command(Command::InterventionReported { open: false, at }),
         Reply::HandingOver { .. }
     ));
+}
+
+#[test]
+fn a_report_without_a_stamp_is_as_of_now() {
+    let mut desk = engaged();
+    desk.wait(1);
+    assert!(matches!(
+        desk.command(Command::InterventionReported { open: false, at: None }),
+        Reply::HandingOver { .. }
+    ));
+}
+
+/// A bot never claims or releases because of what agents do; when they are done it looks.
+#[test]
+fn a_bot_looks_who_has_control_after_a_close() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.now = Timestamp::from_millis(BASE + 10_000);
+    assert_eq!(bot.reported(true, 5), Reply::Ignored);
+    assert!(bot.calls.is_empty() && !bot.thread.intervention_is_open());
+    bot.passed_to(BOT);
+    assert_eq!(bot.reported(false, 6), Reply::Ignored, "control is ours: nothing was released");
+    bot.passed_to(DESK);
+    assert_eq!(bot.reported(false, 6), Reply::Ignored, "an old one");
+    assert_eq!(bot.reported(false, 10_500), Reply::Done);
+    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    assert_eq!(*bot.thread.owner(), Owner::Idle);
+    assert!(bot.calls.is_empty() && bot.thread.is_at_rest());
 }
 
 #[test]

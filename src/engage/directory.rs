@@ -1,0 +1,54 @@
+//! The answers to a webhook's questions, from Engage Digital's own API.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+
+use super::api::Api;
+use super::event::Event;
+use super::resource::Intervention;
+use super::server::Host;
+use crate::handover::BoxError;
+use crate::id::{PageId, ThreadKey, UserId};
+
+/// A [`Host`] that looks everything up through [`Api`]: whose identity it is, and whether something else is
+/// still open. It makes one call for an intervention, and one more when one is closed. The token's user
+/// must be allowed to read the sources.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    api: Api,
+    pages: HashMap<String, PageId>,
+}
+
+impl Directory {
+    /// Looks up in this API. Which of ED's sources is which Page (or Instagram account) nobody tells:
+    /// see the sources in ED's administration.
+    #[must_use]
+    pub fn new(api: Api, pages: impl IntoIterator<Item = (String, PageId)>) -> Self {
+        Self { api, pages: pages.into_iter().collect() }
+    }
+}
+
+#[async_trait]
+impl Host for Directory {
+    async fn conversation(&self, about: &Intervention) -> Result<Option<ThreadKey>, BoxError> {
+        let page = about.source.as_ref().and_then(|source| self.pages.get(source));
+        let (Some(page), Some(identity)) = (page, &about.identity) else { return Ok(None) };
+        let Some(found) = self.api.identity(identity).await? else {
+            tracing::warn!(identity, "an identity of a known source cannot be read: may the token's user?");
+            return Ok(None);
+        };
+        let person = found.foreign_id.and_then(|id| UserId::new(id).ok());
+        Ok(person.map(|person| ThreadKey::new(page.clone(), person)))
+    }
+
+    async fn still_engaged(&self, closed: &Intervention) -> Result<bool, BoxError> {
+        let Some(identity) = &closed.identity else { return Ok(false) };
+        let open = self.api.open_interventions(identity).await?;
+        Ok(open.iter().any(|one| one.id != closed.id))
+    }
+
+    async fn told(&self, _: Option<&ThreadKey>, _: &Event) -> Result<(), BoxError> {
+        Ok(())
+    }
+}

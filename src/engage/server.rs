@@ -1,0 +1,184 @@
+//! The endpoint of Engage Digital's webhooks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use tokio::time::timeout;
+
+use super::event::{Event, EventKind, Notification, SECRET_HEADER, SecretError, Verifier};
+use super::resource::Intervention;
+use crate::handover::{BoxError, Handover};
+use crate::id::ThreadKey;
+use crate::secret::VerifyToken;
+use crate::webhook::handshake;
+
+/// ED switches off an endpoint that is slow (facts §8.4); how slow is not documented.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a host knows of Engage Digital's interventions. [`Directory`](super::Directory) asks ED's API.
+#[async_trait]
+pub trait Host: Send + Sync + 'static {
+    /// The conversation of an intervention. None passes it over: it is about another source, or nobody
+    /// that is known.
+    ///
+    /// # Errors
+    /// Any error means: not now, tell me again. Answers 503, and ED sends the events again.
+    async fn conversation(&self, about: &Intervention) -> Result<Option<ThreadKey>, BoxError>;
+
+    /// Whether the customer is engaged by another intervention than the one that was just closed: then
+    /// control is kept. [`Thread`](crate::thread::Thread) counts none.
+    ///
+    /// # Errors
+    /// As [`Self::conversation`].
+    async fn still_engaged(&self, closed: &Intervention) -> Result<bool, BoxError>;
+
+    /// Every event, after the service has dealt with it, with its conversation if it is about one. It may
+    /// come more than once ([`Event::id`]) and in any order ([`Event::at`]).
+    ///
+    /// # Errors
+    /// As [`Self::conversation`].
+    async fn told(&self, thread: Option<&ThreadKey>, event: &Event) -> Result<(), BoxError>;
+}
+
+/// Serves the webhook of Engage Digital for a [`Handover`], in any HTTP framework. A desk claims control when
+/// an intervention is opened or reopened and releases it when it is closed or canceled; a bot looks who has
+/// control when one is closed, because Meta tells nobody (facts §8.1b).
+///
+/// Register it for `intervention.opened`, `.reopened`, `.closed`, `.canceled`, and `content.exported`.
+///
+/// | what comes | answer |
+/// |---|---|
+/// | events whose changes are saved | 200 |
+/// | the handshake with the right token | 200 and the challenge |
+/// | the handshake with a wrong token | 403 |
+/// | a wrong or no `X-Dimelo-Secret` | 401 |
+/// | a body over the verifier's limit | 413 |
+/// | a body that is no notification | 400 |
+/// | events that cannot be dealt with now | 503: ED sends them again, for some hours |
+/// | another method | 405 |
+#[derive(Clone)]
+pub struct Server {
+    verifier: Verifier,
+    verify_token: VerifyToken,
+    handover: Handover,
+    host: Arc<dyn Host>,
+    patience: Duration,
+}
+
+impl Server {
+    /// An endpoint with this secret and this verify token, as entered with the webhook in ED.
+    #[must_use]
+    pub fn new(verifier: Verifier, verify_token: VerifyToken, handover: Handover, host: impl Host) -> Self {
+        Self { verifier, verify_token, handover, host: Arc::new(host), patience: PATIENCE }
+    }
+
+    /// How long the events of one request may take before ED is told to send them again. 10 s.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Serves one request.
+    ///
+    /// Dropping the returned future loses nothing: ED sends again what was not answered, and events are
+    /// recognised by their stamps when they come twice.
+    pub async fn handle(
+        &self,
+        method: &Method,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Response<String> {
+        match *method {
+            // The secret comes along, but the token is what proves this one.
+            Method::GET => match handshake(&self.verify_token, query.unwrap_or_default()) {
+                Ok(challenge) => response(StatusCode::OK, challenge),
+                Err(error) => response(StatusCode::FORBIDDEN, error.to_string()),
+            },
+            Method::POST => self.deliver(headers, body).await,
+            _ => {
+                let mut response = response(StatusCode::METHOD_NOT_ALLOWED, String::new());
+                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
+                response
+            }
+        }
+    }
+
+    async fn deliver(&self, headers: &HeaderMap, body: &[u8]) -> Response<String> {
+        let header = headers.get(SECRET_HEADER).map(|header| header.to_str().unwrap_or_default());
+        match self.verifier.verify(header, body) {
+            Ok(()) => {}
+            Err(error @ SecretError::TooLarge { .. }) => {
+                return response(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+            }
+            Err(error) => return response(StatusCode::UNAUTHORIZED, error.to_string()),
+        }
+        let notification = match Notification::parse(body) {
+            Ok(notification) => notification,
+            Err(error) => return response(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        let again = || response(StatusCode::SERVICE_UNAVAILABLE, "not now; send again".to_owned());
+        match timeout(self.patience, self.receive(&notification)).await {
+            Ok(Ok(())) => response(StatusCode::OK, String::new()),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "an event of Engage Digital could not be dealt with; it comes again");
+                again()
+            }
+            Err(_) => {
+                tracing::warn!("events of Engage Digital took too long; they come again");
+                again()
+            }
+        }
+    }
+
+    async fn receive(&self, notification: &Notification) -> Result<(), BoxError> {
+        for event in &notification.events {
+            let thread = match event.intervention() {
+                Some(about) => self.host.conversation(about).await?,
+                None => None,
+            };
+            if let Some(thread) = &thread {
+                self.intervene(thread, event).await?;
+            }
+            self.host.told(thread.as_ref(), event).await?;
+        }
+        Ok(())
+    }
+
+    async fn intervene(&self, thread: &ThreadKey, event: &Event) -> Result<(), BoxError> {
+        match &event.kind {
+            EventKind::InterventionOpened(_) | EventKind::InterventionReopened(_) => {
+                self.handover.intervention_opened(thread, event.at).await?;
+            }
+            EventKind::InterventionClosed(about) | EventKind::InterventionCanceled(about) => {
+                if self.host.still_engaged(about).await? {
+                    tracing::debug!(%thread, "closed, but another intervention is open");
+                    return Ok(());
+                }
+                self.handover.intervention_closed(thread, event.at).await?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn response(status: StatusCode, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    // The challenge is repeated as it came: never to be read as HTML.
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("handover", &self.handover).finish_non_exhaustive()
+    }
+}

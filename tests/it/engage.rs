@@ -1,0 +1,420 @@
+//! Engage Digital's webhooks and REST API, over real HTTP.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::RawQuery;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::routing::any;
+use messenger_handover::call::RefusalKind;
+use messenger_handover::engage::{
+    Api, Directory, Domain, Event, EventKind, Host, Intervention, SECRET_HEADER, Server,
+    SynchronizationStatus, Verifier,
+};
+use messenger_handover::handover::{BoxError, Handover};
+use messenger_handover::id::{PageId, ThreadKey, UserId};
+use messenger_handover::policy::ThreadControlPolicy::BotPrimary;
+use messenger_handover::sim::Rules;
+use messenger_handover::thread::Owner;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use url::Url;
+use wiremock::matchers::{header, method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::world::{BOT, CUSTOMER, ED_TOKEN, PAGE, Setup, VERIFY_TOKEN, World, bot, desk, thread};
+
+const SECRET: &str = "SECRET-of-the-webhook";
+const IDENTITY: &str = "557f003c7765620fdc0002cc";
+const SOURCE: &str = "56178fd27765625e06000a66";
+
+/// ED's API. It knows the customer.
+async fn ed() -> MockServer {
+    let ed = MockServer::start().await;
+    let identity = json!({"id": IDENTITY, "foreign_id": CUSTOMER.to_string(), "community_id": "c"});
+    answers(&ed, &format!("/1.0/identities/{IDENTITY}"), 200, identity).await;
+    ed
+}
+
+async fn answers(ed: &MockServer, at: &str, status: u16, body: Value) {
+    Mock::given(method("GET"))
+        .and(path(at))
+        .and(header("authorization", format!("Bearer {ED_TOKEN}")))
+        .respond_with(ResponseTemplate::new(status).set_body_json(body))
+        .mount(ed)
+        .await;
+}
+
+/// The interventions that ED knows of the customer, from now on.
+async fn interventions(ed: &MockServer, records: &[Value]) {
+    let list = json!({"count": records.len(), "offset": 0, "limit": 150, "records": records});
+    Mock::given(path("/1.0/interventions"))
+        .and(query_param("identity_id", IDENTITY))
+        .respond_with(ResponseTemplate::new(200).set_body_json(list))
+        // The later counts.
+        .with_priority(u8::try_from(200 - ed.received_requests().await.unwrap().len()).unwrap())
+        .mount(ed)
+        .await;
+}
+
+fn api(ed: &MockServer) -> Api {
+    Api::new(Domain::new(&ed.uri().parse().unwrap(), ED_TOKEN.into()).unwrap())
+}
+
+type Heard = (Option<ThreadKey>, Event);
+
+/// A directory that also remembers what it was told.
+#[derive(Clone)]
+struct Told {
+    directory: Directory,
+    events: Arc<Mutex<Vec<Heard>>>,
+}
+
+#[async_trait]
+impl Host for Told {
+    async fn conversation(&self, about: &Intervention) -> Result<Option<ThreadKey>, BoxError> {
+        self.directory.conversation(about).await
+    }
+
+    async fn still_engaged(&self, closed: &Intervention) -> Result<bool, BoxError> {
+        self.directory.still_engaged(closed).await
+    }
+
+    async fn told(&self, thread: Option<&ThreadKey>, event: &Event) -> Result<(), BoxError> {
+        self.events.lock().unwrap().push((thread.cloned(), event.clone()));
+        Ok(())
+    }
+}
+
+/// ED's webhook of one host.
+struct Endpoint {
+    url: Url,
+    told: Told,
+    client: reqwest::Client,
+}
+
+impl Endpoint {
+    async fn start(ed: &MockServer, handover: Handover) -> Self {
+        let directory = Directory::new(api(ed), [(SOURCE.to_owned(), PageId::from(PAGE))]);
+        let told = Told { directory, events: Arc::default() };
+        let verifier = Verifier::new(SECRET.into()).with_previous("SECRET-before".into()).max_body(10_000);
+        let server = Server::new(verifier, VERIFY_TOKEN.into(), handover, told.clone());
+        let server = server.patience(Duration::from_secs(2));
+        let router = Router::new().route(
+            "/",
+            any(|method: Method, RawQuery(query): RawQuery, headers: HeaderMap, body: Bytes| async move {
+                server.handle(&method, query.as_deref(), &headers, &body).await
+            }),
+        );
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, told, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    async fn post(&self, secret: Option<&str>, body: impl Into<reqwest::Body>) -> StatusCode {
+        let mut request = self.client.post(self.url.clone()).body(body);
+        if let Some(secret) = secret {
+            request = request.header(SECRET_HEADER, secret);
+        }
+        request.send().await.unwrap().status()
+    }
+
+    async fn tell(&self, event: Value) -> StatusCode {
+        self.post(Some(SECRET), notification(&[event]).to_string()).await
+    }
+}
+
+fn notification(events: &[Value]) -> Value {
+    json!({"id": "bd13a9d9baa8c20cf93046cd", "domain_id": 1, "events": events})
+}
+
+/// An event about an intervention, so many seconds into 2026-03-01T10:00.
+fn intervention(what: &str, id: &str, second: u32) -> Value {
+    json!({
+        "type": format!("intervention.{what}"), "id": format!("{what}-{id}-{second}"),
+        "user_id": "4f4f3a08a90ffb27ee000583", "issued_at": format!("2026-03-01T10:00:{second:02}.251Z"),
+        "resource": {"type": "intervention", "id": id, "metadata": {
+            "identity_id": IDENTITY, "source_id": SOURCE, "thread_id": "t", "user_id": "a",
+            "category_ids": ["1"], "closed_at": null, "deferred_at": null,
+        }},
+    })
+}
+
+/// The whole of the fourth picture, told by ED's webhooks: an intervention opens, the desk asks, the bot
+/// passes; it is closed, control is released, and the bot hears of it though Meta tells nobody.
+#[tokio::test]
+async fn an_intervention_from_its_opening_to_its_close() {
+    let ed = ed().await;
+    interventions(&ed, &[]).await;
+    let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
+    let (to_desk, to_bot) = tokio::join!(
+        Endpoint::start(&ed, world.desk.handover.clone()),
+        Endpoint::start(&ed, world.bot.handover.clone())
+    );
+    world.customer_writes("hello");
+    world.rest().await;
+    let both = async |event: Value| {
+        assert_eq!(to_bot.tell(event.clone()).await, 200);
+        assert_eq!(to_desk.tell(event).await, 200);
+    };
+    both(intervention("opened", "i1", 1)).await;
+    world.until("the desk has control", |world| world.owner() == Some(desk())).await;
+    world.desk.send("Hello, I am a person.").await.unwrap();
+    world.until("the answer is sent", |world| world.conversation().len() == 2).await;
+    world.rest().await;
+    assert!(matches!(world.bot.handover.thread(&thread()).await.unwrap().owner(), Owner::Other(_)));
+
+    // To the desk first: it has released when the bot looks.
+    assert_eq!(to_desk.tell(intervention("closed", "i1", 5)).await, 200);
+    world.until("control is released", |world| world.owner().is_none()).await;
+    world.rest().await;
+    assert_eq!(to_bot.tell(intervention("closed", "i1", 5)).await, 200);
+    world.rest().await;
+    let believed = world.bot.handover.thread(&thread()).await.unwrap();
+    assert_eq!(*believed.owner(), Owner::Idle, "the bot looked");
+
+    // Sent again and late, nothing happens.
+    let calls = world.calls(&desk()).len();
+    for event in [intervention("opened", "i1", 1), intervention("closed", "i1", 5)] {
+        both(event).await;
+    }
+    world.rest().await;
+    assert_eq!((world.owner(), world.calls(&desk()).len()), (None, calls));
+
+    both(intervention("reopened", "i1", 9)).await;
+    world.until("it is reopened", |world| world.owner() == Some(desk())).await;
+    both(intervention("canceled", "i1", 12)).await;
+    world.until("it is canceled", |world| world.owner().is_none()).await;
+    world.rest().await;
+    let told = to_bot.told.events.lock().unwrap();
+    assert!(told.iter().all(|(of, _)| *of == Some(thread())));
+    let granted = ["pass_thread_control"; 2];
+    assert_eq!(world.calls(&bot()), granted, "the bot granted twice, and neither claimed nor released");
+}
+
+/// Two of one customer: control is kept until the last is closed, in whatever order ED tells.
+#[tokio::test]
+async fn control_is_kept_while_another_intervention_is_open() {
+    let ed = ed().await;
+    let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
+    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    world.customer_writes("hello");
+    world.rest().await;
+    let one = |id: &str, closed: Value| json!({"id": id, "identity_id": IDENTITY, "closed": closed});
+    desks.tell(intervention("opened", "i1", 1)).await;
+    desks.tell(intervention("opened", "i2", 2)).await;
+    world.until("the desk has control", |world| world.owner() == Some(desk())).await;
+    world.rest().await;
+
+    interventions(&ed, &[one("i2", json!(false)), one("i1", json!(true))]).await;
+    assert_eq!(desks.tell(intervention("closed", "i1", 3)).await, 200);
+    world.rest().await;
+    assert_eq!(world.owner(), Some(desk()));
+    interventions(&ed, &[one("i2", json!(true)), one("i1", json!(true))]).await;
+    assert_eq!(desks.tell(intervention("closed", "i2", 4)).await, 200);
+    world.until("control is released", |world| world.owner().is_none()).await;
+    world.rest().await;
+}
+
+/// What cannot be found out now is told again; what is about nobody we know is not.
+#[tokio::test]
+async fn an_event_is_kept_by_ed_until_it_is_dealt_with() {
+    let ed = MockServer::start().await;
+    let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
+    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    world.customer_writes("hello");
+    world.rest().await;
+    let place = format!("/1.0/identities/{IDENTITY}");
+    for (status, expected) in [(500, 503), (429, 503), (401, 503), (404, 200)] {
+        ed.reset().await;
+        answers(&ed, &place, status, json!({"error": "e", "message": "m", "status": status})).await;
+        assert_eq!(desks.tell(intervention("opened", "i1", 1)).await, expected, "{status}");
+    }
+    ed.reset().await;
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(4));
+    Mock::given(path(&place)).respond_with(slow).mount(&ed).await;
+    assert_eq!(desks.tell(intervention("opened", "i1", 1)).await, 503, "it takes too long");
+    let mut elsewhere = intervention("opened", "i1", 1);
+    elsewhere["resource"]["metadata"]["source_id"] = json!("a mailbox");
+    assert_eq!(desks.tell(elsewhere).await, 200);
+    world.rest().await;
+    assert_eq!(world.owner(), Some(bot()), "nothing has happened so far");
+
+    ed.reset().await;
+    answers(&ed, &place, 200, json!({"id": IDENTITY, "foreign_id": CUSTOMER})).await;
+    let mut unstamped = intervention("opened", "i1", 1);
+    unstamped["issued_at"] = json!("yesterday");
+    assert_eq!(desks.tell(unstamped).await, 200);
+    world.until("the desk has control", |world| world.owner() == Some(desk())).await;
+    world.rest().await;
+}
+
+#[tokio::test]
+async fn who_may_tell_and_what() {
+    let ed = ed().await;
+    let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
+    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    let opened = notification(&[intervention("opened", "i1", 1)]).to_string();
+    for secret in [None, Some(""), Some("SECRET"), Some("SECRET-of-the-webhook-"), Some("\u{e4}")] {
+        assert_eq!(desks.post(secret, opened.clone()).await, 401, "{secret:?}");
+    }
+    for body in ["", "hello", "[]", "{}", r#"{"events":{}}"#, "{\"events\":["] {
+        assert_eq!(desks.post(Some(SECRET), body).await, 400, "{body}");
+    }
+    assert_eq!(desks.post(Some(SECRET), " ".repeat(10_001)).await, 413);
+    assert!(desks.told.events.lock().unwrap().is_empty());
+    world.rest().await;
+    assert!(world.calls(&desk()).is_empty());
+    for secret in [SECRET, "SECRET-before"] {
+        assert_eq!(desks.post(Some(secret), r#"{"events":[]}"#).await, 200);
+    }
+
+    let get = async |query: &str| {
+        let mut url = desks.url.clone();
+        url.set_query(Some(query));
+        let answer = desks.client.get(url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let good = format!("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={VERIFY_TOKEN}");
+    assert_eq!(get(&good).await, (200, "1158201444".to_owned()));
+    assert_eq!(get("hub.mode=subscribe&hub.challenge=1&hub.verify_token=guess").await.0, 403);
+    let put = desks.client.put(desks.url.clone()).send().await.unwrap();
+    assert_eq!((put.status().as_u16(), put.headers()["allow"].to_str().unwrap()), (405, "GET, POST"));
+}
+
+/// A failed export is an event like a successful one: the status tells.
+#[tokio::test]
+async fn exports_say_how_they_ended_and_the_rest_is_told_as_it_came() {
+    let ed = ed().await;
+    let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
+    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    let content = |what: &str, status: Value| {
+        json!({"type": what, "id": "e", "issued_at": "2026-03-01T10:00:00Z", "resource": {"type": "content",
+            "id": 12, "metadata": {"foreign_id": "m_1", "source_id": SOURCE, "synchronization_status": status,
+            "synchronization_error": "(#10) another app is controlling this thread"}}})
+    };
+    let other = json!({"type": "push_agent.connected", "id": "p", "resource": {}, "issued_at": null});
+    let events = [
+        content("content.exported", json!("success")),
+        content("content.exported", json!("export_failure")),
+        content("content.exported", json!("delete_aborted")),
+        content("content.imported", Value::Null),
+        other.clone(),
+        json!({"type": "intervention.closed", "resource": {"metadata": {}}}),
+        json!(7),
+    ];
+    assert_eq!(desks.post(Some(SECRET), notification(&events).to_string()).await, 200);
+    let told = desks.told.events.lock().unwrap();
+    let exported = told.iter().filter_map(|(_, event)| match &event.kind {
+        EventKind::ContentExported(content) => content.synchronization.clone(),
+        _ => None,
+    });
+    let exported: Vec<_> = exported.collect();
+    let expected = [
+        SynchronizationStatus::Success,
+        SynchronizationStatus::ExportFailure,
+        SynchronizationStatus::Other("delete_aborted".to_owned()),
+    ];
+    assert_eq!(exported, expected);
+    let failed: Vec<_> = exported.iter().map(SynchronizationStatus::is_failure).collect();
+    assert_eq!(failed, [false, true, false]);
+    assert!(matches!(&told[3].1.kind, EventKind::ContentImported(content) if content.id == "12"));
+    let unknown: Vec<_> = told[4..].iter().map(|(_, event)| &event.kind).collect();
+    assert_eq!(*unknown[0], EventKind::Unknown { name: "push_agent.connected".to_owned(), raw: other });
+    assert!(unknown.iter().all(|kind| matches!(kind, EventKind::Unknown { .. })));
+    assert!(told.iter().all(|(thread, _)| thread.is_none()));
+}
+
+#[tokio::test]
+async fn the_api_finds_people_and_what_engages_them() {
+    let ed = ed().await;
+    let api = api(&ed);
+    let person = UserId::from(CUSTOMER);
+    let found = json!({"count": 3, "offset": 0, "limit": 150, "records": [
+        {"id": "a", "foreign_id": CUSTOMER, "community_id": "c1", "identity_group_id": "g"},
+        {"id": "b", "foreign_id": "somebody else"}, {"id": "c", "foreign_id": null},
+    ]});
+    Mock::given(path("/1.0/identities"))
+        .and(query_param("foreign_id", CUSTOMER.to_string()))
+        .and(query_param("source_id", SOURCE))
+        .respond_with(ResponseTemplate::new(200).set_body_json(found))
+        .mount(&ed)
+        .await;
+    let identities = api.identities(&person, Some(SOURCE)).await.unwrap();
+    assert_eq!(identities.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(identities[0].group.as_deref(), Some("g"));
+    assert_eq!(api.identity("nobody").await.unwrap(), None);
+    assert_eq!(api.identity(IDENTITY).await.unwrap().unwrap().foreign_id, Some(CUSTOMER.to_string()));
+
+    // Two pages; the sample of ED's docs has a `closed_at` on an open one, and a localised status.
+    let record = |id: usize, closed: Value| {
+        json!({"id": id.to_string(), "identity_id": IDENTITY,
+        "closed": closed, "closed_at": "2012-05-24T02:00:32Z", "status": "Fermée", "deferred_at": null})
+    };
+    let first: Vec<_> = (0..150).map(|id| record(id, json!(id % 50 != 0))).collect();
+    let second = [
+        record(150, json!(false)),
+        json!({"id": "151", "identity_id": IDENTITY, "closed_at": null}),
+        json!({"id": "152", "identity_id": IDENTITY, "closed_at": "2012-05-24T02:00:32Z"}),
+        json!({"id": "153", "identity_id": "somebody else", "closed": false}),
+    ];
+    for (offset, page) in [("0", json!(first)), ("150", json!(second))] {
+        Mock::given(path("/1.0/interventions"))
+            .and(query_param("offset", offset))
+            .and(query_param("limit", "150"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(json!({"limit": 150, "records": page})))
+            .mount(&ed)
+            .await;
+    }
+    let open = api.open_interventions(IDENTITY).await.unwrap();
+    let open: Vec<_> = open.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(open, ["0", "50", "100", "150", "151"]);
+}
+
+#[tokio::test]
+async fn what_the_api_refuses_says_what_to_do() {
+    let ed = ed().await;
+    let api = api(&ed);
+    for (id, status, body, kind) in [
+        ("a", 403, json!({"error": "forbidden"}), RefusalKind::Permission),
+        ("b", 409, json!({"error": "locked"}), RefusalKind::Conflict),
+        ("c", 429, json!({"error": "rate_limit_exceeded"}), RefusalKind::RateLimited),
+        ("d", 200, json!([]), RefusalKind::Protocol),
+        ("e", 502, json!("Bad gateway"), RefusalKind::Transient),
+    ] {
+        Mock::given(method("PUT"))
+            .and(path(format!("/1.0/interventions/{id}/close")))
+            .respond_with(ResponseTemplate::new(status).set_body_json(body))
+            .mount(&ed)
+            .await;
+        let error = api.close_intervention(id).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(error.may_have_acted(), matches!(id, "d" | "e"), "{error}");
+        let waits = error.refusal().retry_after;
+        assert_eq!(waits, (status == 429).then_some(Duration::from_mins(1)));
+    }
+    Mock::given(method("PUT"))
+        .and(path("/1.0/interventions/i1/close"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"id": "i1", "closed": true})))
+        .mount(&ed)
+        .await;
+    assert!(!api.close_intervention("i1").await.unwrap().is_open());
+
+    // A list that never ends, or is none.
+    let endless = json!({"limit": 1, "records": [{"id": "x", "identity_id": IDENTITY, "closed": false}]});
+    Mock::given(path("/1.0/interventions"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(endless))
+        .mount(&ed)
+        .await;
+    assert_eq!(api.open_interventions(IDENTITY).await.unwrap_err().kind(), RefusalKind::Protocol);
+    Mock::given(path("/1.0/identities"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"records": {}})))
+        .mount(&ed)
+        .await;
+    let person = UserId::from(CUSTOMER);
+    assert_eq!(api.identities(&person, None).await.unwrap_err().kind(), RefusalKind::Protocol);
+}
