@@ -263,7 +263,8 @@ impl Thread {
     /// Control may go with the answer at the head: it is ours, nothing waits behind the answer, nobody is
     /// engaged, and the Page has not refused it.
     pub(super) fn may_give_away_inline(&self, cx: &Context<'_>, now: Timestamp) -> bool {
-        *self.belief.owner() == Owner::Us
+        // Where nobody knows, a message that gets out proves that control was ours to give.
+        matches!(self.belief.owner(), Owner::Us | Owner::Unknown)
             && self.outbox.may_go_inline()
             && !self.intervention.is_open()
             && self.handoff.is_none()

@@ -9,7 +9,7 @@ use messenger_handover::call::{Call, CallResult};
 use messenger_handover::control::{CallError, HandoverClient};
 use messenger_handover::graph::{GraphClient, Transport, TransportError};
 use messenger_handover::id::AppId;
-use messenger_handover::sim::{ApiCall, Platform};
+use messenger_handover::sim::{ApiCall, InlineControl, Platform};
 use messenger_handover::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -80,7 +80,16 @@ fn read(request: &Request<Bytes>) -> ApiCall {
         }
         "messages" => {
             let message = body["message"].clone();
-            ApiCall::Send { user, message, messaging_type: None, tag: None, thread_control: None }
+            let control = &body["thread_control"];
+            let thread_control = match control["control_type"].as_str() {
+                None => None,
+                Some("pass") => {
+                    Some(InlineControl::Pass(control["app_id"].as_str().map(|app| app.parse().unwrap())))
+                }
+                Some("release") => Some(InlineControl::Release),
+                Some(other) => panic!("no such control: {other}"),
+            };
+            ApiCall::Send { user, message, messaging_type: None, tag: None, thread_control }
         }
         other => panic!("no call of a thread: {other}"),
     }

@@ -7,7 +7,7 @@ mod world;
 
 use std::time::Duration;
 
-use messenger_handover::call::AnswerKey;
+use messenger_handover::call::{AnswerKey, InlineControl};
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::sim::{Echoes, Platform, RequestUnderDefaultApp, Rules, ZeroConfig};
 use messenger_handover::thread::{AnswerStatus, Command, Notice, Owner, Target};
@@ -21,6 +21,8 @@ use world::{BOT, DESK, Host, Post, Side, World};
 enum Act {
     CustomerWrites,
     Send(Side),
+    /// A last message, and control goes to the other side or to nobody.
+    Farewell(Side, bool),
     Open,
     Close,
     /// The bot wants a person for the customer.
@@ -44,6 +46,7 @@ fn act(lossy: bool) -> impl Strategy<Value = Act> {
     prop_oneof![
         2 => Just(Act::CustomerWrites),
         3 => side().prop_map(Act::Send),
+        1 => (side(), any::<bool>()).prop_map(|(side, pass)| Act::Farewell(side, pass)),
         1 => Just(Act::Open),
         1 => Just(Act::Close),
         1 => Just(Act::WantPerson),
@@ -99,7 +102,12 @@ fn play(scene: Scene, acts: &[Act]) -> World {
         world.pass_time(Duration::from_millis(world.made as u64 % 3));
         match act {
             Act::CustomerWrites => world.customer_writes(),
-            Act::Send(side) => world.send(*side),
+            Act::Send(side) => world.send(*side, None),
+            Act::Farewell(side, pass) => {
+                let other = if *side == Side::Bot { &world.desk } else { &world.bot };
+                let pass = pass.then(|| InlineControl::PassTo(other.app.clone()));
+                world.send(*side, Some(pass.unwrap_or(InlineControl::Release)));
+            }
             Act::Open => drop(world.command(Side::Desk, Command::OpenIntervention)),
             Act::Close => drop(world.command(Side::Desk, Command::CloseIntervention)),
             Act::WantPerson => drop(world.command(Side::Bot, Command::HandOver(Target::Desk))),

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, Direction, OutgoingMessage, Refusal, RefusalKind, ThreadOwner,
+    AnswerKey, Call, CallId, CallResult, Direction, InlineControl, OutgoingMessage, Refusal, RefusalKind,
+    ThreadOwner,
 };
 use messenger_handover::control::CallError;
 use messenger_handover::graph::GraphClient;
@@ -105,6 +106,12 @@ impl Host {
                 assert_eq!(self.accepted.iter().find(waits), None, "given away before it was settled");
                 assert!(!self.thread.intervention_is_open(), "given away while people are engaged");
             }
+            Call::SendMessage { key: own, message } if message.control().is_some() => {
+                let waits =
+                    |key: &&AnswerKey| *key != own && self.thread.answer(key) == Some(AnswerStatus::Waiting);
+                assert_eq!(self.accepted.iter().find(waits), None, "given away with answers behind it");
+                assert!(!self.thread.intervention_is_open(), "given away while people are engaged");
+            }
             _ => {}
         }
     }
@@ -194,10 +201,13 @@ impl World {
         self.customer_wrote.push(text);
     }
 
-    pub fn send(&mut self, side: Side) {
+    pub fn send(&mut self, side: Side, farewell: Option<InlineControl>) {
         self.next_key += 1;
         let answer = AnswerKey::new(format!("{side:?}-{}", self.next_key)).unwrap();
-        let message = OutgoingMessage::text(answer.as_str()).unwrap();
+        let mut message = OutgoingMessage::text(answer.as_str()).unwrap();
+        if let Some(control) = farewell {
+            message = message.then(control);
+        }
         if self.step(side, Input::Command(Command::Send { key: answer.clone(), message })) == Reply::Accepted
         {
             self.host(side).accepted.push(answer);

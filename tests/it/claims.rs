@@ -1,0 +1,249 @@
+//! Claims, farewells and what a Page refuses, against the simulated platform under every rule set.
+
+use std::time::Duration;
+
+use messenger_handover::call::{AnswerKey, InlineControl, OutgoingMessage};
+use messenger_handover::handover::HandOver;
+use messenger_handover::id::{AppId, PAGE_INBOX};
+use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
+use messenger_handover::sim::RequestUnderDefaultApp::{self, Refused, SilentSuccess};
+use messenger_handover::sim::{ApiCall, Platform, Rules};
+use messenger_handover::thread::{AnswerStatus, FailReason, NotGranted, Notice, StepOutcome, Target};
+
+use crate::world::{BOT, DESK, Setup, World, bot, desk, thread};
+
+const REQUEST: &str = "request_thread_control";
+const TAKE: &str = "take_thread_control";
+
+fn inbox() -> AppId {
+    AppId::from(PAGE_INBOX)
+}
+
+/// The bot has control of the conversation; nobody has anything under way.
+async fn bot_has_control(mut setup: Setup, request: RequestUnderDefaultApp) -> World {
+    setup.platform = Platform::new().with_request_under_default_app(request);
+    let world = World::start(setup).await;
+    world.customer_writes("hello");
+    world.rest().await;
+    give_to(&world, &bot()).await;
+    world
+}
+
+/// By whoever has control; nobody has it of an idle thread, so the app itself.
+async fn give_to(world: &World, app: &AppId) {
+    let by = world.owner().unwrap_or_else(|| app.clone());
+    if by != *app || world.owner().is_none() {
+        let pass = ApiCall::Pass { user: thread().user, target: Some(app.clone()), metadata: None };
+        world.sim.with_platform(|platform, now| platform.call(&by, &thread().page, &pass, now).unwrap());
+    }
+    world.rest().await;
+    assert_eq!(world.owner().as_ref(), Some(app));
+}
+
+async fn not_granted(world: &World, key: &str) -> NotGranted {
+    let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+    world.until("it fails", |world| world.desk.ear.heard(failed)).await;
+    match world.desk.status(key).await {
+        AnswerStatus::Failed(FailReason::NotGranted(report)) => report,
+        other => panic!("{other:?}"),
+    }
+}
+
+struct Row {
+    rules: Rules,
+    policy: ThreadControlPolicy,
+    request: RequestUnderDefaultApp,
+    may_take: bool,
+    /// The desk's calls that are about control.
+    calls: &'static [&'static str],
+    /// What the report's remedy says, where control is not had.
+    remedy: Option<&'static str>,
+}
+
+/// The desk has something to say while the bot has control: which steps are tried, and what comes of it.
+#[tokio::test]
+async fn the_claim_plan_under_every_rule_set() {
+    let row = |rules, policy, request, may_take, calls, remedy| Row {
+        rules,
+        policy,
+        request,
+        may_take,
+        calls,
+        remedy,
+    };
+    let none = None;
+    let rows = [
+        // The handover protocol.
+        row(Rules::primary(BOT), BotPrimary, Refused, false, &[REQUEST][..], none),
+        row(Rules::primary(DESK), EdPrimary, Refused, false, &[TAKE], none),
+        row(Rules::no_primary(), NoPrimary, Refused, false, &[REQUEST], none),
+        // Conversation Routing with a default application: no requests, and take by the app's switch.
+        row(
+            Rules::default_app(BOT),
+            BotPrimary,
+            Refused,
+            true,
+            &["request_thread_control #36100", TAKE],
+            none,
+        ),
+        row(
+            Rules::default_app(BOT),
+            BotPrimary,
+            Refused,
+            false,
+            &["request_thread_control #36100", "take_thread_control #10"],
+            Some("can let this app take control"),
+        ),
+        row(
+            Rules::default_app(BOT),
+            BotPrimary,
+            SilentSuccess,
+            true,
+            &[REQUEST],
+            Some("has to answer requests"),
+        ),
+        row(Rules::default_app(DESK), EdPrimary, Refused, true, &[TAKE], none),
+        row(
+            Rules::default_app(DESK),
+            EdPrimary,
+            Refused,
+            false,
+            &["take_thread_control #10", "request_thread_control #36100"],
+            Some("can let this app take control"),
+        ),
+        row(
+            Rules::default_app(DESK),
+            EdPrimary,
+            SilentSuccess,
+            false,
+            &["take_thread_control #10", REQUEST],
+            Some("can let this app take control"),
+        ),
+        // Without one: take answers #27, and requests go to the owner.
+        row(Rules::zero_config(), NoPrimary, Refused, false, &[REQUEST], none),
+        row(Rules::zero_config(), EdPrimary, Refused, true, &["take_thread_control #27", REQUEST], none),
+    ];
+    for Row { rules, policy, request, may_take, calls, remedy } in rows {
+        let mut setup = Setup::new(rules.clone(), policy);
+        setup.desk_may_take = may_take;
+        let case = format!("{rules:?}, {policy}, {request:?}, may take: {may_take}");
+        let world = bot_has_control(setup, request).await;
+        let (said, before) = (world.conversation(), world.calls(&desk()).len());
+        world.desk.send("a").await.unwrap();
+        if let Some(remedy) = remedy {
+            let report = not_granted(&world, "a").await;
+            assert!(report.remedy().is_some_and(|told| told.contains(remedy)), "{case}: {report}");
+            assert_eq!(report.steps.len(), calls.len(), "{case}: {report}");
+            assert_eq!((world.owner(), world.conversation()), (Some(bot()), said), "{case}");
+        } else {
+            world.until(&case, |world| world.conversation().last().is_some_and(|text| text == "a")).await;
+            assert_eq!(world.owner(), Some(desk()), "{case}");
+        }
+        world.rest().await;
+        let all = world.calls(&desk());
+        let made: Vec<_> = all[before..].iter().filter(|call| !call.starts_with("messages")).collect();
+        assert_eq!(made, calls, "{case}");
+    }
+}
+
+/// The bot says goodbye and gives control away with the same call where the Page has it, else with the next
+/// one. A refused call tells the Page's other conversations, too.
+#[tokio::test]
+async fn a_farewell_goes_with_control_or_before_it() {
+    for (rules, inline) in [(Rules::default_app(BOT), true), (Rules::primary(BOT), false)] {
+        let world = bot_has_control(Setup::new(rules, BotPrimary), Refused).await;
+        for (index, control) in
+            [InlineControl::PassTo(inbox()), InlineControl::PassTo(desk()), InlineControl::Release]
+                .into_iter()
+                .enumerate()
+        {
+            let key = format!("goodbye {index}");
+            let to = match &control {
+                InlineControl::PassTo(app) => Some(app.clone()),
+                _ => None,
+            };
+            let before = world.calls(&bot()).len();
+            let message = OutgoingMessage::text(&key).unwrap().then(control);
+            world.bot.handover.send(&thread(), AnswerKey::new(&key).unwrap(), message).await.unwrap();
+            let told = |notice: &Notice| matches!(notice, Notice::HandedOver { to: told } if *told == to);
+            world.until("it is told", |world| world.bot.ear.heard(told)).await;
+            world.rest().await;
+            assert_eq!((world.owner(), world.conversation().last()), (to.clone(), Some(&key)));
+            let calls = world.calls(&bot()).split_off(before);
+            let away = if to.is_some() { "pass_thread_control" } else { "release_thread_control" };
+            let expected: &[&str] = match (inline, index) {
+                (true, _) => &["messages"],
+                (false, 0) => &["messages #100", "messages", away],
+                (false, _) => &["messages", away],
+            };
+            assert_eq!(calls, expected, "{index}");
+            give_to(&world, &bot()).await;
+        }
+    }
+}
+
+/// Handing to people who have no desk.
+#[tokio::test]
+async fn the_page_inbox_gets_the_customer() {
+    for rules in [Rules::primary(BOT), Rules::default_app(BOT)] {
+        let world = bot_has_control(Setup::new(rules, BotPrimary), Refused).await;
+        let started = world.bot.handover.hand_over(&thread(), Target::page_inbox()).await.unwrap();
+        assert!(matches!(started, HandOver::Started { waits: false, .. }), "{started:?}");
+        world.until("the inbox has control", |world| world.owner() == Some(inbox())).await;
+        world.rest().await;
+        assert_eq!(world.calls(&bot()), ["pass_thread_control"]);
+    }
+}
+
+/// Meta's own apps never answer a request: it is not made, and nobody waits a minute for it.
+#[tokio::test]
+async fn a_request_to_the_inbox_is_futile_and_told_at_once() {
+    let mut setup = Setup::new(Rules::zero_config(), NoPrimary);
+    setup.timeouts.grant = Duration::from_mins(1);
+    let world = bot_has_control(setup, Refused).await;
+    give_to(&world, &inbox()).await;
+    // The platform hides the owner from the desk, unless an event has named it.
+    let taken = serde_json::json!({"object": "page", "entry": [{"id": thread().page, "messaging": [{
+        "sender": {"id": thread().user}, "recipient": {"id": thread().page}, "timestamp": u64::MAX / 4,
+        "pass_thread_control": {"previous_owner_app_id": BOT, "new_owner_app_id": PAGE_INBOX}}]}]});
+    let taken =
+        messenger_handover::webhook::dangerous_parse_unverified(taken.to_string().as_bytes()).unwrap();
+    world.desk.handover.receive(taken).await.unwrap();
+    let before = world.calls(&desk()).len();
+    world.desk.send("a").await.unwrap();
+    let report = not_granted(&world, "a").await;
+    assert!(report.steps.iter().all(|tried| tried.outcome == StepOutcome::Futile), "{report}");
+    assert!(report.remedy().is_some_and(|told| told.contains("Meta Business Suite")), "{report}");
+    assert!(!world.calls(&desk())[before..].contains(&REQUEST.to_owned()));
+    assert_eq!(world.owner(), Some(inbox()));
+}
+
+/// What a Page refused is tried again when its apps' roles change.
+#[tokio::test]
+async fn what_a_page_refused_is_forgotten_when_roles_change() {
+    let world = bot_has_control(Setup::new(Rules::default_app(BOT), BotPrimary), Refused).await;
+    world.desk.send("a").await.unwrap();
+    not_granted(&world, "a").await;
+    world.rest().await;
+    let refused = ["request_thread_control #36100", "take_thread_control #10"];
+    let about_control = |calls: Vec<String>| {
+        calls.into_iter().filter(|call| !call.starts_with("messages")).collect::<Vec<_>>()
+    };
+    assert_eq!(about_control(world.calls(&desk())), refused);
+
+    // The next one does not ask for what was refused.
+    world.desk.send("b").await.unwrap();
+    let ended = |world: &World| {
+        world.desk.ear.all().iter().filter(|n| matches!(n, Notice::AnswerFailed { .. })).count() == 2
+    };
+    world.until("the next fails", ended).await;
+    world.rest().await;
+    assert_eq!(about_control(world.calls(&desk())), refused, "remembered");
+
+    world.sim.set_rules(&thread().page, Rules::primary(BOT));
+    world.rest().await;
+    world.desk.send("c").await.unwrap();
+    world.until("it is sent", |world| world.conversation().last().is_some_and(|text| text == "c")).await;
+    world.rest().await;
+    assert_eq!(about_control(world.calls(&desk()))[2..], [REQUEST]);
+}
