@@ -274,6 +274,8 @@ impl Thread {
 
     /// A farewell was delivered: control goes with it, or now.
     pub(super) fn farewell_delivered(&mut self, control: InlineControl, inline: bool) {
+        // Whether control went with the message its answer does not say.
+        self.belief.in_doubt |= inline;
         // An agent engaged meanwhile, or the host has another wish by now.
         if self.intervention.is_open() || self.handoff.is_some() {
             return;
@@ -284,7 +286,6 @@ impl Thread {
         });
         if inline {
             self.set_stage(Stage::Inline);
-            self.belief.in_doubt = true;
         }
     }
 

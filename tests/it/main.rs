@@ -7,6 +7,7 @@ mod engage;
 mod examples;
 mod layers;
 mod model;
+mod outage;
 mod payloads;
 mod secrets;
 mod send;

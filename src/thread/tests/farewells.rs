@@ -117,6 +117,20 @@ fn a_farewell_with_an_unknown_outcome_is_settled_by_its_echo() {
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
 }
 
+/// The message is on its way with control when an agent engages: where control is then is looked up.
+#[test]
+fn an_agent_who_engages_while_a_farewell_is_under_way_is_not_deceived() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(DESK);
+    desk.say_farewell("a", InlineControl::PassTo(AppId::from(BOT)));
+    desk.command(Command::OpenIntervention);
+    assert!(desk.sends(sent()).control().is_some());
+    let bot = ThreadOwner::App { app: AppId::from(BOT), expires: None };
+    desk.expect(Call::ThreadOwner, CallResult::Owner(bot));
+    assert_eq!(*desk.thread.owner(), Owner::Other(Some(AppId::from(BOT))));
+    assert!(desk.thread.intervention_is_open() && handed_over(&desk).is_empty());
+}
+
 #[test]
 fn no_farewell_while_an_agent_is_engaged() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);

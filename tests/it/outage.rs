@@ -1,0 +1,95 @@
+//! The platform refuses everything for a while, and many conversations wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::graph::GraphClient;
+use messenger_handover::handover::Handover;
+use messenger_handover::id::{PageId, ThreadKey, UserId};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::thread::{AnswerStatus, Timeouts};
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use crate::world::{Ear, PAGE, bot};
+
+const CONVERSATIONS: u64 = 70;
+/// What the service allows a Page: so many retries at once, and so many a second.
+const AT_ONCE: u64 = 50;
+const A_SECOND: u64 = 5;
+
+fn thread(index: u64) -> ThreadKey {
+    ThreadKey::new(PageId::from(PAGE), UserId::from(1000 + index))
+}
+
+fn key() -> AnswerKey {
+    AnswerKey::new("a").unwrap()
+}
+
+/// Thousands of threads that each try again politely are no politeness: the Page has one budget. When the
+/// platform is back, every answer gets out, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_not_made_worse_and_nothing_is_lost() {
+    let graph = MockServer::start().await;
+    // A refusal that certainly sent nothing: else no message would be sent again at all.
+    let down = json!({"error": {"message": "(#4) Application request limit reached", "code": 4}});
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(400).set_body_json(down))
+        .mount(&graph)
+        .await;
+    let client = GraphClient::builder().base_url(graph.uri().parse().unwrap());
+    // The client would stop by itself at the first refusal of this kind: here the service alone must.
+    let client = client.page(PageId::from(PAGE), "token".into()).unpaced();
+    let client = Arc::new(client.build().unwrap());
+    let mut timeouts = Timeouts::default();
+    timeouts.backoff = Duration::from_millis(20);
+    timeouts.backoff_max = Duration::from_millis(100);
+    let handover =
+        Handover::builder(bot(), Role::Bot, ThreadControlPolicy::BotPrimary, client, Ear::default());
+    let handover = handover.timeouts(timeouts).start().unwrap();
+
+    let begun = Instant::now();
+    for index in 0..CONVERSATIONS {
+        let message = OutgoingMessage::text("hello").unwrap();
+        handover.send(&thread(index), key(), message).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let made = graph.received_requests().await.unwrap().len() as u64;
+    let seconds = begun.elapsed().as_secs() + 1;
+    assert!(made >= CONVERSATIONS + AT_ONCE, "{made}: it does try again");
+    // Without a budget it would be some twenty for each conversation.
+    assert!(made <= CONVERSATIONS + AT_ONCE + A_SECOND * seconds, "{made} calls in {seconds} s");
+
+    graph.reset().await;
+    Mock::given(method("POST"))
+        .and(path("/v26.0/me/messages"))
+        .respond_with(|request: &Request| {
+            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            let user = &body["recipient"]["id"];
+            ResponseTemplate::new(200).set_body_json(json!({"recipient_id": user, "message_id": user}))
+        })
+        .mount(&graph)
+        .await;
+    let begun = Instant::now();
+    for index in 0..CONVERSATIONS {
+        loop {
+            match handover.answer(&thread(index), &key()).await.unwrap() {
+                Some(AnswerStatus::Delivered { .. }) => break,
+                Some(AnswerStatus::Waiting) => {}
+                other => panic!("{index}: {other:?}"),
+            }
+            assert!(begun.elapsed() < Duration::from_mins(1), "{index} never gets out");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let mut times = BTreeMap::<String, u64>::new();
+    for request in graph.received_requests().await.unwrap() {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        *times.entry(body["recipient"]["id"].to_string()).or_default() += 1;
+    }
+    assert_eq!(times.len() as u64, CONVERSATIONS);
+    assert!(times.values().all(|times| *times == 1), "{times:?}");
+}
