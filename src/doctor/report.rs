@@ -91,7 +91,13 @@ impl Report {
         remedy: Option<&str>,
         evidence: Option<String>,
     ) {
-        let remedy = remedy.map(str::to_owned);
+        let remedy = remedy.map(|remedy| match check {
+            // What an admin sets somewhere, with where that is.
+            Check::Scopes | Check::Subscription | Check::Role | Check::Owner | Check::Policy => {
+                format!("{remedy}; see docs/setup.md")
+            }
+            _ => remedy.to_owned(),
+        });
         self.findings.push(Finding { check, verdict, says, remedy, evidence });
     }
 

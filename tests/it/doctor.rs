@@ -134,6 +134,8 @@ async fn the_role_against_the_policy() {
     let server = platform(Rules::primary(DESK), false).await;
     let stranger = doctor(&server, EdPrimary).peer(AppId::from(3)).examine().await;
     assert_found(&stranger, Check::Role, Verdict::Problem, "app 3, the other side");
+    let remedy = stranger.of(Check::Role).unwrap().remedy.as_deref().unwrap();
+    assert!(remedy.ends_with("see docs/setup.md"), "{remedy}");
 }
 
 #[tokio::test]
