@@ -171,6 +171,7 @@ impl Thread {
         match made {
             Made::Send(key) => self.outbox.not_sent(key, false),
             Made::Take if self.handoff_takes() => self.set_stage(Stage::Start),
+            Made::ReadOwner => self.claim_has_not_looked(),
             _ => {}
         }
     }
@@ -234,7 +235,7 @@ impl Thread {
                 self.handoff_failed(refusal);
             }
             // Some platforms answer with an error where the owner is hidden (facts §2.4).
-            Made::ReadOwner => self.belief.in_doubt = false,
+            Made::ReadOwner => self.belief.could_not_be_read(),
         }
     }
 
@@ -276,7 +277,7 @@ impl Thread {
             }
             Made::ReadOwner => {}
         }
-        self.passing_fault(cx, made, cause, true, now, out);
+        self.passing_fault(cx, made, cause, *made != Made::ReadOwner, now, out);
     }
 }
 

@@ -160,6 +160,14 @@ impl Belief {
         self.doubt(during, Evidence::Answer);
     }
 
+    /// The owner cannot be read. That nobody was may be long ago: it is not to be acted on.
+    pub(super) fn could_not_be_read(&mut self) {
+        self.in_doubt = false;
+        if self.owner == Owner::Idle {
+            self.owner = Owner::Unknown;
+        }
+    }
+
     fn doubt(&mut self, at: Span, evidence: Evidence) {
         let span = self
             .basis

@@ -139,6 +139,15 @@ impl Thread {
         }
     }
 
+    /// The owner was not read after all: nothing may be taken on what is remembered.
+    pub(super) fn claim_has_not_looked(&mut self) {
+        let Some(claim) = &mut self.claim else { return };
+        claim.looked = false;
+        if let Some(pending) = &mut claim.pending {
+            pending.polled = false;
+        }
+    }
+
     /// Any ownership change voids an open request: who still wants control asks the new owner.
     pub(super) fn owner_changed_under_claim(&mut self) {
         let Some(claim) = &mut self.claim else { return };

@@ -96,3 +96,29 @@ fn a_notice_comes_again_with_its_id_until_it_is_dealt_with() {
     }
     assert!(thread.is_at_rest() && out.is_empty());
 }
+
+/// An idle thread that the bot remembers may have people by now: a look that was lost is made again.
+#[test]
+fn a_bot_takes_nothing_on_a_look_that_failed() {
+    let busy = || CallResult::Refused(Refusal::new(RefusalKind::Transient, "busy"));
+    let held_back = || CallResult::HeldBack(Duration::from_secs(1));
+    for lost in [busy, unknown, held_back] {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.passed_to(BOT);
+        bot.command(Command::HandOver(Target::Nobody));
+        bot.expect(Call::ReleaseThreadControl, CallResult::Done);
+        bot.send("a");
+        bot.expect(Call::ThreadOwner, lost());
+        bot.sleep();
+        bot.expect(Call::ThreadOwner, owned_by(DESK));
+        assert!(!bot.calls.iter().any(|(_, call)| *call == Call::TakeThreadControl), "{:?}", bot.calls);
+    }
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.command(Command::HandOver(Target::Nobody));
+    bot.expect(Call::ReleaseThreadControl, CallResult::Done);
+    bot.send("a");
+    // Where it cannot be read at all, nothing is taken either.
+    bot.expect(Call::ThreadOwner, CallResult::Refused(Refusal::new(RefusalKind::Permission, "no")));
+    bot.expect(Call::RequestThreadControl, CallResult::Forwarded);
+}
