@@ -1,12 +1,14 @@
 //! The doctor against the simulated platform.
 
+use std::sync::Arc;
+
 use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::doctor::{Check, Doctor, Report, Verdict};
-use messenger_handover::graph::{GraphClient, INSTAGRAM_FIELDS, MESSENGER_FIELDS};
+use messenger_handover::graph::{GraphClient, INSTAGRAM_FIELDS, MESSENGER_FIELDS, ReqwestTransport};
 use messenger_handover::id::{AppId, PAGE_INBOX, PageId, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
-use messenger_handover::sim::{App, Page, Platform, RequestUnderDefaultApp, Rules, Server};
+use messenger_handover::sim::{ApiCall, App, Page, Platform, RequestUnderDefaultApp, Rules, Server};
 use serde_json::json;
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -179,17 +181,88 @@ async fn what_take_and_request_answer() {
     }
 }
 
+/// Every configuration there is: a probe leaves control where it was, and what it says of take is what the
+/// platform then does.
+#[tokio::test]
+async fn a_probe_is_right_in_every_configuration() {
+    let all = [
+        Rules::primary(BOT),
+        Rules::primary(DESK),
+        Rules::no_primary(),
+        Rules::default_app(BOT),
+        Rules::default_app(DESK),
+        Rules::zero_config(),
+    ];
+    // One for all: to read the root certificates takes longer than the whole examination.
+    let transport = Arc::new(ReqwestTransport::new().unwrap());
+    let (mut takes, mut refusals, mut problems) = (0, 0, 0);
+    for rules in all {
+        for requests in [RequestUnderDefaultApp::Refused, RequestUnderDefaultApp::SilentSuccess] {
+            for may_take in [true, false] {
+                // The conversation is idle, the bot's, or whoever's the rules say.
+                for owner in [None, Some(bot()), Some(AppId::from(PAGE_INBOX))] {
+                    let server = platform_that(requests, rules.clone(), may_take).await;
+                    let call = |server: &Server, app: &AppId, call: ApiCall| {
+                        server.with_platform(|platform, now| platform.call(app, &page(), &call, now).is_ok())
+                    };
+                    if let Some(target) = owner {
+                        let by = server.owner(&page(), &customer()).unwrap_or_else(bot);
+                        let pass = ApiCall::Pass { user: customer(), target: Some(target), metadata: None };
+                        call(&server, &by, pass);
+                    }
+                    let graph = GraphClient::builder().base_url(server.url().parse().unwrap());
+                    let graph = graph.page(page(), DESK_TOKEN.into()).transport(transport.clone());
+                    let graph = graph.build().unwrap();
+                    let before = server.owner(&page(), &customer());
+                    for policy in [BotPrimary, EdPrimary, NoPrimary] {
+                        let case = format!("{rules:?} {requests:?} {may_take} {before:?} {policy}");
+                        let doctor = Doctor::new(graph.clone(), page(), desk(), Role::Desk, policy);
+                        let report = doctor.peer(bot()).probe(customer()).examine().await;
+                        assert_eq!(server.owner(&page(), &customer()), before, "{case}\n{report}");
+                        for finding in &report.findings {
+                            found(&report, finding.check);
+                        }
+                        problems += usize::from(report.worst() == Verdict::Problem);
+                        let Some(take) = report.of(Check::Take) else { continue };
+                        let truth = || {
+                            let taken =
+                                call(&server, &desk(), ApiCall::Take { user: customer(), metadata: None });
+                            if taken {
+                                // As it was.
+                                let back = match &before {
+                                    Some(app) => ApiCall::Pass {
+                                        user: customer(),
+                                        target: Some(app.clone()),
+                                        metadata: None,
+                                    },
+                                    None => ApiCall::Release { user: customer() },
+                                };
+                                assert!(call(&server, &desk(), back), "{case}");
+                            }
+                            taken
+                        };
+                        if take.verdict == Verdict::Ok {
+                            assert!(truth(), "{case}\n{report}");
+                            takes += 1;
+                        } else if take.says.starts_with("not available") {
+                            assert!(!truth(), "{case}\n{report}");
+                            refusals += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(takes > 20 && refusals > 20 && problems > 20, "{takes} {refusals} {problems}");
+}
+
 /// The desk is the default application, and another app owns the thread: what is taken is given back.
 #[tokio::test]
 async fn what_was_taken_is_given_back() {
     for may_take in [true, false] {
         let server = platform(Rules::default_app(DESK), may_take).await;
         server.with_platform(|platform, now| {
-            let pass = messenger_handover::sim::ApiCall::Pass {
-                user: customer(),
-                target: Some(bot()),
-                metadata: None,
-            };
+            let pass = ApiCall::Pass { user: customer(), target: Some(bot()), metadata: None };
             platform.call(&desk(), &page(), &pass, now).unwrap();
         });
         let report = doctor(&server, EdPrimary).probe(customer()).examine().await;
