@@ -23,7 +23,8 @@ const HELP: &str = "\
 Looks at one Page from the side of one app, and says why it does not hand over.
 
   --thread PSID   also looks at the conversation with this person
-  --probe PSID    also tries what request and take answer there; THIS CHANGES THINGS, and puts them back
+  --probe PSID    also tries what request and take answer there; THIS CHANGES THINGS. What comes within 10 s
+                  is given back, what the owner grants later stays with this app
   --peer APP      the app on the other side, which must be on the Page
   --instagram     the account is one on Instagram
   --json          prints JSON for machines

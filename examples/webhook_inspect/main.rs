@@ -22,7 +22,7 @@ const HELP: &str = "\
 Reads a webhook delivery on standard input and prints one line of JSON for each event in it.
 
   --app ID             our app: adds who holds control after the event (us, other, idle, unknown)
-  --secret SECRET      checks the signature with this app secret
+  --secret SECRET      checks the signature with this app secret; better in the environment, as APP_SECRET
   --signature HEADER   the value of X-Hub-Signature-256, as in sha256=…
 
 Exit status: 0 read, 1 bad signature or not JSON at all, 64 wrong usage.
@@ -36,14 +36,16 @@ struct Options {
 
 fn options(mut arguments: Arguments) -> Result<Options, Box<dyn Error>> {
     let app = arguments.opt_value_from_str("--app")?;
-    let secret = arguments.opt_value_from_str("--secret")?;
+    let secret: Option<String> = arguments.opt_value_from_str("--secret")?;
     let signature: Option<String> = arguments.opt_value_from_str("--signature")?;
+    // What is not understood may be a secret behind a misspelt name: it is not repeated.
     let rest = arguments.finish();
     if !rest.is_empty() {
-        return Err(format!("unknown arguments {rest:?}").into());
+        return Err(format!("{} arguments are not understood", rest.len()).into());
     }
+    let secret = secret.or_else(|| std::env::var("APP_SECRET").ok().filter(|_| signature.is_some()));
     if signature.is_some() && secret.is_none() {
-        return Err("a signature can only be checked with --secret".into());
+        return Err("a signature can only be checked with a secret".into());
     }
     Ok(Options { app, secret, signature })
 }

@@ -47,7 +47,11 @@ pub struct Doctor {
     silent: BTreeSet<AppId>,
     person: Option<UserId>,
     probe: bool,
+    patience: Duration,
 }
+
+/// How long a probe waits for the answer to its request, if nothing else is set.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Doctor {
     /// Examines `page` for `app`, which is this side of the handover, where the host is configured with
@@ -62,7 +66,19 @@ impl Doctor {
     ) -> Self {
         let silent = Config::new(app.clone(), role, policy).silent;
         let (platform, peer, person) = (Platform::default(), None, None);
-        Self { graph, page, app, role, policy, platform, peer, silent, person, probe: false }
+        Self {
+            graph,
+            page,
+            app,
+            role,
+            policy,
+            platform,
+            peer,
+            silent,
+            person,
+            probe: false,
+            patience: PATIENCE,
+        }
     }
 
     /// The account is one on Instagram: other webhook fields and permissions are needed.
@@ -84,11 +100,19 @@ impl Doctor {
     }
 
     /// Also tries what request and take answer in the conversation with this person. **This changes
-    /// things**: control may move for a moment, and the owner is asked for it. What was taken is given back;
-    /// where it could not be, nothing is taken. Use a conversation of your own.
+    /// things**: control may move for a moment, and the owner is asked for it. What was taken or granted is
+    /// given back, as far as it comes within [`patience`](Self::patience); where it could not be, nothing is
+    /// taken. Use a conversation of your own.
     pub fn probe(mut self, user: UserId) -> Self {
         self.person = Some(user);
         self.probe = true;
+        self
+    }
+
+    /// How long a probe waits for what the owner makes of its request, 10 s. What is granted later stays with
+    /// this app.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 

@@ -1,9 +1,14 @@
 //! What can only be found out by trying: the configuration answers to calls, not to questions.
 
+use std::time::{Duration, Instant};
+
 use super::{Check, Doctor, Report};
 use crate::call::{Refusal, ThreadOwner};
 use crate::control::{CallError, Forwarded, HandoverClient};
 use crate::id::ThreadKey;
+
+/// Between two looks at the owner, and how soon a grant counts as one at once.
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// What a call turned out to be on this Page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +32,7 @@ impl Doctor {
         }
         let request = self.try_request(thread, owner, report).await;
         let take = if request == Tried::Granted {
-            report.unknown(Check::Take, "not tried: the request gave control already", None);
+            report.ok(Check::Take, "not tried: the request gave control, so it is not needed", None);
             Tried::Unknown
         } else {
             self.try_take(thread, owner, report).await
@@ -38,21 +43,28 @@ impl Doctor {
     async fn try_request(&self, thread: &ThreadKey, owner: &ThreadOwner, report: &mut Report) -> Tried {
         match self.graph.request_thread_control(thread, Some("doctor: a probe")).await {
             Ok(Forwarded { .. }) => {}
+            // It may have been forwarded: then its grant comes all the same.
+            Err(error) if error.may_have_acted() => {}
             Err(error) => return refused(Check::Request, &error, report),
         }
-        match self.graph.thread_owner(thread).await {
-            Ok(now) if self.is_ours(&now) => {
-                report.ok(Check::Request, "granted at once", None);
+        let begun = Instant::now();
+        loop {
+            if matches!(self.graph.thread_owner(thread).await, Ok(now) if self.is_ours(&now)) {
+                let says = if begun.elapsed() < AT_ONCE { "granted at once" } else { "granted by the owner" };
+                report.ok(Check::Request, says, None);
                 self.give_back(thread, owner, report).await;
-                Tried::Granted
+                return Tried::Granted;
             }
-            _ => {
-                let says =
-                    "accepted, which is not control: whether anybody answers cannot be known from here";
-                report.unknown(Check::Request, says, None);
-                Tried::Accepted
+            let left = self.patience.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break;
             }
+            tokio::time::sleep(left.min(AT_ONCE)).await;
         }
+        let says = "accepted, which is not control: nobody has answered yet, and whether anybody will cannot \
+                    be known from here";
+        report.unknown(Check::Request, says, None);
+        Tried::Accepted
     }
 
     async fn try_take(&self, thread: &ThreadKey, owner: &ThreadOwner, report: &mut Report) -> Tried {
@@ -62,13 +74,22 @@ impl Doctor {
             return Tried::Unknown;
         }
         match self.graph.take_thread_control(thread, Some("doctor: a probe")).await {
-            Ok(()) => {
-                report.ok(Check::Take, "this app may take control here", None);
-                self.give_back(thread, owner, report).await;
-                Tried::Granted
-            }
-            Err(error) => refused(Check::Take, &error, report),
+            Ok(()) => {}
+            Err(error) if error.may_have_acted() => match self.graph.thread_owner(thread).await {
+                Ok(now) if self.is_ours(&now) => {}
+                Ok(_) => return refused(Check::Take, &error, report),
+                Err(_) => {
+                    let says = "the take was not answered, and where control is now cannot be read";
+                    let remedy = "look at the thread, and release or pass it by hand";
+                    report.problem(Check::Take, says, remedy, Some(error.to_string()));
+                    return Tried::Unknown;
+                }
+            },
+            Err(error) => return refused(Check::Take, &error, report),
         }
+        report.ok(Check::Take, "this app may take control here", None);
+        self.give_back(thread, owner, report).await;
+        Tried::Granted
     }
 
     /// Whoever had control gets it back.

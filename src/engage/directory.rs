@@ -8,6 +8,7 @@ use super::api::Api;
 use super::event::Event;
 use super::resource::Intervention;
 use super::server::Host;
+use crate::call::RefusalKind;
 use crate::handover::BoxError;
 use crate::id::{PageId, ThreadKey, UserId};
 
@@ -34,7 +35,16 @@ impl Host for Directory {
     async fn conversation(&self, about: &Intervention) -> Result<Option<ThreadKey>, BoxError> {
         let page = about.source.as_ref().and_then(|source| self.pages.get(source));
         let (Some(page), Some(identity)) = (page, &about.identity) else { return Ok(None) };
-        let Some(found) = self.api.identity(identity).await? else {
+        let found = match self.api.identity(identity).await {
+            Ok(found) => found,
+            // It will not be told tomorrow either, and must not hold up what is told with it.
+            Err(error) if matches!(error.kind(), RefusalKind::Permission | RefusalKind::Invalid) => {
+                tracing::warn!(identity, %error, "Engage Digital refuses to tell who an identity is");
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(found) = found else {
             tracing::warn!(identity, "an identity of a known source cannot be read: may the token's user?");
             return Ok(None);
         };

@@ -91,9 +91,10 @@ impl Domain {
         self
     }
 
-    /// The token, to be taken out of what the other side wrote.
-    pub(crate) fn secrets(&self) -> [&str; 1] {
-        [self.token.expose()]
+    /// The token, as it is and as a URL has it, to be taken out of what the other side wrote.
+    pub(crate) fn secrets(&self) -> [String; 2] {
+        let token = self.token.expose();
+        [token.to_owned(), url::form_urlencoded::byte_serialize(token.as_bytes()).collect()]
     }
 
     /// Makes one call below `/1.0`. Its parameters are in the query, as ED has them.
@@ -111,7 +112,9 @@ impl Domain {
     /// Reads one thing. None if ED has no such thing, or the token's user may not see it: both are 404.
     pub(crate) async fn find(&self, path: &[&str]) -> Result<Option<Answer>, CallError> {
         let answer = self.exchange(self.request(Method::GET, path, |_| {})?, false).await?;
-        if answer.status() == StatusCode::NOT_FOUND {
+        // ED's own 404 has its envelope; that of a proxy, or of a wrong base URL, says nothing.
+        let is_eds = || json(answer.body()).is_some_and(|body| body.get("error").is_some());
+        if answer.status() == StatusCode::NOT_FOUND && is_eds() {
             return Ok(None);
         }
         read(answer, false, &self.secrets()).map(Some)
@@ -156,7 +159,7 @@ impl Domain {
     }
 }
 
-fn read(answer: Response<Bytes>, acts: bool, secrets: &[&str]) -> Result<Answer, CallError> {
+fn read(answer: Response<Bytes>, acts: bool, secrets: &[String]) -> Result<Answer, CallError> {
     let (parts, body) = answer.into_parts();
     let json = json(&body);
     if !parts.status.is_success() {
@@ -175,15 +178,16 @@ pub(crate) fn refusal(
     body: Option<&Value>,
     headers: &HeaderMap,
     acts: bool,
-    secrets: &[&str],
+    secrets: &[String],
 ) -> CallError {
     let text = |name| body.and_then(|body| body.get(name)).and_then(Value::as_str).unwrap_or_default();
     let words = match (text("error"), text("message")) {
         ("", "") => format!("HTTP {} from the desk", status.as_u16()),
         (error, message) => format!("{error}: {message}"),
     };
+    let secrets: Vec<_> = secrets.iter().map(String::as_str).collect();
     let words: String =
-        scrub(&words, secrets).chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_CHARS).collect();
+        scrub(&words, &secrets).chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_CHARS).collect();
     let mut refusal = Refusal::new(kind(status), words);
     if refusal.kind == RefusalKind::RateLimited {
         let told = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
@@ -248,7 +252,7 @@ mod tests {
 
     fn answer(status: u16, body: &str, acts: bool) -> Result<Answer, CallError> {
         let response = Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap();
-        read(response, acts, &["s3cret"])
+        read(response, acts, &["s3cr/t".to_owned(), "s3cr%2Ft".to_owned()])
     }
 
     #[test]
@@ -268,8 +272,14 @@ mod tests {
             let read = answer(status, body, false).err().unwrap();
             assert!(read.kind() == kind && !read.may_have_acted(), "to read changes nothing");
         }
-        let error = answer(400, r#"{"error":"bad","message":"token s3cret is odd"}"#, true).err().unwrap();
-        assert!(!format!("{error} {error:?}").contains("s3cret"));
+        let error = answer(
+            400,
+            r#"{"error":"bad","message":"token s3cr/t is odd, in access_token=s3cr%2Ft too"}"#,
+            true,
+        )
+        .err()
+        .unwrap();
+        assert!(!format!("{error} {error:?}").contains("s3cr"));
         let limited = answer(429, "", true).err().unwrap();
         assert_eq!(limited.refusal().retry_after, Some(Duration::from_mins(1)));
     }

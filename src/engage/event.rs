@@ -6,7 +6,7 @@ use super::json::{moment, text};
 use super::resource::{Content, Intervention};
 use crate::secret::{EdWebhookSecret, same};
 use crate::time::Timestamp;
-use crate::webhook::DEFAULT_MAX_BODY;
+use crate::webhook::{DEFAULT_MAX_BODY, read_tolerantly};
 
 /// The header with the webhook's secret, as it was entered in ED. It is no signature: whoever sees a
 /// request can send others, so the endpoint must be reached over TLS only.
@@ -82,7 +82,8 @@ impl Notification {
     /// # Errors
     /// [`ParseError`] if the body is no notification at all.
     pub fn parse(body: &[u8]) -> Result<Self, ParseError> {
-        let mut body: Value = serde_json::from_slice(body).map_err(|_| ParseError::NotJson)?;
+        // As tolerant of what customers write as Meta's edge: one broken text must not hide a close.
+        let mut body = read_tolerantly(body).map_err(|_| ParseError::NotJson)?;
         let Some(Value::Array(events)) = body.get_mut("events").map(Value::take) else {
             return Err(ParseError::NoEvents);
         };

@@ -1,12 +1,14 @@
 //! The endpoint of Engage Digital's webhooks.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::event::{Event, EventKind, Notification, SECRET_HEADER, SecretError, Verifier};
@@ -18,6 +20,34 @@ use crate::webhook::handshake;
 
 /// ED switches off an endpoint that is slow (facts §8.4); how slow is not documented.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many events of a request are dealt with at a time.
+const AT_ONCE: usize = 8;
+/// So many finished events are remembered, for when the request that they came in is sent again.
+const REMEMBERED: usize = 4096;
+
+/// The ids of events that this process is done with. Only to spare work: whoever forgets does it again.
+#[derive(Debug, Default)]
+struct Recent(Mutex<VecDeque<String>>);
+
+impl Recent {
+    fn ids(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, event: &Event) -> bool {
+        event.id.as_ref().is_some_and(|id| self.ids().contains(id))
+    }
+
+    fn note(&self, event: &Event) {
+        let Some(id) = &event.id else { return };
+        let mut ids = self.ids();
+        ids.push_back(id.clone());
+        if ids.len() > REMEMBERED {
+            ids.pop_front();
+        }
+    }
+}
 
 /// What a host knows of Engage Digital's interventions. [`Directory`](super::Directory) asks ED's API.
 #[async_trait]
@@ -36,8 +66,8 @@ pub trait Host: Send + Sync + 'static {
     /// As [`Self::conversation`].
     async fn still_engaged(&self, closed: &Intervention) -> Result<bool, BoxError>;
 
-    /// Every event, after the service has dealt with it, with its conversation if it is about one. It may
-    /// come more than once ([`Event::id`]) and in any order ([`Event::at`]).
+    /// Every event, after the service has dealt with it, with its conversation if it is about an
+    /// intervention of one. It may come more than once ([`Event::id`]) and in any order ([`Event::at`]).
     ///
     /// # Errors
     /// As [`Self::conversation`].
@@ -67,13 +97,15 @@ pub struct Server {
     handover: Handover,
     host: Arc<dyn Host>,
     patience: Duration,
+    recent: Arc<Recent>,
 }
 
 impl Server {
     /// An endpoint with this secret and this verify token, as entered with the webhook in ED.
     #[must_use]
     pub fn new(verifier: Verifier, verify_token: VerifyToken, handover: Handover, host: impl Host) -> Self {
-        Self { verifier, verify_token, handover, host: Arc::new(host), patience: PATIENCE }
+        let (host, recent) = (Arc::new(host), Arc::default());
+        Self { verifier, verify_token, handover, host, patience: PATIENCE, recent }
     }
 
     /// How long the events of one request may take before ED is told to send them again. 10 s.
@@ -123,7 +155,7 @@ impl Server {
             Err(error) => return response(StatusCode::BAD_REQUEST, error.to_string()),
         };
         let again = || response(StatusCode::SERVICE_UNAVAILABLE, "not now; send again".to_owned());
-        match timeout(self.patience, self.receive(&notification)).await {
+        match timeout(self.patience, self.receive(notification.events)).await {
             Ok(Ok(())) => response(StatusCode::OK, String::new()),
             Ok(Err(error)) => {
                 tracing::warn!(%error, "an event of Engage Digital could not be dealt with; it comes again");
@@ -136,17 +168,39 @@ impl Server {
         }
     }
 
-    async fn receive(&self, notification: &Notification) -> Result<(), BoxError> {
-        for event in &notification.events {
-            let thread = match event.intervention() {
-                Some(about) => self.host.conversation(about).await?,
-                None => None,
-            };
-            if let Some(thread) = &thread {
-                self.intervene(thread, event).await?;
+    /// Deals with each event, some at a time: their stamps, not their order, say what holds. One that
+    /// cannot be dealt with holds up no other, and when they are sent again only those are done that were
+    /// not.
+    async fn receive(&self, events: Vec<Event>) -> Result<(), BoxError> {
+        let mut waiting = events.into_iter().filter(|event| !self.recent.has(event));
+        let (mut working, mut first) = (JoinSet::new(), None);
+        loop {
+            while working.len() < AT_ONCE
+                && let Some(event) = waiting.next()
+            {
+                let server = self.clone();
+                working.spawn(async move { server.deal_with(event).await });
             }
-            self.host.told(thread.as_ref(), event).await?;
+            match working.join_next().await {
+                None => break,
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => first = first.or(Some(error)),
+                Some(Err(error)) => first = first.or(Some(error.into())),
+            }
         }
+        first.map_or(Ok(()), Err)
+    }
+
+    async fn deal_with(&self, event: Event) -> Result<(), BoxError> {
+        let thread = match event.intervention() {
+            Some(about) => self.host.conversation(about).await?,
+            None => None,
+        };
+        if let Some(thread) = &thread {
+            self.intervene(thread, &event).await?;
+        }
+        self.host.told(thread.as_ref(), &event).await?;
+        self.recent.note(&event);
         Ok(())
     }
 

@@ -41,4 +41,4 @@ pub use platform::{
     RequestUnderDefaultApp, Rules, Said, Speaker, ZeroConfig,
 };
 #[cfg(feature = "sim-server")]
-pub use server::{Server, Wire};
+pub use server::{Config, Fault, FaultAction, Server, Wire};

@@ -215,6 +215,8 @@ impl Thread {
                 self.requests.remove(&to);
                 self.notices.push(Notice::HandOverFailed { target: Target::App(to), reason: refusal });
             }
+            // It went with the message, and the owner cannot be read.
+            Made::Pass(to) if ownership && self.handoff_went_inline() => self.gave_away(Some(to)),
             // Perhaps the target has control already: its name decides.
             Made::Pass(_) if ownership && !self.handoff_may_take(cx) && !self.handoff_is_unsure() => {
                 self.set_stage(Stage::Unsure);

@@ -2,11 +2,11 @@ use crate::call::{Refusal, RefusalKind};
 use crate::policy::Role;
 use crate::time::{Span, Timestamp};
 
+use super::Thread;
 use super::belief::Owner;
 use super::config::Context;
 use super::io::{Command, CommandRefused, Reply, Target};
 use super::outbox::Head;
-use super::{Made, Thread};
 
 impl Thread {
     pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
@@ -38,6 +38,7 @@ impl Thread {
             }
             Command::Claim(origin) => {
                 self.intervention.keep();
+                self.keep_control("control was claimed");
                 self.claim_control(origin)
             }
             Command::HandOver(target) => self.hand_over(cx, target),
@@ -73,7 +74,9 @@ impl Thread {
             Role::Desk => self.close_intervention(cx),
             // The desk is about to release, or has: nobody tells a bot (facts §8.1b), so it looks.
             Role::Bot if !open && matches!(self.belief.owner(), Owner::Other(_)) => {
-                self.belief.lose_certainty(Span::between(at, now));
+                // By a clock that is not ours: nothing may outdate what the platform tells from now on.
+                self.belief.lose_certainty(Span::between(at.min(now), now));
+                self.intervention.look_for_release(now);
                 Reply::Done
             }
             Role::Bot => Reply::Ignored,
@@ -82,31 +85,37 @@ impl Thread {
 
     fn open_intervention(&mut self) -> Reply {
         self.intervention.open();
-        let cancelled = Refusal::new(RefusalKind::Conflict, "an intervention was opened");
+        self.keep_control("an intervention was opened");
+        self.claim_control(super::ClaimOrigin::Intervention)
+    }
+
+    /// Control is wanted: what would give it away does not any more.
+    fn keep_control(&mut self, why: &str) {
+        self.outbox.keep_control();
+        let cancelled = Refusal::new(RefusalKind::Conflict, why);
         if self.handoff.as_ref().is_some_and(|handoff| handoff.target == Target::Nobody) {
             self.end_handoff(Some(cancelled));
         } else {
             self.handoff_failed(cancelled);
         }
-        self.claim_control(super::ClaimOrigin::Intervention)
     }
 
     fn close_intervention(&mut self, cx: &Context<'_>) -> Reply {
         let was_open = self.intervention.is_open();
+        // What is under way may bring control, which must be released then.
+        let nothing_to_come = self.in_flight.is_none() && self.claim.is_none() && self.outbox.is_settled();
         self.intervention.close();
         if !matches!(self.outbox.head(), Head::Ready(..)) {
             self.abandon_claim(cx);
         }
-        if !was_open && *self.belief.owner() != Owner::Us && self.in_flight.is_none() {
+        if !was_open && *self.belief.owner() != Owner::Us && nothing_to_come {
             return Reply::Ignored;
         }
         self.hand_over(cx, Target::Nobody)
     }
 
     fn claim_control(&mut self, origin: super::ClaimOrigin) -> Reply {
-        let leaving =
-            matches!(self.in_flight.as_ref().map(|call| &call.made), Some(Made::Pass(_) | Made::Release));
-        if *self.belief.owner() == Owner::Us && !leaving {
+        if *self.belief.owner() == Owner::Us && !self.is_leaving() {
             return Reply::AlreadyOurs;
         }
         Reply::Claiming(self.open_claim(origin))

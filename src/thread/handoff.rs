@@ -143,6 +143,10 @@ impl Thread {
         self.handoff.as_ref().is_some_and(|handoff| handoff.stage == Stage::Unsure)
     }
 
+    pub(super) fn handoff_went_inline(&self) -> bool {
+        self.handoff.as_ref().is_some_and(|handoff| handoff.stage == Stage::Inline)
+    }
+
     /// Ends the open attempt without a word to the host.
     pub(super) fn end_handoff(&mut self, failed: Option<Refusal>) -> Option<Target> {
         let handoff = self.handoff.take()?;
@@ -276,8 +280,8 @@ impl Thread {
     pub(super) fn farewell_delivered(&mut self, control: InlineControl, inline: bool) {
         // Whether control went with the message its answer does not say.
         self.belief.in_doubt |= inline;
-        // An agent engaged meanwhile, or the host has another wish by now.
-        if self.intervention.is_open() || self.handoff.is_some() {
+        // An agent engaged meanwhile, control is wanted, or the host has another wish by now.
+        if self.intervention.is_open() || self.claim.is_some() || self.handoff.is_some() {
             return;
         }
         self.start_handoff(match control {

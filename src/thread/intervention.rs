@@ -19,7 +19,14 @@ pub(super) struct Intervention {
     /// When what is known of it was true: what is older changes nothing.
     #[serde(default)]
     as_of: Timestamp,
+    /// When a bot looks again whether the desk has released, and how often it has looked.
+    #[serde(default)]
+    look: Option<(Timestamp, u8)>,
 }
+
+/// A desk has answers to settle before it releases: a bot that was told of the close at the same moment
+/// looks again after so long.
+const LOOK_AGAIN: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(15), Duration::from_mins(1)];
 
 impl Intervention {
     pub(super) fn is_open(&self) -> bool {
@@ -54,6 +61,27 @@ impl Intervention {
     pub(super) fn close(&mut self) {
         self.open = false;
         self.wants_control = false;
+    }
+
+    pub(super) fn look_for_release(&mut self, now: Timestamp) {
+        self.look = Some((now.plus(LOOK_AGAIN[0]), 0));
+    }
+
+    pub(super) fn next_look(&self) -> Option<Timestamp> {
+        self.look.map(|(at, _)| at)
+    }
+
+    /// Answers whether it is time to look.
+    pub(super) fn looks_now(&mut self, now: Timestamp) -> bool {
+        let Some((_, looked)) = self.look.take_if(|(at, _)| *at <= now) else { return false };
+        let wait = LOOK_AGAIN.get(usize::from(looked) + 1);
+        self.look = wait.map(|wait| (now.plus(*wait), looked + 1));
+        true
+    }
+
+    /// The owner is another one by now.
+    pub(super) fn stop_looking(&mut self) {
+        self.look = None;
     }
 
     pub(super) fn has_control(&mut self) {

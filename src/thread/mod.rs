@@ -173,7 +173,8 @@ impl Thread {
             None if self.claim.is_some() || !self.outbox.is_settled() => claim,
             None => handoff,
         };
-        let waits = [next_move, self.notices.next_wake(), self.outbox.next_wake(cx.config)];
+        let look = self.intervention.next_look().filter(|_| blocked.is_none());
+        let waits = [next_move, look, self.notices.next_wake(), self.outbox.next_wake(cx.config)];
         waits.into_iter().flatten().min()
     }
 
@@ -230,13 +231,25 @@ impl Thread {
             self.conclude(cx, lost, result, now, out);
         }
         self.notices.extend(self.outbox.lapse(now, cx.config));
+        if self.in_flight.is_none()
+            && self.intervention.looks_now(now)
+            && matches!(self.belief.owner(), Owner::Other(_))
+        {
+            self.belief.in_doubt = true;
+        }
     }
 
     /// What follows from a change of the owner, whatever brought it about.
     fn owner_settled(&mut self, before: &Owner) {
         let owner = self.belief.owner().clone();
+        if !matches!(owner, Owner::Unknown | Owner::Other(_)) {
+            self.intervention.stop_looking();
+        }
         match &owner {
             Owner::Unknown => {}
+            // Control is on its way elsewhere, or may have gone with a message: nothing follows from that
+            // it was ours.
+            Owner::Us if self.belief.in_doubt || self.is_leaving() => {}
             Owner::Us => {
                 if !self.told_ours {
                     self.told_ours = true;
@@ -257,6 +270,15 @@ impl Thread {
                     self.owner_changed_under_claim();
                 }
             }
+        }
+    }
+
+    /// The call under way gives control away.
+    fn is_leaving(&self) -> bool {
+        match self.in_flight.as_ref().map(|call| &call.made) {
+            Some(Made::Pass(_) | Made::Release) => true,
+            Some(Made::Send(key)) => self.outbox.farewell(key).is_some_and(|(_, inline)| inline),
+            _ => false,
         }
     }
 

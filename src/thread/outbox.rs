@@ -128,6 +128,14 @@ impl Outbox {
         Some((answer.message.control()?.clone(), answer.inline))
     }
 
+    /// Control goes with no answer any more, but with one that is on its way with it.
+    pub(super) fn keep_control(&mut self) {
+        let stays = |answer: &&mut Answer| !(answer.inline && answer.state != State::Waiting);
+        for answer in self.waiting.iter_mut().filter(stays) {
+            answer.message = answer.message.clone().without_control();
+        }
+    }
+
     pub(super) fn sending(&mut self, call: CallId, inline: bool) {
         if let Some(answer) = self.waiting.front_mut() {
             answer.inline = inline;

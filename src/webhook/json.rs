@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Reads a body. Half a surrogate pair, as a text cut inside an emoji leaves it, is JSON that no
 /// decoder accepts: it becomes U+FFFD, so that one such text does not lose the whole batch.
-pub(super) fn read(body: &[u8]) -> serde_json::Result<Value> {
+pub(crate) fn read(body: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(body).or_else(|error| match mend_surrogates(body) {
         Some(mended) => serde_json::from_slice(&mended),
         None => Err(error),

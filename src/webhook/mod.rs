@@ -36,6 +36,7 @@ mod tests;
 pub use envelope::{Delivery, Object, ParseError, dangerous_parse_unverified, parse};
 pub use handshake::{HandshakeError, handshake};
 pub use item::Item;
+pub(crate) use json::read as read_tolerantly;
 #[cfg(feature = "service")]
 pub use server::Server;
 pub use signature::{DEFAULT_MAX_BODY, SIGNATURE_HEADER, SignatureError, VerifiedBody, Verifier, sign};

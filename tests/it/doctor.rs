@@ -1,6 +1,7 @@
 //! The doctor against the simulated platform.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::doctor::{Check, Doctor, Report, Verdict};
@@ -14,7 +15,8 @@ use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::world::{
-    BOT, BOT_SECRET, BOT_TOKEN, CUSTOMER, DESK, DESK_SECRET, DESK_TOKEN, PAGE, VERIFY_TOKEN, bot, desk,
+    BOT, BOT_SECRET, BOT_TOKEN, CUSTOMER, DESK, DESK_SECRET, DESK_TOKEN, PAGE, Setup, VERIFY_TOKEN, World,
+    bot, desk,
 };
 
 pub async fn platform(rules: Rules, desk_may_take: bool) -> Server {
@@ -49,7 +51,7 @@ fn graph(server: &Server) -> GraphClient {
 
 /// A desk asks.
 fn doctor(server: &Server, policy: ThreadControlPolicy) -> Doctor {
-    Doctor::new(graph(server), page(), desk(), Role::Desk, policy).peer(bot())
+    Doctor::new(graph(server), page(), desk(), Role::Desk, policy).peer(bot()).patience(Duration::ZERO)
 }
 
 #[track_caller]
@@ -162,8 +164,8 @@ async fn what_take_and_request_answer() {
     for (rules, may_take, policy, request, take, verdict, words) in [
         (Rules::primary(BOT), false, BotPrimary, Unknown, Unknown, Unknown, "whether the owner answers"),
         (Rules::primary(BOT), false, EdPrimary, Unknown, Unknown, Problem, "may not take control"),
-        (Rules::no_primary(), false, NoPrimary, Ok, Unknown, Ok, "can be had"),
-        (Rules::zero_config(), false, NoPrimary, Ok, Unknown, Ok, "can be had"),
+        (Rules::no_primary(), false, NoPrimary, Ok, Ok, Ok, "can be had"),
+        (Rules::zero_config(), false, NoPrimary, Ok, Ok, Ok, "can be had"),
         (Rules::default_app(BOT), true, BotPrimary, Unknown, Unknown, Unknown, "whether this app may take"),
         (Rules::primary(DESK), false, EdPrimary, Unknown, Unknown, Unknown, ""),
     ] {
@@ -217,6 +219,7 @@ async fn a_probe_is_right_in_every_configuration() {
                     for policy in [BotPrimary, EdPrimary, NoPrimary] {
                         let case = format!("{rules:?} {requests:?} {may_take} {before:?} {policy}");
                         let doctor = Doctor::new(graph.clone(), page(), desk(), Role::Desk, policy);
+                        let doctor = doctor.patience(Duration::ZERO);
                         let report = doctor.peer(bot()).probe(customer()).examine().await;
                         assert_eq!(server.owner(&page(), &customer()), before, "{case}\n{report}");
                         for finding in &report.findings {
@@ -225,9 +228,9 @@ async fn a_probe_is_right_in_every_configuration() {
                         problems += usize::from(report.worst() == Verdict::Problem);
                         let Some(take) = report.of(Check::Take) else { continue };
                         let truth = || {
-                            let taken =
+                            let done =
                                 call(&server, &desk(), ApiCall::Take { user: customer(), metadata: None });
-                            if taken {
+                            if done {
                                 // As it was.
                                 let back = match &before {
                                     Some(app) => ApiCall::Pass {
@@ -239,9 +242,9 @@ async fn a_probe_is_right_in_every_configuration() {
                                 };
                                 assert!(call(&server, &desk(), back), "{case}");
                             }
-                            taken
+                            done
                         };
-                        if take.verdict == Verdict::Ok {
+                        if take.says.starts_with("this app may take") {
                             assert!(truth(), "{case}\n{report}");
                             takes += 1;
                         } else if take.says.starts_with("not available") {
@@ -368,4 +371,55 @@ async fn a_clock_that_is_off_and_a_token_that_ends() {
     }
     let report = odd_platform(seconds_from_now(0), seconds_from_now(60 * 86_400 + 60)).await;
     assert_found(&report, Check::Token, Verdict::Ok, "another 60 days");
+}
+
+/// A bot that is alive and trusts the desk grants the request a moment later.
+#[tokio::test]
+async fn what_a_live_bot_grants_to_a_probe_is_given_back() {
+    let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
+    world.customer_writes("hello");
+    world.rest().await;
+    let graph = GraphClient::builder().base_url(world.sim.url().parse().unwrap());
+    let graph = graph.page(page(), DESK_TOKEN.into()).build().unwrap();
+    let doctor = Doctor::new(graph, page(), desk(), Role::Desk, BotPrimary).peer(bot());
+    let report = doctor.probe(customer()).examine().await;
+    assert_found(&report, Check::Request, Verdict::Ok, "granted");
+    assert_found(&report, Check::Policy, Verdict::Ok, "can be had");
+    world.rest().await;
+    assert_eq!(world.owner(), Some(bot()), "{report}");
+}
+
+/// The take is done and its answer lost: where control is then is looked up.
+#[tokio::test]
+async fn a_take_without_an_answer_is_looked_into() {
+    for (owner, expected) in [(DESK, Verdict::Ok), (BOT, Verdict::Unknown)] {
+        let server = MockServer::start().await;
+        let answer = |what: &str, status, body: serde_json::Value| {
+            let answer = ResponseTemplate::new(status).set_body_json(body);
+            Mock::given(wiremock::matchers::path_regex(what)).respond_with(answer).mount(&server)
+        };
+        let token = json!({"data": {"app_id": DESK, "type": "PAGE", "profile_id": PAGE, "is_valid": true}});
+        answer("debug_token", 200, token).await;
+        answer("take_thread_control", 502, json!({})).await;
+        let refused = json!({"error": {"message": "(#100) no", "code": 100, "type": "OAuthException"}});
+        answer("request_thread_control", 400, refused).await;
+        let owned = |app: u64| json!({"data": [{"thread_owner": {"app_id": app}}]});
+        let before = ResponseTemplate::new(200).set_body_json(owned(BOT));
+        Mock::given(wiremock::matchers::path_regex("thread_owner"))
+            .respond_with(before)
+            .up_to_n_times(1)
+            .with_priority(1)
+            .mount(&server)
+            .await;
+        answer("thread_owner", 200, owned(owner)).await;
+        answer("pass_thread_control", 200, json!({"success": true})).await;
+        let builder = GraphClient::builder().base_url(server.uri().parse().unwrap());
+        let graph = builder.page(page(), DESK_TOKEN.into()).build().unwrap();
+        let doctor = Doctor::new(graph, page(), desk(), Role::Desk, EdPrimary).peer(bot());
+        let report = doctor.probe(customer()).examine().await;
+        assert_eq!(found(&report, Check::Take).0, expected, "{report}");
+        let calls = server.received_requests().await.unwrap();
+        let given = calls.iter().any(|call| call.url.path().ends_with("/pass_thread_control"));
+        assert_eq!(given, owner == DESK, "{report}");
+    }
 }

@@ -75,6 +75,11 @@ fn webhook_inspect_reads_one_delivery() {
     for wrong in [&["--app"][..], &["--app", ""], &["--signature", "sha256=00"], &["extra"]] {
         assert_eq!(inspect(wrong, BODY).0, 64, "{wrong:?}");
     }
+    let (status, _, err) = inspect(&["--secert", "S3CRET"], BODY);
+    assert!(status == 64 && !err.contains("S3CRET"), "a misspelt name gives its secret away: {err}");
+    let mut by_environment = example("webhook_inspect");
+    by_environment.env("APP_SECRET", "SECRET").args(["--signature", &signature]);
+    assert_eq!(run(&mut by_environment, BODY).0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ const MAY_USE: [(&str, &str); 34] = [
     ("engage/api", "call control id"),
     ("engage/event", "secret time webhook"),
     ("engage/server", "handover id secret thread webhook"),
-    ("engage/directory", "handover id"),
+    ("engage/directory", "call handover id"),
     ("graph", "call control id secret time"),
     ("doctor", "call control graph id policy thread time"),
     ("handover", "bots_api call control event id policy retry store thread time"),

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 pub const DEFAULT_SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
 
 /// The webhook fields there are (facts §4.1, from Meta's own list), as far as messaging goes.
-const KNOWN_FIELDS: [&str; 12] = [
+pub const KNOWN_FIELDS: [&str; 12] = [
     "messages",
     "messaging_postbacks",
     "messaging_referrals",
@@ -37,7 +37,10 @@ impl Platform {
     ) -> Result<ApiAnswer, GraphError> {
         match call {
             ApiCall::SecondaryReceivers => self.secondary_receivers(app, page),
-            ApiCall::Node => Ok(ApiAnswer::Other(json!({ "id": page }))),
+            ApiCall::Node => {
+                let name = self.pages.get(page).map(|page| &page.name);
+                Ok(ApiAnswer::Other(json!({ "id": page, "name": name })))
+            }
             ApiCall::FeatureStatus => Ok(self.feature_status(page)),
             ApiCall::SubscribedApps => Ok(self.subscribed_apps(page)),
             ApiCall::Subscribe { fields } => self.subscribe(app, page, fields),
@@ -76,6 +79,13 @@ impl Platform {
         }
         // As in Meta's sample: the string (facts §3.4).
         Ok(ApiAnswer::Other(json!({"success": "true"})))
+    }
+
+    /// Ends what an app is subscribed to on a Page. Nothing happens if there is no such Page.
+    pub fn unsubscribe(&mut self, page: &PageId, app: &AppId) {
+        if let Some(page) = self.pages.get_mut(page) {
+            page.subscribed.insert(app.clone(), BTreeSet::new());
+        }
     }
 
     /// What an app is subscribed to on a Page: what it set there, else what the test gave it.
@@ -133,5 +143,54 @@ impl Platform {
         for token in tokens.filter(|token| token.app == *app) {
             token.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         }
+    }
+}
+
+/// What the server and its steering look at.
+#[cfg(feature = "sim-server")]
+impl Platform {
+    pub(crate) fn has_page(&self, page: &PageId) -> bool {
+        self.pages.contains_key(page)
+    }
+
+    pub(crate) fn rules_of(&self, page: &PageId) -> Rules {
+        self.rules(page)
+    }
+
+    pub(crate) fn is_connected(&self, page: &PageId, app: &AppId) -> bool {
+        self.pages.get(page).is_some_and(|page| page.apps.contains(app))
+    }
+
+    /// Who owns a thread, and until when.
+    pub(crate) fn lease(
+        &self,
+        page: &PageId,
+        user: &crate::id::UserId,
+        now: Timestamp,
+    ) -> Option<(AppId, Timestamp)> {
+        let thread = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?;
+        let lease = thread.lease.as_ref().filter(|lease| lease.expires > now)?;
+        Some((lease.app.clone(), lease.expires))
+    }
+
+    /// Apps, Pages and people, without a secret.
+    pub(crate) fn shown(&self) -> serde_json::Value {
+        let apps = self.apps.values().map(|app| {
+            json!({"id": app.id, "name": app.name, "callback_url": app.callback, "may_take": app.may_take,
+                "human_agent": app.human_agent, "fields": app.fields})
+        });
+        let pages = self.pages.values().map(|page| {
+            let (rules, first) = match &page.rules {
+                Rules::Handover { primary } => ("handover", primary),
+                Rules::Routing { default_app } => ("routing", default_app),
+            };
+            let people = page.people.iter().map(|(id, name)| json!({"id": id, "name": name}));
+            json!({"id": page.id, "name": page.name, "rules": rules, "default_app": first,
+                "instagram": page.instagram, "is_instagram": self.is_instagram(&page.id), "apps": page.apps,
+                "people": people.collect::<Vec<_>>()})
+        });
+        let switches = json!({"request_under_default_app": self.request_under_default_app,
+            "zero_config": self.zero_config, "echoes": self.echoes});
+        json!({"apps": apps.collect::<Vec<_>>(), "pages": pages.collect::<Vec<_>>(), "switches": switches})
     }
 }

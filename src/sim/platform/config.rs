@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{AppId, PageId, UserId};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AppId, INSTAGRAM_INBOX, PageId, UserId};
 use crate::secret::{AppSecret, PageToken, VerifyToken};
 
 /// The webhook fields an app is subscribed to unless it says otherwise. The spelling is the one of
@@ -141,26 +143,67 @@ pub(super) struct Access {
 #[derive(Debug, Clone)]
 pub struct Page {
     pub(super) id: PageId,
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// The Instagram account that is linked to it.
+    pub(super) instagram: Option<PageId>,
     pub(super) rules: Rules,
     pub(super) apps: BTreeSet<AppId>,
     pub(super) tokens: Vec<Access>,
     /// What an app subscribed itself to.
     pub(super) subscribed: BTreeMap<AppId, BTreeSet<String>>,
-    pub(super) people: BTreeSet<UserId>,
+    pub(super) people: BTreeMap<UserId, Option<String>>,
+}
+
+/// What an account is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Page,
+    /// An Instagram account.
+    Instagram,
 }
 
 impl Page {
     /// A Page with these rules and no app but the inbox.
     pub fn new(id: impl Into<PageId>, rules: Rules) -> Self {
-        let apps = BTreeSet::from([super::inbox()]);
+        let (id, apps) = (id.into(), BTreeSet::from([super::inbox()]));
         Self {
-            id: id.into(),
+            name: id.to_string(),
+            id,
+            kind: Kind::Page,
+            instagram: None,
             rules,
             apps,
             tokens: Vec::new(),
             subscribed: BTreeMap::new(),
-            people: BTreeSet::new(),
+            people: BTreeMap::new(),
         }
+    }
+
+    /// Gives it a name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Links it to an Instagram account, which is to be added too: see [`as_instagram`](Self::as_instagram).
+    #[must_use]
+    pub fn linked_to(mut self, account: impl Into<PageId>) -> Self {
+        self.instagram = Some(account.into());
+        self
+    }
+
+    /// The Instagram account of this Page: with its rules and apps, people of its own, and no tokens. Calls
+    /// about its people are made with the Page's tokens; tokens that are added are those of Instagram Login,
+    /// with its errors and its `changes` (facts §3.6, §4.5).
+    #[must_use]
+    pub fn as_instagram(&self, account: impl Into<PageId>) -> Self {
+        let mut apps = self.apps.clone();
+        apps.remove(&super::inbox());
+        apps.insert(AppId::from(INSTAGRAM_INBOX));
+        let page = Self::new(account, self.rules.clone()).named(&self.name);
+        Self { kind: Kind::Instagram, apps, subscribed: self.subscribed.clone(), ..page }
     }
 
     /// Connects an app, which calls with this token.
@@ -184,14 +227,22 @@ impl Page {
     /// Adds a person the Page may address. Whoever writes becomes known anyway.
     #[must_use]
     pub fn person(mut self, user: impl Into<UserId>) -> Self {
-        self.people.insert(user.into());
+        self.people.entry(user.into()).or_default();
+        self
+    }
+
+    /// Adds a person with a name.
+    #[must_use]
+    pub fn person_named(mut self, user: impl Into<UserId>, name: impl Into<String>) -> Self {
+        self.people.insert(user.into(), Some(name.into()));
         self
     }
 }
 
 /// What `request_thread_control` does where a default application is set. No source shows the answer
 /// (facts §5.2), so both are INF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RequestUnderDefaultApp {
     /// Refused, with [`REQUEST_REFUSED`](super::REQUEST_REFUSED).
@@ -202,7 +253,8 @@ pub enum RequestUnderDefaultApp {
 }
 
 /// How a Page without a default application treats the apps that do not own a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ZeroConfig {
     /// As production saw it (facts §2.6 and open question 3): once an app owns the thread, the others
@@ -214,7 +266,8 @@ pub enum ZeroConfig {
 }
 
 /// What becomes of the echo of a message whose sender gives control away at once (facts §4.8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Echoes {
     /// It arrives.

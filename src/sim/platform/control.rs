@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::api::number;
 use super::fanout::{Channel, from_customer};
-use super::{ApiAnswer, Echoes, GraphError, Platform, RequestUnderDefaultApp, Rules, WEEK, inbox};
+use super::{ApiAnswer, Echoes, GraphError, Platform, RequestUnderDefaultApp, Rules, WEEK, is_inbox};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::time::Timestamp;
 
@@ -227,8 +227,9 @@ impl Platform {
     }
 
     fn name_of(&self, app: &AppId) -> Option<String> {
-        if *app == inbox() {
-            return Some("Page Inbox".to_owned());
+        if is_inbox(app) {
+            let inbox = if *app == super::inbox() { "Page Inbox" } else { "Instagram Inbox" };
+            return Some(inbox.to_owned());
         }
         self.apps.get(app).map(|app| app.name.clone())
     }

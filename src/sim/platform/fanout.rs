@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Platform, Rules, ZeroConfig, inbox};
+use super::{Platform, Rules, ZeroConfig, is_inbox};
 use crate::id::{AppId, PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
 
@@ -48,19 +48,6 @@ pub struct Delivery {
     pub at: Timestamp,
 }
 
-/// The field an app must be subscribed to (facts §4.1). Standby needs `standby` as well; that it does
-/// not replace the event's own field is INF.
-fn field_of(label: &str) -> &'static str {
-    match label {
-        "message" => "messages",
-        "postback" => "messaging_postbacks",
-        "echo" => "message_echoes",
-        "delivery" => "message_deliveries",
-        "read" => "message_reads",
-        _ => "messaging_handovers",
-    }
-}
-
 /// An event from the customer, or about what the customer did.
 pub(super) fn from_customer(key: &ThreadKey, now: Timestamp, name: &str, body: &Value) -> Value {
     let mut item = Map::new();
@@ -99,9 +86,9 @@ impl Platform {
     fn push(&mut self, delivery: Delivery) {
         let connected = self.pages.get(&delivery.page).is_some_and(|page| page.apps.contains(&delivery.app));
         let fields = self.fields_of(&delivery.page, &delivery.app);
-        let subscribed = fields.contains(field_of(delivery.label))
+        let subscribed = fields.contains(self.field_of(&delivery.page, delivery.label))
             && (delivery.channel == Channel::Messaging || fields.contains("standby"));
-        if connected && subscribed && delivery.app != inbox() {
+        if connected && subscribed && !is_inbox(&delivery.app) {
             self.outgoing.push(delivery);
         }
     }

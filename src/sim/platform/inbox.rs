@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ApiCall, GraphError, Platform, Rules, inbox};
+use super::{ApiCall, GraphError, Platform, Rules};
 use crate::id::{MessageId, PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
 
@@ -21,7 +21,7 @@ impl Platform {
         now: Timestamp,
     ) -> Result<MessageId, GraphError> {
         let key = self.known_thread(page, user, now)?;
-        let app = inbox();
+        let app = self.inbox_of(page);
         let owner = self.holder(&key);
         let may_take = match self.rules(page) {
             Rules::Routing { .. } => true,
@@ -43,7 +43,7 @@ impl Platform {
     /// [`GraphError`] if the Page or the person is not known.
     pub fn inbox_move(&mut self, page: &PageId, user: &UserId, now: Timestamp) -> Result<(), GraphError> {
         let key = self.known_thread(page, user, now)?;
-        let app = inbox();
+        let app = self.inbox_of(page);
         if self.holder(&key).as_ref() == Some(&app) {
             return Ok(());
         }
@@ -65,7 +65,7 @@ impl Platform {
         user: &UserId,
         now: Timestamp,
     ) -> Result<ThreadKey, GraphError> {
-        if !self.pages.get(page).is_some_and(|page| page.people.contains(user)) {
+        if !self.pages.get(page).is_some_and(|page| page.people.contains_key(user)) {
             return Err(self.traced(GraphError::no_such_person()));
         }
         let key = ThreadKey::new(page.clone(), user.clone());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fanout::{Channel, from_customer};
 use super::{
-    ApiAnswer, DAY, GraphError, InlineControl, Platform, Rules, Said, Speaker, WEEK, ZeroConfig, inbox,
+    ApiAnswer, DAY, GraphError, InlineControl, Platform, Rules, Said, Speaker, WEEK, ZeroConfig, is_inbox,
 };
 use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
@@ -51,13 +51,14 @@ impl Platform {
     pub fn customer_reads(&mut self, page: &PageId, user: &UserId, now: Timestamp) {
         let key = ThreadKey::new(page.clone(), user.clone());
         self.lapse(&key, now);
-        let item = from_customer(&key, now, "read", &json!({"watermark": now.as_millis()}));
+        let body = self.read_receipt(&key, now);
+        let item = from_customer(&key, now, "read", &body);
         self.fan_out(&key, None, "read", now, |_| item.clone());
     }
 
     fn customer_acts(&mut self, key: &ThreadKey, message: Value, now: Timestamp) -> MessageId {
         if let Some(page) = self.pages.get_mut(&key.page) {
-            page.people.insert(key.user.clone());
+            page.people.entry(key.user.clone()).or_default();
         }
         self.lapse(key, now);
         if self.holder(key).is_none() {
@@ -173,7 +174,7 @@ impl Platform {
 
     /// People in the inbox need no approval.
     fn human_agent(&self, app: &AppId) -> bool {
-        *app == inbox() || self.apps.get(app).is_some_and(|app| app.human_agent)
+        is_inbox(app) || self.apps.get(app).is_some_and(|app| app.human_agent)
     }
 
     /// The customer reads it, and the apps get their echoes and delivery receipts (facts §4.8).
@@ -198,6 +199,10 @@ impl Platform {
             "message": echo,
         });
         self.fan_out(key, Some(app), "echo", now, |_| item.clone());
+        if self.is_instagram(&key.page) {
+            // There are no delivery receipts (facts §4.8).
+            return mid;
+        }
         let receipt = json!({"mids": [mid], "watermark": now.as_millis()});
         let item = from_customer(key, now, "delivery", &receipt);
         self.fan_out(key, Some(app), "delivery", now, |_| item.clone());

@@ -10,11 +10,12 @@ mod control;
 mod error;
 mod fanout;
 mod inbox;
+mod instagram;
 mod messages;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -22,7 +23,7 @@ use serde_json::Value;
 use crate::id::{AppId, MessageId, PAGE_INBOX, PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
 
-pub use self::about::DEFAULT_SCOPES;
+pub use self::about::{DEFAULT_SCOPES, KNOWN_FIELDS};
 #[cfg(feature = "sim-server")]
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
@@ -40,6 +41,8 @@ pub const WEEK: Duration = Duration::from_hours(168);
 pub(crate) fn inbox() -> AppId {
     AppId::from(PAGE_INBOX)
 }
+
+use self::instagram::is_inbox;
 
 /// Who said something in a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,6 +159,32 @@ impl Platform {
         }
     }
 
+    /// Sets whether Meta approved an app's Human Agent feature. Nothing happens if there is no such app.
+    pub fn set_human_agent(&mut self, app: &AppId, approved: bool) {
+        if let Some(app) = self.apps.get_mut(app) {
+            app.human_agent = approved;
+        }
+    }
+
+    /// Replaces the webhook fields of an app, on all Pages where it has not subscribed itself. Nothing
+    /// happens if there is no such app.
+    pub fn set_fields(&mut self, app: &AppId, fields: BTreeSet<String>) {
+        if let Some(app) = self.apps.get_mut(app) {
+            app.fields = fields;
+        }
+    }
+
+    /// What no source tells, as it is chosen.
+    #[must_use]
+    pub fn switches(&self) -> (RequestUnderDefaultApp, ZeroConfig, Echoes) {
+        (self.request_under_default_app, self.zero_config, self.echoes)
+    }
+
+    /// Chooses it anew.
+    pub fn set_switches(&mut self, request: RequestUnderDefaultApp, zero_config: ZeroConfig, echoes: Echoes) {
+        (self.request_under_default_app, self.zero_config, self.echoes) = (request, zero_config, echoes);
+    }
+
     /// An admin of the Page changes its rules. Apps whose role changed are told with `app_roles`
     /// (facts §1.3); owners stay (INF). Nothing happens if there is no such Page.
     pub fn set_rules(&mut self, page: &PageId, rules: Rules, now: Timestamp) {
@@ -214,7 +243,9 @@ impl Platform {
         call: &ApiCall,
         now: Timestamp,
     ) -> Result<ApiAnswer, GraphError> {
-        self.dispatch(app, page, call, now).map_err(|refusal| self.traced(refusal))
+        let account = self.account_of(page, call.user());
+        let answer = self.dispatch(app, page, &account, call, now);
+        answer.map_err(|refusal| self.traced(self.in_the_words_of(&account, refusal)))
     }
 
     /// Gives a refusal its `fbtrace_id`.
@@ -227,6 +258,7 @@ impl Platform {
         &mut self,
         app: &AppId,
         page: &PageId,
+        account: &PageId,
         call: &ApiCall,
         now: Timestamp,
     ) -> Result<ApiAnswer, GraphError> {
@@ -245,11 +277,11 @@ impl Platform {
             return Err(GraphError::scope_missing(needed[0]));
         }
         let Some(user) = call.user() else { return self.about_page(app, page, call) };
-        let is_known = known.people.contains(user);
+        let is_known = self.pages.get(account).is_some_and(|account| account.people.contains_key(user));
         if !is_known && !matches!(call, ApiCall::Conversation { .. }) {
             return Err(GraphError::no_such_person());
         }
-        let key = ThreadKey::new(page.clone(), user.clone());
+        let key = ThreadKey::new(account.clone(), user.clone());
         self.lapse(&key, now);
         match call {
             ApiCall::Pass { target, metadata, .. } => {

@@ -6,54 +6,71 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
+use sha1::Sha1;
 use sha2::Sha256;
 
-use super::state::Shared;
+use super::state::{Shared, State};
 use super::wire::Wire;
 use crate::id::AppId;
 use crate::secret::AppSecret;
 use crate::sim::platform::Delivery;
+use crate::time::Timestamp;
 
-/// How often a webhook is sent before it is given up. Meta's own schedule is longer (facts §4.4).
-pub(super) const TRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// So long an endpoint may fail, by the platform's clock, before its app is unsubscribed (facts §4.4).
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// Delivers what waits for one app, in order.
 pub(super) async fn work(shared: Arc<Shared>, app: AppId) {
-    while let Some(delivery) = shared.next(&app) {
-        let delivered = deliver(&shared, &delivery).await;
-        shared.done(delivered);
+    while let Some((era, delivery)) = shared.next(&app) {
+        let delivered = deliver(&shared, era, &delivery).await;
+        shared.done(era, delivered);
     }
 }
 
-async fn deliver(shared: &Shared, delivery: &Delivery) -> bool {
-    let body = escape(&envelope(delivery));
+/// Until the app answers 200, or is unsubscribed.
+async fn deliver(shared: &Shared, era: u64, delivery: &Delivery) -> bool {
     let mut pause = FIRST_PAUSE;
-    for attempt in 1..=TRIES {
+    let mut first = None;
+    for attempt in 1.. {
         // Read anew each time: a host may have moved in between.
-        let Some((url, signature)) = depart(shared, delivery, &body, attempt) else { return false };
-        let post = shared.client.post(url).header("content-type", "application/json");
-        let post = post.header("x-hub-signature-256", signature).body(body.clone());
-        if let Ok(answer) = post.send().await
-            && answer.status().as_u16() == 200
-        {
+        let Some(letter) = depart(&mut shared.lock(), era, delivery, attempt) else { return false };
+        let first = *first.get_or_insert(letter.at);
+        let post = shared.client.post(letter.url).header("content-type", "application/json");
+        let post = post.header("x-hub-signature-256", letter.sha256).header("x-hub-signature", letter.sha1);
+        let answer = post.body(letter.body.clone()).send().await;
+        let status = answer.ok().map(|answer| answer.status().as_u16());
+        let now = arrived(&mut shared.lock(), delivery, &letter.body, attempt, status);
+        if status == Some(200) {
             return true;
         }
-        if attempt < TRIES {
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+        if now.since(first) >= PATIENCE {
+            break;
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    tracing::warn!(app = %delivery.app, label = delivery.label, "a webhook was given up");
+    tracing::warn!(app = %delivery.app, page = %delivery.page, "an hour without a 200: the app is unsubscribed");
+    shared.unsubscribe(&delivery.app, &delivery.page);
     false
 }
 
+struct Letter {
+    at: Timestamp,
+    url: String,
+    body: String,
+    sha256: String,
+    sha1: String,
+}
+
 /// Where it goes and how it is signed; it is observed here, just before it is sent.
-fn depart(shared: &Shared, delivery: &Delivery, body: &str, attempt: u32) -> Option<(String, String)> {
-    let state = shared.lock();
-    let app = state.platform.app(&delivery.app)?;
+fn depart(state: &mut State, era: u64, delivery: &Delivery, attempt: u32) -> Option<Letter> {
+    let app = state.platform.app(&delivery.app).filter(|_| state.era == era)?;
     let url = app.callback.clone()?;
-    let signature = format!("sha256={}", sign(&app.secret, body.as_bytes()));
+    let body = escape(&envelope(state, delivery));
+    let sha256 = format!("sha256={}", sign(&app.secret, body.as_bytes()));
+    let sha1 = format!("sha1={}", sign_as_before(&app.secret, body.as_bytes()));
     state.observe(Some(Wire::Webhook {
         app: delivery.app.clone(),
         label: delivery.label,
@@ -61,14 +78,40 @@ fn depart(shared: &Shared, delivery: &Delivery, body: &str, attempt: u32) -> Opt
         item: delivery.item.clone(),
         attempt,
     }));
-    Some((url, signature))
+    Some(Letter { at: state.tick(), url, body, sha256, sha1 })
 }
 
-/// Facts §4.5: standby replaces messaging in the same shape of entry.
-fn envelope(delivery: &Delivery) -> String {
-    let mut entry = json!({"id": delivery.page, "time": delivery.at.as_millis()});
-    entry[delivery.channel.name()] = json!([delivery.item]);
-    json!({"object": "page", "entry": [entry]}).to_string()
+fn arrived(
+    state: &mut State,
+    delivery: &Delivery,
+    body: &str,
+    attempt: u32,
+    status: Option<u16>,
+) -> Timestamp {
+    let now = state.tick();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let line = json!({"app": delivery.app, "page": delivery.page, "user": delivery.user, "label": delivery.label,
+        "channel": delivery.channel.name(), "attempt": attempt, "status": status, "body": body});
+    state.transcript.write(now, "webhook", line);
+    now
+}
+
+/// Facts §4.5: standby replaces messaging in the same shape of entry. Instagram names itself, and with
+/// Instagram Login the events come as `changes`, each with its field (3P).
+fn envelope(state: &State, delivery: &Delivery) -> String {
+    let account = &delivery.page;
+    let mut entry = json!({"id": account, "time": delivery.at.as_millis()});
+    if state.platform.is_instagram_login(account) {
+        let field = match delivery.channel.name() {
+            "standby" => "standby",
+            _ => state.platform.field_of(account, delivery.label),
+        };
+        entry["changes"] = json!([{"field": field, "value": delivery.item}]);
+    } else {
+        entry[delivery.channel.name()] = json!([delivery.item]);
+    }
+    let object = if state.platform.is_instagram(account) { "instagram" } else { "page" };
+    json!({"object": object, "entry": [entry]}).to_string()
 }
 
 /// Facts §4.3: Meta writes everything beyond ASCII as `\uXXXX` with lower-case digits. Outside of
@@ -92,6 +135,14 @@ pub(super) fn escape(json: &str) -> String {
 pub(super) fn sign(secret: &AppSecret, body: &[u8]) -> String {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("any key");
+    mac.update(body);
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// HMAC-SHA1 in lower-case hex, as in the older `X-Hub-Signature` (facts §4.3).
+fn sign_as_before(secret: &AppSecret, body: &[u8]) -> String {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha1>::new_from_slice(secret.expose().as_bytes()).expect("any key");
     mac.update(body);
     hex::encode(mac.finalize().into_bytes())
 }

@@ -1,86 +1,242 @@
-//! The Graph API's face: paths, tokens, bodies.
+//! The Graph API's face: paths, tokens, bodies, batches, and what goes wrong on purpose.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
-use axum::response::Response;
-use serde_json::Value;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 
+use super::batch;
 use super::deliver::sign;
+use super::faults::{Fault, FaultAction};
 use super::params::{self, Params};
-use super::state::Shared;
+use super::state::{Request, Shared};
+use super::transcript::shown;
 use crate::id::{AppId, PageId};
 use crate::secret::AppSecret;
-use crate::sim::platform::{ApiAnswer, GraphError};
+use crate::sim::platform::{ApiCall, GraphError};
 
-/// The largest body that is read.
-const MAX_BODY: usize = 1 << 20;
+/// How long a client waits in vain, if the fault does not say.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-pub(super) fn router(shared: Arc<Shared>) -> Router {
-    Router::new().fallback(answer).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(shared)
+/// An answer, whoever makes it.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    kind: &'static str,
+    pub(super) body: String,
+    usage: Vec<(&'static str, String)>,
 }
 
-async fn answer(
+impl Reply {
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self { status, kind: "application/json; charset=UTF-8", body: body.to_string(), usage: Vec::new() }
+    }
+
+    fn refused(refusal: &GraphError) -> Self {
+        Self::json(refusal.status, &refusal.body())
+    }
+
+    fn html(status: u16) -> Self {
+        let body = "<!DOCTYPE html><html><body><h1>Something went wrong</h1></body></html>".to_owned();
+        Self { status, kind: "text/html; charset=utf-8", body, usage: Vec::new() }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.kind));
+        for (name, value) in self.usage {
+            if let Ok(value) = header::HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+pub(super) async fn answer(
     State(shared): State<Arc<Shared>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    match serve(&shared, &method, &uri, &headers, body) {
-        Ok(answer) => respond(200, &answer.body()),
-        Err(refusal) => respond(refusal.status, &refusal.body()),
-    }
-}
-
-fn respond(status: u16, body: &Value) -> Response {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let json = header::HeaderValue::from_static("application/json; charset=UTF-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
-}
-
-fn serve(
-    shared: &Arc<Shared>,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<ApiAnswer, GraphError> {
-    let traced = |refusal| shared.lock().platform.traced(refusal);
     let mut params = Params::new();
     params::add_form(&mut params, uri.query().unwrap_or_default().as_bytes());
     let read = match body {
-        Ok(body) => params::add_body(&mut params, content_type(headers), &body),
+        Ok(body) => params::add_body(&mut params, content_type(&headers), &body),
         Err(_) => Err(GraphError { status: 413, ..GraphError::invalid("body", "is too large") }),
     };
-    if split(uri.path()) == ("debug_token", "") && method == Method::GET {
-        return debug_token(shared, headers, &params).map_err(traced);
+    if let Some(token) = bearer(&headers) {
+        params.insert("access_token".to_owned(), json!(token));
+    }
+    let reply = match (batch::asked(&method, split(uri.path()), &params), read) {
+        (Some(batch), Ok(())) => batch::serve(&shared, &batch, &params).await,
+        (_, read) => serve(&shared, &method, uri.path(), params, read).await,
+    };
+    reply.into_response()
+}
+
+/// Serves one call, of its own or of a batch.
+pub(super) async fn serve(
+    shared: &Arc<Shared>,
+    method: &Method,
+    path: &str,
+    params: Params,
+    read: Result<(), GraphError>,
+) -> Reply {
+    let (app, page, method, call) = match understand(shared, method, path, &params, read) {
+        Ok(Understood::Call(app, page, method, call)) => (app, page, method, call),
+        Ok(Understood::Answered(body)) => return Reply::json(200, &body),
+        Err(refusal) => return refuse(shared, method.as_str(), path, &params, refusal),
+    };
+    let edge = if call.edge().is_empty() { "node" } else { call.edge() };
+    let (fault, limited) = {
+        let mut state = shared.lock();
+        let now = state.tick();
+        let limited = state.usage.count(&page, now);
+        (state.faults.strike("call", edge, &app), limited)
+    };
+    let mut reply = match (&fault, limited) {
+        (_, Err(refusal)) => refuse(shared, method, path, &params, refusal),
+        (Some(fault), Ok(())) => spoil(shared, fault, &app, &page, method, &call, path, &params).await,
+        (None, Ok(())) => make(shared, &app, &page, method, &call, &params),
+    };
+    let mut state = shared.lock();
+    let now = state.tick();
+    let limited = fault.is_some_and(|fault| fault.action == FaultAction::RateLimit);
+    reply.usage = state.usage.headers(&page, now, limited).into();
+    reply
+}
+
+fn make(
+    shared: &Arc<Shared>,
+    app: &AppId,
+    page: &PageId,
+    method: &'static str,
+    call: &ApiCall,
+    params: &Params,
+) -> Reply {
+    match shared.call(Request { app, page, method, call, shown: shown(params) }) {
+        Ok(answer) => Reply::json(200, &answer.body()),
+        Err(refusal) => Reply::refused(&refusal),
+    }
+}
+
+/// A call that goes wrong on purpose.
+#[expect(clippy::too_many_arguments, reason = "a call with all that belongs to it")]
+async fn spoil(
+    shared: &Arc<Shared>,
+    fault: &Fault,
+    app: &AppId,
+    page: &PageId,
+    method: &'static str,
+    call: &ApiCall,
+    path: &str,
+    params: &Params,
+) -> Reply {
+    let note = |status: u16| {
+        let mut state = shared.lock();
+        let now = state.tick();
+        let line = json!({"app": app, "page": page, "method": method, "path": path, "fault": fault.action,
+            "request": shown(params), "status": status});
+        state.transcript.write(now, "fault", line);
+    };
+    match fault.action {
+        FaultAction::Delay => {
+            tokio::time::sleep(fault.wait(Duration::from_secs(1))).await;
+            make(shared, app, page, method, call, params)
+        }
+        FaultAction::TimeoutAfter => {
+            make(shared, app, page, method, call, params);
+            note(504);
+            tokio::time::sleep(fault.wait(TIMEOUT)).await;
+            Reply::html(504)
+        }
+        FaultAction::TimeoutBefore => {
+            note(504);
+            tokio::time::sleep(fault.wait(TIMEOUT)).await;
+            Reply::html(504)
+        }
+        FaultAction::Status500 => {
+            note(500);
+            Reply { body: String::new(), ..Reply::html(500) }
+        }
+        FaultAction::Html => {
+            note(502);
+            Reply::html(502)
+        }
+        FaultAction::Empty => {
+            note(200);
+            Reply { body: String::new(), ..Reply::json(200, &Value::Null) }
+        }
+        FaultAction::RateLimit => {
+            let words = "(#613) Calls to this api have exceeded the rate limit.";
+            refuse(shared, method, path, params, GraphError::new(613, None, words))
+        }
+        _ => refuse(shared, method, path, params, fault.refusal()),
+    }
+}
+
+/// A refusal that the platform itself did not make.
+fn refuse(shared: &Shared, method: &str, path: &str, params: &Params, refusal: GraphError) -> Reply {
+    let mut state = shared.lock();
+    let now = state.tick();
+    let refusal = state.platform.traced(refusal);
+    let line = json!({"method": method, "path": path, "request": shown(params), "status": refusal.status,
+        "response": refusal.body()});
+    state.transcript.write(now, "refused", line);
+    Reply::refused(&refusal)
+}
+
+enum Understood {
+    Call(AppId, PageId, &'static str, ApiCall),
+    Answered(Value),
+}
+
+/// What a call means, and in whose name it is made.
+fn understand(
+    shared: &Shared,
+    method: &Method,
+    path: &str,
+    params: &Params,
+    read: Result<(), GraphError>,
+) -> Result<Understood, GraphError> {
+    let (node, edge) = split(path);
+    if (node, edge) == ("debug_token", "") && method == Method::GET {
+        return debug_token(shared, params).map(Understood::Answered);
     }
     // As on Graph, who calls comes before what they say.
-    let (app, page) = authenticate(shared, headers, &params).map_err(traced)?;
-    read.map_err(traced)?;
-
-    let (node, edge) = split(uri.path());
-    let unsupported = || {
-        let node = if node == "me" { page.to_string() } else { node.to_owned() };
-        traced(GraphError::unsupported(&method.as_str().to_lowercase(), &node))
-    };
-    if node != "me" && node != page.to_string() {
-        return Err(unsupported());
-    }
-    let method = match method.as_str() {
-        "GET" => "GET",
-        "POST" => "POST",
+    let (app, page) = authenticate(shared, params)?;
+    read?;
+    let named = if node == "me" { page.to_string() } else { node.to_owned() };
+    let unsupported = || GraphError::unsupported(&method.as_str().to_lowercase(), &named);
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
         _ => return Err(unsupported()),
     };
-    let call = params::read(method, edge, &params).map_err(traced)?.ok_or_else(unsupported)?;
-    shared.call(&app, &page, method, &call)
+    let page = match node {
+        "me" => page,
+        _ if node == page.to_string() => page,
+        _ => {
+            let state = shared.lock();
+            let profile = (method == "GET" && edge.is_empty()).then(|| state.platform.profile(&page, node));
+            if let Some(profile) = profile.flatten() {
+                return Ok(Understood::Answered(profile));
+            }
+            state.platform.linked_account(&page, node).ok_or_else(unsupported)?
+        }
+    };
+    let call = params::read(method, edge, params)?.ok_or_else(unsupported)?;
+    Ok(Understood::Call(app, page, method, call))
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
@@ -101,18 +257,18 @@ fn is_version(segment: &str) -> bool {
     number.split_once('.').is_some_and(|(major, minor)| digits(major) && digits(minor))
 }
 
-fn token_of<'a>(headers: &'a HeaderMap, params: &'a Params) -> Option<&'a str> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    bearer.or_else(|| params.get("access_token").and_then(Value::as_str))
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn token_of(params: &Params) -> Result<&str, GraphError> {
+    params.get("access_token").and_then(Value::as_str).ok_or_else(GraphError::bad_token)
 }
 
 /// With the app's own token, or with one of its Page tokens that is still good.
-fn debug_token(shared: &Shared, headers: &HeaderMap, params: &Params) -> Result<ApiAnswer, GraphError> {
-    let asking = token_of(headers, params).ok_or_else(GraphError::bad_token)?;
+fn debug_token(shared: &Shared, params: &Params) -> Result<Value, GraphError> {
+    let asking = token_of(params)?;
     let inspected = params.get("input_token").and_then(Value::as_str);
     let inspected = inspected.ok_or_else(|| GraphError::missing("input_token"))?;
     let state = shared.lock();
@@ -120,16 +276,12 @@ fn debug_token(shared: &Shared, headers: &HeaderMap, params: &Params) -> Result<
         Some(app) => app,
         None => state.platform.authenticate(asking)?.0,
     };
-    Ok(ApiAnswer::Other(state.platform.debug_token(&app, inspected)))
+    Ok(state.platform.debug_token(&app, inspected))
 }
 
 /// Facts §3.3: the token as Bearer or as a parameter, with a proof if the app sends one.
-fn authenticate(
-    shared: &Shared,
-    headers: &HeaderMap,
-    params: &Params,
-) -> Result<(AppId, PageId), GraphError> {
-    let token = token_of(headers, params).ok_or_else(GraphError::bad_token)?;
+fn authenticate(shared: &Shared, params: &Params) -> Result<(AppId, PageId), GraphError> {
+    let token = token_of(params)?;
     let state = shared.lock();
     let (app, page) = state.platform.authenticate(token)?;
     if let Some(proof) = params.get("appsecret_proof") {

@@ -3,12 +3,20 @@
 //! A host under test needs nothing but another base URL ([`Server::url`]). The test plays the customer
 //! and the people in the Page inbox, and moves the clock.
 
+mod batch;
+mod clock;
+mod config;
 mod deliver;
+mod faults;
 mod graph;
 mod params;
 mod state;
+mod steer;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod transcript;
+mod usage;
 mod wire;
 
 use std::fmt;
@@ -16,16 +24,32 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::Html;
+use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use url::Url;
 
-use self::state::{Seen, Shared};
+pub use self::config::{
+    AppConfig, ClockConfig, Config, ConfigError, InstagramConfig, Limits, PageConfig, Person, RuleSet,
+    Switches, Tls,
+};
+use self::faults::Faults;
+pub use self::faults::{Fault, FaultAction, InvalidFault};
+use self::state::{Seen, Shared, State};
+use self::tls::TlsListener;
+use self::transcript::Transcript;
+pub use self::transcript::TranscriptSink;
+use self::usage::Usage;
 pub use self::wire::{Observer, Wire};
-use super::platform::{GraphError, Platform, Rules, Said, inbox};
+use super::platform::{GraphError, Platform, Rules, Said};
 use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
 
+/// The largest body that is read.
+const MAX_BODY: usize = 1 << 20;
 /// How long an app may take to answer a webhook (facts §4.4).
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -36,6 +60,9 @@ pub enum StartError {
     /// No port of 127.0.0.1 could be had.
     #[error("no port of 127.0.0.1 could be had")]
     Bind(#[source] std::io::Error),
+    /// The certificate or its key is no good.
+    #[error("the certificate or its key is no good")]
+    Tls(#[source] std::io::Error),
     /// The client that delivers the webhooks could not be made.
     #[error("the client that delivers webhooks could not be made")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -66,13 +93,61 @@ pub enum HandshakeError {
 #[must_use]
 pub struct Builder {
     platform: Platform,
+    port: u16,
     observer: Option<Observer>,
+    sink: Option<TranscriptSink>,
+    faults: Vec<Fault>,
+    seed: u64,
+    limits: Limits,
+    speed: f64,
+    tls: Option<Tls>,
+    page: Option<String>,
 }
 
 impl Builder {
+    /// A platform, and how it behaves, as a configuration describes it.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: it makes no sense.
+    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
+        let built = Server::builder(config.platform()?);
+        let Config { faults, seed, limits, clock, tls, .. } = config.clone();
+        Ok(Self { faults, seed, limits, speed: clock.speed, tls, ..built })
+    }
+
+    /// Binds this port of 127.0.0.1; a free one if not set.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
     /// Has everything on the wire told to `observer`.
     pub fn observer(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Has each line of the transcript given to `sink`: JSON, without a line break.
+    pub fn transcript(mut self, sink: TranscriptSink) -> Self {
+        self.sink = Some(sink);
+        self
+    }
+
+    /// What goes wrong from the start.
+    pub fn faults(mut self, faults: Vec<Fault>) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// Makes what goes wrong by chance go wrong the same way again.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Serves this HTML at the root, for a browser.
+    pub fn page(mut self, html: impl Into<String>) -> Self {
+        self.page = Some(html.into());
         self
     }
 
@@ -85,21 +160,42 @@ impl Builder {
     /// [`StartError`].
     pub async fn start(self) -> Result<Server, StartError> {
         let client = client().map_err(|source| StartError::Client(source.into()))?;
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(StartError::Bind)?;
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.map_err(StartError::Bind)?;
         let address = listener.local_addr().map_err(StartError::Bind)?;
-        let shared = Shared::new(self.platform, self.observer, client);
+        let mut state = State::new(
+            self.platform,
+            self.observer,
+            Transcript::new(self.sink),
+            Faults::new(self.faults, self.seed),
+            Usage::new(self.limits),
+        );
+        state.clock.set_speed(self.speed);
+        let shared = Shared::new(state, client);
+        let mut router = Router::new().fallback(graph::answer);
+        if let Some(page) = self.page {
+            router = router.route("/", get(move || async { Html(page) }).fallback(graph::answer));
+        }
+        let router = router.with_state(Arc::clone(&shared)).merge(steer::router(Arc::clone(&shared)));
+        let router = router.layer(DefaultBodyLimit::max(MAX_BODY));
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = axum::serve(listener, graph::router(Arc::clone(&shared)));
-        let serving = serving.with_graceful_shutdown(async {
+        let stopped = async {
             // Nothing is ever sent: the other end is dropped with the server.
             let _ = stopped.await;
-        });
+        };
+        let encrypted = self.tls.is_some();
+        let serving = match self.tls {
+            None => tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future()),
+            Some(tls) => {
+                let listener = TlsListener::new(listener, &tls).map_err(StartError::Tls)?;
+                tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future())
+            }
+        };
         tokio::spawn(async move {
-            if let Err(error) = serving.await {
+            if let Ok(Err(error)) = serving.await {
                 tracing::error!(%error, "the simulated platform stopped");
             }
         });
-        Ok(Server { shared, address, _stop: stop })
+        Ok(Server { shared, address, encrypted, _stop: stop })
     }
 }
 
@@ -123,13 +219,25 @@ fn client() -> Result<reqwest::Client, reqwest::Error> {
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
+    encrypted: bool,
     _stop: oneshot::Sender<()>,
 }
 
 impl Server {
     /// A builder around a platform.
     pub fn builder(platform: Platform) -> Builder {
-        Builder { platform, observer: None }
+        Builder {
+            platform,
+            port: 0,
+            observer: None,
+            sink: None,
+            faults: Vec::new(),
+            seed: 0,
+            limits: Limits::default(),
+            speed: 1.0,
+            tls: None,
+            page: None,
+        }
     }
 
     /// Starts without an observer: see [`Builder::start`].
@@ -143,7 +251,8 @@ impl Server {
     /// The base URL of the Graph API, without a slash at its end.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Sets where the webhooks of an app go from now on. Those of an app without a callback are not
@@ -204,12 +313,7 @@ impl Server {
     /// # Errors
     /// [`GraphError`] where the inbox may not.
     pub fn inbox_replies(&self, page: &PageId, user: &UserId, text: &str) -> Result<MessageId, GraphError> {
-        let act = |platform: &mut Platform, now| platform.inbox_replies(page, user, text, now);
-        self.shared.act(Some(&key(page, user)), act, |outcome| {
-            let (page, user, text) = (page.clone(), user.clone(), text.to_owned());
-            let reached = Wire::Reached { page, user, text, app: inbox() };
-            Seen { before: None, after: outcome.is_ok().then_some(reached) }
-        })
+        inbox_replies(&self.shared, &key(page, user), text)
     }
 
     /// A person moves the conversation to the inbox: [`Platform::inbox_move`].
@@ -256,6 +360,38 @@ impl Server {
         self.shared.lock().platform.conversation(page, user).to_vec()
     }
 
+    /// From now on the platform's clock runs so many times as fast as the real one.
+    pub fn set_speed(&self, speed: f64) {
+        self.shared.lock().clock.set_speed(speed.max(0.0));
+    }
+
+    /// Lets something go wrong from now on.
+    ///
+    /// # Errors
+    /// [`InvalidFault`].
+    pub fn add_fault(&self, fault: Fault) -> Result<(), InvalidFault> {
+        fault.check()?;
+        self.shared.lock().faults.add(vec![fault]);
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// The kept lines of the transcript with a number beyond this one, as JSON.
+    #[must_use]
+    pub fn transcript(&self, after: u64) -> Vec<String> {
+        let lines = self.shared.lock().transcript.after(after);
+        lines.iter().map(ToString::to_string).collect()
+    }
+
+    /// Everything as at the start, but for the clock and the transcript. What is on its way is dropped.
+    pub fn reset(&self) {
+        self.shared.reset();
+    }
+
     /// Does anything with the platform, at its time. What waits to be delivered afterwards is
     /// delivered.
     pub fn with_platform<R>(&self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
@@ -271,15 +407,7 @@ impl Server {
     /// Waits until no webhook is queued or in flight. That does not say that the apps are done with
     /// what they got.
     pub async fn idle(&self) {
-        loop {
-            let quiet = self.shared.quiet.notified();
-            tokio::pin!(quiet);
-            quiet.as_mut().enable();
-            if self.shared.lock().pending == 0 {
-                return;
-            }
-            quiet.await;
-        }
+        self.shared.idle().await;
     }
 
     /// As [`idle`](Self::idle), but not for ever: whether it came to be.
@@ -302,6 +430,16 @@ impl Drop for Server {
 
 fn key(page: &PageId, user: &UserId) -> ThreadKey {
     ThreadKey::new(page.clone(), user.clone())
+}
+
+fn inbox_replies(shared: &Arc<Shared>, key: &ThreadKey, text: &str) -> Result<MessageId, GraphError> {
+    let act = |platform: &mut Platform, now| platform.inbox_replies(&key.page, &key.user, text, now);
+    let app = shared.lock().platform.inbox_of(&key.page);
+    shared.act(Some(key), act, |outcome| {
+        let (page, user, text) = (key.page.clone(), key.user.clone(), text.to_owned());
+        let reached = Wire::Reached { page, user, text, app };
+        Seen { before: None, after: outcome.is_ok().then_some(reached) }
+    })
 }
 
 fn wrote(page: &PageId, user: &UserId, text: &str) -> Seen {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::secret::AppSecret;
-use crate::sim::platform::{App, Page};
+use crate::sim::platform::{ApiCall, App, Page};
 
 const BOT: u64 = 1;
 const DESK: u64 = 2;
@@ -191,12 +191,26 @@ async fn a_webhook_comes_again_until_it_is_answered_and_keeps_its_place() {
     assert_eq!(texts, ["one", "two"]);
     assert_eq!(server.dropped(), 0);
 
-    let tries = usize::try_from(deliver::TRIES).unwrap();
-    bot.failures.lock().unwrap().extend(vec![503; tries]);
+    // An hour of failing, by the platform's clock, ends the subscription (facts §4.4).
+    bot.failures.lock().unwrap().extend(vec![503; 1000]);
     server.customer_writes(&page(), &user(), "lost");
+    server.customer_writes(&page(), &user(), "lost too");
+    assert!(!server.settled(Duration::from_millis(300)).await, "it is tried again and again");
+    server.advance(Duration::from_mins(61));
+    assert!(server.settled(SOON).await);
+    assert_eq!(server.dropped(), 2);
+    bot.failures.lock().unwrap().clear();
+    server.customer_writes(&page(), &user(), "not subscribed");
+    assert!(server.settled(SOON).await);
+    assert_eq!(bot.got.lock().unwrap().iter().map(text_of).collect::<Vec<_>>(), ["one", "two"]);
+    let lines = server.transcript(0);
+    assert!(lines.iter().any(|line| line.contains("\"kind\":\"unsubscribed\"")));
+
+    // It has to subscribe again itself.
+    let call = ApiCall::Subscribe { fields: vec!["messages".to_owned()] };
+    server.with_platform(|platform, now| platform.call(&AppId::from(BOT), &page(), &call, now).unwrap());
     server.customer_writes(&page(), &user(), "three");
     assert!(server.settled(SOON).await);
-    assert_eq!(server.dropped(), 1);
     assert_eq!(bot.got.lock().unwrap().iter().map(text_of).collect::<Vec<_>>(), ["one", "two", "three"]);
 }
 
@@ -301,7 +315,7 @@ async fn the_handshake_and_the_clock() {
     let lapsed = Wire::OwnerChanged { page: page.clone(), user: user.clone(), owner: None };
     assert!(seen.lock().unwrap().contains(&lapsed));
     server.inbox_replies(&page, &user, "A person").unwrap();
-    assert_eq!(server.owner(&page, &user), Some(inbox()));
+    assert_eq!(server.owner(&page, &user), Some(AppId::from(crate::id::PAGE_INBOX)));
     server.set_rules(&page, Rules::default_app(BOT));
     assert!(server.settled(SOON).await);
 }

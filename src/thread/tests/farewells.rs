@@ -193,3 +193,51 @@ fn a_request_to_a_primary_bot_is_made_all_the_same() {
     desk.send("a");
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
 }
+
+/// Whoever claims control does not lose it to what was to give it away before.
+#[test]
+fn a_claim_outlives_what_would_give_control_away() {
+    // A farewell that is on its way with control: the claim follows it.
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(DESK);
+    desk.say_farewell("bye", InlineControl::PassTo(AppId::from(BOT)));
+    assert!(matches!(desk.command(Command::Claim(ClaimOrigin::BotAsked)), Reply::Claiming(_)));
+    desk.sends(sent());
+    let bot = ThreadOwner::App { app: AppId::from(BOT), expires: None };
+    desk.expect(Call::ThreadOwner, CallResult::Owner(bot));
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+
+    // One that waits: it goes without.
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.say_farewell("bye", InlineControl::PassTo(AppId::from(BOT)));
+    assert_eq!(desk.command(Command::Claim(ClaimOrigin::BotAsked)), Reply::AlreadyOurs);
+    desk.sends(sent());
+    assert_eq!(desk.sends(sent()).control(), None);
+    assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
+
+    // A hand-over that waits: its caller is told.
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    assert_eq!(desk.command(Command::Claim(ClaimOrigin::BotAsked)), Reply::AlreadyOurs);
+    desk.sends(sent());
+    assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
+    assert!(desk.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
+}
+
+/// Some platforms answer with an error where the owner is hidden: the refused pass tells.
+#[test]
+fn a_farewell_that_went_is_no_failure_where_the_owner_cannot_be_read() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.say_farewell("a", InlineControl::PassTo(AppId::from(DESK)));
+    bot.sends(sent());
+    bot.expect(Call::ThreadOwner, refused(RefusalKind::Permission));
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(RefusalKind::NotThreadOwner));
+    assert_eq!(handed_over(&bot), [Some(AppId::from(DESK))]);
+    assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
+    assert!(bot.thread.is_at_rest());
+}

@@ -127,3 +127,77 @@ fn records_without_the_stamp_still_read() {
     let read: Thread = serde_json::from_value(saved).unwrap();
     assert!(read.intervention_is_open());
 }
+
+/// What is under way when the agent is done may still bring control: it is released then.
+#[test]
+fn a_close_while_control_is_waited_for_releases_it() {
+    for reported in [false, true] {
+        for in_flight in [false, true] {
+            let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+            desk.now = Timestamp::from_millis(BASE + 10_000);
+            desk.passed_to(BOT);
+            desk.send("a");
+            // Of a reported one the open was lost, or comes later.
+            let close = |desk: &mut World| {
+                if reported { desk.reported(false, 20) } else { desk.command(Command::CloseIntervention) }
+            };
+            if in_flight {
+                close(&mut desk);
+            }
+            desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+            if !in_flight {
+                assert!(matches!(close(&mut desk), Reply::HandingOver { waits: true, .. }));
+            }
+            desk.passed_to(DESK);
+            desk.expect_send("a", SENT);
+            desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+            assert!(desk.thread.is_at_rest());
+        }
+    }
+}
+
+/// Engage Digital's clock is not ours: a stamp from ahead outdates nothing that the platform tells.
+#[test]
+fn a_bot_hears_the_customer_whatever_clock_the_close_was_stamped_by() {
+    for ahead in [Duration::ZERO, Duration::from_secs(30), Duration::MAX] {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.now = Timestamp::from_millis(BASE + 10_000);
+        bot.passed_to(DESK);
+        bot.wait(1000);
+        let at = Some(bot.now.plus(ahead));
+        bot.command(Command::InterventionReported { open: false, at });
+        bot.expect(Call::ThreadOwner, owned_by(DESK));
+        bot.wait(2_000);
+        bot.customer("m9", Channel::Messaging);
+        let Some(Notice::Message { ours, .. }) = bot.notices.last() else { panic!() };
+        assert!(*ours, "{ahead:?}");
+    }
+}
+
+/// The desk has answers to settle before it releases; the bot heard of the close at the same moment.
+#[test]
+fn a_bot_looks_again_until_the_desk_has_released() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.now = Timestamp::from_millis(BASE + 10_000);
+    bot.passed_to(DESK);
+    assert_eq!(bot.reported(false, 10_500), Reply::Done);
+    bot.expect(Call::ThreadOwner, owned_by(DESK));
+    for _ in 0..2 {
+        bot.sleep();
+        bot.expect(Call::ThreadOwner, owned_by(DESK));
+    }
+    bot.sleep();
+    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    assert_eq!(*bot.thread.owner(), Owner::Idle);
+    assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), None, "it has seen what it looked for");
+
+    // Not for ever: the next message of the customer tells too.
+    bot.passed_to(DESK);
+    bot.reported(false, 50_500);
+    for _ in 0..3 {
+        bot.expect(Call::ThreadOwner, owned_by(DESK));
+        bot.sleep();
+    }
+    bot.expect(Call::ThreadOwner, owned_by(DESK));
+    assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), None);
+}
