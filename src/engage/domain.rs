@@ -288,9 +288,11 @@ mod tests {
     fn base_urls_that_would_leak_the_token_are_refused() {
         let domain = |url: &str| Domain::new(&Url::parse(url).unwrap(), EdToken::new("s3cret"));
         assert!(matches!(domain("http://ed.example"), Err(InvalidBaseUrl::PlainHttp)));
-        for odd in ["https://u@ed.example", "https://ed.example/?a=b", "mailto:a@b", "ftp://localhost"] {
+        let odd = ["https://u@ed.example", "https://ed.example/?a=b", "https://ed.example/#a", "mailto:a@b"];
+        for odd in odd.into_iter().chain(["ftp://localhost"]) {
             assert!(matches!(domain(odd), Err(InvalidBaseUrl::Shape)), "{odd}");
         }
+        domain("https://ed.example").unwrap();
         let domain = domain("http://127.0.0.1:9/base/").unwrap();
         assert!(!format!("{domain:?}").contains("s3cret"));
         let request = domain.request(Method::GET, &["a b", "c/d"], |_| {}).unwrap();
@@ -301,5 +303,29 @@ mod tests {
         let request = request.unwrap();
         assert_eq!(request.uri(), "http://127.0.0.1:9/base/1.0/x?a=b%26c&access_token=s3cret");
         assert!(request.headers().get(AUTHORIZATION).is_none());
+    }
+
+    /// Fails so every time.
+    #[derive(Debug)]
+    struct Broken(bool);
+
+    #[async_trait::async_trait]
+    impl Transport for Broken {
+        async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+            Err(if self.0 { TransportError::timeout() } else { TransportError::not_sent("no connection") })
+        }
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_only_what_was_sent_and_changes_something_may_have_acted() {
+        for sent in [true, false] {
+            let url = Url::parse("https://ed.example").unwrap();
+            let domain = Domain::with_transport(&url, EdToken::new("t"), Arc::new(Broken(sent))).unwrap();
+            for (method, acts) in [(Method::GET, false), (Method::PUT, true)] {
+                let error = domain.call(method, &["x"], |_| {}).await.err().unwrap();
+                assert_eq!(error.may_have_acted(), sent && acts);
+                assert_eq!(error.kind(), RefusalKind::Transport);
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use messenger_handover::call::RefusalKind;
+use messenger_handover::engage::Domain;
 use messenger_handover::id::UserId;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param};
@@ -87,6 +88,9 @@ async fn what_the_api_refuses_says_what_to_do() {
         .mount(&ed)
         .await;
     assert!(!api.close_intervention("i1").await.unwrap().is_open());
+    answers(&ed, "/1.0/interventions/i2", 200, json!({"id": "i2", "closed": false, "user_id": 7})).await;
+    let one = api.intervention("i2").await.unwrap().unwrap();
+    assert_eq!((one.is_open(), one.agent.as_deref()), (true, Some("7")));
 
     // A list that never ends, or is none.
     let endless = json!({"limit": 1, "records": [{"id": "x", "identity_id": IDENTITY, "closed": false}]});
@@ -114,4 +118,22 @@ async fn a_404_of_a_proxy_is_not_nobody() {
         .mount(&ed)
         .await;
     assert_eq!(api(&ed).identity("x").await.unwrap(), None);
+}
+
+/// ED repeats the URL of the call in its words, with the token as a URL has it.
+#[tokio::test]
+async fn a_token_that_is_repeated_is_taken_out() {
+    let ed = MockServer::start().await;
+    Mock::given(wiremock::matchers::any())
+        .respond_with(|call: &wiremock::Request| {
+            let words = format!("no route matches {} (token s3/cr+et==)", call.url);
+            ResponseTemplate::new(400).set_body_json(json!({"error": "bad", "message": words}))
+        })
+        .mount(&ed)
+        .await;
+    let domain = Domain::new(&ed.uri().parse().unwrap(), "s3/cr+et==".into()).unwrap().token_in_query();
+    let client = messenger_handover::bots_api::Client::from(domain);
+    let error = client.bot_to_agent(&UserId::from(1)).await.unwrap_err();
+    let shown = format!("{error} {error:?}");
+    assert!(shown.contains("no route matches") && !shown.contains("s3"), "{shown}");
 }
