@@ -173,7 +173,9 @@ impl Builder {
         let shared = Shared::new(state, client);
         let mut router = Router::new().fallback(graph::answer);
         if let Some(page) = self.page {
-            router = router.route("/", get(move || async { Html(page) }).fallback(graph::answer));
+            router = router
+                .route("/", get(move || async { Html(page) }).fallback(graph::answer))
+                .route("/favicon.ico", get(|| async { axum::http::StatusCode::NO_CONTENT }));
         }
         let router = router.with_state(Arc::clone(&shared)).merge(steer::router(Arc::clone(&shared)));
         let router = router.layer(DefaultBodyLimit::max(MAX_BODY));

@@ -1,0 +1,117 @@
+//! Finds what runs the peers, and installs their packages once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use libtest_mimic::Failed;
+
+#[derive(Debug, Clone)]
+pub struct Tools {
+    node: Option<PathBuf>,
+    npm: Option<PathBuf>,
+    python: Option<PathBuf>,
+    chromium: Option<PathBuf>,
+    chromedriver: Option<PathBuf>,
+    /// What is missing fails.
+    required: bool,
+}
+
+/// One installation at a time.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+fn find(name: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH")?;
+    std::env::split_paths(&paths).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+fn run(command: &mut Command) -> Result<(), Failed> {
+    let output = command.output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Err(format!("{command:?}: {}\n{out}\n{err}", output.status).into())
+}
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers")
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+impl Tools {
+    pub fn find() -> Self {
+        Self {
+            node: find("node"),
+            npm: find("npm"),
+            python: find("python3"),
+            chromium: find("chromium"),
+            chromedriver: find("chromedriver"),
+            required: std::env::var_os("HANDOVER_REQUIRE_PEERS").is_some(),
+        }
+    }
+
+    pub fn has_node(&self) -> bool {
+        self.required || self.node.is_some() && self.npm.is_some()
+    }
+
+    pub fn has_python(&self) -> bool {
+        self.required || self.python.is_some()
+    }
+
+    pub fn has_browser(&self) -> bool {
+        self.required || self.chromium.is_some() && self.chromedriver.is_some()
+    }
+
+    pub fn browser(&self) -> Result<(PathBuf, PathBuf), Failed> {
+        let both = self.chromium.clone().zip(self.chromedriver.clone());
+        both.ok_or_else(|| "chromium or chromedriver is missing".into())
+    }
+
+    /// Node, and the folder of its scripts with their packages.
+    pub fn node_packages(&self) -> Result<(PathBuf, PathBuf), Failed> {
+        let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        let (node, npm) = self.node.clone().zip(self.npm.clone()).ok_or("node or npm is missing")?;
+        let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers/node");
+        let lock = fs::read(sources().join("node/package-lock.json"))?;
+        let fresh = fs::read(there.join("installed.json")).is_ok_and(|installed| installed == lock);
+        copy(&sources().join("node"), &there)?;
+        if !fresh {
+            // A script of one package would fetch a program from elsewhere.
+            let options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+            run(Command::new(npm).args(options).current_dir(&there))?;
+            fs::write(there.join("installed.json"), lock)?;
+        }
+        Ok((node, there))
+    }
+
+    /// Python with its packages, and the folder of its scripts.
+    pub fn python_packages(&self) -> Result<(PathBuf, PathBuf), Failed> {
+        let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        let python = self.python.clone().ok_or("python3 is missing")?;
+        let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers/python");
+        let (wanted, own) = (sources().join("python/requirements.txt"), there.join("bin/python"));
+        let lock = fs::read(&wanted)?;
+        if !fs::read(there.join("installed.txt")).is_ok_and(|installed| installed == lock) {
+            run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&there))?;
+            let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
+            run(Command::new(&own).args(options).arg(&wanted))?;
+            fs::write(there.join("installed.txt"), lock)?;
+        }
+        Ok((own, sources().join("python")))
+    }
+}
