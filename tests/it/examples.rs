@@ -122,3 +122,53 @@ async fn the_doctor_ends_as_its_worst_finding() {
     assert_eq!(ask("sometimes", &[], DESK_TOKEN).0, 64);
     assert_eq!(run(&mut example("doctor"), b"").0, 64);
 }
+
+/// Ends the process with the test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_simulator_runs_from_a_file() {
+    let dir = std::env::temp_dir().join(format!("messenger-handover-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let transcript = dir.join("wire.jsonl");
+    let config = file(
+        "world.toml",
+        "[[apps]]\nid = 999\n[[pages]]\nid = \"10\"\ndefault_app = \"999\"\ntokens = { 999 = \"SECRET-token\" }\n",
+    );
+    let mut command = example("simulator");
+    command.args(["--port", "0", "--config", &config, "--seed", "7", "--transcript"]).arg(&transcript);
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(running.0.stdout.take().unwrap()));
+    let first = lines.next().unwrap().unwrap();
+    let url = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let page = client.get(&url).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("Messenger platform, simulated"));
+    let write = client.post(format!("{url}/_sim/pages/10/people/7/messages")).body(r#"{"text":"hello"}"#);
+    assert_eq!(write.send().await.unwrap().status(), 200);
+    let told: String = lines.by_ref().take(5).map(Result::unwrap).collect();
+    assert!(told.contains("Page 10") && !told.contains("SECRET"), "{told}");
+    drop(running);
+    let wire = std::fs::read_to_string(&transcript).unwrap();
+    assert!(wire.lines().next().unwrap().contains("\"kind\":\"customer\""), "{wire}");
+
+    let broken = file("broken.json", r#"{"pages":[{"id":"10","default_app":"9"}]}"#);
+    let (status, _, err) = run(example("simulator").args(["--config", &broken]), b"");
+    assert!(status == 1 && err.contains("pages[0].default_app: there is no app 9"), "{err}");
+    assert_eq!(run(example("simulator").args(["--config", "nowhere.json"]), b"").0, 1);
+    assert_eq!(run(example("simulator").arg("--prot"), b"").0, 64);
+    std::fs::remove_dir_all(&dir).unwrap();
+}

@@ -11,6 +11,7 @@ mod outage;
 mod payloads;
 mod secrets;
 mod send;
+mod simulator;
 mod store;
 mod workflows;
 mod world;
