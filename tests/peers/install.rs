@@ -14,7 +14,7 @@ pub struct Tools {
     python: Option<PathBuf>,
     chromium: Option<PathBuf>,
     chromedriver: Option<PathBuf>,
-    /// What is missing fails.
+    /// That node or Python is missing is a failure.
     required: bool,
 }
 
@@ -74,7 +74,7 @@ impl Tools {
     }
 
     pub fn has_browser(&self) -> bool {
-        self.required || self.chromium.is_some() && self.chromedriver.is_some()
+        self.chromium.is_some() && self.chromedriver.is_some()
     }
 
     pub fn browser(&self) -> Result<(PathBuf, PathBuf), Failed> {

@@ -1,7 +1,7 @@
 //! Programs that we did not write, unmodified, against the simulated platform; and its page in a browser.
 //!
 //! The packages are installed below the target folder, from their lock file. What is not on this machine is
-//! reported as ignored, unless `HANDOVER_REQUIRE_PEERS` is set.
+//! reported as ignored; with `HANDOVER_REQUIRE_PEERS` only a browser may be missing.
 
 mod browser;
 mod install;
