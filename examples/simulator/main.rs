@@ -114,7 +114,7 @@ async fn shake_hands(server: &Server, apps: Vec<AppId>) {
         match last {
             Ok(()) => println!("The webhook of app {app} is verified."),
             Err(error) => {
-                eprintln!("The webhook of app {app} is not verified: {error}. It is used all the same.")
+                eprintln!("The webhook of app {app} is not verified: {error}. It is used all the same.");
             }
         }
     }

@@ -247,3 +247,50 @@ async fn what_a_page_refused_is_forgotten_when_roles_change() {
     world.rest().await;
     assert_eq!(about_control(world.calls(&desk()))[2..], [REQUEST]);
 }
+
+/// Meta's AI takes the thread: the bot stops at once, asks nobody in vain, and goes on when the AI has left.
+#[tokio::test]
+async fn metas_ai_comes_and_goes() {
+    let mut setup = Setup::new(Rules::zero_config(), NoPrimary);
+    setup.timeouts.grant = Duration::from_mins(1);
+    let world = bot_has_control(setup, Refused).await;
+    let (page, user) = (thread().page, thread().user);
+    world.sim.with_platform(|platform, now| platform.ai_takes(&page, &user, now).unwrap());
+    let lost = |notice: &Notice| matches!(notice, Notice::ControlLost { .. });
+    world.until("the bot is told", |world| world.bot.ear.heard(lost)).await;
+    let told = world.bot.ear.all().iter().filter(|notice| lost(notice)).count();
+    assert_eq!(told, 1, "four copies are one");
+    let before = world.calls(&bot()).len();
+    world.bot.send("a").await.unwrap();
+    let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+    world.until("it fails", |world| world.bot.ear.heard(failed)).await;
+    assert!(!world.calls(&bot())[before..].contains(&REQUEST.to_owned()), "a request would be futile");
+
+    world.sim.with_platform(|platform, now| {
+        platform.ai_answers(&page, &user, "I am an AI.", now).unwrap();
+        platform.ai_leaves(&page, &user, "The AI has left.", now).unwrap();
+    });
+    world.rest().await;
+    world.bot.send("b").await.unwrap();
+    world.until("it is sent", |world| world.conversation().last().is_some_and(|text| text == "b")).await;
+    assert_eq!(world.conversation(), ["hello", "I am an AI.", "b"]);
+}
+
+/// A lead ad asks its questions: what waits goes out when they are answered.
+#[tokio::test]
+async fn an_answer_waits_for_a_lead_ad_to_end() {
+    let world = bot_has_control(Setup::new(Rules::default_app(BOT), BotPrimary), Refused).await;
+    let (page, user) = (thread().page, thread().user);
+    world.sim.with_platform(|platform, now| platform.lead_ad_begins(&page, &user, now).unwrap());
+    world.bot.send("a").await.unwrap();
+    world.until("it was tried", |world| world.calls(&bot()).iter().any(|call| call == "messages #100")).await;
+    let waits = world.bot.status("a").await;
+    assert_eq!(waits, AnswerStatus::Waiting);
+    world.sim.with_platform(|platform, now| {
+        platform.lead_ad_ends(&page, &user, true, Some(&bot()), Some("Name: A. Person"), now).unwrap();
+    });
+    world.until("it is sent", |world| world.conversation().last().is_some_and(|text| text == "a")).await;
+    world.rest().await;
+    let summary = |notice: &Notice| matches!(notice, Notice::Message { inbound, .. } if inbound.text.as_deref() == Some("Name: A. Person"));
+    assert!(world.bot.ear.heard(summary));
+}

@@ -289,7 +289,7 @@ async fn webhooks_are_signed_in_both_ways() {
     assert!(String::from_utf8_lossy(body).contains("Gr\\u00fc\\u00dfe \\ud83d\\ude00"));
     let mut sha1 = hmac::Hmac::<sha1::Sha1>::new_from_slice(b"bot secret").unwrap();
     sha1.update(body);
-    let sha1: String = sha1.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha1 = hex::encode(sha1.finalize().into_bytes());
     assert_eq!(headers["x-hub-signature"].to_str().unwrap(), format!("sha1={sha1}"));
     let sha256 = messenger_handover::webhook::sign(&"bot secret".into(), body);
     assert_eq!(headers["x-hub-signature-256"].to_str().unwrap(), sha256);

@@ -51,6 +51,12 @@ impl GraphError {
         Self::new(10, Some(2_018_300), message)
     }
 
+    /// While a lead ad asks (facts §5.3: 2018321; that it comes under code 100, and the wording, are INF).
+    pub(super) fn asked_by_meta() -> Self {
+        let message = "(#100) Messenger's automated questions control this conversation.";
+        Self::new(100, Some(2_018_321), message)
+    }
+
     /// Send outside the window (facts §5.3; the wording is BG).
     pub(super) fn outside_window() -> Self {
         Self::new(10, Some(2_018_278), "(#10) This message is sent outside of allowed window.")

@@ -44,6 +44,8 @@ pub struct Delivery {
     pub label: &'static str,
     /// The item of the array.
     pub item: Value,
+    /// What the entry says beside the array (facts §2.6).
+    pub hop_context: Option<Value>,
     /// When the platform made it: `entry.time`.
     pub at: Timestamp,
 }
@@ -70,8 +72,8 @@ impl Platform {
         item: Value,
         now: Timestamp,
     ) {
-        let user = Some(key.user.clone());
-        self.push(Delivery { app: app.clone(), page: key.page.clone(), user, channel, label, item, at: now });
+        let (app, page, user) = (app.clone(), key.page.clone(), Some(key.user.clone()));
+        self.push(Delivery { app, page, user, channel, label, item, hop_context: None, at: now });
     }
 
     /// `app_roles` (facts §4.6). It has no sender; its recipient is the Page.
@@ -80,10 +82,11 @@ impl Platform {
         roles.insert(app.to_string(), json!([role]));
         let item = json!({"recipient": {"id": page}, "timestamp": now.as_millis(), "app_roles": roles});
         let (app, page, channel) = (app.clone(), page.clone(), Channel::Messaging);
-        self.push(Delivery { app, page, user: None, channel, label: "app_roles", item, at: now });
+        let (user, label, hop_context) = (None, "app_roles", None);
+        self.push(Delivery { app, page, user, channel, label, item, hop_context, at: now });
     }
 
-    fn push(&mut self, delivery: Delivery) {
+    pub(super) fn push(&mut self, delivery: Delivery) {
         let connected = self.pages.get(&delivery.page).is_some_and(|page| page.apps.contains(&delivery.app));
         let fields = self.fields_of(&delivery.page, &delivery.app);
         let subscribed = fields.contains(self.field_of(&delivery.page, delivery.label))
@@ -104,6 +107,10 @@ impl Platform {
         now: Timestamp,
         item: impl Fn(Channel) -> Value,
     ) {
+        // While a lead ad asks, nobody is told (facts §2.5).
+        if self.is_asked_by_meta(key) {
+            return;
+        }
         let apps = self.pages.get(&key.page).map(|page| page.apps.clone()).unwrap_or_default();
         for app in apps {
             let channel = self.channel(key, &app, author);
@@ -111,7 +118,7 @@ impl Platform {
         }
     }
 
-    fn channel(&self, key: &ThreadKey, app: &AppId, author: Option<&AppId>) -> Channel {
+    pub(super) fn channel(&self, key: &ThreadKey, app: &AppId, author: Option<&AppId>) -> Channel {
         let reads_on_messaging = author == Some(app)
             || match (self.rules(&key.page), self.holder(key)) {
                 // Facts §2.1: everybody reads on `messaging`, whoever owns the thread.

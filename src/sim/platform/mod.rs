@@ -12,6 +12,7 @@ mod fanout;
 mod inbox;
 mod instagram;
 mod messages;
+mod meta;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ pub use self::api::{ApiAnswer, ApiCall, InlineControl};
 pub use self::config::{App, DEFAULT_FIELDS, Echoes, Page, RequestUnderDefaultApp, Rules, ZeroConfig};
 pub use self::error::{GraphError, REQUEST_REFUSED};
 pub use self::fanout::{Channel, Delivery};
+pub use self::meta::{AI_APP, LEAD_APP};
 
 /// How long control lasts without activity (facts §1.1, §2.2), and how long the Page may answer a
 /// customer (facts §2.8). The two are independent gates.
@@ -283,6 +285,10 @@ impl Platform {
         }
         let key = ThreadKey::new(account.clone(), user.clone());
         self.lapse(&key, now);
+        let reads = matches!(call, ApiCall::ThreadOwner { .. } | ApiCall::Conversation { .. });
+        if !reads && self.is_asked_by_meta(&key) && !is_inbox(app) {
+            return Err(GraphError::asked_by_meta());
+        }
         match call {
             ApiCall::Pass { target, metadata, .. } => {
                 self.pass(app, &key, target.as_ref(), metadata.as_deref(), now)

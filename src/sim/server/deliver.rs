@@ -110,6 +110,9 @@ fn envelope(state: &State, delivery: &Delivery) -> String {
     } else {
         entry[delivery.channel.name()] = json!([delivery.item]);
     }
+    if let Some(context) = &delivery.hop_context {
+        entry["hop_context"] = context.clone();
+    }
     let object = if state.platform.is_instagram(account) { "instagram" } else { "page" };
     json!({"object": object, "entry": [entry]}).to_string()
 }

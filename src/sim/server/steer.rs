@@ -22,6 +22,7 @@ use super::state::{Seen, Shared};
 use super::wire::Wire;
 use crate::id::{AppId, PageId, ThreadKey, UserId};
 use crate::sim::platform::{GraphError, KNOWN_FIELDS, Platform, Rules, Speaker};
+use crate::time::Timestamp;
 
 type Platforms = State<Arc<Shared>>;
 type Answer = Result<Reply, Refused>;
@@ -41,6 +42,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_sim/pages/{page}/people/{psid}/reads", post(customer_reads))
         .route("/_sim/pages/{page}/inbox/{psid}/messages", post(inbox_replies))
         .route("/_sim/pages/{page}/inbox/{psid}/move", post(inbox_moves))
+        .route("/_sim/pages/{page}/lead/{psid}/begin", post(lead_begins))
+        .route("/_sim/pages/{page}/lead/{psid}/end", post(lead_ends))
+        .route("/_sim/pages/{page}/ai/{psid}/take", post(ai_takes))
+        .route("/_sim/pages/{page}/ai/{psid}/messages", post(ai_answers))
+        .route("/_sim/pages/{page}/ai/{psid}/leave", post(ai_leaves))
         .route("/_sim/pages/{page}", patch(change_page))
         .route("/_sim/apps/{id}", patch(change_app))
         .route("/_sim/switches", patch(change_switches))
@@ -157,6 +163,51 @@ async fn inbox_moves(shared: Platforms, Path((page, psid)): Path<(String, String
         Ok(()) => Ok(ok(&json!({}))),
         Err(refusal) => Err(by_the_platform(&refusal)),
     }
+}
+
+/// An act of Meta's own in a conversation.
+fn of_meta(
+    shared: &Arc<Shared>,
+    (page, psid): &(String, String),
+    act: impl FnOnce(&mut Platform, &ThreadKey, Timestamp) -> Result<(), GraphError>,
+) -> Answer {
+    let key = key(shared, page, psid)?;
+    let done = shared.act(Some(&key), |platform, now| act(platform, &key, now), |_| Seen::default());
+    done.map(|()| ok(&json!({}))).map_err(|refusal| by_the_platform(&refusal))
+}
+
+async fn lead_begins(shared: Platforms, Path(at): Path<(String, String)>) -> Answer {
+    of_meta(&shared, &at, |platform, key, now| platform.lead_ad_begins(&key.page, &key.user, now))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LeadEnd {
+    #[serde(default)]
+    complete: bool,
+    to: Option<AppId>,
+    summary: Option<String>,
+}
+
+async fn lead_ends(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
+    let LeadEnd { complete, to, summary } = read(&body)?;
+    of_meta(&shared, &at, |platform, key, now| {
+        platform.lead_ad_ends(&key.page, &key.user, complete, to.as_ref(), summary.as_deref(), now)
+    })
+}
+
+async fn ai_takes(shared: Platforms, Path(at): Path<(String, String)>) -> Answer {
+    of_meta(&shared, &at, |platform, key, now| platform.ai_takes(&key.page, &key.user, now))
+}
+
+async fn ai_answers(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
+    let Said { text } = read(&body)?;
+    of_meta(&shared, &at, |platform, key, now| platform.ai_answers(&key.page, &key.user, &text, now))
+}
+
+async fn ai_leaves(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
+    let Said { text } = read(&body)?;
+    of_meta(&shared, &at, |platform, key, now| platform.ai_leaves(&key.page, &key.user, &text, now))
 }
 
 /// What is not named stays. `default_app` is null for none.

@@ -1,6 +1,7 @@
 //! One Page, a bot (1), a desk (2) and a third app (3), under each set of rules.
 
 mod handover;
+mod meta;
 mod routing;
 mod webhooks;
 mod zero_config;
