@@ -1,5 +1,7 @@
 //! Steering a running platform over HTTP, from tests in any language: everything under `/_sim/`.
 
+mod people;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +21,8 @@ use super::config::{RuleSet, Switches};
 use super::faults::Fault;
 use super::graph::Reply;
 use super::state::{Seen, Shared};
-use super::wire::Wire;
 use crate::id::{AppId, PageId, ThreadKey, UserId};
-use crate::sim::platform::{GraphError, KNOWN_FIELDS, Platform, Rules, Speaker};
-use crate::time::Timestamp;
+use crate::sim::platform::{GraphError, KNOWN_FIELDS, Rules, Speaker};
 
 type Platforms = State<Arc<Shared>>;
 type Answer = Result<Reply, Refused>;
@@ -37,16 +37,16 @@ impl IntoResponse for Refused {
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/_sim/pages/{page}/people/{psid}/messages", post(customer_writes))
-        .route("/_sim/pages/{page}/people/{psid}/postbacks", post(customer_presses))
-        .route("/_sim/pages/{page}/people/{psid}/reads", post(customer_reads))
-        .route("/_sim/pages/{page}/inbox/{psid}/messages", post(inbox_replies))
-        .route("/_sim/pages/{page}/inbox/{psid}/move", post(inbox_moves))
-        .route("/_sim/pages/{page}/lead/{psid}/begin", post(lead_begins))
-        .route("/_sim/pages/{page}/lead/{psid}/end", post(lead_ends))
-        .route("/_sim/pages/{page}/ai/{psid}/take", post(ai_takes))
-        .route("/_sim/pages/{page}/ai/{psid}/messages", post(ai_answers))
-        .route("/_sim/pages/{page}/ai/{psid}/leave", post(ai_leaves))
+        .route("/_sim/pages/{page}/people/{psid}/messages", post(people::customer_writes))
+        .route("/_sim/pages/{page}/people/{psid}/postbacks", post(people::customer_presses))
+        .route("/_sim/pages/{page}/people/{psid}/reads", post(people::customer_reads))
+        .route("/_sim/pages/{page}/inbox/{psid}/messages", post(people::inbox_replies))
+        .route("/_sim/pages/{page}/inbox/{psid}/move", post(people::inbox_moves))
+        .route("/_sim/pages/{page}/lead/{psid}/begin", post(people::lead_begins))
+        .route("/_sim/pages/{page}/lead/{psid}/end", post(people::lead_ends))
+        .route("/_sim/pages/{page}/ai/{psid}/take", post(people::ai_takes))
+        .route("/_sim/pages/{page}/ai/{psid}/messages", post(people::ai_answers))
+        .route("/_sim/pages/{page}/ai/{psid}/leave", post(people::ai_leaves))
         .route("/_sim/pages/{page}", patch(change_page))
         .route("/_sim/apps/{id}", patch(change_app))
         .route("/_sim/switches", patch(change_switches))
@@ -99,115 +99,6 @@ fn known_page(shared: &Shared, page: &str) -> Result<PageId, Refused> {
     } else {
         Err(refused(404, format!("there is no Page {page}")))
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Said {
-    text: String,
-}
-
-async fn customer_writes(
-    shared: Platforms,
-    Path((page, psid)): Path<(String, String)>,
-    body: Bytes,
-) -> Answer {
-    let (key, Said { text }) = (key(&shared, &page, &psid)?, read(&body)?);
-    let act = |platform: &mut Platform, now| platform.customer_writes(&key.page, &key.user, &text, now);
-    let mid = shared.act(Some(&key), act, |_| Seen { before: Some(wrote(&key, &text)), after: None });
-    Ok(ok(&json!({"mid": mid})))
-}
-
-fn wrote(key: &ThreadKey, text: &str) -> Wire {
-    Wire::CustomerWrote { page: key.page.clone(), user: key.user.clone(), text: text.to_owned() }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pressed {
-    title: String,
-    payload: String,
-}
-
-async fn customer_presses(
-    shared: Platforms,
-    Path((page, psid)): Path<(String, String)>,
-    body: Bytes,
-) -> Answer {
-    let (key, Pressed { title, payload }) = (key(&shared, &page, &psid)?, read(&body)?);
-    let act =
-        |platform: &mut Platform, now| platform.customer_presses(&key.page, &key.user, &title, &payload, now);
-    let mid = shared.act(Some(&key), act, |_| Seen { before: Some(wrote(&key, &title)), after: None });
-    Ok(ok(&json!({"mid": mid})))
-}
-
-async fn customer_reads(shared: Platforms, Path((page, psid)): Path<(String, String)>) -> Answer {
-    let key = key(&shared, &page, &psid)?;
-    let act = |platform: &mut Platform, now| platform.customer_reads(&key.page, &key.user, now);
-    shared.act(Some(&key), act, |()| Seen::default());
-    Ok(ok(&json!({})))
-}
-
-async fn inbox_replies(shared: Platforms, Path((page, psid)): Path<(String, String)>, body: Bytes) -> Answer {
-    let (key, Said { text }) = (key(&shared, &page, &psid)?, read(&body)?);
-    match super::inbox_replies(&shared, &key, &text) {
-        Ok(mid) => Ok(ok(&json!({"mid": mid}))),
-        Err(refusal) => Err(by_the_platform(&refusal)),
-    }
-}
-
-async fn inbox_moves(shared: Platforms, Path((page, psid)): Path<(String, String)>) -> Answer {
-    let key = key(&shared, &page, &psid)?;
-    let act = |platform: &mut Platform, now| platform.inbox_move(&key.page, &key.user, now);
-    match shared.act(Some(&key), act, |_| Seen::default()) {
-        Ok(()) => Ok(ok(&json!({}))),
-        Err(refusal) => Err(by_the_platform(&refusal)),
-    }
-}
-
-/// An act of Meta's own in a conversation.
-fn of_meta(
-    shared: &Arc<Shared>,
-    (page, psid): &(String, String),
-    act: impl FnOnce(&mut Platform, &ThreadKey, Timestamp) -> Result<(), GraphError>,
-) -> Answer {
-    let key = key(shared, page, psid)?;
-    let done = shared.act(Some(&key), |platform, now| act(platform, &key, now), |_| Seen::default());
-    done.map(|()| ok(&json!({}))).map_err(|refusal| by_the_platform(&refusal))
-}
-
-async fn lead_begins(shared: Platforms, Path(at): Path<(String, String)>) -> Answer {
-    of_meta(&shared, &at, |platform, key, now| platform.lead_ad_begins(&key.page, &key.user, now))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LeadEnd {
-    #[serde(default)]
-    complete: bool,
-    to: Option<AppId>,
-    summary: Option<String>,
-}
-
-async fn lead_ends(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
-    let LeadEnd { complete, to, summary } = read(&body)?;
-    of_meta(&shared, &at, |platform, key, now| {
-        platform.lead_ad_ends(&key.page, &key.user, complete, to.as_ref(), summary.as_deref(), now)
-    })
-}
-
-async fn ai_takes(shared: Platforms, Path(at): Path<(String, String)>) -> Answer {
-    of_meta(&shared, &at, |platform, key, now| platform.ai_takes(&key.page, &key.user, now))
-}
-
-async fn ai_answers(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
-    let Said { text } = read(&body)?;
-    of_meta(&shared, &at, |platform, key, now| platform.ai_answers(&key.page, &key.user, &text, now))
-}
-
-async fn ai_leaves(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
-    let Said { text } = read(&body)?;
-    of_meta(&shared, &at, |platform, key, now| platform.ai_leaves(&key.page, &key.user, &text, now))
 }
 
 /// What is not named stays. `default_app` is null for none.
