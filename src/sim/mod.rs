@@ -37,8 +37,8 @@ pub mod platform;
 pub mod server;
 
 pub use platform::{
-    ApiAnswer, ApiCall, App, Channel, Delivery, Echoes, GraphError, InlineControl, Page, Platform,
-    RequestUnderDefaultApp, Rules, Said, Speaker, ZeroConfig,
+    ApiAnswer, ApiCall, App, Channel, Delivery, Echoes, EntryPoint, GraphError, InlineControl, Page,
+    Platform, RequestUnderDefaultApp, Rules, Said, Speaker, ZeroConfig,
 };
 #[cfg(feature = "sim-server")]
 pub use server::{Config, Fault, FaultAction, Server, Wire};

@@ -375,3 +375,56 @@ async fn it_speaks_tls() {
     broken.tls.as_mut().unwrap().key = "no key".to_owned();
     assert!(Builder::from_config(&broken).unwrap().start().await.is_err());
 }
+
+/// The forms in which clients send what they want (facts §3.2), and edges that there are not.
+#[tokio::test]
+async fn parameters_come_in_every_form() {
+    let (server, http) = world().await;
+    http.steer("POST", "pages/10/people/77/messages", json!({"text": "hello"})).await;
+    let owner = async |request: reqwest::RequestBuilder| -> Value {
+        let answer = request.send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        answer["data"][0]["thread_owner"]["app_id"].clone()
+    };
+    let get = |path: &str| http.client.get(format!("{}/{path}", http.url));
+    assert_eq!(owner(get("me/thread_owner?recipient=77&access_token=BOT&unknown=1")).await, 999);
+    assert_eq!(owner(get("v22.0/10/thread_owner?recipient=77").bearer_auth("BOT")).await, 999);
+    let body = json!({"recipient": 77, "access_token": "BOT"}).to_string();
+    let with_body = get("2.12/me/thread_owner").header("content-type", "application/json").body(body);
+    assert_eq!(owner(with_body).await, 999, "a GET with a body");
+
+    let forms = [
+        r#"recipient={"id":"77"}&message={"text":"form"}&access_token=BOT"#,
+        r"recipient={id:77}&message=%7B%22text%22%3A%22quoted%22%7D&access_token=BOT",
+    ];
+    for form in forms {
+        let post = http.client.post(format!("{}/v26.0/me/messages", http.url));
+        let post = post.header("content-type", "application/x-www-form-urlencoded").body(form);
+        assert_eq!(post.send().await.unwrap().status(), 200, "{form}");
+    }
+    assert_eq!(server.conversation(&10.into(), &77.into()).len(), 3);
+    for unknown in ["me/take_thread_contrl", "11/messages", "me/messages/x", "oauth/access_token"] {
+        let (status, answer) = http.graph("BOT", unknown, message("77", "x")).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!(100)), "{unknown}: {answer}");
+        assert_eq!(answer["error"]["error_subcode"], 33);
+    }
+}
+
+/// An ad may keep control for days; by the steering too.
+#[tokio::test]
+async fn entry_points_go_where_they_are_routed() {
+    let mut config: Value = serde_json::from_str(WORLD).unwrap();
+    config["pages"][0]["routes"] = json!({"campaign": {"app": "888", "control_days": 7}, "link": "888"});
+    let config = Config::from_json(&config.to_string()).unwrap();
+    let server = Builder::from_config(&config).unwrap().start().await.unwrap();
+    let http = Http::new(&server);
+    for (psid, entry, owner) in [("1", "social", "999"), ("2", "link", "888"), ("3", "campaign", "888")] {
+        let body = json!({"text": "hi", "entry": entry});
+        http.steer("POST", &format!("pages/10/people/{psid}/messages"), body).await;
+        assert_eq!(http.ask("GET", &format!("_sim/threads/10/{psid}"), None).await.1["owner"], owner);
+    }
+    http.steer("POST", "clock", json!({"advance_ms": 86_400_000})).await;
+    let state =
+        async |psid: &str| http.ask("GET", &format!("_sim/threads/10/{psid}"), None).await.1["state"].clone();
+    assert_eq!([state("2").await, state("3").await], ["idle", "active"]);
+}

@@ -11,6 +11,8 @@ use messenger_handover::id::{AppId, PAGE_INBOX, PageId, UserId};
 use messenger_handover::sim::Server;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{BOT, PAGE, PSID, Running, platform, until};
 use crate::install::Tools;
@@ -90,6 +92,14 @@ pub fn drive(runtime: &Runtime, tools: &Tools) -> Result<(), Failed> {
     driver.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
     let _driver = Running(driver.spawn()?);
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
+    let everything = runtime.block_on(async {
+        let receiver = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&receiver).await;
+        receiver
+    });
+    for app in [BOT, super::DESK] {
+        server.set_callback(&AppId::from(app), everything.uri());
+    }
     let driver = format!("http://127.0.0.1:{port}");
     until("the driver listens", &server, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())?;
     let session = open(runtime, &client, &driver, &chromium)?;
@@ -139,6 +149,8 @@ fn scene(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
     assert_eq!(server.owner(&page, &user), Some(AppId::from(BOT)));
     session.until_shown("#lines", "owner: Bot")?;
 
+    handover(session, server)?;
+
     // Under the handover protocol the inbox may not speak while the bot has control, and the page says so.
     session.write("#reply", "I am a person.")?;
     session.click("#inbox button")?;
@@ -159,6 +171,7 @@ fn scene(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
     session.until_shown("#faults", "1")?;
     session.click("#clear-faults")?;
     session.until_shown("#faults", "0")?;
+    session.run("document.querySelector('main').scrollTop = 0")?;
     if let Some(path) = std::env::var_os("SCREENSHOT") {
         screenshot(session, Path::new(&path))?;
     }
@@ -166,6 +179,31 @@ fn scene(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
     session.until_shown("#lines", "— reset —")?;
     assert!(server.conversation(&page, &user).is_empty());
     Ok(())
+}
+
+/// What two apps do over the wire, for the diagram to show: a refused answer, a request, a grant.
+fn handover(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
+    let graph = |token: &str, edge: &str, mut body: Value| {
+        let (client, url) = (session.client.clone(), format!("{}/v26.0/me/{edge}", server.url()));
+        body["recipient"] = json!({"id": PSID.to_string()});
+        body["access_token"] = json!(token);
+        session.runtime.block_on(async {
+            let post = client.post(url).header("content-type", "application/json").body(body.to_string());
+            post.send().await.map_err(|error| Failed::from(error.to_string()))?;
+            // Where the webhooks of both have come.
+            server.idle().await;
+            Ok::<_, Failed>(())
+        })
+    };
+    let text = |text: &str| json!({"message": {"text": text}});
+    graph("bot-token", "messages", text("At your service."))?;
+    graph("desk-token", "messages", text("I am a person."))?;
+    graph("desk-token", "request_thread_control", json!({}))?;
+    graph("bot-token", "pass_thread_control", json!({"target_app_id": super::DESK}))?;
+    graph("desk-token", "messages", text("I am a person, hello!"))?;
+    session.until_shown("#lines", "request_thread_control (messaging)")?;
+    session.until_shown("#conversation", "I am a person, hello!")?;
+    graph("desk-token", "pass_thread_control", json!({"target_app_id": BOT}))
 }
 
 /// For `docs/`.

@@ -1,6 +1,7 @@
 //! What a test says about the world: the apps, the Pages and the rules of each Page.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -148,11 +149,26 @@ pub struct Page {
     /// The Instagram account that is linked to it.
     pub(super) instagram: Option<PageId>,
     pub(super) rules: Rules,
+    /// Where a conversation goes by its entry point, and for how long.
+    pub(super) routes: BTreeMap<EntryPoint, (AppId, Duration)>,
     pub(super) apps: BTreeSet<AppId>,
     pub(super) tokens: Vec<Access>,
     /// What an app subscribed itself to.
     pub(super) subscribed: BTreeMap<AppId, BTreeSet<String>>,
     pub(super) people: BTreeMap<UserId, Option<String>>,
+}
+
+/// How somebody came to write (facts §2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EntryPoint {
+    /// By a link such as m.me.
+    Link,
+    /// By the Page or a search.
+    Social,
+    /// By an ad.
+    Campaign,
 }
 
 /// What an account is.
@@ -173,6 +189,7 @@ impl Page {
             kind: Kind::Page,
             instagram: None,
             rules,
+            routes: BTreeMap::new(),
             apps,
             tokens: Vec::new(),
             subscribed: BTreeMap::new(),
@@ -221,6 +238,16 @@ impl Page {
     #[must_use]
     pub fn silent_app(mut self, app: impl Into<AppId>) -> Self {
         self.apps.insert(app.into());
+        self
+    }
+
+    /// Routes what comes in by an entry point to an app, for so many days: 1 to 30, others count as 1 (facts
+    /// §2.5; one page says 1 to 7). Under Conversation Routing only, and without a default application only
+    /// for campaigns (facts §2.1).
+    #[must_use]
+    pub fn route(mut self, entry: EntryPoint, app: impl Into<AppId>, days: u32) -> Self {
+        let days = if (1..=30).contains(&days) { days } else { 1 };
+        self.routes.insert(entry, (app.into(), super::DAY * days));
         self
     }
 

@@ -1,7 +1,10 @@
 //! What customers write and what apps send.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::config::EntryPoint;
 use super::fanout::{Channel, from_customer};
 use super::{
     ApiAnswer, DAY, GraphError, InlineControl, Platform, Rules, Said, Speaker, WEEK, ZeroConfig, is_inbox,
@@ -16,8 +19,21 @@ impl Platform {
     /// The customer writes. Whoever writes is known to the Page from then on. On a Page that is not
     /// configured nobody is told.
     pub fn customer_writes(&mut self, page: &PageId, user: &UserId, text: &str, now: Timestamp) -> MessageId {
+        self.customer_enters(page, user, text, EntryPoint::Social, now)
+    }
+
+    /// The customer writes, having come by an entry point: an idle thread goes where that is routed (facts
+    /// §2.2). What is routed elsewhere is as without a route.
+    pub fn customer_enters(
+        &mut self,
+        page: &PageId,
+        user: &UserId,
+        text: &str,
+        entry: EntryPoint,
+        now: Timestamp,
+    ) -> MessageId {
         let key = ThreadKey::new(page.clone(), user.clone());
-        let mid = self.customer_acts(&key, json!({"text": text}), now);
+        let mid = self.customer_acts(&key, json!({"text": text}), entry, now);
         let item = from_customer(&key, now, "message", &json!({"mid": mid, "text": text}));
         self.fan_out(&key, None, "message", now, |_| item.clone());
         mid
@@ -36,7 +52,7 @@ impl Platform {
     ) -> MessageId {
         let key = ThreadKey::new(page.clone(), user.clone());
         let sender = self.who_sent_button(&key, payload);
-        let mid = self.customer_acts(&key, json!({"text": title}), now);
+        let mid = self.customer_acts(&key, json!({"text": title}), EntryPoint::Social, now);
         let whole =
             from_customer(&key, now, "postback", &json!({"mid": mid, "title": title, "payload": payload}));
         let stripped = from_customer(&key, now, "postback", &json!({"mid": mid}));
@@ -56,7 +72,23 @@ impl Platform {
         self.fan_out(&key, None, "read", now, |_| item.clone());
     }
 
-    fn customer_acts(&mut self, key: &ThreadKey, message: Value, now: Timestamp) -> MessageId {
+    /// Where an idle thread goes, and for how long. A day, but by an ad that says otherwise.
+    fn first(&self, key: &ThreadKey, entry: EntryPoint) -> Option<(AppId, Duration)> {
+        let route = || self.pages.get(&key.page)?.routes.get(&entry).cloned();
+        match self.rules(&key.page) {
+            Rules::Handover { primary } => primary.map(|app| (app, DAY)),
+            Rules::Routing { default_app: Some(default) } => Some(route().unwrap_or((default, DAY))),
+            Rules::Routing { default_app: None } => route().filter(|_| entry == EntryPoint::Campaign),
+        }
+    }
+
+    fn customer_acts(
+        &mut self,
+        key: &ThreadKey,
+        message: Value,
+        entry: EntryPoint,
+        now: Timestamp,
+    ) -> MessageId {
         if let Some(page) = self.pages.get_mut(&key.page) {
             page.people.entry(key.user.clone()).or_default();
         }
@@ -64,12 +96,12 @@ impl Platform {
         if self.holder(key).is_none() {
             // Facts §1.1, §2.2: an idle thread goes to the primary, or to the default application. No
             // webhook tells so (INF: none is described).
-            let first = match self.rules(&key.page) {
-                Rules::Handover { primary } => primary,
-                Rules::Routing { default_app } => default_app,
-            };
-            if let Some(first) = first {
+            if let Some((first, control)) = self.first(key, entry) {
                 self.give(key, &first, now);
+                // Any control action starts a new day, so a longer one ends with it (facts §2.4).
+                if let Some(lease) = &mut self.thread_mut(key).lease {
+                    lease.expires = now.plus(control);
+                }
             }
         }
         self.renew(key, now);

@@ -28,7 +28,9 @@ pub use self::about::{DEFAULT_SCOPES, KNOWN_FIELDS};
 #[cfg(feature = "sim-server")]
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
-pub use self::config::{App, DEFAULT_FIELDS, Echoes, Page, RequestUnderDefaultApp, Rules, ZeroConfig};
+pub use self::config::{
+    App, DEFAULT_FIELDS, Echoes, EntryPoint, Page, RequestUnderDefaultApp, Rules, ZeroConfig,
+};
 pub use self::error::{GraphError, REQUEST_REFUSED};
 pub use self::fanout::{Channel, Delivery};
 pub use self::meta::{AI_APP, LEAD_APP};

@@ -33,8 +33,8 @@ use tokio::sync::oneshot;
 use url::Url;
 
 pub use self::config::{
-    AppConfig, ClockConfig, Config, ConfigError, InstagramConfig, Limits, PageConfig, Person, RuleSet,
-    Switches, Tls,
+    AppConfig, ClockConfig, Config, ConfigError, InstagramConfig, Limits, PageConfig, Person, RouteConfig,
+    RuleSet, Switches, Tls,
 };
 use self::faults::Faults;
 pub use self::faults::{Fault, FaultAction, InvalidFault};

@@ -107,3 +107,41 @@ fn control_can_leave_with_a_message() {
     assert_eq!(world.call(BOT, &say(InlineControl::Release)).unwrap_err().code, 100);
     assert_eq!(world.owner(), Some(AppId::from(BOT)));
 }
+
+/// Facts §2.1, §2.5: by its entry point a conversation goes to another app than the default one, by an ad for
+/// longer than a day; without a default application only ads are routed.
+#[test]
+fn entry_points_are_routed() {
+    use EntryPoint::{Campaign, Link, Social};
+    let enter = |rules: Rules, entry| {
+        let page = Page::new(7, rules).app(BOT, "a").app(DESK, "b").app(THIRD, "c");
+        let page = page.route(Campaign, THIRD, 7).route(Link, DESK, 99);
+        let mut platform =
+            Platform::new().with_app(app(BOT)).with_app(app(DESK)).with_app(app(THIRD)).with_page(page);
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        platform.customer_enters(&super::page(), &user(), "hi", entry, now);
+        (platform, now)
+    };
+    let owners = |rules: Rules| {
+        [Social, Link, Campaign].map(|entry| {
+            let (platform, now) = enter(rules.clone(), entry);
+            let owned = |days: &u32| {
+                let then = now.plus(DAY * *days).minus(Duration::from_secs(1));
+                platform.owner(&super::page(), &user(), then).is_some()
+            };
+            [1, 2, 7, 8].iter().filter(|days| owned(days)).count()
+        })
+    };
+    // Days one, two, seven and eight: an ad lasts seven, an invalid number is one.
+    assert_eq!(owners(Rules::default_app(BOT)), [1, 1, 3]);
+    assert_eq!(owners(Rules::zero_config()), [0, 0, 3]);
+    assert_eq!(owners(Rules::primary(BOT)), [1, 1, 1], "the handover protocol knows no routes");
+    for (entry, expected) in [(Social, BOT), (Link, DESK), (Campaign, THIRD)] {
+        let (platform, now) = enter(Rules::default_app(BOT), entry);
+        assert_eq!(platform.owner(&super::page(), &user(), now), Some(AppId::from(expected)));
+    }
+    // Any control action resets the ad's window to a day.
+    let (mut platform, now) = enter(Rules::default_app(BOT), Campaign);
+    platform.call(&AppId::from(THIRD), &super::page(), &pass(Some(DESK)), now).unwrap();
+    assert_eq!(platform.owner(&super::page(), &user(), now.plus(DAY)), None);
+}

@@ -5,7 +5,7 @@ use std::fmt;
 
 use url::Url;
 
-use super::{Config, InstagramConfig};
+use super::{Config, InstagramConfig, RouteConfig};
 use crate::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
 use crate::sim::platform::KNOWN_FIELDS;
 
@@ -62,6 +62,14 @@ impl Config {
             }
             if let Some(app) = page.default_app.as_ref().filter(|app| !known(app)) {
                 wrong(at("default_app"), format!("there is no app {app}"));
+            }
+            for (app, days) in page.routes.values().map(RouteConfig::target) {
+                if !known(app) {
+                    wrong(at("routes"), format!("there is no app {app}"));
+                }
+                if !(1..=30).contains(&days) {
+                    wrong(at("routes"), "control_days must be 1 to 30".to_owned());
+                }
             }
             for (app, token) in page.tokens.iter().chain(of_instagram.into_iter().flatten()) {
                 if !apps.contains(app) {

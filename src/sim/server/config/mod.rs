@@ -11,7 +11,7 @@ pub use self::check::ConfigError;
 use super::faults::Fault;
 use crate::id::{AppId, PageId, UserId};
 use crate::sim::platform::{
-    App, DEFAULT_FIELDS, Echoes, Page, Platform, RequestUnderDefaultApp, Rules, ZeroConfig,
+    App, DEFAULT_FIELDS, Echoes, EntryPoint, Page, Platform, RequestUnderDefaultApp, Rules, ZeroConfig,
 };
 
 /// A world: its apps, Pages and people, and how the platform behaves. Everything has a default; the whole
@@ -85,6 +85,9 @@ pub struct PageConfig {
     /// The default application, or under `handover` the primary receiver; none if not set.
     #[serde(default)]
     pub default_app: Option<AppId>,
+    /// Where conversations go by their entry point.
+    #[serde(default)]
+    pub routes: BTreeMap<EntryPoint, RouteConfig>,
     /// The Instagram account that is linked to it.
     #[serde(default)]
     pub instagram: Option<InstagramConfig>,
@@ -94,6 +97,32 @@ pub struct PageConfig {
     /// The people that it knows.
     #[serde(default)]
     pub people: Vec<Person>,
+}
+
+/// Where conversations of one entry point go: to an app, or to an app for some days.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum RouteConfig {
+    /// For a day.
+    App(AppId),
+    /// For so many days.
+    Days {
+        /// The app.
+        app: AppId,
+        /// 1 to 30.
+        control_days: u32,
+    },
+}
+
+impl RouteConfig {
+    /// The app, and for how many days.
+    fn target(&self) -> (&AppId, u32) {
+        match self {
+            Self::App(app) => (app, 1),
+            Self::Days { app, control_days } => (app, *control_days),
+        }
+    }
 }
 
 /// An Instagram account: its id, or its id with people and, for Instagram Login, tokens of its own.
@@ -221,6 +250,7 @@ impl Default for Config {
             name: Some("Shop".to_owned()),
             rules: RuleSet::Routing,
             default_app: Some(AppId::from(999)),
+            routes: BTreeMap::new(),
             instagram: None,
             tokens: [
                 (AppId::from(999), "PAGE_TOKEN".to_owned()),
@@ -307,6 +337,10 @@ impl PageConfig {
         }
         for (app, token) in &self.tokens {
             page = page.app(app.clone(), token.as_str());
+        }
+        for (entry, route) in &self.routes {
+            let (app, days) = route.target();
+            page = page.route(*entry, app.clone(), days);
         }
         let page = self.people.iter().fold(page, with_person);
         match &self.instagram {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Answer, Platforms, by_the_platform, key, ok, read};
 use crate::id::{AppId, ThreadKey};
-use crate::sim::platform::{GraphError, Platform};
+use crate::sim::platform::{EntryPoint, GraphError, Platform};
 use crate::sim::server::inbox_replies as reply_in_the_inbox;
 use crate::sim::server::state::{Seen, Shared};
 use crate::sim::server::wire::Wire;
@@ -21,13 +21,23 @@ struct Said {
     text: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wrote {
+    text: String,
+    /// How the customer came: `link`, `social` or `campaign`.
+    entry: Option<EntryPoint>,
+}
+
 pub(super) async fn customer_writes(
     shared: Platforms,
     Path((page, psid)): Path<(String, String)>,
     body: Bytes,
 ) -> Answer {
-    let (key, Said { text }) = (key(&shared, &page, &psid)?, read(&body)?);
-    let act = |platform: &mut Platform, now| platform.customer_writes(&key.page, &key.user, &text, now);
+    let (key, Wrote { text, entry }) = (key(&shared, &page, &psid)?, read(&body)?);
+    let entry = entry.unwrap_or(EntryPoint::Social);
+    let act =
+        |platform: &mut Platform, now| platform.customer_enters(&key.page, &key.user, &text, entry, now);
     let mid = shared.act(Some(&key), act, |_| Seen { before: Some(wrote(&key, &text)), after: None });
     Ok(ok(&json!({"mid": mid})))
 }
