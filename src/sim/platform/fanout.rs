@@ -28,7 +28,7 @@ impl Channel {
 }
 
 /// One webhook that waits to be delivered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Delivery {
     /// To which app.

@@ -17,6 +17,7 @@ mod meta;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -49,7 +50,7 @@ pub(crate) fn inbox() -> AppId {
 use self::instagram::is_inbox;
 
 /// Who said something in a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Speaker {
     /// The customer.
@@ -59,7 +60,7 @@ pub enum Speaker {
 }
 
 /// One message of a conversation, as the customer sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Said {
     /// Who said it.
@@ -80,13 +81,13 @@ impl Said {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Lease {
     app: AppId,
     expires: Timestamp,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Thread {
     lease: Option<Lease>,
     last_customer: Option<Timestamp>,
@@ -105,6 +106,22 @@ pub struct Platform {
     request_under_default_app: RequestUnderDefaultApp,
     zero_config: ZeroConfig,
     echoes: Echoes,
+}
+
+/// Equal are platforms with the same conversations and the same webhooks to be delivered: what changes when
+/// calls are made, and not how they are configured. For model checkers.
+impl PartialEq for Platform {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.threads, &self.outgoing, self.messages) == (&other.threads, &other.outgoing, other.messages)
+    }
+}
+
+impl Eq for Platform {}
+
+impl Hash for Platform {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.threads, &self.outgoing, self.messages).hash(state);
+    }
 }
 
 impl Platform {
