@@ -78,24 +78,29 @@ async fn start(options: &Options) -> Result<(Server, Config), BoxError> {
     Ok((server, config))
 }
 
+/// Whoever reads no further shall not end it.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stdout(), "{words}");
+}
+
 /// What to point a client at. Tokens of a file stay in the file.
 fn introduce(server: &Server, config: &Config, own: bool) {
     let url = server.url();
-    println!("Graph API    {url}   (any version before the path, or none)");
-    println!("In a browser {url}/");
-    println!("Steering     {url}/_sim/   (see docs/simulator.md)\n");
+    say(&format!("Graph API    {url}   (any version before the path, or none)"));
+    say(&format!("In a browser {url}/"));
+    say(&format!("Steering     {url}/_sim/   (see docs/simulator.md)\n"));
     for page in &config.pages {
-        println!(
+        say(&format!(
             "Page {}{}",
             page.id,
             page.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
-        );
+        ));
         for (app, token) in &page.tokens {
             let token = if own { format!(", token {token}") } else { String::new() };
-            println!("  app {app}{token}");
+            say(&format!("  app {app}{token}"));
         }
         for person in &page.people {
-            println!("  person {}", person.id);
+            say(&format!("  person {}", person.id));
         }
     }
 }
@@ -112,7 +117,7 @@ async fn shake_hands(server: &Server, apps: Vec<AppId>) {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         match last {
-            Ok(()) => println!("The webhook of app {app} is verified."),
+            Ok(()) => say(&format!("The webhook of app {app} is verified.")),
             Err(error) => {
                 eprintln!("The webhook of app {app} is not verified: {error}. It is used all the same.");
             }

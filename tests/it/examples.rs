@@ -169,7 +169,7 @@ async fn the_simulator_runs_from_a_file() {
 
     let broken = file("broken.json", r#"{"pages":[{"id":"10","default_app":"9"}]}"#);
     let (status, _, err) = run(example("simulator").args(["--config", &broken]), b"");
-    assert!(status == 1 && err.contains("pages[0].default_app: there is no app 9"), "{err}");
+    assert!(status == 1 && err.contains("pages[0].default_app: the Page has no token of app 9"), "{err}");
     assert_eq!(run(example("simulator").args(["--config", "nowhere.json"]), b"").0, 1);
     assert_eq!(run(example("simulator").arg("--prot"), b"").0, 64);
     std::fs::remove_dir_all(&dir).unwrap();

@@ -11,8 +11,9 @@ use crate::time::Timestamp;
 /// The permissions that a token has unless it says otherwise (facts §3.3).
 pub const DEFAULT_SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
 
-/// The webhook fields there are (facts §4.1, from Meta's own list), as far as messaging goes.
-pub const KNOWN_FIELDS: [&str; 12] = [
+/// The webhook fields there are (facts §4.1, from Meta's own list), as far as messaging goes, and those
+/// that messaging apps set beside them.
+pub const KNOWN_FIELDS: [&str; 24] = [
     "messages",
     "messaging_postbacks",
     "messaging_referrals",
@@ -25,6 +26,18 @@ pub const KNOWN_FIELDS: [&str; 12] = [
     "message_reads",
     "message_deliveries",
     "message_reactions",
+    "message_edits",
+    "message_context",
+    "messaging_customer_information",
+    "messaging_game_plays",
+    "messaging_payments",
+    "messaging_policy_enforcement",
+    "response_feedback",
+    "send_cart",
+    "feed",
+    "leadgen",
+    "mention",
+    "live_videos",
 ];
 
 impl Platform {
@@ -99,7 +112,7 @@ impl Platform {
         let Some(thread) = self.threads.get(key) else { return ApiAnswer::Other(json!({"data": []})) };
         let in_window = thread.last_customer.is_some_and(|last| now.since(last) < super::DAY);
         let mut found = json!({"id": format!("t_{}", key.user), "can_reply": in_window});
-        if matches!(self.rules(&key.page), Rules::Routing { .. }) {
+        if matches!(self.rules(&key.page), Rules::Routing { default_app: Some(_) }) {
             found["is_owner"] = json!(self.holder(key).as_ref() == Some(app));
         }
         ApiAnswer::Other(json!({"data": [found]}))
@@ -151,6 +164,35 @@ impl Platform {
 impl Platform {
     pub(crate) fn has_page(&self, page: &PageId) -> bool {
         self.pages.contains_key(page)
+    }
+
+    /// All conversations of a Page, the last written first (facts §2.9).
+    pub(crate) fn conversations(&self, page: &PageId) -> serde_json::Value {
+        let mut found: Vec<_> = self.threads.iter().filter(|(key, _)| key.page == *page).collect();
+        found.sort_by_key(|(_, thread)| std::cmp::Reverse(thread.last_customer));
+        let found = found.iter().map(|(key, _)| {
+            json!({"id": format!("t_{}", key.user), "participants": {"data": [{"id": key.user}, {"id": key.page}]}})
+        });
+        json!({"data": found.collect::<Vec<_>>()})
+    }
+
+    /// Whether an app is subscribed to anything of a Page.
+    pub(crate) fn is_subscribed(&self, page: &PageId, app: &AppId) -> bool {
+        !self.fields_of(page, app).is_empty()
+    }
+
+    /// Becomes as another one, but for the ids that were given: none comes twice.
+    pub(crate) fn begin_anew(&mut self, fresh: Self) {
+        let (messages, refusals) = (self.messages, self.refusals);
+        *self = Self { messages, refusals, ..fresh };
+    }
+
+    /// What must stand in no transcript.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let apps = self.apps.values();
+        let of_apps = apps.flat_map(|app| [app.secret.expose(), app.verify_token.expose()]);
+        let tokens = self.pages.values().flat_map(|page| &page.tokens);
+        of_apps.chain(tokens.map(|access| access.token.expose())).map(str::to_owned).collect()
     }
 
     pub(crate) fn rules_of(&self, page: &PageId) -> Rules {

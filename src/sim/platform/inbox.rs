@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::messages::check_message;
 use super::{ApiCall, GraphError, Platform, Rules};
 use crate::id::{MessageId, PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
@@ -23,6 +24,10 @@ impl Platform {
         let key = self.known_thread(page, user, now)?;
         let app = self.inbox_of(page);
         let owner = self.holder(&key);
+        let (message, tag) = (json!({"text": text}), Some("HUMAN_AGENT"));
+        // What cannot be sent takes no control either.
+        let sendable = check_message(&message).and_then(|()| self.window_is_open(&app, &key, tag, now));
+        sendable.map_err(|refusal| self.traced(refusal))?;
         let may_take = match self.rules(page) {
             Rules::Routing { .. } => true,
             Rules::Handover { primary } => owner.is_none() || primary.as_ref() == Some(&app),
@@ -30,7 +35,6 @@ impl Platform {
         if may_take && owner.as_ref() != Some(&app) {
             self.seize(&app, &key, None, now);
         }
-        let (message, tag) = (json!({"text": text}), Some("HUMAN_AGENT"));
         self.speak(&app, &key, &message, tag, now).map_err(|refusal| self.traced(refusal))
     }
 

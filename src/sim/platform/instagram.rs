@@ -25,7 +25,7 @@ impl Platform {
 
     /// The account whose conversation a call with a Page's token is about: people of Instagram are called
     /// by the Page's path too (facts §3.1).
-    pub(super) fn account_of(&self, page: &PageId, user: Option<&UserId>) -> PageId {
+    pub(crate) fn account_of(&self, page: &PageId, user: Option<&UserId>) -> PageId {
         let linked = self.pages.get(page).and_then(|page| page.instagram.as_ref());
         let of_instagram = linked.filter(|account| {
             let account = self.pages.get(account);

@@ -190,6 +190,17 @@ impl Platform {
         if !allowed {
             return Err(GraphError::controlled_by_another_app());
         }
+        self.window_is_open(app, key, tag, now)
+    }
+
+    /// The second gate, beside control (facts §2.8).
+    pub(super) fn window_is_open(
+        &self,
+        app: &AppId,
+        key: &ThreadKey,
+        tag: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), GraphError> {
         let window = match tag {
             None => DAY,
             Some("HUMAN_AGENT") if self.human_agent(app) => WEEK,
@@ -243,7 +254,7 @@ impl Platform {
 }
 
 /// Wording and limits are BG: Graph refuses with code 100.
-fn check_message(message: &Value) -> Result<(), GraphError> {
+pub(super) fn check_message(message: &Value) -> Result<(), GraphError> {
     let Some(fields) = message.as_object() else {
         return Err(GraphError::invalid("message", "must be an object"));
     };

@@ -187,11 +187,13 @@ impl Platform {
         }
     }
 
-    /// Replaces the webhook fields of an app, on all Pages where it has not subscribed itself. Nothing
-    /// happens if there is no such app.
+    /// Replaces the webhook fields of an app, on all its Pages. Nothing happens if there is no such app.
     pub fn set_fields(&mut self, app: &AppId, fields: BTreeSet<String>) {
-        if let Some(app) = self.apps.get_mut(app) {
-            app.fields = fields;
+        if let Some(known) = self.apps.get_mut(app) {
+            known.fields = fields;
+        }
+        for page in self.pages.values_mut() {
+            page.subscribed.remove(app);
         }
     }
 

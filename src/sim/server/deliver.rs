@@ -20,6 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// So long an endpoint may fail, by the platform's clock, before its app is unsubscribed (facts §4.4).
 const PATIENCE: Duration = Duration::from_hours(1);
+/// However far the clock jumps, it is tried so often.
+const FEWEST_TRIES: u32 = 3;
 
 /// Delivers what waits for one app, in order.
 pub(super) async fn work(shared: Arc<Shared>, app: AppId) {
@@ -39,24 +41,32 @@ async fn deliver(shared: &Shared, era: u64, delivery: &Delivery) -> bool {
         let first = *first.get_or_insert(letter.at);
         let post = shared.client.post(letter.url).header("content-type", "application/json");
         let post = post.header("x-hub-signature-256", letter.sha256).header("x-hub-signature", letter.sha1);
-        let answer = post.body(letter.body.clone()).send().await;
+        let answer = post.body(letter.body).send().await;
         let status = answer.ok().map(|answer| answer.status().as_u16());
-        let now = arrived(&mut shared.lock(), delivery, &letter.body, attempt, status);
+        let now = {
+            let mut state = shared.lock();
+            let now = state.tick();
+            let line =
+                json!({"of": letter.seq, "app": delivery.app, "label": delivery.label, "status": status});
+            state.transcript.write(now, "webhook_answer", line);
+            now
+        };
         if status == Some(200) {
             return true;
         }
-        if now.since(first) >= PATIENCE {
+        if attempt >= FEWEST_TRIES && now.since(first) >= PATIENCE {
             break;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     tracing::warn!(app = %delivery.app, page = %delivery.page, "an hour without a 200: the app is unsubscribed");
-    shared.unsubscribe(&delivery.app, &delivery.page);
+    shared.unsubscribe(era, &delivery.app, &delivery.page);
     false
 }
 
 struct Letter {
+    seq: u64,
     at: Timestamp,
     url: String,
     body: String,
@@ -66,7 +76,9 @@ struct Letter {
 
 /// Where it goes and how it is signed; it is observed here, just before it is sent.
 fn depart(state: &mut State, era: u64, delivery: &Delivery, attempt: u32) -> Option<Letter> {
-    let app = state.platform.app(&delivery.app).filter(|_| state.era == era)?;
+    // What was to come later may find the app unsubscribed.
+    let subscribed = state.era == era && state.platform.is_subscribed(&delivery.page, &delivery.app);
+    let app = state.platform.app(&delivery.app).filter(|_| subscribed)?;
     let url = app.callback.clone()?;
     let body = escape(&envelope(state, delivery));
     let sha256 = format!("sha256={}", sign(&app.secret, body.as_bytes()));
@@ -78,22 +90,12 @@ fn depart(state: &mut State, era: u64, delivery: &Delivery, attempt: u32) -> Opt
         item: delivery.item.clone(),
         attempt,
     }));
-    Some(Letter { at: state.tick(), url, body, sha256, sha1 })
-}
-
-fn arrived(
-    state: &mut State,
-    delivery: &Delivery,
-    body: &str,
-    attempt: u32,
-    status: Option<u16>,
-) -> Timestamp {
-    let now = state.tick();
-    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let at = state.tick();
+    let shown: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
     let line = json!({"app": delivery.app, "page": delivery.page, "user": delivery.user, "label": delivery.label,
-        "channel": delivery.channel.name(), "attempt": attempt, "status": status, "body": body});
-    state.transcript.write(now, "webhook", line);
-    now
+        "channel": delivery.channel.name(), "attempt": attempt, "body": shown});
+    let seq = state.transcript.write(at, "webhook", line);
+    Some(Letter { seq, at, url, body, sha256, sha1 })
 }
 
 /// Facts §4.5: standby replaces messaging in the same shape of entry. Instagram names itself, and with

@@ -1,5 +1,7 @@
 //! What goes wrong: by rule, by number and by a seed, so that it goes wrong the same way again.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -80,13 +82,16 @@ pub enum InvalidFault {
     /// Calls cannot be lost, webhooks cannot be refused.
     #[error("that cannot be done to {0}")]
     Action(&'static str),
+    /// It would never strike.
+    #[error("`times` must be at least 1")]
+    Times,
     /// It is no probability.
     #[error("`chance` must be from 0 to 1")]
     Chance,
 }
 
 /// The edges on which a call can go wrong.
-const EDGES: [&str; 13] = [
+const EDGES: [&str; 15] = [
     "pass_thread_control",
     "take_thread_control",
     "request_thread_control",
@@ -100,6 +105,8 @@ const EDGES: [&str; 13] = [
     "conversations",
     "node",
     "debug_token",
+    "messenger_profile",
+    "subscriptions",
 ];
 const LABELS: [&str; 9] = [
     "message",
@@ -144,6 +151,9 @@ impl Fault {
         if !fits {
             return Err(InvalidFault::Action(what));
         }
+        if self.times == Some(0) {
+            return Err(InvalidFault::Times);
+        }
         if self.chance.is_some_and(|chance| !(0.0..=1.0).contains(&chance)) {
             return Err(InvalidFault::Chance);
         }
@@ -170,40 +180,65 @@ impl Fault {
 }
 
 pub(super) struct Faults {
-    all: Vec<Fault>,
+    /// Each with its number, which stays when others are gone.
+    all: Vec<(u64, Fault)>,
+    initial: Vec<Fault>,
+    added: u64,
     seed: u64,
-    random: fastrand::Rng,
+    /// How often each was tried on each kind of call or webhook of each app: every one of these is a
+    /// sequence of its own, so that what happens at once elsewhere changes nothing.
+    tried: HashMap<(u64, String, AppId), u64>,
 }
 
 impl Faults {
     pub(super) fn new(faults: Vec<Fault>, seed: u64) -> Self {
-        Self { all: faults, seed, random: fastrand::Rng::with_seed(seed) }
+        let initial = faults.clone();
+        let mut new = Self { all: Vec::new(), initial, added: 0, seed, tried: HashMap::new() };
+        new.add(faults);
+        new
     }
 
     pub(super) fn add(&mut self, faults: Vec<Fault>) {
-        self.all.extend(faults);
+        for fault in faults {
+            self.added += 1;
+            self.all.push((self.added, fault));
+        }
     }
 
     /// None from now on; what comes is as random as from the beginning.
     pub(super) fn clear(&mut self) {
         self.all.clear();
-        self.random = fastrand::Rng::with_seed(self.seed);
+        self.tried.clear();
+        self.added = 0;
     }
 
-    pub(super) fn all(&self) -> &[Fault] {
-        &self.all
+    /// As at the start.
+    pub(super) fn reset(&mut self) {
+        self.clear();
+        self.add(self.initial.clone());
+    }
+
+    pub(super) fn all(&self) -> Vec<&Fault> {
+        self.all.iter().map(|(_, fault)| fault).collect()
     }
 
     /// The first that strikes. `what` is `call` or `webhook`.
     pub(super) fn strike(&mut self, what: &str, name: &str, app: &AppId) -> Option<Fault> {
-        let random = &mut self.random;
-        let at = self.all.iter().position(|fault| {
+        let (seed, tried) = (self.seed, &mut self.tried);
+        let at = self.all.iter().position(|(number, fault)| {
             let on = fault.on == what || fault.on.strip_prefix(what) == Some(&format!(":{name}"));
-            on && fault.app.as_ref().is_none_or(|only| only == app)
-                && fault.chance.is_none_or(|chance| random.f64() < chance)
+            if !on || fault.app.as_ref().is_some_and(|only| only != app) {
+                return false;
+            }
+            let Some(chance) = fault.chance else { return true };
+            let times = tried.entry((*number, format!("{what}:{name}"), app.clone())).or_default();
+            *times += 1;
+            let mut hasher = DefaultHasher::new();
+            (seed, number, what, name, app, *times).hash(&mut hasher);
+            fastrand::Rng::with_seed(hasher.finish()).f64() < chance
         })?;
-        let fault = self.all[at].clone();
-        if let Some(times) = &mut self.all[at].times {
+        let fault = self.all[at].1.clone();
+        if let Some(times) = &mut self.all[at].1.times {
             *times = times.saturating_sub(1);
             if *times == 0 {
                 self.all.remove(at);
@@ -232,6 +267,14 @@ mod tests {
         assert_ne!(once, strikes(&mut faults(8)));
         let struck = once.iter().filter(|struck| **struck).count();
         assert!((5..30).contains(&struck), "{struck}");
+        let mut beside = faults(7);
+        let beside: Vec<_> = (0..50)
+            .map(|_| {
+                beside.strike("call", "messages", &AppId::from(2));
+                beside.strike("call", "messages", &AppId::from(1)).is_some()
+            })
+            .collect();
+        assert_eq!(once, beside, "another app's calls change nothing");
         let mut again = faults(7);
         strikes(&mut again);
         again.clear();
@@ -261,6 +304,7 @@ mod tests {
         assert_eq!(read(json!({"on": "call", "do": "lose"})).unwrap(), Err(InvalidFault::Action("calls")));
         let refused = read(json!({"on": "webhook:echo", "do": "refuse"})).unwrap();
         assert_eq!(refused, Err(InvalidFault::Action("webhooks")));
+        assert_eq!(read(json!({"on": "call", "do": "html", "times": 0})).unwrap(), Err(InvalidFault::Times));
         let chance = read(json!({"on": "call", "do": "html", "chance": 1.5})).unwrap();
         assert_eq!(chance, Err(InvalidFault::Chance));
         for wrong in [

@@ -18,7 +18,7 @@ use super::state::{Request, Shared};
 use super::transcript::shown;
 use crate::id::{AppId, PageId};
 use crate::secret::AppSecret;
-use crate::sim::platform::{ApiCall, GraphError};
+use crate::sim::platform::{ApiCall, GraphError, Platform};
 
 /// How long a client waits in vain, if the fault does not say.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -92,70 +92,95 @@ pub(super) async fn serve(
     params: Params,
     read: Result<(), GraphError>,
 ) -> Reply {
-    let (app, page, method, call) = match understand(shared, method, path, &params, read) {
-        Ok(Understood::Call(app, page, method, call)) => (app, page, method, call),
-        Ok(Understood::Answered(body)) => return Reply::json(200, &body),
-        Err(refusal) => return refuse(shared, method.as_str(), path, &params, refusal),
+    let made = Made { method: method.as_str().to_owned(), path: path.to_owned(), params };
+    let understood = match understand(shared, method, path, &made.params, read) {
+        Ok(understood) => understood,
+        Err(refusal) => return made.refused(shared, refusal),
     };
-    let edge = if call.edge().is_empty() { "node" } else { call.edge() };
+    let (app, page) = (understood.app.clone(), understood.page.clone());
     let (fault, limited) = {
         let mut state = shared.lock();
         let now = state.tick();
-        let limited = state.usage.count(&page, now);
-        (state.faults.strike("call", edge, &app), limited)
+        let limited = page.as_ref().map_or(Ok(()), |page| state.usage.count(page, now));
+        (state.faults.strike("call", understood.edge(), &app), limited)
     };
-    let mut reply = match (&fault, limited) {
-        (_, Err(refusal)) => refuse(shared, method, path, &params, refusal),
-        (Some(fault), Ok(())) => spoil(shared, fault, &app, &page, method, &call, path, &params).await,
-        (None, Ok(())) => make(shared, &app, &page, method, &call, &params),
+    let action = fault.as_ref().map(|fault| fault.action);
+    let mut reply = match (fault, limited) {
+        (_, Err(refusal)) => made.refused(shared, refusal),
+        (Some(fault), Ok(())) => spoil(shared, fault, understood, made).await,
+        (None, Ok(())) => make(shared, &understood, &made),
     };
-    let mut state = shared.lock();
-    let now = state.tick();
-    let limited = fault.is_some_and(|fault| fault.action == FaultAction::RateLimit);
-    reply.usage = state.usage.headers(&page, now, limited).into();
+    if let Some(page) = &page {
+        let mut state = shared.lock();
+        let now = state.tick();
+        reply.usage = state.usage.headers(page, now, action == Some(FaultAction::RateLimit)).into();
+    }
     reply
 }
 
-fn make(
-    shared: &Arc<Shared>,
-    app: &AppId,
-    page: &PageId,
-    method: &'static str,
-    call: &ApiCall,
-    params: &Params,
-) -> Reply {
-    match shared.call(Request { app, page, method, call, shown: shown(params) }) {
-        Ok(answer) => Reply::json(200, &answer.body()),
-        Err(refusal) => Reply::refused(&refusal),
+/// A request as it came.
+struct Made {
+    method: String,
+    path: String,
+    params: Params,
+}
+
+impl Made {
+    /// A refusal that the platform itself did not make.
+    fn refused(&self, shared: &Shared, refusal: GraphError) -> Reply {
+        let mut state = shared.lock();
+        let now = state.tick();
+        let refusal = state.platform.traced(refusal);
+        let line = json!({"method": self.method, "path": self.path, "request": shown(&self.params),
+            "status": refusal.status, "response": refusal.body()});
+        state.transcript.write(now, "refused", line);
+        Reply::refused(&refusal)
+    }
+}
+
+fn make(shared: &Arc<Shared>, understood: &Understood, made: &Made) -> Reply {
+    let Understood { app, page, what } = understood;
+    match (what, page) {
+        (What::Call(method, call), Some(page)) => {
+            let request = Request { app, page, method, call, shown: shown(&made.params) };
+            match shared.call(request) {
+                Ok(answer) => Reply::json(200, &answer.body()),
+                Err(refusal) => Reply::refused(&refusal),
+            }
+        }
+        (What::Call(..), None) => Reply::refused(&GraphError::bad_token()),
+        (What::Answered(edge, body), _) => {
+            let mut state = shared.lock();
+            let now = state.tick();
+            let line = json!({"app": app, "page": page, "user": null, "method": made.method, "edge": edge,
+                "request": shown(&made.params), "status": 200, "response": body});
+            state.transcript.write(now, "call", line);
+            Reply::json(200, body)
+        }
     }
 }
 
 /// A call that goes wrong on purpose.
-#[expect(clippy::too_many_arguments, reason = "a call with all that belongs to it")]
-async fn spoil(
-    shared: &Arc<Shared>,
-    fault: &Fault,
-    app: &AppId,
-    page: &PageId,
-    method: &'static str,
-    call: &ApiCall,
-    path: &str,
-    params: &Params,
-) -> Reply {
+async fn spoil(shared: &Arc<Shared>, fault: Fault, understood: Understood, made: Made) -> Reply {
     let note = |status: u16| {
         let mut state = shared.lock();
         let now = state.tick();
-        let line = json!({"app": app, "page": page, "method": method, "path": path, "fault": fault.action,
-            "request": shown(params), "status": status});
+        let line = json!({"app": understood.app, "page": understood.page, "method": made.method, "path": made.path,
+            "fault": fault.action, "request": shown(&made.params), "status": status});
         state.transcript.write(now, "fault", line);
     };
     match fault.action {
         FaultAction::Delay => {
-            tokio::time::sleep(fault.wait(Duration::from_secs(1))).await;
-            make(shared, app, page, method, call, params)
+            let (shared, wait) = (Arc::clone(shared), fault.wait(Duration::from_secs(1)));
+            // Made all the same if the client does not wait for it.
+            let later = tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                make(&shared, &understood, &made)
+            });
+            later.await.unwrap_or_else(|_| Reply::html(500))
         }
         FaultAction::TimeoutAfter => {
-            make(shared, app, page, method, call, params);
+            make(shared, &understood, &made);
             note(504);
             tokio::time::sleep(fault.wait(TIMEOUT)).await;
             Reply::html(504)
@@ -179,26 +204,33 @@ async fn spoil(
         }
         FaultAction::RateLimit => {
             let words = "(#613) Calls to this api have exceeded the rate limit.";
-            refuse(shared, method, path, params, GraphError::new(613, None, words))
+            made.refused(shared, GraphError::new(613, None, words))
         }
-        _ => refuse(shared, method, path, params, fault.refusal()),
+        _ => made.refused(shared, fault.refusal()),
     }
 }
 
-/// A refusal that the platform itself did not make.
-fn refuse(shared: &Shared, method: &str, path: &str, params: &Params, refusal: GraphError) -> Reply {
-    let mut state = shared.lock();
-    let now = state.tick();
-    let refusal = state.platform.traced(refusal);
-    let line = json!({"method": method, "path": path, "request": shown(params), "status": refusal.status,
-        "response": refusal.body()});
-    state.transcript.write(now, "refused", line);
-    Reply::refused(&refusal)
+/// A call that is understood, and in whose name it is made.
+struct Understood {
+    app: AppId,
+    page: Option<PageId>,
+    what: What,
 }
 
-enum Understood {
-    Call(AppId, PageId, &'static str, ApiCall),
-    Answered(Value),
+enum What {
+    Call(&'static str, ApiCall),
+    /// Something that the platform only looks up, or that changes nothing of what is modelled.
+    Answered(&'static str, Value),
+}
+
+impl Understood {
+    fn edge(&self) -> &'static str {
+        match &self.what {
+            What::Answered(edge, _) => edge,
+            What::Call(_, call) if call.edge().is_empty() => "node",
+            What::Call(_, call) => call.edge(),
+        }
+    }
 }
 
 /// What a call means, and in whose name it is made.
@@ -211,32 +243,67 @@ fn understand(
 ) -> Result<Understood, GraphError> {
     let (node, edge) = split(path);
     if (node, edge) == ("debug_token", "") && method == Method::GET {
-        return debug_token(shared, params).map(Understood::Answered);
+        return debug_token(shared, params);
+    }
+    if let Some(app) = own_app(shared, node, params) {
+        // How an app registers its webhook: here the configuration says that (facts §4.1).
+        return match (edge, method.as_str()) {
+            ("subscriptions", "POST" | "DELETE") => {
+                let what = What::Answered("subscriptions", json!({"success": true}));
+                Ok(Understood { app, page: None, what })
+            }
+            _ => Err(GraphError::unsupported(&method.as_str().to_lowercase(), node)),
+        };
     }
     // As on Graph, who calls comes before what they say.
     let (app, page) = authenticate(shared, params)?;
     read?;
     let named = if node == "me" { page.to_string() } else { node.to_owned() };
     let unsupported = || GraphError::unsupported(&method.as_str().to_lowercase(), &named);
+    let answered = |page: PageId, edge, body| {
+        Ok(Understood { app: app.clone(), page: Some(page), what: What::Answered(edge, body) })
+    };
+    let is_page = node == "me" || node == page.to_string();
+    match (method.as_str(), edge) {
+        ("GET", "messenger_profile") if is_page => {
+            return answered(page, "messenger_profile", json!({"data": []}));
+        }
+        ("POST" | "DELETE", "messenger_profile") if is_page => {
+            return answered(page, "messenger_profile", json!({"result": "success"}));
+        }
+        ("DELETE", "subscribed_apps") if is_page => {
+            shared.lock().platform.unsubscribe(&page, &app);
+            return answered(page, "subscribed_apps", json!({"success": true}));
+        }
+        ("GET", "conversations") if is_page && !params.contains_key("user_id") => {
+            let body = shared.lock().platform.conversations(&page);
+            return answered(page, "conversations", body);
+        }
+        _ => {}
+    }
     let method = match *method {
         Method::GET => "GET",
         Method::POST => "POST",
         _ => return Err(unsupported()),
     };
-    let page = match node {
-        "me" => page,
-        _ if node == page.to_string() => page,
-        _ => {
-            let state = shared.lock();
-            let profile = (method == "GET" && edge.is_empty()).then(|| state.platform.profile(&page, node));
-            if let Some(profile) = profile.flatten() {
-                return Ok(Understood::Answered(profile));
-            }
-            state.platform.linked_account(&page, node).ok_or_else(unsupported)?
+    let page = if is_page {
+        page
+    } else {
+        let state = shared.lock();
+        let profile = (method == "GET" && edge.is_empty()).then(|| state.platform.profile(&page, node));
+        if let Some(profile) = profile.flatten() {
+            return answered(page, "node", profile);
         }
+        state.platform.linked_account(&page, node).ok_or_else(unsupported)?
     };
     let call = params::read(method, edge, params)?.ok_or_else(unsupported)?;
-    Ok(Understood::Call(app, page, method, call))
+    Ok(Understood { app, page: Some(page), what: What::Call(method, call) })
+}
+
+/// The app, if a call is made about it with its own token.
+fn own_app(shared: &Shared, node: &str, params: &Params) -> Option<AppId> {
+    let app = shared.lock().platform.authenticate_app(token_of(params).ok()?)?;
+    (app.to_string() == node).then_some(app)
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
@@ -267,16 +334,20 @@ fn token_of(params: &Params) -> Result<&str, GraphError> {
 }
 
 /// With the app's own token, or with one of its Page tokens that is still good.
-fn debug_token(shared: &Shared, params: &Params) -> Result<Value, GraphError> {
+fn debug_token(shared: &Shared, params: &Params) -> Result<Understood, GraphError> {
     let asking = token_of(params)?;
     let inspected = params.get("input_token").and_then(Value::as_str);
     let inspected = inspected.ok_or_else(|| GraphError::missing("input_token"))?;
     let state = shared.lock();
-    let app = match state.platform.authenticate_app(asking) {
-        Some(app) => app,
-        None => state.platform.authenticate(asking)?.0,
+    let (app, page) = if let Some(app) = state.platform.authenticate_app(asking) {
+        (app, None)
+    } else {
+        let (app, page) = state.platform.authenticate(asking)?;
+        check_proof(&state.platform, &app, asking, params)?;
+        (app, Some(page))
     };
-    Ok(state.platform.debug_token(&app, inspected))
+    let what = What::Answered("debug_token", state.platform.debug_token(&app, inspected));
+    Ok(Understood { app, page, what })
 }
 
 /// Facts §3.3: the token as Bearer or as a parameter, with a proof if the app sends one.
@@ -284,13 +355,17 @@ fn authenticate(shared: &Shared, params: &Params) -> Result<(AppId, PageId), Gra
     let token = token_of(params)?;
     let state = shared.lock();
     let (app, page) = state.platform.authenticate(token)?;
-    if let Some(proof) = params.get("appsecret_proof") {
-        let good = |secret: &AppSecret| proof.as_str() == Some(sign(secret, token.as_bytes()).as_str());
-        if !state.platform.app(&app).is_some_and(|app| good(&app.secret)) {
-            return Err(GraphError::invalid("appsecret_proof", "does not fit the token"));
-        }
-    }
+    check_proof(&state.platform, &app, token, params)?;
     Ok((app, page))
+}
+
+fn check_proof(platform: &Platform, app: &AppId, token: &str, params: &Params) -> Result<(), GraphError> {
+    let Some(proof) = params.get("appsecret_proof") else { return Ok(()) };
+    let good = |secret: &AppSecret| proof.as_str() == Some(sign(secret, token.as_bytes()).as_str());
+    if platform.app(app).is_some_and(|app| good(&app.secret)) {
+        return Ok(());
+    }
+    Err(GraphError::invalid("appsecret_proof", "does not fit the token"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! and the people in the Page inbox, and moves the clock.
 
 mod batch;
+mod builder;
 mod clock;
 mod config;
 mod deliver;
@@ -24,25 +25,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::response::Html;
-use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use url::Url;
 
+pub use self::builder::Builder;
 pub use self::config::{
-    AppConfig, ClockConfig, Config, ConfigError, InstagramConfig, Limits, PageConfig, Person, RouteConfig,
-    RuleSet, Switches, Tls,
+    AppConfig, ClockConfig, Config, ConfigError, InstagramAccount, InstagramConfig, Limits, PageConfig,
+    Person, RouteConfig, RuleSet, Switches, Tls,
 };
-use self::faults::Faults;
 pub use self::faults::{Fault, FaultAction, InvalidFault};
-use self::state::{Seen, Shared, State};
-use self::tls::TlsListener;
-use self::transcript::Transcript;
+use self::state::{Seen, Shared};
 pub use self::transcript::TranscriptSink;
-use self::usage::Usage;
 pub use self::wire::{Observer, Wire};
 use super::platform::{GraphError, Platform, Rules, Said};
 use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
@@ -89,124 +82,6 @@ pub enum HandshakeError {
     WrongChallenge,
 }
 
-/// Starts a [`Server`].
-#[must_use]
-pub struct Builder {
-    platform: Platform,
-    port: u16,
-    observer: Option<Observer>,
-    sink: Option<TranscriptSink>,
-    faults: Vec<Fault>,
-    seed: u64,
-    limits: Limits,
-    speed: f64,
-    tls: Option<Tls>,
-    page: Option<String>,
-}
-
-impl Builder {
-    /// A platform, and how it behaves, as a configuration describes it.
-    ///
-    /// # Errors
-    /// [`ConfigError`]: it makes no sense.
-    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
-        let built = Server::builder(config.platform()?);
-        let Config { faults, seed, limits, clock, tls, .. } = config.clone();
-        Ok(Self { faults, seed, limits, speed: clock.speed, tls, ..built })
-    }
-
-    /// Binds this port of 127.0.0.1; a free one if not set.
-    pub fn port(mut self, port: u16) -> Self {
-        self.port = port;
-        self
-    }
-
-    /// Has everything on the wire told to `observer`.
-    pub fn observer(mut self, observer: Observer) -> Self {
-        self.observer = Some(observer);
-        self
-    }
-
-    /// Has each line of the transcript given to `sink`: JSON, without a line break.
-    pub fn transcript(mut self, sink: TranscriptSink) -> Self {
-        self.sink = Some(sink);
-        self
-    }
-
-    /// What goes wrong from the start.
-    pub fn faults(mut self, faults: Vec<Fault>) -> Self {
-        self.faults = faults;
-        self
-    }
-
-    /// Makes what goes wrong by chance go wrong the same way again.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Serves this HTML at the root, for a browser.
-    pub fn page(mut self, html: impl Into<String>) -> Self {
-        self.page = Some(html.into());
-        self
-    }
-
-    /// Binds a port of 127.0.0.1 and serves until the [`Server`] is dropped. Must run inside a Tokio
-    /// runtime.
-    ///
-    /// Dropping the future starts nothing.
-    ///
-    /// # Errors
-    /// [`StartError`].
-    pub async fn start(self) -> Result<Server, StartError> {
-        let client = client().map_err(|source| StartError::Client(source.into()))?;
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.map_err(StartError::Bind)?;
-        let address = listener.local_addr().map_err(StartError::Bind)?;
-        let mut state = State::new(
-            self.platform,
-            self.observer,
-            Transcript::new(self.sink),
-            Faults::new(self.faults, self.seed),
-            Usage::new(self.limits),
-        );
-        state.clock.set_speed(self.speed);
-        let shared = Shared::new(state, client);
-        let mut router = Router::new().fallback(graph::answer);
-        if let Some(page) = self.page {
-            router = router
-                .route("/", get(move || async { Html(page) }).fallback(graph::answer))
-                .route("/favicon.ico", get(|| async { axum::http::StatusCode::NO_CONTENT }));
-        }
-        let router = router.with_state(Arc::clone(&shared)).merge(steer::router(Arc::clone(&shared)));
-        let router = router.layer(DefaultBodyLimit::max(MAX_BODY));
-        let (stop, stopped) = oneshot::channel::<()>();
-        let stopped = async {
-            // Nothing is ever sent: the other end is dropped with the server.
-            let _ = stopped.await;
-        };
-        let encrypted = self.tls.is_some();
-        let serving = match self.tls {
-            None => tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future()),
-            Some(tls) => {
-                let listener = TlsListener::new(listener, &tls).map_err(StartError::Tls)?;
-                tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stopped).into_future())
-            }
-        };
-        tokio::spawn(async move {
-            if let Ok(Err(error)) = serving.await {
-                tracing::error!(%error, "the simulated platform stopped");
-            }
-        });
-        Ok(Server { shared, address, encrypted, _stop: stop })
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("platform", &self.platform).finish_non_exhaustive()
-    }
-}
-
 fn client() -> Result<reqwest::Client, reqwest::Error> {
     // reqwest is built without a provider of its own and asks for the process's, even for plain HTTP.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
@@ -228,18 +103,7 @@ pub struct Server {
 impl Server {
     /// A builder around a platform.
     pub fn builder(platform: Platform) -> Builder {
-        Builder {
-            platform,
-            port: 0,
-            observer: None,
-            sink: None,
-            faults: Vec::new(),
-            seed: 0,
-            limits: Limits::default(),
-            speed: 1.0,
-            tls: None,
-            page: None,
-        }
+        Builder::new(platform)
     }
 
     /// Starts without an observer: see [`Builder::start`].
@@ -364,7 +228,7 @@ impl Server {
 
     /// From now on the platform's clock runs so many times as fast as the real one.
     pub fn set_speed(&self, speed: f64) {
-        self.shared.lock().clock.set_speed(speed.max(0.0));
+        self.shared.lock().clock.set_speed(speed.clamp(0.0, config::MAX_SPEED));
     }
 
     /// Lets something go wrong from now on.

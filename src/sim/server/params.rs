@@ -23,7 +23,7 @@ pub(super) fn add_body(params: &mut Params, content_type: &str, body: &[u8]) -> 
     if body.is_empty() {
         return Ok(());
     }
-    if content_type.starts_with("application/x-www-form-urlencoded") {
+    if content_type.to_lowercase().starts_with("application/x-www-form-urlencoded") {
         add_form(params, body);
         return Ok(());
     }
@@ -71,8 +71,14 @@ pub(super) fn read(method: &str, edge: &str, params: &Params) -> Result<Option<A
 }
 
 fn asks_for(params: &Params, field: &str) -> bool {
-    let fields = params.get("fields").and_then(Value::as_str).unwrap_or_default();
-    fields.split(',').any(|asked| asked.trim() == field)
+    match params.get("fields") {
+        Some(Value::Array(fields)) => fields.iter().any(|asked| asked == field),
+        // Some clients write a list as JSON text.
+        Some(Value::String(text)) => {
+            text.split(',').any(|asked| asked.trim_matches([' ', '[', ']', '"']) == field)
+        }
+        _ => false,
+    }
 }
 
 /// `subscribed_fields`, as a list or divided by commas.
@@ -83,10 +89,10 @@ fn fields(params: &Params) -> Result<Vec<String>, GraphError> {
         Some(Value::Array(fields)) => {
             fields.iter().map(|field| field.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
         }
-        Some(Value::String(text)) => match serde_json::from_str::<Vec<String>>(text) {
-            Ok(fields) => Ok(fields),
-            Err(_) => Ok(text.split(',').map(|field| field.trim().to_owned()).collect()),
-        },
+        Some(Value::String(text)) => Ok(serde_json::from_str(text).unwrap_or_else(|_| {
+            let fields = text.split(',').map(str::trim).filter(|field| !field.is_empty());
+            fields.map(str::to_owned).collect()
+        })),
         Some(_) => Err(wrong()),
     }
 }

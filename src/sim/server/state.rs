@@ -106,8 +106,10 @@ impl Shared {
     /// Makes a call of the Graph API.
     pub(super) fn call(self: &Arc<Self>, request: Request<'_>) -> Result<ApiAnswer, GraphError> {
         let Request { app, page, method, call, shown } = request;
-        let key = call.user().map(|user| ThreadKey::new(page.clone(), user.clone()));
         let mut state = self.lock();
+        // The conversation may be one of the Page's Instagram account.
+        let account = state.platform.account_of(page, call.user());
+        let key = call.user().map(|user| ThreadKey::new(account.clone(), user.clone()));
         let now = state.tick();
         if let Some(key) = &key {
             state.note_owners(Some(key), now);
@@ -130,7 +132,7 @@ impl Shared {
             status,
         }));
         if let (ApiCall::Send { user, message, .. }, Ok(_)) = (call, &outcome) {
-            let (page, user, text, app) = (page.clone(), user.clone(), message_text(message), app.clone());
+            let (page, user, text, app) = (account, user.clone(), message_text(message), app.clone());
             state.observe(Some(Wire::Reached { page, user, text, app }));
         }
         if let Some(key) = &key {
@@ -254,15 +256,19 @@ impl Shared {
 
     /// Meta ends the subscription of an app whose endpoint has failed for an hour (facts §4.4): what waits for
     /// it of that Page is given up.
-    pub(super) fn unsubscribe(&self, app: &AppId, page: &PageId) {
+    pub(super) fn unsubscribe(&self, era: u64, app: &AppId, page: &PageId) {
         let mut state = self.lock();
+        if state.era != era {
+            return;
+        }
         let now = state.tick();
         state.platform.unsubscribe(page, app);
         state.transcript.write(now, "unsubscribed", json!({"app": app, "page": page}));
         let Some(queue) = state.queues.get_mut(app) else { return };
-        let before = queue.waiting.len();
+        let before = queue.waiting.len() + queue.held.len();
         queue.waiting.retain(|waiting| waiting.page != *page);
-        let lost = before - queue.waiting.len();
+        queue.held.retain(|waiting| waiting.page != *page);
+        let lost = before - queue.waiting.len() - queue.held.len();
         state.dropped += lost as u64;
         self.finish(&mut state, lost);
     }
@@ -271,14 +277,14 @@ impl Shared {
     pub(super) fn reset(&self) {
         let mut state = self.lock();
         let now = state.tick();
-        state.platform = state.fresh.clone();
-        state.faults.clear();
+        let fresh = state.fresh.clone();
+        state.platform.begin_anew(fresh);
+        state.faults.reset();
         state.usage.clear();
         state.owners.clear();
-        state.queues.values_mut().for_each(|queue| {
-            queue.waiting.clear();
-            queue.held.clear();
-        });
+        // What is on its way ends here: nothing that comes now waits behind it.
+        state.workers.abort_all();
+        state.queues.clear();
         state.era += 1;
         (state.pending, state.dropped) = (0, 0);
         state.transcript.write(now, "reset", json!({}));

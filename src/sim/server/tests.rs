@@ -8,6 +8,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::secret::AppSecret;

@@ -19,15 +19,19 @@ pub(super) struct Transcript {
     lines: VecDeque<(u64, Arc<str>)>,
     written: u64,
     sink: Option<TranscriptSink>,
+    /// What must stand in no line, whatever a client wrote it into.
+    secrets: Vec<String>,
 }
 
 impl Transcript {
-    pub(super) fn new(sink: Option<TranscriptSink>) -> Self {
-        Self { sink, ..Self::default() }
+    pub(super) fn new(sink: Option<TranscriptSink>, secrets: Vec<String>) -> Self {
+        // Shorter ones are words, too.
+        let secrets = secrets.into_iter().filter(|secret| secret.len() >= 6).collect();
+        Self { sink, secrets, ..Self::default() }
     }
 
-    /// Writes one line: its number, when, what, and the rest.
-    pub(super) fn write(&mut self, at: Timestamp, kind: &str, rest: Value) {
+    /// Writes one line: its number, when, what, and the rest. Answers the number.
+    pub(super) fn write(&mut self, at: Timestamp, kind: &str, rest: Value) -> u64 {
         self.written += 1;
         let mut line = Map::new();
         line.insert("seq".to_owned(), json!(self.written));
@@ -36,7 +40,13 @@ impl Transcript {
         if let Value::Object(rest) = rest {
             line.extend(rest);
         }
-        let line: Arc<str> = Value::Object(line).to_string().into();
+        let mut line = Value::Object(line).to_string();
+        for secret in &self.secrets {
+            if line.contains(secret) {
+                line = line.replace(secret, "[redacted]");
+            }
+        }
+        let line: Arc<str> = line.into();
         if let Some(sink) = &self.sink {
             sink(&line);
         }
@@ -44,6 +54,7 @@ impl Transcript {
         if self.lines.len() > KEPT {
             self.lines.pop_front();
         }
+        self.written
     }
 
     /// The kept lines with a number beyond this one.
@@ -53,11 +64,18 @@ impl Transcript {
     }
 }
 
-/// A request without what proves who makes it.
+/// A request without what proves who makes it, wherever it stands.
 pub(super) fn shown(params: &Map<String, Value>) -> Value {
-    const SECRETS: [&str; 5] = ["access_token", "appsecret_proof", "input_token", "client_secret", "batch"];
-    let shown = params.iter().filter(|(name, _)| !SECRETS.contains(&name.as_str()));
-    Value::Object(shown.map(|(name, value)| (name.clone(), value.clone())).collect())
+    let is_secret = |name: &str| {
+        let name = name.to_lowercase();
+        ["token", "secret", "proof"].iter().any(|word| name.contains(word)) || name == "batch"
+    };
+    let inside = |value: &Value| match value {
+        Value::Object(fields) => shown(fields),
+        other => other.clone(),
+    };
+    let shown = params.iter().filter(|(name, _)| !is_secret(name));
+    Value::Object(shown.map(|(name, value)| (name.clone(), inside(value))).collect())
 }
 
 #[cfg(test)]
@@ -70,13 +88,19 @@ mod tests {
     fn lines_have_numbers_and_no_secrets() {
         let seen = Arc::<Mutex<Vec<String>>>::default();
         let sink = Arc::clone(&seen);
-        let mut transcript =
-            Transcript::new(Some(Arc::new(move |line| sink.lock().unwrap().push(line.to_owned()))));
-        let params = json!({"access_token": "t", "appsecret_proof": "p", "recipient": {"id": "7"}});
+        let mut transcript = Transcript::new(
+            Some(Arc::new(move |line| sink.lock().unwrap().push(line.to_owned()))),
+            vec!["PAGE_TOKEN".to_owned(), "V".to_owned()],
+        );
+        let params = json!({"Access_Token": "t", "appsecret_proof": "p", "recipient": {"id": "7"},
+            "params": {"fb_exchange_token": "x"}, "text": "it is PAGE_TOKEN or V"});
         for _ in 0..3 {
             transcript.write(Timestamp::from_millis(5), "call", shown(params.as_object().unwrap()));
         }
-        let line = r#"{"at_ms":5,"kind":"call","recipient":{"id":"7"},"seq":3}"#;
+        let line = concat!(
+            r#"{"at_ms":5,"kind":"call","params":{},"recipient":{"id":"7"},"seq":3,"#,
+            r#""text":"it is [redacted] or V"}"#
+        );
         assert_eq!(transcript.after(2).iter().map(AsRef::as_ref).collect::<Vec<&str>>(), [line]);
         assert!(transcript.after(3).is_empty());
         assert_eq!(seen.lock().unwrap().len(), 3);

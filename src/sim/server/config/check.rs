@@ -5,9 +5,12 @@ use std::fmt;
 
 use url::Url;
 
-use super::{Config, InstagramConfig, RouteConfig};
-use crate::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
+use super::{Config, InstagramAccount, InstagramConfig, RouteConfig};
+use crate::id::{AppId, PAGE_INBOX};
 use crate::sim::platform::KNOWN_FIELDS;
+
+/// Faster than that, a day is over before a client has answered.
+pub(crate) const MAX_SPEED: f64 = 1e6;
 
 /// Why a configuration makes no sense: everything that is wrong, each with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +25,6 @@ impl Config {
         let mut problems = Vec::new();
         let mut wrong = |place: String, why: String| problems.push(format!("{place}: {why}"));
         let apps: BTreeSet<_> = self.apps.iter().map(|app| &app.id).collect();
-        let known = |app: &AppId| {
-            let inbox = [AppId::from(PAGE_INBOX), AppId::from(INSTAGRAM_INBOX)].contains(app);
-            apps.contains(app) || inbox
-        };
         for (index, app) in self.apps.iter().enumerate() {
             let at = |field: &str| format!("apps[{index}].{field}");
             if self.apps[..index].iter().any(|other| other.id == app.id) {
@@ -55,17 +54,21 @@ impl Config {
             let (instagram, of_instagram) = match &page.instagram {
                 None => (None, None),
                 Some(InstagramConfig::Id(id)) => (Some(id), None),
-                Some(InstagramConfig::Account { id, tokens, .. }) => (Some(id), Some(tokens)),
+                Some(InstagramConfig::Account(InstagramAccount { id, tokens, .. })) => {
+                    (Some(id), Some(tokens))
+                }
             };
             if instagram.is_some_and(|id| !ids.insert(id)) {
                 wrong(at("instagram"), "the id is taken".to_owned());
             }
+            // Who is no app of the Page could own a thread, and would never hear of it.
+            let known = |app: &AppId| page.tokens.contains_key(app) || *app == AppId::from(PAGE_INBOX);
             if let Some(app) = page.default_app.as_ref().filter(|app| !known(app)) {
-                wrong(at("default_app"), format!("there is no app {app}"));
+                wrong(at("default_app"), format!("the Page has no token of app {app}"));
             }
             for (app, days) in page.routes.values().map(RouteConfig::target) {
                 if !known(app) {
-                    wrong(at("routes"), format!("there is no app {app}"));
+                    wrong(at("routes"), format!("the Page has no token of app {app}"));
                 }
                 if !(1..=30).contains(&days) {
                     wrong(at("routes"), "control_days must be 1 to 30".to_owned());
@@ -85,8 +88,8 @@ impl Config {
                 wrong(format!("faults[{index}]"), error.to_string());
             }
         }
-        if !self.clock.speed.is_finite() || self.clock.speed < 0.0 {
-            wrong("clock.speed".to_owned(), "must be 0 or more".to_owned());
+        if !(0.0..=MAX_SPEED).contains(&self.clock.speed) {
+            wrong("clock.speed".to_owned(), format!("must be from 0 to {MAX_SPEED}"));
         }
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
@@ -137,7 +140,7 @@ mod tests {
             "apps[0].callback_url: must be",
             "apps[0].fields: messaging_handover is not",
             "apps[1].id: there are two",
-            "pages[0].default_app: there is no app 9",
+            "pages[0].default_app: the Page has no token of app 9",
             "pages[0].instagram: the id is taken",
             "pages[0].tokens: there is no app 2",
             "pages[0].tokens: the token of app 2 is empty or taken",
@@ -150,9 +153,13 @@ mod tests {
             ("", "EOF"),
             (r#"{"pags":[]}"#, "unknown field `pags`"),
             (r#"{"pages":[{"id":"7","rules":"rooting"}]}"#, "rooting"),
+            (r#"{"pages":[{"id":"7","instagram":{"id":"8","peple":[]}}]}"#, "InstagramConfig"),
+            (r#"{"pages":[{"id":"7","tokens":"PAGE_TOKEN"}]}"#, "invalid type: a string"),
         ] {
             let told = Config::from_json(text).unwrap_err().to_string();
-            assert!(told.contains(expected), "{told}");
+            assert!(told.contains(expected) && !told.contains("PAGE_TOKEN"), "{told}");
         }
+        let told = Config::from_toml("[[apps]]\nid = 1\napp_secret = \"TOP\"\n").unwrap_err().to_string();
+        assert!(told.contains("app_secret") && told.contains("line") && !told.contains("TOP"), "{told}");
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::ConfigError;
+pub(super) use self::check::MAX_SPEED;
 use super::faults::Fault;
 use crate::id::{AppId, PageId, UserId};
 use crate::sim::platform::{
@@ -133,16 +134,22 @@ pub enum InstagramConfig {
     /// By Facebook Login, with the Page's tokens; it knows nobody yet.
     Id(PageId),
     /// With more.
-    Account {
-        /// Its id.
-        id: PageId,
-        /// The people that it knows.
-        #[serde(default)]
-        people: Vec<Person>,
-        /// Tokens of Instagram Login; its webhooks come as `changes` then.
-        #[serde(default, skip_serializing)]
-        tokens: BTreeMap<AppId, String>,
-    },
+    Account(InstagramAccount),
+}
+
+/// An Instagram account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct InstagramAccount {
+    /// Its id.
+    pub id: PageId,
+    /// The people that it knows.
+    #[serde(default)]
+    pub people: Vec<Person>,
+    /// Tokens of Instagram Login; its webhooks come as `changes` then.
+    #[serde(default, skip_serializing)]
+    pub tokens: BTreeMap<AppId, String>,
 }
 
 /// A person, as a Page knows them.
@@ -209,6 +216,17 @@ pub struct Tls {
     /// The key.
     #[serde(skip_serializing)]
     pub key: String,
+}
+
+/// A parser repeats a value that it cannot use, and that may be a token.
+fn without_values(words: &str) -> String {
+    match words.split_once("string \"") {
+        Some((before, rest)) => {
+            let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
+            format!("{before}a string{after}")
+        }
+        None => words.to_owned(),
+    }
 }
 
 fn secret() -> String {
@@ -278,7 +296,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`]: it is no JSON, has names that are not known, or makes no sense.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = serde_json::from_str(text).map_err(|error| ConfigError::one(error.to_string()))?;
+        let config: Self = serde_json::from_str(text)
+            .map_err(|error| ConfigError::one(without_values(&error.to_string())))?;
         config.check()?;
         Ok(config)
     }
@@ -288,7 +307,12 @@ impl Config {
     /// # Errors
     /// As [`Self::from_json`].
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|error| ConfigError::one(error.to_string()))?;
+        let config: Self = toml::from_str(text).map_err(|error| {
+            // Its own words would show the line, with whatever secret stands there.
+            let line = error.span().map(|span| text[..span.start].lines().count().max(1));
+            let place = line.map(|line| format!(" at line {line}")).unwrap_or_default();
+            ConfigError::one(format!("{}{place}", without_values(error.message())))
+        })?;
         config.check()?;
         Ok(config)
     }
@@ -345,7 +369,9 @@ impl PageConfig {
         let page = self.people.iter().fold(page, with_person);
         match &self.instagram {
             None => page,
-            Some(InstagramConfig::Id(id) | InstagramConfig::Account { id, .. }) => page.linked_to(id.clone()),
+            Some(InstagramConfig::Id(id) | InstagramConfig::Account(InstagramAccount { id, .. })) => {
+                page.linked_to(id.clone())
+            }
         }
     }
 
@@ -353,7 +379,9 @@ impl PageConfig {
     fn account(&self) -> Option<Page> {
         let (id, people, tokens) = match self.instagram.as_ref()? {
             InstagramConfig::Id(id) => (id, &[][..], None),
-            InstagramConfig::Account { id, people, tokens } => (id, people.as_slice(), Some(tokens)),
+            InstagramConfig::Account(InstagramAccount { id, people, tokens }) => {
+                (id, people.as_slice(), Some(tokens))
+            }
         };
         let mut account = self.made().as_instagram(id.clone());
         for (app, token) in tokens.into_iter().flatten() {

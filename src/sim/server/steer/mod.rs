@@ -17,12 +17,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::config::{RuleSet, Switches};
+use super::config::{MAX_SPEED, RuleSet, Switches};
 use super::faults::Fault;
 use super::graph::Reply;
 use super::state::{Seen, Shared};
 use crate::id::{AppId, PageId, ThreadKey, UserId};
 use crate::sim::platform::{GraphError, KNOWN_FIELDS, Rules, Speaker};
+
+/// A year at once: further, stamps would run out.
+const MAX_JUMP_MS: u64 = 366 * 24 * 3_600_000;
 
 type Platforms = State<Arc<Shared>>;
 type Answer = Result<Reply, Refused>;
@@ -272,8 +275,11 @@ struct ClockChange {
 
 async fn change_clock(shared: Platforms, body: Bytes) -> Answer {
     let ClockChange { advance_ms, speed } = read(&body)?;
-    if speed.is_some_and(|speed| !speed.is_finite() || !(0.0..=1e6).contains(&speed)) {
-        return Err(refused(400, "speed must be from 0 to 1000000"));
+    if speed.is_some_and(|speed| !(0.0..=MAX_SPEED).contains(&speed)) {
+        return Err(refused(400, format!("speed must be from 0 to {MAX_SPEED}")));
+    }
+    if advance_ms.is_some_and(|ms| ms > MAX_JUMP_MS) {
+        return Err(refused(400, format!("advance_ms must be at most {MAX_JUMP_MS}")));
     }
     if let Some(ms) = advance_ms {
         shared.advance(Duration::from_millis(ms));

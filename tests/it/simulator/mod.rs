@@ -1,9 +1,11 @@
 //! The simulated platform as other languages use it: over HTTP alone, and as a program.
 
+mod faults;
+
 use std::time::Duration;
 
+use messenger_handover::sim::Server;
 use messenger_handover::sim::server::{Builder, Config};
-use messenger_handover::sim::{Fault, FaultAction, Server};
 use serde_json::{Value, json};
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -210,71 +212,6 @@ async fn a_batch_answers_for_each_of_its_calls() {
     assert_eq!(http.graph("nobody", "", json!({"batch": batch})).await.1[0]["code"], 400);
 }
 
-#[tokio::test]
-async fn calls_go_wrong_as_they_were_told_to() {
-    let (server, http) = world().await;
-    http.steer("POST", "pages/10/people/77/messages", json!({"text": "hello"})).await;
-    let said = || server.conversation(&10.into(), &77.into()).len();
-    for (action, extra, status, sent) in [
-        ("refuse", json!({"error": {"code": 2_018_321, "status": 500}}), 500, false),
-        ("rate_limit", json!({}), 400, false),
-        ("status_500", json!({}), 500, false),
-        ("html", json!({}), 502, false),
-        ("empty", json!({}), 200, false),
-        ("timeout_before", json!({"ms": 5}), 504, false),
-        ("timeout_after", json!({"ms": 5}), 504, true),
-        ("delay", json!({"ms": 5}), 200, true),
-    ] {
-        let mut fault = json!({"on": "call:messages", "do": action, "times": 1, "app": "999"});
-        fault.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-        http.steer("POST", "faults", fault).await;
-        let before = said();
-        assert_eq!(http.graph("DESK", "me/messages", message("77", "x")).await.0, 400, "not for this app");
-        let (got, body) = http.graph("BOT", "me/messages", message("77", action)).await;
-        assert_eq!((got, said() > before), (status, sent), "{action}: {body}");
-        match action {
-            "refuse" => assert_eq!(body["error"]["code"], 2_018_321),
-            "rate_limit" => assert_eq!(body["error"]["code"], 613),
-            "html" => assert!(body.as_str().unwrap().contains("<html>")),
-            "empty" => assert_eq!(body, ""),
-            _ => {}
-        }
-        assert_eq!(http.ask("GET", "_sim/faults", None).await.1, json!([]), "once");
-    }
-}
-
-#[tokio::test]
-async fn webhooks_go_wrong_as_they_were_told_to() {
-    let (server, http) = world().await;
-    let bot = receiver().await;
-    http.steer("PATCH", "apps/999", json!({"callback_url": bot.uri()})).await;
-    let texts = async || -> Vec<String> {
-        let text =
-            |body: &Value| body["entry"][0]["messaging"][0]["message"]["text"].as_str().unwrap().to_owned();
-        received(&bot).await.iter().map(text).collect()
-    };
-    let write = async |text: &str| {
-        http.steer("POST", "pages/10/people/77/messages", json!({ "text": text })).await;
-    };
-    let fault = |action| Fault::new("webhook:message", action).times(1);
-    server.add_fault(fault(FaultAction::Lose)).unwrap();
-    write("lost").await;
-    server.add_fault(fault(FaultAction::Duplicate)).unwrap();
-    write("twice").await;
-    server.add_fault(fault(FaultAction::Reorder)).unwrap();
-    write("overtaken").await;
-    write("faster").await;
-    let mut delayed = fault(FaultAction::Delay);
-    delayed.ms = Some(200);
-    server.add_fault(delayed).unwrap();
-    write("late").await;
-    write("on time").await;
-    let (_, settled) = http.ask("GET", "_sim/settled", None).await;
-    assert_eq!(settled, json!({"settled": true, "pending": 0, "dropped": 0}));
-    assert_eq!(texts().await, ["twice", "twice", "faster", "overtaken", "on time", "late"]);
-    assert!(server.transcript(0).iter().any(|line| line.contains("webhook_lost")));
-}
-
 /// Both signatures, of the very bytes, with everything beyond ASCII escaped.
 #[tokio::test]
 async fn webhooks_are_signed_in_both_ways() {
@@ -427,4 +364,32 @@ async fn entry_points_go_where_they_are_routed() {
     let state =
         async |psid: &str| http.ask("GET", &format!("_sim/threads/10/{psid}"), None).await.1["state"].clone();
     assert_eq!([state("2").await, state("3").await], ["idle", "active"]);
+}
+
+/// What apps do beside handovers must not stop them; and a refused answer in the inbox moves nothing.
+#[tokio::test]
+async fn what_is_beside_the_point_is_taken() {
+    let (_server, http) = world().await;
+    let as_app = json!({"access_token": "999|bot secret", "object": "page", "verify_token": "V"});
+    assert_eq!(http.ask("POST", "v26.0/999/subscriptions", Some(as_app)).await.1["success"], true);
+    for (method, edge) in [
+        ("POST", "messenger_profile"),
+        ("GET", "messenger_profile"),
+        ("GET", "conversations"),
+        ("DELETE", "subscribed_apps"),
+    ] {
+        let (status, answer) = http.ask(method, &format!("me/{edge}?access_token=BOT"), None).await;
+        assert_eq!(status, 200, "{method} {edge}: {answer}");
+    }
+    let (status, _) =
+        http.ask("GET", "me?fields=[\"messaging_feature_status\"]&access_token=BOT", None).await;
+    assert_eq!(status, 200);
+    http.steer("POST", "pages/10/people/77/messages", json!({"text": "hello"})).await;
+    let (status, _) = http.ask("POST", "_sim/pages/10/inbox/77/messages", Some(json!({"text": ""}))).await;
+    assert_eq!(status, 400);
+    assert_eq!(http.ask("GET", "_sim/threads/10/77", None).await.1["owner"], "999");
+    // A fault strikes a look-up too.
+    http.steer("POST", "faults", json!({"on": "call:node", "do": "html", "times": 1})).await;
+    assert_eq!(http.ask("GET", "77?access_token=BOT", None).await.0, 502);
+    assert_eq!(http.ask("GET", "77?access_token=BOT", None).await.1["first_name"], "Ana");
 }
