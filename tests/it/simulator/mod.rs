@@ -153,6 +153,11 @@ async fn what_makes_no_sense_is_refused_and_changes_nothing() {
         assert_eq!(told.0, status, "{method} {path}: {}", told.1);
         assert!(told.1["error"]["message"].is_string(), "{method} {path}: {}", told.1);
     }
+    let large = json!({"text": "x".repeat(2 << 20)});
+    let told = http.ask("POST", "_sim/pages/10/people/77/messages", Some(large)).await;
+    assert!(told.0 == 413 && told.1["error"]["message"].is_string(), "{told:?}");
+    let told = http.ask("GET", "_sim/threads/10/%FF", None).await;
+    assert!(told.0 == 400 && told.1["error"]["message"].is_string(), "{told:?}");
     assert_eq!(http.ask("GET", "_sim/faults", None).await.1, json!([]));
     assert!(server.conversation(&10.into(), &77.into()).is_empty());
 }

@@ -11,6 +11,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, Uri, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, patch, post};
 use serde::Deserialize;
@@ -63,7 +64,22 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_sim/reset", post(reset))
         .route("/_sim/{*rest}", any(unknown))
         .method_not_allowed_fallback(unknown)
+        .layer(map_response(as_json))
         .with_state(shared)
+}
+
+/// What the framework refuses by itself, a body that is too large or a path that is no UTF-8, is told like
+/// everything else.
+async fn as_json(response: Response) -> Response {
+    let status = response.status();
+    let text = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+    if status.is_client_error() && text {
+        return refused(status.as_u16(), status.canonical_reason().unwrap_or("refused")).into_response();
+    }
+    response
 }
 
 fn ok(body: &Value) -> Reply {
