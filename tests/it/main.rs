@@ -1,6 +1,7 @@
 //! Behaviour through the public API, over real HTTP.
 
 mod bad_input;
+mod cancel;
 mod claims;
 mod doctor;
 mod engage;
