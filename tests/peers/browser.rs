@@ -103,11 +103,17 @@ pub fn drive(runtime: &Runtime, tools: &Tools) -> Result<(), Failed> {
     let driver = format!("http://127.0.0.1:{port}");
     until("the driver listens", &server, || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())?;
     let session = open(runtime, &client, &driver, &chromium)?;
-    let played = scene(&session, &server);
-    // The browser ends with its session, however the scene went.
-    let closed = runtime.block_on(async { client.delete(&session.base).send().await });
-    played?;
-    closed.map(drop).map_err(|error| error.to_string().into())
+    scene(&session, &server)
+}
+
+/// The browser ends with its session, however the scene went.
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        let (client, base) = (self.client.clone(), self.base.clone());
+        if let Err(error) = self.runtime.block_on(async { client.delete(base).send().await }) {
+            eprintln!("the browser may still run: {error}");
+        }
+    }
 }
 
 fn open<'a>(
