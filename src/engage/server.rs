@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -16,7 +15,7 @@ use super::resource::Intervention;
 use crate::handover::{BoxError, Handover};
 use crate::id::ThreadKey;
 use crate::secret::VerifyToken;
-use crate::webhook::handshake;
+use crate::webhook::server::{answer_other, response};
 
 /// ED switches off an endpoint that is slow (facts §8.4); how slow is not documented.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -127,17 +126,9 @@ impl Server {
         body: &[u8],
     ) -> Response<String> {
         match *method {
-            // The secret comes along, but the token is what proves this one.
-            Method::GET => match handshake(&self.verify_token, query.unwrap_or_default()) {
-                Ok(challenge) => response(StatusCode::OK, challenge),
-                Err(error) => response(StatusCode::FORBIDDEN, error.to_string()),
-            },
             Method::POST => self.deliver(headers, body).await,
-            _ => {
-                let mut response = response(StatusCode::METHOD_NOT_ALLOWED, String::new());
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
-                response
-            }
+            // The secret comes with a handshake too, but the token is what proves it.
+            _ => answer_other(&self.verify_token, method, query),
         }
     }
 
@@ -220,15 +211,6 @@ impl Server {
         }
         Ok(())
     }
-}
-
-fn response(status: StatusCode, body: String) -> Response<String> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    // The challenge is repeated as it came: never to be read as HTML.
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, text);
-    response
 }
 
 impl fmt::Debug for Server {

@@ -27,7 +27,7 @@ mod handshake;
 mod item;
 mod json;
 #[cfg(feature = "service")]
-mod server;
+pub(crate) mod server;
 mod signature;
 
 #[cfg(test)]

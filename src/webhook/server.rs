@@ -49,16 +49,8 @@ impl Server {
         body: &[u8],
     ) -> Response<String> {
         match *method {
-            Method::GET => match handshake(&self.verify_token, query.unwrap_or_default()) {
-                Ok(challenge) => response(StatusCode::OK, challenge),
-                Err(error) => response(StatusCode::FORBIDDEN, error.to_string()),
-            },
             Method::POST => self.deliver(headers, body).await,
-            _ => {
-                let mut response = response(StatusCode::METHOD_NOT_ALLOWED, String::new());
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
-                response
-            }
+            _ => answer_other(&self.verify_token, method, query),
         }
     }
 
@@ -107,7 +99,20 @@ impl Handover {
     }
 }
 
-fn response(status: StatusCode, body: String) -> Response<String> {
+/// What is no delivery: the handshake, or a method that no webhook has.
+pub(crate) fn answer_other(token: &VerifyToken, method: &Method, query: Option<&str>) -> Response<String> {
+    if *method != Method::GET {
+        let mut response = response(StatusCode::METHOD_NOT_ALLOWED, String::new());
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
+        return response;
+    }
+    match handshake(token, query.unwrap_or_default()) {
+        Ok(challenge) => response(StatusCode::OK, challenge),
+        Err(error) => response(StatusCode::FORBIDDEN, error.to_string()),
+    }
+}
+
+pub(crate) fn response(status: StatusCode, body: String) -> Response<String> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     // The challenge is repeated as it came: never to be read as HTML.

@@ -140,6 +140,14 @@ impl Made {
 
 fn make(shared: &Arc<Shared>, understood: &Understood, made: &Made) -> Reply {
     let Understood { app, page, what } = understood;
+    let answered = |edge: &str, body: &Value| {
+        let mut state = shared.lock();
+        let now = state.tick();
+        let line = json!({"app": app, "page": page, "user": null, "method": made.method, "edge": edge,
+            "request": shown(&made.params), "status": 200, "response": body});
+        state.transcript.write(now, "call", line);
+        Reply::json(200, body)
+    };
     match (what, page) {
         (What::Call(method, call), Some(page)) => {
             let request = Request { app, page, method, call, shown: shown(&made.params) };
@@ -148,15 +156,12 @@ fn make(shared: &Arc<Shared>, understood: &Understood, made: &Made) -> Reply {
                 Err(refusal) => Reply::refused(&refusal),
             }
         }
-        (What::Call(..), None) => Reply::refused(&GraphError::bad_token()),
-        (What::Answered(edge, body), _) => {
-            let mut state = shared.lock();
-            let now = state.tick();
-            let line = json!({"app": app, "page": page, "user": null, "method": made.method, "edge": edge,
-                "request": shown(&made.params), "status": 200, "response": body});
-            state.transcript.write(now, "call", line);
-            Reply::json(200, body)
+        (What::Unsubscribe, Some(page)) => {
+            shared.lock().platform.unsubscribe(page, app);
+            answered("subscribed_apps", &json!({"success": true}))
         }
+        (What::Call(..) | What::Unsubscribe, None) => Reply::refused(&GraphError::bad_token()),
+        (What::Answered(edge, body), _) => answered(edge, body),
     }
 }
 
@@ -221,12 +226,15 @@ enum What {
     Call(&'static str, ApiCall),
     /// Something that the platform only looks up, or that changes nothing of what is modelled.
     Answered(&'static str, Value),
+    /// The Page sends this app no webhooks any more.
+    Unsubscribe,
 }
 
 impl Understood {
     fn edge(&self) -> &'static str {
         match &self.what {
             What::Answered(edge, _) => edge,
+            What::Unsubscribe => "subscribed_apps",
             What::Call(_, call) if call.edge().is_empty() => "node",
             What::Call(_, call) => call.edge(),
         }
@@ -272,8 +280,7 @@ fn understand(
             return answered(page, "messenger_profile", json!({"result": "success"}));
         }
         ("DELETE", "subscribed_apps") if is_page => {
-            shared.lock().platform.unsubscribe(&page, &app);
-            return answered(page, "subscribed_apps", json!({"success": true}));
+            return Ok(Understood { app, page: Some(page), what: What::Unsubscribe });
         }
         ("GET", "conversations") if is_page && !params.contains_key("user_id") => {
             let body = shared.lock().platform.conversations(&page);

@@ -42,6 +42,27 @@ async fn calls_go_wrong_as_they_were_told_to() {
     }
 }
 
+/// A call that is not made changes nothing, whichever it is.
+#[tokio::test]
+async fn an_app_that_fails_to_unsubscribe_is_still_told() {
+    let (_server, http) = world().await;
+    let subscribed = async || {
+        let (_, answer) = http.ask("GET", "me/subscribed_apps?access_token=DESK", None).await;
+        answer["data"].as_array().unwrap().iter().any(|app| app["id"] == "999")
+    };
+    http.steer(
+        "POST",
+        "faults",
+        json!({"on": "call:subscribed_apps", "do": "timeout_before", "ms": 5,
+        "times": 1, "app": "999"}),
+    )
+    .await;
+    for (status, still) in [(504, true), (200, false)] {
+        let (got, _) = http.ask("DELETE", "me/subscribed_apps?access_token=BOT", None).await;
+        assert_eq!((got, subscribed().await), (status, still));
+    }
+}
+
 #[tokio::test]
 async fn webhooks_go_wrong_as_they_were_told_to() {
     let (server, http) = world().await;
