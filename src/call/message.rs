@@ -1,5 +1,7 @@
 //! What is sent to the customer: the Send API's `message` object, and what goes with it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -41,6 +43,17 @@ pub enum MessagingType {
     Update,
     /// A person's answer up to 7 days later: `MESSAGE_TAG` with `HUMAN_AGENT`, which needs App Review.
     HumanAgent,
+}
+
+impl MessagingType {
+    /// How long after the customer's last message it may be sent.
+    #[must_use]
+    pub fn window(self) -> Duration {
+        match self {
+            Self::Response | Self::Update => Duration::from_hours(24),
+            Self::HumanAgent => Duration::from_hours(7 * 24),
+        }
+    }
 }
 
 /// What happens to control right after a message, in the same call: the Send API's `thread_control`

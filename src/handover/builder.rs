@@ -104,6 +104,14 @@ impl Builder {
         self
     }
 
+    /// The app is not subscribed to `message_echoes`: an answer whose outcome is unknown is reported so at
+    /// once, since nothing would settle it.
+    #[must_use]
+    pub fn without_echoes(mut self) -> Self {
+        self.config.echoes = false;
+        self
+    }
+
     /// What to do with an answer that may or may not have arrived.
     pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
         self.config.on_unknown = on_unknown;

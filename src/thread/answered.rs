@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::call::{Advice, AnswerKey, CallId, CallResult, Direction, Refusal, RefusalKind, ThreadOwner};
 use crate::id::{AppId, MessageId};
 use crate::policy::ClaimStep;
@@ -8,7 +10,8 @@ use super::belief::Owner;
 use super::claim::MAX_LOST_CONTROL;
 use super::config::{Config, Context, PageCall};
 use super::handoff::Stage;
-use super::io::{FailReason, Notice, Output, Reply, Target};
+use super::io::{Notice, Output, Reply, Target};
+use super::outcome::FailReason;
 use super::{InFlight, Made, Pause, Thread};
 
 impl Thread {
@@ -206,7 +209,7 @@ impl Thread {
                 self.outbox.refused_inline(&key);
             }
             Made::Send(key) => {
-                self.notices.extend(self.outbox.failed(&key, FailReason::Refused(refusal), cx.config));
+                self.notices.extend(self.outbox.failed(&key, FailReason::refused(refusal), cx.config));
             }
             Made::Pass(to) if to == cx.config.app => {
                 self.claim_refused(cx, ClaimStep::PassToSelf, refusal, now, out);
@@ -257,7 +260,8 @@ impl Thread {
                 if self.outbox.farewell(key).is_some_and(|(_, inline)| inline) {
                     self.belief.lose_certainty(during);
                 }
-                return self.outbox.await_echo(key, now.plus(cx.config.timeouts.echo_grace), cause);
+                let grace = if cx.config.echoes { cx.config.timeouts.echo_grace } else { Duration::ZERO };
+                return self.outbox.await_echo(key, now.plus(grace), cause);
             }
             // It may have been forwarded: what comes of it shows, and at the deadline the owner is read.
             Made::Request => return self.claim_pending(ClaimStep::Request, grant, false),

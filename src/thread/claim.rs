@@ -8,7 +8,8 @@ use crate::time::Timestamp;
 
 use super::belief::Owner;
 use super::config::{Config, Context, PageCall};
-use super::io::{ClaimOrigin, NotGranted, Notice, Output, StepOutcome, TriedStep};
+use super::io::{ClaimOrigin, Notice, Output};
+use super::outcome::{NotGranted, StepOutcome, TriedStep};
 use super::{Made, Move, Thread};
 
 /// An attempt to get control that is under way: the plan walked so far.

@@ -31,6 +31,9 @@ pub struct Config {
     pub desk_endpoint: bool,
     /// Whether a bot under [`ThreadControlPolicy::BotPrimary`] takes control even from people.
     pub take_from_desk: bool,
+    /// Whether the app is subscribed to `message_echoes`. Where it is not, nothing is waited for that cannot
+    /// come: an answer whose outcome is unknown is reported so at once.
+    pub echoes: bool,
     /// What to do with an answer that may or may not have arrived.
     pub on_unknown: OnUnknown,
     /// How long things may take.
@@ -57,6 +60,7 @@ impl Config {
             silent: metas_own.map(AppId::from).collect(),
             desk_endpoint: false,
             take_from_desk: false,
+            echoes: true,
             on_unknown: OnUnknown::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),

@@ -34,7 +34,10 @@ impl Thread {
             EventKind::PassThreadControl(change) => self.control_changed(config, &change, at, false),
             EventKind::TakeThreadControl(change) => self.control_changed(config, &change, at, true),
             EventKind::RequestThreadControl(request) => self.control_requested(config, request, at),
-            EventKind::Inbound(inbound) => self.inbound(config, &inbound, channel),
+            EventKind::Inbound(inbound) => {
+                self.inbox.written(at, arrived);
+                self.inbound(config, &inbound, channel)
+            }
             EventKind::Echo(echo) => self.echo(config, echo, at),
             EventKind::Read | EventKind::Delivery(_) => Reply::Done,
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EventKind, Inbound};
 use crate::id::MessageId;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// What came from the customer while it was not ours to answer, and what was seen already.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -12,6 +12,9 @@ pub(super) struct Inbox {
     unanswered: VecDeque<Inbound>,
     more: u32,
     seen: VecDeque<Seen>,
+    /// When the customer last wrote: what the messaging window is counted from.
+    #[serde(default)]
+    last_written: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,6 +79,15 @@ impl Inbox {
             self.unanswered.push_back(inbound.clone());
         }
         Novelty::New
+    }
+
+    /// The customer wrote then, at the latest.
+    pub(super) fn written(&mut self, at: Span, now: Timestamp) {
+        self.last_written = self.last_written.max(Some(at.to.min(now)));
+    }
+
+    pub(super) fn last_written(&self) -> Option<Timestamp> {
+        self.last_written
     }
 
     /// Whether this very control event was seen before; remembers it if not.

@@ -1,15 +1,13 @@
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, Refusal, RefusalKind};
+use crate::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, Refusal};
 use crate::event::{Channel, Event, Inbound};
 use crate::id::{AppId, INSTAGRAM_INBOX, MessageId, PAGE_INBOX};
-use crate::policy::ClaimStep;
 use crate::time::Timestamp;
 
 use super::belief::Owner;
 use super::config::PageCall;
+use super::outcome::{AnswerStatus, FailReason, NoEcho, NotGranted};
 
 /// What a thread is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,6 +263,8 @@ pub enum Notice {
         key: AnswerKey,
         /// What happened when it was sent.
         cause: Refusal,
+        /// Why its echo does not settle it.
+        echo: NoEcho,
     },
     /// Control was claimed, not for an answer, and could not be had.
     ControlNotGranted {
@@ -285,140 +285,6 @@ pub enum Notice {
         /// Why not.
         reason: Refusal,
     },
-}
-
-/// Why an answer was not sent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum FailReason {
-    /// Control could not be had.
-    #[error("{0}")]
-    NotGranted(NotGranted),
-    /// The platform refused the message for good.
-    #[error("{0}")]
-    Refused(Refusal),
-    /// It waited longer than [`super::Timeouts::answer_age`].
-    #[error("the answer waited too long")]
-    Expired,
-    /// The host took it back.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-/// Where an answer stands, asked for by its key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum AnswerStatus {
-    /// Not settled yet.
-    Waiting,
-    /// It reached the platform.
-    Delivered {
-        /// The platform's id, where it told.
-        mid: Option<MessageId>,
-        /// The customer may read it twice.
-        maybe_doubled: bool,
-    },
-    /// It was certainly not sent.
-    Failed(FailReason),
-    /// It may or may not have arrived.
-    Unknown,
-}
-
-/// Control could not be had: each step tried, the platform's words, and who can change it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, thiserror::Error)]
-#[non_exhaustive]
-pub struct NotGranted {
-    /// What was tried, in order.
-    pub steps: Vec<TriedStep>,
-}
-
-/// One step of a claim and how it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct TriedStep {
-    /// What was tried.
-    pub step: ClaimStep,
-    /// How it ended.
-    pub outcome: StepOutcome,
-}
-
-/// How a step of a claim ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum StepOutcome {
-    /// The platform refused.
-    Refused(Refusal),
-    /// It was accepted, and nothing came of it.
-    Unanswered,
-    /// The owner is an app that never answers a request, such as an inbox or Meta's AI, so none was made
-    /// (facts §2.7).
-    Futile,
-    /// The host has not configured what it needs.
-    NotConfigured,
-}
-
-impl fmt::Display for NotGranted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("control was not granted")?;
-        if self.steps.is_empty() {
-            return f.write_str(": the policy allows nothing to be tried here");
-        }
-        for (index, tried) in self.steps.iter().enumerate() {
-            f.write_str(if index == 0 { ": " } else { "; " })?;
-            match &tried.outcome {
-                StepOutcome::Refused(refusal) => write!(f, "{} was refused ({refusal})", tried.step)?,
-                StepOutcome::Unanswered => write!(f, "{} stayed unanswered", tried.step)?,
-                StepOutcome::Futile => {
-                    write!(f, "{} is futile: the owner is an app that never answers it", tried.step)?;
-                }
-                StepOutcome::NotConfigured => write!(f, "{} is not configured", tried.step)?,
-            }
-        }
-        match self.remedy() {
-            Some(remedy) => write!(f, ". {remedy}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl NotGranted {
-    /// What a Page admin, or somebody else, can change so that the next claim succeeds.
-    #[must_use]
-    pub fn remedy(&self) -> Option<&'static str> {
-        let refused = |step| {
-            self.steps.iter().find_map(|tried| match &tried.outcome {
-                StepOutcome::Refused(refusal) if step == tried.step => Some(refusal),
-                _ => None,
-            })
-        };
-        let outcome = |outcome| self.steps.iter().any(|tried| tried.outcome == outcome);
-        match (refused(ClaimStep::Request), refused(ClaimStep::Take)) {
-            (Some(refusal), _) | (_, Some(refusal)) if refusal.kind == RefusalKind::Token => {
-                Some(refusal.remedy())
-            }
-            (_, Some(take)) if take.code == Some(27) => Some(take.remedy()),
-            (_, Some(take)) if take.kind.means_not_available() => Some(
-                "A Page admin can let this app take control, or make it the default application, under Page \
-                 settings, Conversation routing",
-            ),
-            (Some(request), _) if request.kind.means_not_available() => Some(
-                "Where a default application is set request_thread_control does not exist: a Page admin can let \
-                 this app take control under Page settings, Conversation routing",
-            ),
-            _ if outcome(StepOutcome::Futile) => Some(
-                "A person can take over in Meta Business Suite and move the conversation, or a Page admin can set \
-                 a default application under Page settings, Conversation routing",
-            ),
-            _ if outcome(StepOutcome::Unanswered) => Some(
-                "Whoever owns the thread has to answer requests with pass_thread_control: check that its \
-                 webhook is subscribed to messaging_handovers",
-            ),
-            _ => None,
-        }
-    }
 }
 
 impl From<&Owner> for Option<AppId> {

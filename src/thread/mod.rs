@@ -17,6 +17,7 @@ mod intervention;
 mod io;
 mod notices;
 mod outbox;
+mod outcome;
 mod requests;
 #[cfg(test)]
 mod tests;
@@ -25,10 +26,8 @@ pub use belief::Owner;
 pub use claim::ClaimProgress;
 pub use config::{Config, Context, Limits, OnUnknown, PageCall, PageMemory, Timeouts};
 pub use handoff::HandoffProgress;
-pub use io::{
-    AnswerStatus, ClaimOrigin, Command, CommandRefused, FailReason, Input, NotGranted, Notice, NoticeId,
-    Output, Reply, StepOutcome, Target, TriedStep,
-};
+pub use io::{ClaimOrigin, Command, CommandRefused, Input, Notice, NoticeId, Output, Reply, Target};
+pub use outcome::{AnswerStatus, Expiry, FailReason, NoEcho, NotGranted, StepOutcome, TriedStep};
 
 use serde::{Deserialize, Serialize};
 
@@ -174,7 +173,12 @@ impl Thread {
             None => handoff,
         };
         let look = self.intervention.next_look().filter(|_| blocked.is_none());
-        let waits = [next_move, look, self.notices.next_wake(), self.outbox.next_wake(cx.config)];
+        let waits = [
+            next_move,
+            look,
+            self.notices.next_wake(),
+            self.outbox.next_wake(cx.config, self.inbox.last_written()),
+        ];
         waits.into_iter().flatten().min()
     }
 
@@ -230,7 +234,8 @@ impl Thread {
             let result = CallResult::Unknown(Refusal::new(RefusalKind::Transport, words));
             self.conclude(cx, lost, result, now, out);
         }
-        self.notices.extend(self.outbox.lapse(now, cx.config));
+        let has_left = matches!(self.belief.owner(), Owner::Idle | Owner::Other(_));
+        self.notices.extend(self.outbox.lapse(now, cx.config, self.inbox.last_written(), has_left));
         if self.in_flight.is_none()
             && self.intervention.looks_now(now)
             && matches!(self.belief.owner(), Owner::Other(_))

@@ -7,7 +7,8 @@ use crate::id::MessageId;
 use crate::time::Timestamp;
 
 use super::config::{Config, OnUnknown};
-use super::io::{AnswerStatus, CommandRefused, FailReason, Notice, Reply};
+use super::io::{CommandRefused, Notice, Reply};
+use super::outcome::{AnswerStatus, Expiry, FailReason, NoEcho};
 
 /// The answers of one thread, in the order they were accepted (design §3.3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ enum State {
         cause: Refusal,
     },
     /// Reported as unknown; those behind it wait for the host's word.
-    Held,
+    Held(NoEcho),
 }
 
 /// What the head of the queue needs.
@@ -57,6 +58,22 @@ pub(super) enum Head<'a> {
     /// Something is under way or must be waited for.
     Blocked,
     Ready(&'a AnswerKey, &'a OutgoingMessage),
+}
+
+impl Answer {
+    fn is_held(&self) -> bool {
+        matches!(self.state, State::Held(_))
+    }
+
+    /// Until when it may wait, and what ends it then. A window that was closed already when the answer was
+    /// accepted does not count: what is known of it may be out of date, and the platform decides.
+    fn deadline(&self, config: &Config, written: Option<Timestamp>) -> (Timestamp, Expiry) {
+        let age = (self.accepted.plus(config.timeouts.answer_age), Expiry::Age);
+        let window = written
+            .map(|written| (written.plus(self.message.is().window()), Expiry::Window))
+            .filter(|(closes, _)| *closes > self.accepted);
+        window.map_or(age, |window| if window.0 < age.0 { window } else { age })
+    }
 }
 
 impl Outbox {
@@ -90,7 +107,7 @@ impl Outbox {
     pub(super) fn status(&self, key: &AnswerKey) -> Option<AnswerStatus> {
         let waiting = self.waiting.iter().find(|answer| answer.key == *key);
         match waiting.map(|answer| &answer.state) {
-            Some(State::Held) => Some(AnswerStatus::Unknown),
+            Some(State::Held(echo)) => Some(AnswerStatus::Unknown(*echo)),
             Some(_) => Some(AnswerStatus::Waiting),
             None => self.finished.iter().find(|(other, _)| other == key).map(|(_, status)| status.clone()),
         }
@@ -106,7 +123,7 @@ impl Outbox {
 
     /// No answer may still change the conversation. A reported unknown one alone does not count.
     pub(super) fn is_settled(&self) -> bool {
-        self.waiting.iter().all(|answer| answer.state == State::Held) && self.waiting.len() <= 1
+        self.waiting.iter().all(Answer::is_held) && self.waiting.len() <= 1
     }
 
     /// Nothing waits behind the answer at the head, and it was not refused with its `thread_control`.
@@ -176,7 +193,7 @@ impl Outbox {
             let at = self
                 .finished
                 .iter()
-                .position(|(other, status)| other == key && *status == AnswerStatus::Unknown)?;
+                .position(|(other, status)| other == key && matches!(status, AnswerStatus::Unknown(_)))?;
             self.finished.remove(at);
             false
         };
@@ -191,12 +208,13 @@ impl Outbox {
         let key = answer.key;
         if answer.resent {
             // The first attempt may have arrived, so this one's failure does not say that it did not.
-            self.finish(key.clone(), AnswerStatus::Unknown, config);
+            let echo = NoEcho::SentAgain;
+            self.finish(key.clone(), AnswerStatus::Unknown(echo), config);
             let cause = Refusal::new(
                 RefusalKind::Transport,
                 format!("sent again after an unknown outcome: {reason}"),
             );
-            return Some(Notice::AnswerUnknown { key, cause });
+            return Some(Notice::AnswerUnknown { key, cause, echo });
         }
         self.finish(key.clone(), AnswerStatus::Failed(reason.clone()), config);
         Some(Notice::AnswerFailed { key, reason })
@@ -225,24 +243,36 @@ impl Outbox {
 
     /// The host's word on an unknown answer: those behind it may go on.
     pub(super) fn resume(&mut self, key: &AnswerKey, config: &Config) -> bool {
-        let held = |answer: &Answer| answer.key == *key && answer.state == State::Held;
-        let Some(at) = self.waiting.iter().position(held) else { return false };
+        let held = self.waiting.iter().enumerate().find_map(|(at, answer)| match answer.state {
+            State::Held(echo) if answer.key == *key => Some((at, echo)),
+            _ => None,
+        });
+        let Some((at, echo)) = held else { return false };
         self.waiting.remove(at);
-        self.finish(key.clone(), AnswerStatus::Unknown, config);
+        self.finish(key.clone(), AnswerStatus::Unknown(echo), config);
         true
     }
 
-    /// What time alone changes: answers that got too old, echoes that did not come.
-    pub(super) fn lapse(&mut self, now: Timestamp, config: &Config) -> Vec<Notice> {
-        let mut notices = Vec::new();
+    /// What time alone changes: answers that got too old, echoes that did not come. `written` is when the
+    /// customer last wrote, as far as is known; `has_left` that control is known to be elsewhere.
+    pub(super) fn lapse(
+        &mut self,
+        now: Timestamp,
+        config: &Config,
+        written: Option<Timestamp>,
+        has_left: bool,
+    ) -> Vec<Notice> {
         let expired: Vec<_> = self
             .waiting
             .iter()
             .filter(|answer| answer.state == State::Waiting)
-            .filter(|answer| answer.accepted.plus(config.timeouts.answer_age) <= now)
-            .map(|answer| answer.key.clone())
+            .map(|answer| (answer.key.clone(), answer.deadline(config, written)))
+            .filter(|(_, (deadline, _))| *deadline <= now)
             .collect();
-        notices.extend(expired.iter().filter_map(|key| self.failed(key, FailReason::Expired, config)));
+        let mut notices: Vec<_> = expired
+            .into_iter()
+            .filter_map(|(key, (_, expiry))| self.failed(&key, FailReason::Expired(expiry), config))
+            .collect();
         for answer in &mut self.waiting {
             let State::AwaitingEcho { until, cause } = &answer.state else { continue };
             if *until > now {
@@ -251,8 +281,13 @@ impl Outbox {
             match config.on_unknown {
                 OnUnknown::Hold => {
                     let (key, cause) = (answer.key.clone(), cause.clone());
-                    notices.push(Notice::AnswerUnknown { key, cause });
-                    answer.state = State::Held;
+                    let echo = match () {
+                        () if !config.echoes => NoEcho::NotSubscribed,
+                        () if answer.inline || has_left => NoEcho::ControlLeft,
+                        () => NoEcho::Overdue,
+                    };
+                    notices.push(Notice::AnswerUnknown { key, cause, echo });
+                    answer.state = State::Held(echo);
                 }
                 OnUnknown::Resend => {
                     answer.resent = true;
@@ -263,13 +298,13 @@ impl Outbox {
         notices
     }
 
-    pub(super) fn next_wake(&self, config: &Config) -> Option<Timestamp> {
+    pub(super) fn next_wake(&self, config: &Config, written: Option<Timestamp>) -> Option<Timestamp> {
         self.waiting
             .iter()
             .filter_map(|answer| match &answer.state {
-                State::Waiting => Some(answer.accepted.plus(config.timeouts.answer_age)),
+                State::Waiting => Some(answer.deadline(config, written).0),
                 State::AwaitingEcho { until, .. } => Some(*until),
-                State::Sending | State::Held => None,
+                State::Sending | State::Held(_) => None,
             })
             .min()
     }

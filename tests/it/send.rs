@@ -208,7 +208,7 @@ async fn an_answer_outside_the_window_fails_with_that_reason() {
     let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
     world.until("it fails", |world| world.desk.ear.heard(failed)).await;
     let status = world.desk.status("too late").await;
-    let AnswerStatus::Failed(FailReason::Refused(refusal)) = status else { panic!("{status:?}") };
+    let AnswerStatus::Failed(FailReason::OutsideWindow(refusal)) = status else { panic!("{status:?}") };
     assert_eq!(refusal.kind, RefusalKind::OutsideWindow);
     assert_eq!(world.conversation(), ["hello"]);
 }

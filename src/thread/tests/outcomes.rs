@@ -41,6 +41,100 @@ fn without_an_echo_the_host_decides_and_a_late_echo_still_counts() {
     assert!(matches!(desk.notices.last(), Some(Notice::AnswerDelivered { maybe_doubled: true, .. })));
 }
 
+/// Why no echo settles it is part of the outcome.
+#[test]
+fn an_unknown_outcome_says_why_no_echo_tells() {
+    let echo_of = |desk: &World| match desk.notices.last() {
+        Some(Notice::AnswerUnknown { echo, key, .. }) => {
+            assert_eq!(desk.thread.answer(key), Some(AnswerStatus::Unknown(*echo)));
+            *echo
+        }
+        other => panic!("{other:?}"),
+    };
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.expect_send("a", unknown());
+    desk.sleep();
+    assert_eq!(echo_of(&desk), NoEcho::Overdue);
+
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.expect_send("a", unknown());
+    desk.passed_to(BOT);
+    desk.sleep();
+    assert_eq!(echo_of(&desk), NoEcho::ControlLeft);
+
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.config.echoes = false;
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.expect_send("a", unknown());
+    let before = desk.now;
+    desk.sleep();
+    assert_eq!((echo_of(&desk), desk.now), (NoEcho::NotSubscribed, before));
+
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.config.on_unknown = OnUnknown::Resend;
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.expect_send("a", unknown());
+    desk.sleep();
+    desk.expect_send("a", refused(RefusalKind::Invalid));
+    assert_eq!(echo_of(&desk), NoEcho::SentAgain);
+}
+
+/// The reasons of the platform's refusals, and of time.
+#[test]
+fn an_answer_fails_with_its_reason() {
+    let refused_as = |kind| {
+        let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+        desk.passed_to(DESK);
+        desk.send("a");
+        desk.expect_send("a", refused(kind));
+        let Some(Notice::AnswerFailed { reason, .. }) = desk.notices.pop() else { panic!() };
+        reason
+    };
+    assert!(matches!(refused_as(RefusalKind::OutsideWindow), FailReason::OutsideWindow(_)));
+    assert!(matches!(refused_as(RefusalKind::RecipientUnavailable), FailReason::RecipientUnavailable(_)));
+    assert!(matches!(refused_as(RefusalKind::Invalid), FailReason::Rejected(_)));
+}
+
+/// A waiting answer ends when it could not be sent any more: by its age, or when the messaging window closes.
+#[test]
+fn a_waiting_answer_expires_with_its_age_or_with_the_window() {
+    const HOUR: u64 = 3_600_000;
+    let expired = |written: Option<u64>, tag: MessagingType| {
+        let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+        desk.config.timeouts.answer_age = Duration::from_hours(30);
+        desk.config.timeouts.call_lease = Duration::from_hours(1000);
+        desk.passed_to(BOT);
+        if let Some(ago) = written {
+            desk.customer("m1", Channel::Standby);
+            desk.wait(ago);
+        }
+        let accepted = desk.now;
+        let (key, message) =
+            (AnswerKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap().messaging_type(tag));
+        desk.command(Command::Send { key, message });
+        // The call that claims control is still under way.
+        while desk.thread.answer(&AnswerKey::new("a").unwrap()) == Some(AnswerStatus::Waiting) {
+            desk.sleep();
+        }
+        let Some(Notice::AnswerFailed { reason: FailReason::Expired(why), .. }) = desk.notices.last() else {
+            panic!("{:?}", desk.notices)
+        };
+        (*why, desk.now.since(accepted).as_millis() as u64 / HOUR)
+    };
+    assert_eq!(expired(None, MessagingType::Response), (Expiry::Age, 30));
+    assert_eq!(expired(Some(0), MessagingType::Response), (Expiry::Window, 24));
+    assert_eq!(expired(Some(20 * HOUR), MessagingType::Response), (Expiry::Window, 4));
+    assert_eq!(expired(Some(25 * HOUR), MessagingType::Response), (Expiry::Age, 30), "closed before: tried");
+    assert_eq!(expired(Some(0), MessagingType::HumanAgent), (Expiry::Age, 30));
+    assert_eq!(expired(Some(150 * HOUR), MessagingType::HumanAgent), (Expiry::Window, 18));
+}
+
 #[test]
 fn a_crash_between_saving_and_calling_strands_nothing() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);

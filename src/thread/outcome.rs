@@ -1,0 +1,195 @@
+//! How answers and claims end.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Refusal, RefusalKind};
+use crate::id::MessageId;
+use crate::policy::ClaimStep;
+
+/// Why an answer was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailReason {
+    /// Control could not be had.
+    #[error("{0}")]
+    NotGranted(NotGranted),
+    /// The messaging window is closed until the customer writes again (facts §2.8).
+    #[error("{0}")]
+    OutsideWindow(Refusal),
+    /// This person cannot be reached.
+    #[error("{0}")]
+    RecipientUnavailable(Refusal),
+    /// The platform refused the message for good, for any other reason.
+    #[error("{0}")]
+    Rejected(Refusal),
+    /// It waited too long.
+    #[error("{0}")]
+    Expired(Expiry),
+    /// The host took it back.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl FailReason {
+    /// What a refusal of the platform's means for an answer.
+    pub(super) fn refused(refusal: Refusal) -> Self {
+        match refusal.kind {
+            RefusalKind::OutsideWindow => Self::OutsideWindow(refusal),
+            RefusalKind::RecipientUnavailable => Self::RecipientUnavailable(refusal),
+            _ => Self::Rejected(refusal),
+        }
+    }
+}
+
+/// What an answer waited too long for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Expiry {
+    /// It was older than [`super::Timeouts::answer_age`].
+    #[error("the answer waited too long")]
+    Age,
+    /// The messaging window closed while it waited: 24 hours after what the customer last wrote, 7 days for
+    /// a person's answer (facts §2.8).
+    #[error("the messaging window closed while the answer waited")]
+    Window,
+}
+
+/// Why no echo tells whether an answer arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NoEcho {
+    /// It could come, and did not within [`super::Timeouts::echo_grace`]. It may still, and then the answer
+    /// ends as delivered.
+    #[error("its echo did not come")]
+    Overdue,
+    /// Control left with the answer or right after it, and the platform keeps the echo back from an app that
+    /// has no control any more (facts §4.8).
+    #[error("control left, so its echo may never come")]
+    ControlLeft,
+    /// The app is not subscribed to `message_echoes` ([`super::Config::echoes`]).
+    #[error("echoes are not subscribed")]
+    NotSubscribed,
+    /// It was sent again ([`super::OnUnknown::Resend`]) and failed then; the first one may have arrived.
+    #[error("it was sent again and failed, and the first one may have arrived")]
+    SentAgain,
+}
+
+/// Where an answer stands, asked for by its key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AnswerStatus {
+    /// Not settled yet.
+    Waiting,
+    /// It reached the platform.
+    Delivered {
+        /// The platform's id, where it told.
+        mid: Option<MessageId>,
+        /// The customer may read it twice.
+        maybe_doubled: bool,
+    },
+    /// It was certainly not sent.
+    Failed(FailReason),
+    /// It may or may not have arrived.
+    Unknown(NoEcho),
+}
+
+/// Control could not be had: each step tried, the platform's words, and who can change it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub struct NotGranted {
+    /// What was tried, in order.
+    pub steps: Vec<TriedStep>,
+}
+
+/// One step of a claim and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TriedStep {
+    /// What was tried.
+    pub step: ClaimStep,
+    /// How it ended.
+    pub outcome: StepOutcome,
+}
+
+/// How a step of a claim ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StepOutcome {
+    /// The platform refused.
+    Refused(Refusal),
+    /// It was accepted, and nothing came of it.
+    Unanswered,
+    /// The owner is an app that never answers a request, such as an inbox or Meta's AI, so none was made
+    /// (facts §2.7).
+    Futile,
+    /// The host has not configured what it needs.
+    NotConfigured,
+}
+
+impl fmt::Display for NotGranted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("control was not granted")?;
+        if self.steps.is_empty() {
+            return f.write_str(": the policy allows nothing to be tried here");
+        }
+        for (index, tried) in self.steps.iter().enumerate() {
+            f.write_str(if index == 0 { ": " } else { "; " })?;
+            match &tried.outcome {
+                StepOutcome::Refused(refusal) => write!(f, "{} was refused ({refusal})", tried.step)?,
+                StepOutcome::Unanswered => write!(f, "{} stayed unanswered", tried.step)?,
+                StepOutcome::Futile => {
+                    write!(f, "{} is futile: the owner is an app that never answers it", tried.step)?;
+                }
+                StepOutcome::NotConfigured => write!(f, "{} is not configured", tried.step)?,
+            }
+        }
+        match self.remedy() {
+            Some(remedy) => write!(f, ". {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl NotGranted {
+    /// What a Page admin, or somebody else, can change so that the next claim succeeds.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        let refused = |step| {
+            self.steps.iter().find_map(|tried| match &tried.outcome {
+                StepOutcome::Refused(refusal) if step == tried.step => Some(refusal),
+                _ => None,
+            })
+        };
+        let outcome = |outcome| self.steps.iter().any(|tried| tried.outcome == outcome);
+        match (refused(ClaimStep::Request), refused(ClaimStep::Take)) {
+            (Some(refusal), _) | (_, Some(refusal)) if refusal.kind == RefusalKind::Token => {
+                Some(refusal.remedy())
+            }
+            (_, Some(take)) if take.code == Some(27) => Some(take.remedy()),
+            (_, Some(take)) if take.kind.means_not_available() => Some(
+                "A Page admin can let this app take control, or make it the default application, under Page \
+                 settings, Conversation routing",
+            ),
+            (Some(request), _) if request.kind.means_not_available() => Some(
+                "Where a default application is set request_thread_control does not exist: a Page admin can let \
+                 this app take control under Page settings, Conversation routing",
+            ),
+            _ if outcome(StepOutcome::Futile) => Some(
+                "A person can take over in Meta Business Suite and move the conversation, or a Page admin can set \
+                 a default application under Page settings, Conversation routing",
+            ),
+            _ if outcome(StepOutcome::Unanswered) => Some(
+                "Whoever owns the thread has to answer requests with pass_thread_control: check that its \
+                 webhook is subscribed to messaging_handovers",
+            ),
+            _ => None,
+        }
+    }
+}
