@@ -106,7 +106,6 @@ impl Builder {
 
     /// The app is not subscribed to `message_echoes`: an answer whose outcome is unknown is reported so at
     /// once, since nothing would settle it.
-    #[must_use]
     pub fn without_echoes(mut self) -> Self {
         self.config.echoes = false;
         self

@@ -7,6 +7,7 @@ use crate::retry::{Decision, Failure};
 use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
+use super::broken::Broken;
 use super::claim::MAX_LOST_CONTROL;
 use super::config::{Config, Context, PageCall};
 use super::handoff::Stage;
@@ -55,7 +56,10 @@ impl Thread {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let InFlight { made, since, revision, .. } = call;
+        let InFlight { made, since, mut revision, .. } = call;
+        if cx.config.is(Broken::AnswerOverrides) {
+            revision = self.belief.revision();
+        }
         let during = Span::between(since, now);
         match result {
             CallResult::Refused(refusal) if refusal.kind.advice() == Advice::RetryLater => {
@@ -97,7 +101,7 @@ impl Thread {
         during: Span,
         revision: u32,
     ) -> bool {
-        let grant = during.to.plus(cx.config.timeouts.grant);
+        let grant = cx.grant_until(during.to);
         match (made, result) {
             (Made::Send(key), CallResult::Sent(mid)) => {
                 self.delivered(cx.config, key, mid);
@@ -254,8 +258,9 @@ impl Thread {
         out: &mut Vec<Output>,
     ) {
         let now = during.to;
-        let grant = now.plus(cx.config.timeouts.grant);
+        let grant = cx.grant_until(now);
         match made {
+            Made::Send(key) if cx.config.is(Broken::SendsAgain) => self.outbox.not_sent(key, false),
             Made::Send(key) => {
                 if self.outbox.farewell(key).is_some_and(|(_, inline)| inline) {
                     self.belief.lose_certainty(during);

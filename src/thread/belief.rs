@@ -86,6 +86,12 @@ impl Belief {
         true
     }
 
+    /// A pass or take event, wherever its stamp stands: what the shipped design does not do.
+    pub(super) fn arrived(&mut self, owner: Owner, at: Span) -> bool {
+        self.set(owner, at, Evidence::Event);
+        true
+    }
+
     /// A pass or take event that names nobody we know. Answers whether anything was learnt.
     pub(super) fn event_of_nobody(&mut self, at: Span, tolerance: Duration) -> bool {
         let old = self.basis.is_some_and(|(basis, evidence)| is_old(at, basis, evidence, tolerance));

@@ -7,6 +7,7 @@ use crate::policy::{
 use crate::time::Timestamp;
 
 use super::belief::Owner;
+use super::broken::Broken;
 use super::config::{Config, Context, PageCall};
 use super::io::{ClaimOrigin, Notice, Output};
 use super::outcome::{NotGranted, StepOutcome, TriedStep};
@@ -180,7 +181,8 @@ impl Thread {
             let futile = futile && step == ClaimStep::Request;
             claim.note(step, if futile { StepOutcome::Futile } else { StepOutcome::Unanswered });
         }
-        let situation = Situation { role, policy, owner, refused, take_from_desk: cx.config.take_from_desk };
+        let take_from_desk = cx.config.take_from_desk || cx.config.is(Broken::TakesBack);
+        let situation = Situation { role, policy, owner, refused, take_from_desk };
         let mut steps = plan(situation);
         if claim.origin == ClaimOrigin::BotAsked && role == Role::Desk && !refused.request {
             steps.insert(0, PlannedStep { step: ClaimStep::Request, condition: Condition::Always });
@@ -188,7 +190,8 @@ impl Thread {
         let no_answer =
             |tried: &TriedStep| matches!(tried.outcome, StepOutcome::Unanswered | StepOutcome::Futile);
         let unanswered = claim.tried.iter().any(no_answer);
-        let no_request = refused.request || claim.request_is_not_available();
+        let takes_unanswered = unanswered && cx.config.is(Broken::TakesUnanswered);
+        let no_request = refused.request || claim.request_is_not_available() || takes_unanswered;
         for PlannedStep { step, condition } in steps {
             if claim.has_tried(step) || (condition == Condition::RequestNotAvailable && !no_request) {
                 continue;
@@ -204,7 +207,10 @@ impl Thread {
                 // An unanswered request never becomes a take of an owned thread, but for a primary
                 // receiver, which may take at any time.
                 ClaimStep::Take
-                    if unanswered && owner != Believed::Idle && policy != ThreadControlPolicy::EdPrimary =>
+                    if unanswered
+                        && !takes_unanswered
+                        && owner != Believed::Idle
+                        && policy != ThreadControlPolicy::EdPrimary =>
                 {
                     continue;
                 }

@@ -4,6 +4,7 @@ use crate::time::{Span, Timestamp};
 
 use super::Thread;
 use super::belief::Owner;
+use super::broken::Broken;
 use super::config::Context;
 use super::io::{Command, CommandRefused, Reply, Target};
 use super::outbox::Head;
@@ -19,7 +20,8 @@ impl Thread {
                 Reply::Refused(CommandRefused::InterventionOpen)
             }
             Command::Send { key, message } => {
-                let reply = self.outbox.accept(key, message, now, cx.config);
+                let written = self.inbox.last_written();
+                let reply = self.outbox.accept(key, message, now, cx.config, written);
                 if reply == Reply::Accepted {
                     self.intervention.keep();
                 }
@@ -105,6 +107,9 @@ impl Thread {
         // What is under way may bring control, which must be released then.
         let nothing_to_come = self.in_flight.is_none() && self.claim.is_none() && self.outbox.is_settled();
         self.intervention.close();
+        if cx.config.is(Broken::KeepsControl) {
+            return Reply::Done;
+        }
         if !matches!(self.outbox.head(), Head::Ready(..)) {
             self.abandon_claim(cx);
         }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::broken::Broken;
 use crate::id::{AppId, INSTAGRAM_INBOX, LEAD_ADS, META_AI, PAGE_INBOX};
 use crate::policy::{Refused, Role, ThreadControlPolicy};
 use crate::retry::{Backoff, Jitter};
@@ -40,6 +41,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How much one thread may remember.
     pub limits: Limits,
+    /// What is deliberately wrong, for tests that must notice it.
+    #[cfg(feature = "broken-designs")]
+    #[doc(hidden)]
+    pub broken: Option<super::Broken>,
 }
 
 impl Config {
@@ -64,6 +69,8 @@ impl Config {
             on_unknown: OnUnknown::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            #[cfg(feature = "broken-designs")]
+            broken: None,
         }
     }
 
@@ -206,6 +213,14 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
         Self { config, page: PageMemory::default(), jitter: Jitter::NONE }
+    }
+
+    /// Until when a request that was made at `at` may stay unanswered.
+    pub(super) fn grant_until(&self, at: Timestamp) -> Timestamp {
+        if self.config.is(Broken::WaitsForTheGrant) || self.config.is(Broken::KeepsRequest) {
+            return Timestamp::MAX;
+        }
+        at.plus(self.config.timeouts.grant)
     }
 
     /// How calls and notices are tried again.

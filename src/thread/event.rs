@@ -4,6 +4,7 @@ use crate::time::{Span, Timestamp};
 
 use super::Thread;
 use super::belief::Owner;
+use super::broken::Broken;
 use super::config::{Config, Context};
 use super::inbound::Novelty;
 use super::io::{Notice, Reply};
@@ -56,6 +57,7 @@ impl Thread {
         let learnt = match owner {
             // An event that names nobody we know is never taken for ours.
             Owner::Unknown => self.belief.event_of_nobody(at, tolerance),
+            owner if config.is(Broken::EventsAsTheyArrive) => self.belief.arrived(owner, at),
             owner => self.belief.event(owner, at, tolerance),
         };
         if learnt { Reply::Done } else { Reply::Ignored }

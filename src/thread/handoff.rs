@@ -6,6 +6,7 @@ use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::Timestamp;
 
 use super::belief::Owner;
+use super::broken::Broken;
 use super::config::Context;
 use super::io::{CommandRefused, Notice, Reply, Target};
 use super::{Move, Thread};
@@ -186,7 +187,8 @@ impl Thread {
     /// The next move to give control away. Only when the answers are settled: passing control right
     /// after a send suppresses its echo, and an unsettled answer could not be sent any more.
     pub(super) fn give_away(&mut self, cx: &Context<'_>, now: Timestamp) -> Move {
-        if !self.outbox.is_settled() || self.claim.is_some() {
+        let settled = self.outbox.is_settled() || cx.config.is(Broken::PassesUnsettled);
+        if !settled || self.claim.is_some() {
             return Move::Rest;
         }
         // People are busy with the customer: whoever asked waits until they are done.

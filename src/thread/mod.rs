@@ -7,6 +7,7 @@
 
 mod answered;
 mod belief;
+mod broken;
 mod claim;
 mod command;
 mod config;
@@ -23,6 +24,11 @@ mod requests;
 mod tests;
 
 pub use belief::Owner;
+#[cfg(feature = "broken-designs")]
+#[doc(hidden)]
+pub use broken::Broken;
+#[cfg(not(feature = "broken-designs"))]
+use broken::Broken;
 pub use claim::ClaimProgress;
 pub use config::{Config, Context, Limits, OnUnknown, PageCall, PageMemory, Timeouts};
 pub use handoff::HandoffProgress;
@@ -153,7 +159,7 @@ impl Thread {
             }
             Input::Wake => Reply::Done,
         };
-        self.owner_settled(&before);
+        self.owner_settled(cx, &before);
         self.advance(cx, now, out);
         self.notices.emit(now, cx.config.timeouts.notice_lease, out);
         reply
@@ -168,17 +174,14 @@ impl Thread {
         let claim = self.claim.as_ref().and_then(Claim::next_wake);
         let handoff = self.handoff.as_ref().and_then(Handoff::next_wake);
         let next_move = match blocked {
+            Some(_) if cx.config.is(Broken::NoWake) => None,
             Some(until) => Some(until),
             None if self.claim.is_some() || !self.outbox.is_settled() => claim,
             None => handoff,
         };
         let look = self.intervention.next_look().filter(|_| blocked.is_none());
-        let waits = [
-            next_move,
-            look,
-            self.notices.next_wake(),
-            self.outbox.next_wake(cx.config, self.inbox.last_written()),
-        ];
+        let waits =
+            [next_move, look, self.notices.next_wake(), self.outbox.next_wake(self.inbox.last_written())];
         waits.into_iter().flatten().min()
     }
 
@@ -245,7 +248,7 @@ impl Thread {
     }
 
     /// What follows from a change of the owner, whatever brought it about.
-    fn owner_settled(&mut self, before: &Owner) {
+    fn owner_settled(&mut self, cx: &Context<'_>, before: &Owner) {
         let owner = self.belief.owner().clone();
         if !matches!(owner, Owner::Unknown | Owner::Other(_)) {
             self.intervention.stop_looking();
@@ -258,7 +261,10 @@ impl Thread {
             Owner::Us => {
                 if !self.told_ours {
                     self.told_ours = true;
-                    let (unanswered, more) = self.inbox.take_unanswered();
+                    let (mut unanswered, more) = self.inbox.take_unanswered();
+                    if cx.config.is(Broken::StartsFresh) {
+                        unanswered.clear();
+                    }
                     self.notices.push(Notice::ControlGained { unanswered, more });
                 }
                 self.claim_granted();
@@ -270,6 +276,12 @@ impl Thread {
                 if std::mem::take(&mut self.told_ours) {
                     self.requests.clear();
                     self.notices.push(Notice::ControlLost { to: (&owner).into() });
+                    if cx.config.is(Broken::TakesBack) {
+                        self.open_claim(ClaimOrigin::Host);
+                    }
+                }
+                if cx.config.is(Broken::KeepsRequest) {
+                    return;
                 }
                 if *before != Owner::Unknown && !before.agrees(&owner) {
                     self.owner_changed_under_claim();

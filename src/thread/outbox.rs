@@ -6,6 +6,7 @@ use crate::call::{AnswerKey, CallId, InlineControl, OutgoingMessage, Refusal, Re
 use crate::id::MessageId;
 use crate::time::Timestamp;
 
+use super::broken::Broken;
 use super::config::{Config, OnUnknown};
 use super::io::{CommandRefused, Notice, Reply};
 use super::outcome::{AnswerStatus, Expiry, FailReason, NoEcho};
@@ -21,7 +22,11 @@ pub(super) struct Outbox {
 struct Answer {
     key: AnswerKey,
     message: OutgoingMessage,
-    accepted: Timestamp,
+    /// It is too old from then on.
+    expires: Timestamp,
+    /// The messaging window was known to be closed when it was accepted. What is known may be out of date:
+    /// the platform decides.
+    outside: bool,
     state: State,
     /// The last call that tried to send it.
     call: Option<CallId>,
@@ -65,24 +70,29 @@ impl Answer {
         matches!(self.state, State::Held(_))
     }
 
-    /// Until when it may wait, and what ends it then. A window that was closed already when the answer was
-    /// accepted does not count: what is known of it may be out of date, and the platform decides.
-    fn deadline(&self, config: &Config, written: Option<Timestamp>) -> (Timestamp, Expiry) {
-        let age = (self.accepted.plus(config.timeouts.answer_age), Expiry::Age);
-        let window = written
-            .map(|written| (written.plus(self.message.is().window()), Expiry::Window))
-            .filter(|(closes, _)| *closes > self.accepted);
-        window.map_or(age, |window| if window.0 < age.0 { window } else { age })
+    /// Until when it may wait, and what ends it then.
+    fn deadline(&self, written: Option<Timestamp>) -> (Timestamp, Expiry) {
+        let closes = written.filter(|_| !self.outside).map(|written| closing(&self.message, written));
+        match closes {
+            Some(closes) if closes < self.expires => (closes, Expiry::Window),
+            _ => (self.expires, Expiry::Age),
+        }
     }
 }
 
+fn closing(message: &OutgoingMessage, written: Timestamp) -> Timestamp {
+    written.plus(message.is().window())
+}
+
 impl Outbox {
+    /// `written` is when the customer last wrote, as far as is known.
     pub(super) fn accept(
         &mut self,
         key: AnswerKey,
         message: OutgoingMessage,
         now: Timestamp,
         config: &Config,
+        written: Option<Timestamp>,
     ) -> Reply {
         if let Some(status) = self.status(&key) {
             return Reply::Duplicate(status);
@@ -92,8 +102,9 @@ impl Outbox {
         }
         self.waiting.push_back(Answer {
             key,
+            expires: now.plus(config.timeouts.answer_age),
+            outside: written.is_some_and(|written| closing(&message, written) <= now),
             message,
-            accepted: now,
             state: State::Waiting,
             call: None,
             lost_control: 0,
@@ -266,13 +277,14 @@ impl Outbox {
             .waiting
             .iter()
             .filter(|answer| answer.state == State::Waiting)
-            .map(|answer| (answer.key.clone(), answer.deadline(config, written)))
+            .map(|answer| (answer.key.clone(), answer.deadline(written)))
             .filter(|(_, (deadline, _))| *deadline <= now)
             .collect();
         let mut notices: Vec<_> = expired
             .into_iter()
             .filter_map(|(key, (_, expiry))| self.failed(&key, FailReason::Expired(expiry), config))
             .collect();
+        let mut overtaken = None;
         for answer in &mut self.waiting {
             let State::AwaitingEcho { until, cause } = &answer.state else { continue };
             if *until > now {
@@ -280,6 +292,7 @@ impl Outbox {
             }
             match config.on_unknown {
                 OnUnknown::Hold => {
+                    overtaken = config.is(Broken::Overtakes).then(|| answer.key.clone());
                     let (key, cause) = (answer.key.clone(), cause.clone());
                     let echo = match () {
                         () if !config.echoes => NoEcho::NotSubscribed,
@@ -295,14 +308,17 @@ impl Outbox {
                 }
             }
         }
+        if let Some(key) = overtaken {
+            self.resume(&key, config);
+        }
         notices
     }
 
-    pub(super) fn next_wake(&self, config: &Config, written: Option<Timestamp>) -> Option<Timestamp> {
+    pub(super) fn next_wake(&self, written: Option<Timestamp>) -> Option<Timestamp> {
         self.waiting
             .iter()
             .filter_map(|answer| match &answer.state {
-                State::Waiting => Some(answer.deadline(config, written).0),
+                State::Waiting => Some(answer.deadline(written).0),
                 State::AwaitingEcho { until, .. } => Some(*until),
                 State::Sending | State::Held(_) => None,
             })

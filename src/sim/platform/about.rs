@@ -1,6 +1,7 @@
 //! What an app can ask about a Page, a conversation and a token.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -87,7 +88,7 @@ impl Platform {
             let why = format!("{unknown:?} is not one of the webhook fields");
             return Err(GraphError::invalid("subscribed_fields", &why));
         }
-        if let Some(page) = self.pages.get_mut(page) {
+        if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(page) {
             page.subscribed.insert(app.clone(), fields.iter().cloned().collect());
         }
         // As in Meta's sample: the string (facts §3.4).
@@ -96,7 +97,7 @@ impl Platform {
 
     /// Ends what an app is subscribed to on a Page. Nothing happens if there is no such Page.
     pub fn unsubscribe(&mut self, page: &PageId, app: &AppId) {
-        if let Some(page) = self.pages.get_mut(page) {
+        if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(page) {
             page.subscribed.insert(app.clone(), BTreeSet::new());
         }
     }
@@ -144,7 +145,8 @@ impl Platform {
     /// Ends the token of an app for a Page with one of Graph's subcodes: 463 expired, 460 password changed,
     /// 458 app removed (facts §5.3). Nothing happens if there is no such token.
     pub fn end_token(&mut self, page: &PageId, app: &AppId, subcode: i64) {
-        let tokens = self.pages.get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
+        let tokens =
+            Arc::make_mut(&mut self.pages).get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
         for token in tokens.filter(|token| token.app == *app) {
             token.ended = Some(subcode);
         }
@@ -152,7 +154,8 @@ impl Platform {
 
     /// Takes permissions from, or gives them to, the token of an app. Nothing happens if there is none.
     pub fn set_scopes(&mut self, page: &PageId, app: &AppId, scopes: &[&str]) {
-        let tokens = self.pages.get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
+        let tokens =
+            Arc::make_mut(&mut self.pages).get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
         for token in tokens.filter(|token| token.app == *app) {
             token.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         }

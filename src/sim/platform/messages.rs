@@ -89,9 +89,7 @@ impl Platform {
         entry: EntryPoint,
         now: Timestamp,
     ) -> MessageId {
-        if let Some(page) = self.pages.get_mut(&key.page) {
-            page.people.entry(key.user.clone()).or_default();
-        }
+        self.meets(key);
         self.lapse(key, now);
         if self.holder(key).is_none() {
             // Facts §1.1, §2.2: an idle thread goes to the primary, or to the default application. No

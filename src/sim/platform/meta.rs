@@ -170,11 +170,11 @@ impl Platform {
         user: &UserId,
         now: Timestamp,
     ) -> Result<ThreadKey, GraphError> {
-        let Some(known) = self.pages.get_mut(page) else {
+        if !self.pages.contains_key(page) {
             return Err(self.traced(GraphError::unsupported("post", &page.to_string())));
-        };
-        known.people.entry(user.clone()).or_default();
+        }
         let key = ThreadKey::new(page.clone(), user.clone());
+        self.meets(&key);
         self.lapse(&key, now);
         Ok(key)
     }

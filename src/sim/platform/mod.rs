@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -97,8 +98,9 @@ struct Thread {
 /// The platform: apps, Pages, conversations and the webhooks that wait to be delivered.
 #[derive(Debug, Clone, Default)]
 pub struct Platform {
-    apps: BTreeMap<AppId, App>,
-    pages: BTreeMap<PageId, Page>,
+    /// Shared by clones: a model checker makes millions of them.
+    apps: Arc<BTreeMap<AppId, App>>,
+    pages: Arc<BTreeMap<PageId, Page>>,
     threads: BTreeMap<ThreadKey, Thread>,
     outgoing: Vec<Delivery>,
     messages: u64,
@@ -134,14 +136,14 @@ impl Platform {
     /// Adds an app.
     #[must_use]
     pub fn with_app(mut self, app: App) -> Self {
-        self.apps.insert(app.id.clone(), app);
+        Arc::make_mut(&mut self.apps).insert(app.id.clone(), app);
         self
     }
 
     /// Adds a Page.
     #[must_use]
     pub fn with_page(mut self, page: Page) -> Self {
-        self.pages.insert(page.id.clone(), page);
+        Arc::make_mut(&mut self.pages).insert(page.id.clone(), page);
         self
     }
 
@@ -168,31 +170,31 @@ impl Platform {
 
     /// Sets or removes the callback of an app. Nothing happens if there is no such app.
     pub fn set_callback(&mut self, app: &AppId, url: Option<String>) {
-        if let Some(app) = self.apps.get_mut(app) {
+        if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {
             app.callback = url;
         }
     }
 
     /// Sets an app's switch "take control of conversations". Nothing happens if there is no such app.
     pub fn set_may_take(&mut self, app: &AppId, may: bool) {
-        if let Some(app) = self.apps.get_mut(app) {
+        if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {
             app.may_take = may;
         }
     }
 
     /// Sets whether Meta approved an app's Human Agent feature. Nothing happens if there is no such app.
     pub fn set_human_agent(&mut self, app: &AppId, approved: bool) {
-        if let Some(app) = self.apps.get_mut(app) {
+        if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {
             app.human_agent = approved;
         }
     }
 
     /// Replaces the webhook fields of an app, on all its Pages. Nothing happens if there is no such app.
     pub fn set_fields(&mut self, app: &AppId, fields: BTreeSet<String>) {
-        if let Some(known) = self.apps.get_mut(app) {
+        if let Some(known) = Arc::make_mut(&mut self.apps).get_mut(app) {
             known.fields = fields;
         }
-        for page in self.pages.values_mut() {
+        for page in Arc::make_mut(&mut self.pages).values_mut() {
             page.subscribed.remove(app);
         }
     }
@@ -211,7 +213,7 @@ impl Platform {
     /// An admin of the Page changes its rules. Apps whose role changed are told with `app_roles`
     /// (facts §1.3); owners stay (INF). Nothing happens if there is no such Page.
     pub fn set_rules(&mut self, page: &PageId, rules: Rules, now: Timestamp) {
-        let Some(known) = self.pages.get_mut(page) else { return };
+        let Some(known) = Arc::make_mut(&mut self.pages).get_mut(page) else { return };
         let old = std::mem::replace(&mut known.rules, rules);
         let rules = known.rules.clone();
         for app in known.apps.clone() {
@@ -359,6 +361,15 @@ impl Platform {
 
     fn holder(&self, key: &ThreadKey) -> Option<AppId> {
         Some(self.threads.get(key)?.lease.as_ref()?.app.clone())
+    }
+
+    /// Whoever writes is known to the Page from then on.
+    fn meets(&mut self, key: &ThreadKey) {
+        if self.pages.get(&key.page).is_some_and(|page| !page.people.contains_key(&key.user))
+            && let Some(page) = Arc::make_mut(&mut self.pages).get_mut(&key.page)
+        {
+            page.people.entry(key.user.clone()).or_default();
+        }
     }
 
     fn thread_mut(&mut self, key: &ThreadKey) -> &mut Thread {

@@ -244,8 +244,7 @@ fn the_window_is_a_gate_of_its_own() {
         assert_eq!((refusal.code, refusal.subcode), (10, Some(2_018_278)));
         world.call(BOT, &send_tagged("by a person", Some("HUMAN_AGENT"))).unwrap();
         assert_eq!(world.call(BOT, &send_tagged("x", Some("ACCOUNT_UPDATE"))).unwrap_err().code, 100);
-        let apps = &mut world.platform.apps;
-        apps.get_mut(&AppId::from(BOT)).unwrap().human_agent = false;
+        world.platform.set_human_agent(&AppId::from(BOT), false);
         let refusal = world.call(BOT, &send_tagged("by a person", Some("HUMAN_AGENT"))).unwrap_err();
         assert_eq!(refusal.message, "(#100) Cannot tag messages with 'HUMAN_AGENT' without prior approval.");
         // A new message opens it again; control must be ours too.

@@ -74,7 +74,7 @@ fn a_postback_on_standby_says_nothing_except_to_the_app_that_sent_the_button() {
 fn fields_decide_what_arrives() {
     let mut world = world(Rules::primary(BOT)).owned_by(Some(BOT));
     let mut subscribe = |app: u64, fields: &[&str]| {
-        let app = world.platform.apps.get_mut(&AppId::from(app)).unwrap();
+        let app = std::sync::Arc::make_mut(&mut world.platform.apps).get_mut(&AppId::from(app)).unwrap();
         app.fields = fields.iter().map(|field| (*field).to_owned()).collect();
     };
     subscribe(BOT, &["messages", "message_deliveries", "message_reads"]);

@@ -60,7 +60,7 @@ fn a_silent_owner_swallows_requests() {
     let mut world = world(Rules::zero_config());
     let page_with_ai =
         Page::new(7, Rules::zero_config()).app(BOT, "t1").app(DESK, "t2").silent_app(ai).person(9);
-    world.platform.pages.insert(page(), page_with_ai);
+    world.platform = world.platform.with_page(page_with_ai);
     let mut world = world.owned_by(Some(BOT));
     world.call(BOT, &pass(Some(ai))).unwrap();
     assert_eq!(world.call(DESK, &request()), Ok(ApiAnswer::Success));

@@ -1,0 +1,49 @@
+//! Designs that look reasonable and are not. A model checker has to catch each (`tests/model`): a check that
+//! finds nothing in them finds nothing in the shipped design either.
+
+use super::config::Config;
+
+/// One remedy of the shipped design left out. Exists with the feature `broken-designs` only, which nothing but
+/// this crate's own tests turns on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "broken-designs"), allow(dead_code, unreachable_pub))]
+pub enum Broken {
+    /// Effects run after the state is saved, and nothing wakes the thread if they never do.
+    NoWake,
+    /// A send whose outcome is not known is made again.
+    SendsAgain,
+    /// An answer goes out behind one whose outcome is not known.
+    Overtakes,
+    /// An unanswered request becomes a take.
+    TakesUnanswered,
+    /// Control is given away while answers are unsettled.
+    PassesUnsettled,
+    /// The end of an intervention does not release control.
+    KeepsControl,
+    /// Whoever loses control claims it again, if need be by a take.
+    TakesBack,
+    /// An answer of the platform sets the owner, whatever happened while the call ran.
+    AnswerOverrides,
+    /// Control events are applied in the order they arrive.
+    EventsAsTheyArrive,
+    /// The new owner is not told what came in before.
+    StartsFresh,
+    /// A request stays open across a change of the owner, until it is granted.
+    KeepsRequest,
+    /// A request is waited for until its grant is told.
+    WaitsForTheGrant,
+}
+
+impl Config {
+    /// Whether the thread is broken in this way.
+    #[cfg(feature = "broken-designs")]
+    pub(super) fn is(&self, broken: Broken) -> bool {
+        self.broken == Some(broken)
+    }
+
+    #[cfg(not(feature = "broken-designs"))]
+    #[allow(clippy::unused_self, reason = "it takes a look where the feature is on")]
+    pub(super) const fn is(&self, _: Broken) -> bool {
+        false
+    }
+}
