@@ -2,7 +2,38 @@
 
 use std::fmt::Write as _;
 
-use super::stage::{Arrow, Kind, Lifeline};
+/// The lifelines, in the order of the seed's pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifeline {
+    Customer,
+    Bot,
+    Agent,
+    Ed,
+    Meta,
+}
+
+/// What kind of thing an arrow is. The seed's pictures show steps only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A message, a call that changes something, a control event.
+    Step,
+    /// A copy of a message, an echo, a look at the owner.
+    Detail,
+    /// The answer to a call of ED's endpoint.
+    Reply,
+}
+
+/// One thing that was seen on a wire.
+#[derive(Debug, Clone)]
+pub struct Arrow {
+    pub from: Lifeline,
+    pub to: Lifeline,
+    pub label: String,
+    pub kind: Kind,
+    pub refused: bool,
+    /// Who owns the thread from here on, where that changed.
+    pub owner: Option<&'static str>,
+}
 
 const LIFELINES: [(Lifeline, &str, usize); 5] = [
     (Lifeline::Customer, "Customer", 4),

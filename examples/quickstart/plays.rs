@@ -3,7 +3,8 @@
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::sim::{RequestUnderDefaultApp, Rules};
 
-use super::stage::{Arrow, Failure, Kind, Setup, Stage, bot_app, ed_app};
+use super::diagram::{Arrow, Kind};
+use super::stage::{Failure, Setup, Stage, bot_app, ed_app};
 
 pub const NAMES: [&str; 8] = [
     "handover-bot-primary",

@@ -19,6 +19,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use url::{Url, form_urlencoded};
 
+use super::diagram::{Arrow, Kind, Lifeline};
+
 #[path = "../agent_desk.rs"]
 #[allow(dead_code, reason = "its main is for running it alone")]
 mod agent_desk;
@@ -41,39 +43,6 @@ const VERIFY_TOKEN: &str = "verify-token";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What would still come comes within this.
 const QUIET: Duration = Duration::from_millis(150);
-
-/// The lifelines, in the order of the seed's pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lifeline {
-    Customer,
-    Bot,
-    Agent,
-    Ed,
-    Meta,
-}
-
-/// What kind of thing an arrow is. The seed's pictures show steps only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A message, a call that changes something, a control event.
-    Step,
-    /// A copy of a message, an echo, a look at the owner.
-    Detail,
-    /// The answer to a call of ED's endpoint.
-    Reply,
-}
-
-/// One thing that was seen on a wire.
-#[derive(Debug, Clone)]
-pub struct Arrow {
-    pub from: Lifeline,
-    pub to: Lifeline,
-    pub label: String,
-    pub kind: Kind,
-    pub refused: bool,
-    /// Who owns the thread from here on, where that changed.
-    pub owner: Option<&'static str>,
-}
 
 #[derive(Clone, Default)]
 struct Record(Arc<Mutex<Vec<Arrow>>>);

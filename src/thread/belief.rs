@@ -38,6 +38,8 @@ enum Evidence {
     Event,
     /// An API answer, placed by our own clock.
     Answer,
+    /// A delivery on `messaging`, after what the belief rested on before.
+    Messaging(Option<Span>),
 }
 
 /// The owner we believe in, and what that rests on.
@@ -73,7 +75,13 @@ impl Belief {
             return true;
         };
         let agrees = self.owner.agrees(&owner);
-        if at.is_after(basis) {
+        if let Evidence::Messaging(before) = evidence
+            && owner == Owner::Us
+            && before.is_none_or(|before| at.is_after(before))
+        {
+            // It was ours when that was delivered: the two fit.
+            self.set(owner, Span { from: at.from, to: at.to.max(basis.to) }, Evidence::Event);
+        } else if at.is_after(basis) {
             let owner = if agrees { self.more_precise(owner) } else { owner };
             self.set(owner, at, Evidence::Event);
         } else if agrees && self.owner != Owner::Unknown {
@@ -147,7 +155,8 @@ impl Belief {
     pub(super) fn seen_on_messaging(&mut self, at: Span) {
         let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
         if newer && matches!(self.owner, Owner::Other(_) | Owner::Idle) {
-            self.set(Owner::Unknown, at, Evidence::Event);
+            let before = self.basis.map(|(basis, _)| basis);
+            self.set(Owner::Unknown, at, Evidence::Messaging(before));
         }
     }
 
@@ -201,7 +210,7 @@ impl Belief {
 /// Whether an event is certainly older than what the belief rests on. An answer was placed by another
 /// clock, which may be off by the tolerance.
 fn is_old(at: Span, basis: Span, evidence: Evidence, tolerance: Duration) -> bool {
-    at.is_before(basis) && (evidence == Evidence::Event || at.to < basis.from.minus(tolerance))
+    at.is_before(basis) && (evidence != Evidence::Answer || at.to < basis.from.minus(tolerance))
 }
 
 #[cfg(test)]
@@ -325,6 +334,19 @@ mod tests {
         assert_eq!(*belief.owner(), Owner::Us);
         belief.seen_on_standby(at(50), TOLERANCE);
         assert_eq!(*belief.owner(), Owner::Other(None));
+    }
+
+    /// Found by the model checker: the message that the new owner reads overtakes the event that made it so.
+    #[test]
+    fn a_delivery_does_not_outdate_the_pass_before_it() {
+        let mut belief = Belief::default();
+        belief.seen_on_standby(at(10), TOLERANCE);
+        belief.seen_on_messaging(at(30));
+        assert!(!belief.event(other(1), at(20), TOLERANCE), "then it would not have come on messaging");
+        assert!(!belief.event(Owner::Us, at(5), TOLERANCE), "that was before the standby copy");
+        assert!(belief.event(Owner::Us, at(20), TOLERANCE));
+        assert_eq!(*belief.owner(), Owner::Us);
+        assert!(!belief.event(other(1), at(25), TOLERANCE) || belief.in_doubt);
     }
 
     #[test]

@@ -79,6 +79,12 @@ impl Claim {
         })
     }
 
+    /// Something was asked for that was not refused; whether it was accepted may not be known.
+    fn may_be_granted(&self) -> bool {
+        let asked = |tried: &TriedStep| tried.outcome == StepOutcome::Unanswered;
+        self.accepted || self.pending.is_some() || self.tried.iter().any(asked)
+    }
+
     fn has_tried(&self, step: ClaimStep) -> bool {
         self.tried.iter().any(|tried| tried.step == step)
     }
@@ -130,7 +136,13 @@ impl Thread {
             self.in_flight.as_ref().map(|call| &call.made),
             Some(Made::Request | Made::Take | Made::Pass(_))
         );
-        if cx.config.role == Role::Desk && !self.intervention.is_open() && (claim.accepted || asking) {
+        self.may_still_be_granted(cx, asking || claim.may_be_granted());
+    }
+
+    /// A claim ended. What it asked for may be granted all the same: a desk that nobody needs control at gives it
+    /// back then.
+    fn may_still_be_granted(&mut self, cx: &Context<'_>, asked: bool) {
+        if asked && cx.config.role == Role::Desk && !self.intervention.is_open() {
             self.intervention.give_back_when_gained();
         }
     }
@@ -244,6 +256,7 @@ impl Thread {
     /// The plan has run out: what waited for control fails, and the host is told once.
     pub(super) fn claim_not_granted(&mut self, cx: &Context<'_>, last: Option<TriedStep>) {
         let Some(mut claim) = self.claim.take() else { return };
+        self.may_still_be_granted(cx, claim.may_be_granted());
         claim.tried.extend(last);
         let report = NotGranted { steps: claim.tried };
         self.last_claim = Some(ClaimEnd { id: claim.id, not_granted: Some(report.clone()) });

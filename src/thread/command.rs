@@ -20,8 +20,8 @@ impl Thread {
                 Reply::Refused(CommandRefused::InterventionOpen)
             }
             Command::Send { key, message } => {
-                let written = self.inbox.last_written();
-                let reply = self.outbox.accept(key, message, now, cx.config, written);
+                let closes = self.inbox.window_closes();
+                let reply = self.outbox.accept(key, message, now, cx.config, closes);
                 if reply == Reply::Accepted {
                     self.intervention.keep();
                 }

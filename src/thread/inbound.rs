@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::call::MessagingType;
 use crate::event::{EventKind, Inbound};
 use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
@@ -12,9 +13,9 @@ pub(super) struct Inbox {
     unanswered: VecDeque<Inbound>,
     more: u32,
     seen: VecDeque<Seen>,
-    /// When the customer last wrote: what the messaging window is counted from.
+    /// When the standard messaging window closes: a day after the customer last wrote.
     #[serde(default)]
-    last_written: Option<Timestamp>,
+    window_closes: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,11 +84,12 @@ impl Inbox {
 
     /// The customer wrote then, at the latest.
     pub(super) fn written(&mut self, at: Span, now: Timestamp) {
-        self.last_written = self.last_written.max(Some(at.to.min(now)));
+        let closes = at.to.min(now).plus(MessagingType::Response.window());
+        self.window_closes = self.window_closes.max(Some(closes));
     }
 
-    pub(super) fn last_written(&self) -> Option<Timestamp> {
-        self.last_written
+    pub(super) fn window_closes(&self) -> Option<Timestamp> {
+        self.window_closes
     }
 
     /// Whether this very control event was seen before; remembers it if not.

@@ -181,7 +181,7 @@ impl Thread {
         };
         let look = self.intervention.next_look().filter(|_| blocked.is_none());
         let waits =
-            [next_move, look, self.notices.next_wake(), self.outbox.next_wake(self.inbox.last_written())];
+            [next_move, look, self.notices.next_wake(), self.outbox.next_wake(self.inbox.window_closes())];
         waits.into_iter().flatten().min()
     }
 
@@ -238,7 +238,7 @@ impl Thread {
             self.conclude(cx, lost, result, now, out);
         }
         let has_left = matches!(self.belief.owner(), Owner::Idle | Owner::Other(_));
-        self.notices.extend(self.outbox.lapse(now, cx.config, self.inbox.last_written(), has_left));
+        self.notices.extend(self.outbox.lapse(now, cx.config, self.inbox.window_closes(), has_left));
         if self.in_flight.is_none()
             && self.intervention.looks_now(now)
             && matches!(self.belief.owner(), Owner::Other(_))

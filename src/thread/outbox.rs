@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, CallId, InlineControl, OutgoingMessage, Refusal, RefusalKind};
+use crate::call::{AnswerKey, CallId, InlineControl, MessagingType, OutgoingMessage, Refusal, RefusalKind};
 use crate::id::MessageId;
 use crate::time::Timestamp;
 
@@ -71,8 +71,8 @@ impl Answer {
     }
 
     /// Until when it may wait, and what ends it then.
-    fn deadline(&self, written: Option<Timestamp>) -> (Timestamp, Expiry) {
-        let closes = written.filter(|_| !self.outside).map(|written| closing(&self.message, written));
+    fn deadline(&self, window: Option<Timestamp>) -> (Timestamp, Expiry) {
+        let closes = window.filter(|_| !self.outside).map(|window| closing(&self.message, window));
         match closes {
             Some(closes) if closes < self.expires => (closes, Expiry::Window),
             _ => (self.expires, Expiry::Age),
@@ -80,19 +80,20 @@ impl Answer {
     }
 }
 
-fn closing(message: &OutgoingMessage, written: Timestamp) -> Timestamp {
-    written.plus(message.is().window())
+/// When the window closes for this message, by when the standard one does.
+fn closing(message: &OutgoingMessage, standard: Timestamp) -> Timestamp {
+    standard.plus(message.is().window().saturating_sub(MessagingType::Response.window()))
 }
 
 impl Outbox {
-    /// `written` is when the customer last wrote, as far as is known.
+    /// `window` is when the standard messaging window closes, as far as is known.
     pub(super) fn accept(
         &mut self,
         key: AnswerKey,
         message: OutgoingMessage,
         now: Timestamp,
         config: &Config,
-        written: Option<Timestamp>,
+        window: Option<Timestamp>,
     ) -> Reply {
         if let Some(status) = self.status(&key) {
             return Reply::Duplicate(status);
@@ -103,7 +104,7 @@ impl Outbox {
         self.waiting.push_back(Answer {
             key,
             expires: now.plus(config.timeouts.answer_age),
-            outside: written.is_some_and(|written| closing(&message, written) <= now),
+            outside: window.is_some_and(|window| closing(&message, window) <= now),
             message,
             state: State::Waiting,
             call: None,
@@ -264,20 +265,20 @@ impl Outbox {
         true
     }
 
-    /// What time alone changes: answers that got too old, echoes that did not come. `written` is when the
-    /// customer last wrote, as far as is known; `has_left` that control is known to be elsewhere.
+    /// What time alone changes: answers that got too old, echoes that did not come. `window` is when the
+    /// standard messaging window closes, as far as is known; `has_left` that control is known to be elsewhere.
     pub(super) fn lapse(
         &mut self,
         now: Timestamp,
         config: &Config,
-        written: Option<Timestamp>,
+        window: Option<Timestamp>,
         has_left: bool,
     ) -> Vec<Notice> {
         let expired: Vec<_> = self
             .waiting
             .iter()
             .filter(|answer| answer.state == State::Waiting)
-            .map(|answer| (answer.key.clone(), answer.deadline(written)))
+            .map(|answer| (answer.key.clone(), answer.deadline(window)))
             .filter(|(_, (deadline, _))| *deadline <= now)
             .collect();
         let mut notices: Vec<_> = expired
@@ -314,11 +315,11 @@ impl Outbox {
         notices
     }
 
-    pub(super) fn next_wake(&self, written: Option<Timestamp>) -> Option<Timestamp> {
+    pub(super) fn next_wake(&self, window: Option<Timestamp>) -> Option<Timestamp> {
         self.waiting
             .iter()
             .filter_map(|answer| match &answer.state {
-                State::Waiting => Some(answer.deadline(written).0),
+                State::Waiting => Some(answer.deadline(window).0),
                 State::AwaitingEcho { until, .. } => Some(*until),
                 State::Sending | State::Held(_) => None,
             })

@@ -9,9 +9,11 @@ use axum::body::Bytes;
 use axum::http::{Request, Response};
 use messenger_handover::call::{Call, CallResult, Refusal, ThreadOwner};
 use messenger_handover::control::HandoverClient;
+use messenger_handover::event::{Event, EventKind};
 use messenger_handover::graph::{GraphClient, Transport, TransportError};
-use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
-use messenger_handover::sim::{ApiAnswer, ApiCall, GraphError, InlineControl};
+use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
+use messenger_handover::sim::{ApiAnswer, ApiCall, Delivery, GraphError, InlineControl};
+use messenger_handover::webhook::{Item, dangerous_parse_unverified};
 use serde_json::{Value, json};
 
 pub fn key() -> ThreadKey {
@@ -41,12 +43,38 @@ pub fn api_call(app: &AppId, call: &Call) -> ApiCall {
     }
 }
 
+fn mid(text: &str) -> MessageId {
+    MessageId::new(text).unwrap()
+}
+
+/// A delivery as the webhook parser reads it.
+pub fn events(delivery: &Delivery) -> impl Iterator<Item = Event> + use<> {
+    let body = json!({"object": "page", "entry": [{
+        "id": delivery.page, "time": delivery.at.as_millis(), (delivery.channel.name()): [delivery.item],
+    }]});
+    let items = dangerous_parse_unverified(body.to_string().as_bytes()).unwrap().items;
+    items.into_iter().filter_map(|item| match item {
+        Item::Event { mut event, .. } => {
+            // Ids that do not depend on what was said in between: states are the same sooner.
+            match &mut event.kind {
+                EventKind::Inbound(inbound) => inbound.mid = inbound.text.as_deref().map(mid),
+                EventKind::Echo(echo) => echo.mid = echo.text.as_deref().map(mid),
+                _ => {}
+            }
+            Some(event)
+        }
+        _ => None,
+    })
+}
+
 pub fn result(call: &Call, answer: Result<ApiAnswer, GraphError>) -> CallResult {
     match (call, answer) {
         (_, Err(refusal)) => CallResult::Refused(meaning(&refusal)),
         (Call::RequestThreadControl, Ok(_)) => CallResult::Forwarded,
         (_, Ok(ApiAnswer::Success)) => CallResult::Done,
-        (_, Ok(ApiAnswer::Sent { mid, .. })) => CallResult::Sent(Some(mid)),
+        (Call::SendMessage { key, .. }, Ok(ApiAnswer::Sent { .. })) => {
+            CallResult::Sent(Some(mid(key.as_str())))
+        }
         (_, Ok(ApiAnswer::NoOwner)) => CallResult::Owner(ThreadOwner::Idle),
         (_, Ok(ApiAnswer::Owner { app: Some(app), expiration })) => {
             CallResult::Owner(ThreadOwner::App { app, expires: Some(expiration) })

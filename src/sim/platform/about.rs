@@ -206,18 +206,6 @@ impl Platform {
         self.pages.get(page).is_some_and(|page| page.apps.contains(app))
     }
 
-    /// Who owns a thread, and until when.
-    pub(crate) fn lease(
-        &self,
-        page: &PageId,
-        user: &crate::id::UserId,
-        now: Timestamp,
-    ) -> Option<(AppId, Timestamp)> {
-        let thread = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?;
-        let lease = thread.lease.as_ref().filter(|lease| lease.expires > now)?;
-        Some((lease.app.clone(), lease.expires))
-    }
-
     /// Apps, Pages and people, without a secret.
     pub(crate) fn shown(&self) -> serde_json::Value {
         let apps = self.apps.values().map(|app| {

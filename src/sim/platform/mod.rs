@@ -17,7 +17,6 @@ mod meta;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,13 +81,13 @@ impl Said {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Lease {
     app: AppId,
     expires: Timestamp,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Thread {
     lease: Option<Lease>,
     last_customer: Option<Timestamp>,
@@ -119,12 +118,6 @@ impl PartialEq for Platform {
 }
 
 impl Eq for Platform {}
-
-impl Hash for Platform {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.threads, &self.outgoing, self.messages).hash(state);
-    }
-}
 
 impl Platform {
     /// A platform without apps and Pages.
@@ -334,8 +327,22 @@ impl Platform {
     /// Who owns the thread at this moment.
     #[must_use]
     pub fn owner(&self, page: &PageId, user: &UserId, now: Timestamp) -> Option<AppId> {
-        let lease = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?.lease.as_ref()?;
-        (lease.expires > now).then(|| lease.app.clone())
+        self.lease(page, user, now).map(|(owner, _)| owner)
+    }
+
+    /// Who owns the thread at this moment, and until when.
+    #[must_use]
+    pub fn lease(&self, page: &PageId, user: &UserId, now: Timestamp) -> Option<(AppId, Timestamp)> {
+        let thread = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?;
+        let lease = thread.lease.as_ref().filter(|lease| lease.expires > now)?;
+        Some((lease.app.clone(), lease.expires))
+    }
+
+    /// When the standard messaging window of a conversation closes, if the customer ever wrote.
+    #[must_use]
+    pub fn window_closes(&self, page: &PageId, user: &UserId) -> Option<Timestamp> {
+        let thread = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?;
+        Some(thread.last_customer?.plus(DAY))
     }
 
     /// Everything that was said, as the customer sees it, in order.

@@ -1,0 +1,500 @@
+//! One thing that happens, and what follows from it at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use messenger_handover::call::{
+    AnswerKey, Call, CallId, CallResult, Direction, InlineControl, OutgoingMessage, Refusal, RefusalKind,
+    ThreadOwner,
+};
+use messenger_handover::event::EventKind;
+use messenger_handover::id::AppId;
+use messenger_handover::policy::ThreadControlPolicy;
+use messenger_handover::sim::Platform;
+use messenger_handover::thread::{
+    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, Context, FailReason, HandoffProgress,
+    Input, Notice, Output, Owner, PageMemory, Reply, StepOutcome, Target,
+};
+use messenger_handover::time::Timestamp;
+
+use crate::adapter::{api_call, events, key, result};
+use crate::draw::Picture;
+use crate::scene::{Action, Loss, Scene, Seen};
+use crate::state::{Asked, End, Host, Side, State, ToMake, Waiting};
+
+pub struct Turn<'a> {
+    pub scene: &'a Scene,
+    pub state: &'a mut State,
+    pub picture: Option<&'a mut Picture>,
+}
+
+impl Turn<'_> {
+    /// Answers whether it could happen.
+    pub fn act(&mut self, action: Action) -> bool {
+        match action {
+            Action::CustomerWrites => {
+                self.state.left.customer -= 1;
+                self.customer_writes();
+            }
+            Action::Send(side) => {
+                let left = &mut self.state.left;
+                *(if side == Side::Bot { &mut left.bot } else { &mut left.desk }) -= 1;
+                self.send(side, None);
+            }
+            Action::Farewell(pass) => {
+                self.state.left.farewells -= 1;
+                let desk = self.scene.desk.app.clone();
+                self.send(
+                    Side::Bot,
+                    Some(if pass { InlineControl::PassTo(desk) } else { InlineControl::Release }),
+                );
+            }
+            Action::Open => {
+                self.state.left.interventions -= 1;
+                self.state.agent_is_done = false;
+                self.command(Side::Desk, Command::OpenIntervention);
+            }
+            Action::Close => {
+                self.state.agent_is_done = true;
+                self.command(Side::Desk, Command::CloseIntervention);
+            }
+            Action::WantPerson => {
+                self.state.left.persons -= 1;
+                self.command(Side::Bot, Command::HandOver(Target::Desk));
+            }
+            Action::BackToBot => {
+                self.state.left.backs -= 1;
+                let engaged = self.state.desk.thread.intervention_is_open();
+                let target = Target::App(self.scene.bot.app.clone());
+                match self.command(Side::Desk, Command::HandOver(target)) {
+                    Reply::Refused(CommandRefused::InterventionOpen) => self.scene.saw(Seen::HandBackRefused),
+                    _ if engaged => self.broken("5: given back while people are engaged"),
+                    Reply::HandingOver { waits: true, .. } => self.scene.saw(Seen::HandBackWaited),
+                    _ => {}
+                }
+            }
+            Action::Continue(side) => {
+                let Some(held) = self.state.of(side).held().cloned() else { return false };
+                self.scene.saw(Seen::WentOnBehindUnknown);
+                self.state.host(side).resumed.push(held.clone());
+                self.command(side, Command::Continue(held));
+            }
+            Action::InboxReplies => {
+                self.state.left.inbox -= 1;
+                self.note("a person answers in the Page inbox");
+                let reply = |platform: &mut Platform, now| {
+                    platform.inbox_replies(&key().page, &key().user, "from the inbox", now)
+                };
+                if self.platform(reply).is_err() {
+                    return false;
+                }
+                self.scene.saw(Seen::InboxTook);
+            }
+            Action::InboxMoves => {
+                self.state.left.inbox -= 1;
+                self.note("a person moves it to the Page inbox");
+                let done = self.platform(|platform, now| platform.inbox_move(&key().page, &key().user, now));
+                if done.is_err() {
+                    return false;
+                }
+            }
+            Action::Day => {
+                self.state.left.days -= 1;
+                if self.state.owner().is_some() {
+                    self.scene.saw(Seen::ControlExpired);
+                }
+                self.note("a day passes");
+                self.wake(self.state.now.plus(Duration::from_hours(24)));
+            }
+            Action::Deliver(side) => self.deliver(side, 0),
+            Action::Double(side) => {
+                *self.state.left.faults(side) -= 1;
+                let again = self.state.of(side).post[0].clone();
+                self.state.host(side).post.push(again);
+                self.deliver(side, 0);
+            }
+            Action::Overtake(side) => {
+                *self.state.left.faults(side) -= 1;
+                self.deliver(side, 1);
+            }
+            Action::LosePost(side) => {
+                self.state.left.losses -= 1;
+                self.state.lossy = true;
+                self.note("a webhook is lost");
+                self.state.host(side).post.remove(0);
+            }
+            Action::Make(side, loss) => {
+                *self.state.left.faults(side) -= u8::from(loss != Loss::Nothing);
+                self.make(side, loss);
+            }
+            Action::Answer(side) => {
+                let Some((call, result)) = self.state.host(side).answer.take() else { return false };
+                self.step(side, Input::Answer { call, result });
+            }
+            Action::Wait => {
+                let Some(wake) = self.scene.wake(self.state) else { return false };
+                let busy = Side::BOTH.iter().any(|side| !self.state.of(*side).post.is_empty());
+                self.state.left.late -= u8::from(busy);
+                self.state.idle_waits += 1;
+                self.note("time passes");
+                self.wake(wake.max(self.state.now));
+            }
+            Action::Crash(side, made) => {
+                self.state.left.crashes -= 1;
+                if made {
+                    self.make(side, Loss::Process);
+                }
+                self.scene.saw(if made { Seen::CrashAfterActing } else { Seen::CrashBeforeActing });
+                self.note("a process ends, another goes on");
+                let host = self.state.host(side);
+                (host.call, host.answer) = (None, None);
+                host.page = PageMemory::default();
+                if side == Side::Bot {
+                    self.state.asked = None;
+                }
+                self.step(side, Input::Wake);
+            }
+        }
+        true
+    }
+
+    fn customer_writes(&mut self) {
+        let text = format!("question {}", self.state.customer_wrote);
+        self.state.customer_wrote += 1;
+        self.draw(|picture| picture.customer(&text));
+        self.platform(|platform, now| platform.customer_writes(&key().page, &key().user, &text, now));
+    }
+
+    pub fn begin(&mut self) {
+        self.customer_writes();
+    }
+
+    fn send(&mut self, side: Side, farewell: Option<InlineControl>) {
+        let name = if side == Side::Bot { "bot" } else { "agent" };
+        let answer = AnswerKey::new(format!("{name} {}", self.state.of(side).accepted.len())).unwrap();
+        let mut message = OutgoingMessage::text(answer.as_str()).unwrap();
+        if let Some(control) = farewell {
+            message = message.then(control);
+        }
+        let waiting = |key: &AnswerKey| {
+            self.state.of(side).thread.answer(key).is_some_and(|status| status == AnswerStatus::Waiting)
+        };
+        if self.state.of(side).accepted.iter().any(waiting) {
+            self.scene.saw(Seen::Queued);
+        }
+        self.state.agent_is_done &= side == Side::Bot;
+        if self.command(side, Command::Send { key: answer.clone(), message }) == Reply::Accepted {
+            self.state.host(side).accepted.push(answer);
+        }
+    }
+
+    fn command(&mut self, side: Side, command: Command) -> Reply {
+        self.draw(|picture| picture.command(side, &command));
+        self.step(side, Input::Command(command))
+    }
+
+    fn step(&mut self, side: Side, input: Input) -> Reply {
+        let (now, config) = (self.state.now, self.scene.config(side));
+        let mut broken = None;
+        let host = self.state.host(side);
+        let cx = Context { page: host.page, ..Context::new(config) };
+        let mut out = Vec::new();
+        let reply = host.thread.step(&cx, input, now, &mut out);
+        let mut at = 0;
+        while at < out.len() {
+            match out[at].clone() {
+                Output::Call { id, call, .. } => {
+                    broken = broken.or(host.judge(&config.app, &call));
+                    let believed = host.thread.owner().clone();
+                    if host.call.replace(ToMake { id, call, believed }).is_some() {
+                        broken = Some("two calls at once");
+                    }
+                }
+                Output::Notice { id, notice } => {
+                    self.scene.heard(host, &notice);
+                    host.note(&notice);
+                    let done = Input::NoticeDone { notice: id, ok: true };
+                    let mut more = Vec::new();
+                    let _ = host.thread.step(&cx, done, now, &mut more);
+                    out.extend(more);
+                }
+                Output::PageRefuses(call) => host.page.refuses(call, now),
+                other => panic!("not modelled: {other:?}"),
+            }
+            at += 1;
+        }
+        self.state.broken = self.state.broken.or(broken);
+        self.answer_the_bot();
+        reply
+    }
+
+    /// Lets the platform act, and puts what it tells into the hosts' post.
+    fn platform<R>(&mut self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
+        self.state.now = self.state.now.plus(Duration::from_millis(1));
+        let (before, now) = (self.state.owner(), self.state.now);
+        let platform = Arc::make_mut(&mut self.state.platform);
+        let done = act(platform, now);
+        for delivery in platform.take_outgoing() {
+            let side = if delivery.app == self.scene.bot.app { Side::Bot } else { Side::Desk };
+            self.state.host(side).post.extend(events(&delivery));
+        }
+        let owner = self.state.owner();
+        if owner != before {
+            self.state.handovers += 1;
+            self.draw(|picture| picture.owner(owner.as_ref()));
+        }
+        done
+    }
+
+    fn deliver(&mut self, side: Side, at: usize) {
+        let event = self.state.host(side).post.remove(at);
+        self.draw(|picture| picture.webhook(side, &event));
+        if self.state.of(side).thread.owner() == &Owner::Us
+            && self.state.owner().is_some_and(|owner| owner != self.scene.config(side).app)
+        {
+            self.scene.saw(Seen::WrongBelief);
+        }
+        if matches!(event.kind, EventKind::Echo(_)) && self.state.of(side).held().is_some() {
+            self.scene.saw(Seen::EchoAfterUnknown);
+        }
+        self.step(side, Input::Event(event));
+        if Side::BOTH.iter().all(|side| *self.state.of(*side).thread.owner() == Owner::Us) {
+            let (_, faults) = self.scene.budget.spent(self.state.left);
+            self.scene.saw(if faults == 0 { Seen::TwoBelieversWithoutFaults } else { Seen::TwoBelievers });
+        }
+    }
+
+    fn make(&mut self, side: Side, loss: Loss) {
+        let Some(ToMake { id, call, believed }) = self.state.host(side).call.take() else { return };
+        self.state.calls += 1;
+        self.state.idle_waits = 0;
+        if let Call::AskDesk(direction) = call {
+            return self.ask(id, direction, loss);
+        }
+        if loss == Loss::Call {
+            self.scene.saw(Seen::UnknownOutcome);
+            self.draw(|picture| picture.call(side, &call, "lost on the way", false));
+            return self.lost(side, id);
+        }
+        self.theft(side, &call, &believed);
+        let app = self.scene.config(side).app.clone();
+        let api = api_call(&app, &call);
+        let answer = self.platform(|platform, now| platform.call(&app, &key().page, &api, now));
+        let result = result(&call, answer);
+        self.scene.made(&call, &result);
+        let refused = matches!(&result, CallResult::Refused(_));
+        self.draw(|picture| {
+            picture.call(side, &call, if loss == Loss::Nothing { "" } else { "answer lost" }, refused)
+        });
+        let host = self.state.host(side);
+        host.just_saw_it_idle = result == CallResult::Owner(ThreadOwner::Idle);
+        host.request_was_refused |= call == Call::RequestThreadControl
+            && matches!(&result, CallResult::Refused(why) if why.kind.means_not_available());
+        match loss {
+            Loss::Nothing => self.state.host(side).answer = Some((id, result)),
+            Loss::Process => {}
+            _ => {
+                self.scene.saw(Seen::UnknownOutcome);
+                self.lost(side, id);
+            }
+        }
+    }
+
+    fn lost(&mut self, side: Side, call: CallId) {
+        let result = CallResult::Unknown(Refusal::new(RefusalKind::Transport, "lost"));
+        self.state.host(side).answer = Some((call, result));
+    }
+
+    /// Nothing is taken that the design does not allow to be taken. What is done may not have been seen yet: between
+    /// the look at an idle thread and the take people may come, and nothing on the platform can prevent that.
+    fn theft(&mut self, side: Side, call: &Call, believed: &Owner) {
+        let owner = self.state.owner();
+        let host = self.state.of(side);
+        let allowed = match call {
+            Call::TakeThreadControl if side == Side::Bot => {
+                owner.as_ref() != Some(&self.scene.desk.app) || host.just_saw_it_idle
+            }
+            Call::TakeThreadControl if owner.as_ref() == Some(&self.scene.bot.app) => {
+                self.scene.desk.policy == ThreadControlPolicy::EdPrimary
+                    || host.request_was_refused
+                    || *believed == Owner::Idle
+            }
+            Call::PassThreadControl { .. } => !matches!(believed, Owner::Other(_)),
+            _ => true,
+        };
+        if !allowed {
+            self.broken("4: theft");
+        }
+    }
+
+    /// The desk's endpoint, as `bots_api::Server` has it.
+    fn ask(&mut self, call: CallId, direction: Direction, loss: Loss) {
+        self.draw(|picture| picture.ask(direction));
+        if loss == Loss::Call {
+            return self.lost(Side::Bot, call);
+        }
+        let command = match direction {
+            Direction::BotToAgent => Command::Claim(ClaimOrigin::BotAsked),
+            Direction::AgentToBot => Command::HandOver(Target::App(self.scene.bot.app.clone())),
+        };
+        let reply = self.step(Side::Desk, Input::Command(command));
+        match loss {
+            Loss::Process => return,
+            Loss::Answer => return self.lost(Side::Bot, call),
+            _ => {}
+        }
+        let waits_for = match reply {
+            Reply::Claiming(id) => Waiting::Claim(id),
+            Reply::HandingOver { id, waits: false } => Waiting::Handoff(id),
+            Reply::Refused(_) => return self.answer_bot(call, conflict()),
+            _ => return self.answer_bot(call, CallResult::Done),
+        };
+        let until = self.state.now.plus(Duration::from_secs(8));
+        self.state.asked = Some(Asked { call, waits_for, until });
+        self.answer_the_bot();
+    }
+
+    fn answer_bot(&mut self, call: CallId, result: CallResult) {
+        self.state.host(Side::Bot).answer = Some((call, result));
+    }
+
+    fn answer_the_bot(&mut self) {
+        let Some(Asked { call, waits_for, until }) = &self.state.asked else { return };
+        let desk = &self.state.desk.thread;
+        let result = match waits_for {
+            Waiting::Claim(id) => match desk.claim_progress(*id) {
+                ClaimProgress::Trying => None,
+                ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallResult::Done),
+                _ => Some(conflict()),
+            },
+            Waiting::Handoff(id) => match desk.handoff_progress(*id) {
+                HandoffProgress::Waiting => None,
+                HandoffProgress::Done => Some(CallResult::Done),
+                _ => Some(conflict()),
+            },
+        };
+        let late = || CallResult::Unknown(Refusal::new(RefusalKind::Transient, "503"));
+        let Some(result) = result.or_else(|| (*until <= self.state.now).then(late)) else { return };
+        let call = *call;
+        self.state.asked = None;
+        self.answer_bot(call, result);
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.state.now = at;
+        self.answer_the_bot();
+        for side in Side::BOTH {
+            self.step(side, Input::Wake);
+        }
+    }
+
+    fn broken(&mut self, how: &'static str) {
+        self.state.broken = self.state.broken.or(Some(how));
+    }
+
+    fn note(&mut self, text: &str) {
+        self.draw(|picture| picture.note(text));
+    }
+
+    fn draw(&mut self, draw: impl FnOnce(&mut Picture)) {
+        if let Some(picture) = &mut self.picture {
+            draw(picture);
+        }
+    }
+}
+
+fn conflict() -> CallResult {
+    CallResult::Refused(Refusal::new(RefusalKind::Conflict, "no"))
+}
+
+impl Host {
+    /// What must not be put out.
+    fn judge(&self, app: &AppId, call: &Call) -> Option<&'static str> {
+        let waits = |key: &AnswerKey| self.thread.answer(key) == Some(AnswerStatus::Waiting);
+        match call {
+            Call::PassThreadControl { to } if to == app => None,
+            Call::PassThreadControl { .. } | Call::ReleaseThreadControl
+                if self.accepted.iter().any(waits) =>
+            {
+                Some("5: control is given away while an answer is unsettled")
+            }
+            Call::PassThreadControl { .. } | Call::ReleaseThreadControl
+                if self.thread.intervention_is_open() =>
+            {
+                Some("5: control is given away while people are engaged")
+            }
+            Call::SendMessage { key, message } => {
+                let before = self.accepted.iter().take_while(|other| *other != key);
+                let unsettled = |key: &AnswerKey| match self.thread.answer(key) {
+                    Some(AnswerStatus::Waiting) => true,
+                    Some(AnswerStatus::Unknown(_)) => !self.resumed.contains(key),
+                    _ => false,
+                };
+                let behind = self.accepted.iter().skip_while(|other| *other != key).skip(1);
+                if before.into_iter().any(unsettled) {
+                    Some("3: an answer overtakes another")
+                } else if message.control().is_some()
+                    && (self.thread.intervention_is_open() || behind.into_iter().any(waits))
+                {
+                    Some("5: control goes with an answer too early")
+                } else {
+                    None
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn note(&mut self, notice: &Notice) {
+        let mut question = |text: Option<&str>, ours: bool| {
+            let number: Option<u8> = text.and_then(|text| text.strip_prefix("question ")?.parse().ok());
+            let bit = number.map_or(0, |number| 1 << number);
+            self.told |= bit;
+            self.told_ours |= if ours { bit } else { 0 };
+        };
+        let (key, end) = match notice {
+            Notice::AnswerDelivered { key, .. } => (key, End::Delivered),
+            Notice::AnswerFailed { key, .. } => (key, End::Failed),
+            Notice::AnswerUnknown { key, .. } => (key, End::Unknown),
+            Notice::Message { inbound, ours, .. } => return question(inbound.text.as_deref(), *ours),
+            Notice::ControlGained { unanswered, .. } => {
+                return unanswered.iter().for_each(|inbound| question(inbound.text.as_deref(), true));
+            }
+            _ => return,
+        };
+        self.ends.push((key.clone(), end));
+    }
+}
+
+impl Scene {
+    /// What a call shows that some property speaks of.
+    fn made(&self, call: &Call, result: &CallResult) {
+        let refused = matches!(result, CallResult::Refused(_));
+        match call {
+            Call::TakeThreadControl => self.saw(if refused { Seen::TakeRefused } else { Seen::Took }),
+            Call::RequestThreadControl if !refused => self.saw(Seen::Requested),
+            Call::ReleaseThreadControl if !refused => self.saw(Seen::Released),
+            Call::PassThreadControl { .. } if !refused => self.saw(Seen::Passed),
+            Call::SendMessage { .. } if refused => self.saw(Seen::SendRefused),
+            Call::SendMessage { message, .. } if message.control().is_some() => self.saw(Seen::WentInline),
+            _ => {}
+        }
+    }
+
+    fn heard(&self, host: &Host, notice: &Notice) {
+        match notice {
+            Notice::ControlGained { unanswered, .. } if !unanswered.is_empty() => {
+                self.saw(Seen::ToldWhatCameBefore)
+            }
+            Notice::AnswerDelivered { key, .. } if host.ends.contains(&(key.clone(), End::Unknown)) => {
+                self.saw(Seen::LateEcho);
+            }
+            Notice::AnswerFailed { reason: FailReason::NotGranted(report), .. } => {
+                let unanswered = |outcome: &StepOutcome| *outcome == StepOutcome::Unanswered;
+                let seen = report.steps.iter().any(|tried| unanswered(&tried.outcome));
+                self.saw(if seen { Seen::RequestUnanswered } else { Seen::NotGranted });
+            }
+            _ => {}
+        }
+    }
+}
