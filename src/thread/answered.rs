@@ -280,10 +280,14 @@ impl Thread {
                     Made::Pass(to) if *to == cx.config.app => Some(ClaimStep::PassToSelf),
                     _ => None,
                 };
+                let had_control = *self.belief.owner() == Owner::Us;
                 self.belief.lose_certainty(during);
-                match step {
-                    Some(step) => self.claim_refused(cx, step, cause.clone(), now, out),
-                    None => self.set_stage(Stage::Unsure),
+                match (step, made) {
+                    (Some(step), _) => self.claim_refused(cx, step, cause.clone(), now, out),
+                    (None, Made::Pass(to)) if self.requests.granted() == Some(to) => {
+                        self.requests.may_have_gone(&to.clone(), had_control);
+                    }
+                    _ => self.handoff_may_have_gone(had_control),
                 }
             }
             Made::ReadOwner => {}

@@ -130,20 +130,20 @@ impl Thread {
     }
 
     /// Nobody needs the open claim any more. What it asked for may still be granted.
-    pub(super) fn abandon_claim(&mut self, cx: &Context<'_>) {
+    pub(super) fn abandon_claim(&mut self, cx: &Context<'_>, now: Timestamp) {
         let Some(claim) = self.claim.take() else { return };
         let asking = matches!(
             self.in_flight.as_ref().map(|call| &call.made),
             Some(Made::Request | Made::Take | Made::Pass(_))
         );
-        self.may_still_be_granted(cx, asking || claim.may_be_granted());
+        self.may_still_be_granted(cx, asking || claim.may_be_granted(), now);
     }
 
     /// A claim ended. What it asked for may be granted all the same: a desk that nobody needs control at gives it
     /// back then.
-    fn may_still_be_granted(&mut self, cx: &Context<'_>, asked: bool) {
-        if asked && cx.config.role == Role::Desk && !self.intervention.is_open() {
-            self.intervention.give_back_when_gained();
+    fn may_still_be_granted(&mut self, cx: &Context<'_>, asked: bool, now: Timestamp) {
+        if asked && cx.config.role == Role::Desk {
+            self.intervention.give_back_when_gained(now);
         }
     }
 
@@ -249,14 +249,14 @@ impl Thread {
         if futile && !claim.has_tried(ClaimStep::Request) {
             claim.note(ClaimStep::Request, StepOutcome::Futile);
         }
-        self.claim_not_granted(cx, None);
+        self.claim_not_granted(cx, None, now);
         Move::Again
     }
 
     /// The plan has run out: what waited for control fails, and the host is told once.
-    pub(super) fn claim_not_granted(&mut self, cx: &Context<'_>, last: Option<TriedStep>) {
+    pub(super) fn claim_not_granted(&mut self, cx: &Context<'_>, last: Option<TriedStep>, now: Timestamp) {
         let Some(mut claim) = self.claim.take() else { return };
-        self.may_still_be_granted(cx, claim.may_be_granted());
+        self.may_still_be_granted(cx, claim.may_be_granted(), now);
         claim.tried.extend(last);
         let report = NotGranted { steps: claim.tried };
         self.last_claim = Some(ClaimEnd { id: claim.id, not_granted: Some(report.clone()) });
@@ -304,7 +304,7 @@ impl Thread {
         let hopeless = refusal.kind == RefusalKind::Token;
         let tried = TriedStep { step, outcome: StepOutcome::Refused(refusal) };
         if hopeless {
-            self.claim_not_granted(cx, Some(tried));
+            self.claim_not_granted(cx, Some(tried), now);
         } else if let Some(claim) = &mut self.claim {
             claim.tried.push(tried);
         }

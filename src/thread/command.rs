@@ -21,11 +21,7 @@ impl Thread {
             }
             Command::Send { key, message } => {
                 let closes = self.inbox.window_closes();
-                let reply = self.outbox.accept(key, message, now, cx.config, closes);
-                if reply == Reply::Accepted {
-                    self.intervention.keep();
-                }
-                reply
+                self.outbox.accept(key, message, now, cx.config, closes)
             }
             Command::OpenIntervention => {
                 self.intervention.is_known_now(now);
@@ -33,13 +29,12 @@ impl Thread {
             }
             Command::CloseIntervention => {
                 self.intervention.is_known_now(now);
-                self.close_intervention(cx)
+                self.close_intervention(cx, now)
             }
             Command::InterventionReported { open, at } => {
                 self.intervention_reported(cx, open, at.unwrap_or(now), now)
             }
             Command::Claim(origin) => {
-                self.intervention.keep();
                 self.keep_control("control was claimed");
                 self.claim_control(origin)
             }
@@ -73,7 +68,7 @@ impl Thread {
         }
         match cx.config.role {
             Role::Desk if open => self.open_intervention(),
-            Role::Desk => self.close_intervention(cx),
+            Role::Desk => self.close_intervention(cx, now),
             // The desk is about to release, or has: nobody tells a bot (facts §8.1b), so it looks.
             Role::Bot if !open && matches!(self.belief.owner(), Owner::Other(_)) => {
                 // By a clock that is not ours: nothing may outdate what the platform tells from now on.
@@ -102,7 +97,7 @@ impl Thread {
         }
     }
 
-    fn close_intervention(&mut self, cx: &Context<'_>) -> Reply {
+    fn close_intervention(&mut self, cx: &Context<'_>, now: Timestamp) -> Reply {
         let was_open = self.intervention.is_open();
         // What is under way may bring control, which must be released then.
         let nothing_to_come = self.in_flight.is_none() && self.claim.is_none() && self.outbox.is_settled();
@@ -111,7 +106,7 @@ impl Thread {
             return Reply::Done;
         }
         if !matches!(self.outbox.head(), Head::Ready(..)) {
-            self.abandon_claim(cx);
+            self.abandon_claim(cx, now);
         }
         if !was_open && *self.belief.owner() != Owner::Us && nothing_to_come {
             return Reply::Ignored;

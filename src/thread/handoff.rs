@@ -22,6 +22,9 @@ pub(super) struct Handoff {
     taken_from: Option<Owner>,
     /// Why it is being given back.
     giving_back: Option<Refusal>,
+    /// Control was ours before the call with the unknown outcome: if nobody has it then, it went and came back.
+    #[serde(default)]
+    had_control: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,7 +125,14 @@ impl Thread {
 
     pub(super) fn start_handoff(&mut self, target: Target) -> u64 {
         let id = self.next_id();
-        self.handoff = Some(Handoff { id, target, stage: Stage::Start, taken_from: None, giving_back: None });
+        self.handoff = Some(Handoff {
+            id,
+            target,
+            stage: Stage::Start,
+            taken_from: None,
+            giving_back: None,
+            had_control: false,
+        });
         id
     }
 
@@ -205,7 +215,9 @@ impl Thread {
                 }
             }
         }
-        let Some(Handoff { target, stage, .. }) = self.handoff.clone() else { return Move::Rest };
+        let Some(Handoff { target, stage, had_control, .. }) = self.handoff.clone() else {
+            return Move::Rest;
+        };
         if target == Target::Desk
             && matches!(self.belief.owner(), Owner::Other(app) if *app == cx.config.desk && app.is_some())
         {
@@ -246,6 +258,10 @@ impl Thread {
                     handoff.taken_from = Some(owner);
                 }
                 Move::Call(Call::TakeThreadControl)
+            }
+            Owner::Idle if had_control && stage == Stage::Unsure => {
+                self.gave_away(Some(pass_to));
+                Move::Again
             }
             Owner::Other(_) => {
                 self.handoff_failed(Refusal::new(RefusalKind::Conflict, "another app owns the thread"));
@@ -306,6 +322,13 @@ impl Thread {
                 self.gave_away(Some(app.clone()));
             }
             _ => {}
+        }
+    }
+
+    /// The pass, take or release has an unknown outcome.
+    pub(super) fn handoff_may_have_gone(&mut self, had_control: bool) {
+        if let Some(handoff) = &mut self.handoff {
+            (handoff.stage, handoff.had_control) = (Stage::Unsure, had_control);
         }
     }
 

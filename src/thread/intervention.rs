@@ -14,8 +14,9 @@ pub(super) struct Intervention {
     open: bool,
     /// Control is to be claimed for it.
     wants_control: bool,
-    /// Control that was asked for may still come though nobody needs it any more: it is given back.
-    give_back: bool,
+    /// Control that was asked for may still come until then though nobody needs it any more: it is given back.
+    #[serde(default)]
+    give_back: Option<Timestamp>,
     /// When what is known of it was true: what is older changes nothing.
     #[serde(default)]
     as_of: Timestamp,
@@ -23,6 +24,10 @@ pub(super) struct Intervention {
     #[serde(default)]
     look: Option<(Timestamp, u8)>,
 }
+
+/// How late control that was asked for may come and still count as that. What comes later is a bot's own wish that
+/// people take over, which looks the same.
+const LATE_GRANT: Duration = Duration::from_mins(5);
 
 /// A desk has answers to settle before it releases: a bot that was told of the close at the same moment
 /// looks again after so long.
@@ -38,7 +43,7 @@ impl Intervention {
     }
 
     pub(super) fn open(&mut self) {
-        (self.open, self.wants_control, self.give_back) = (true, true, false);
+        (self.open, self.wants_control) = (true, true);
     }
 
     /// What the host itself says is newer than all that was reported, also by a clock ahead of ours.
@@ -94,17 +99,12 @@ impl Intervention {
         self.wants_control = false;
     }
 
-    pub(super) fn give_back_when_gained(&mut self) {
-        self.give_back = true;
+    pub(super) fn give_back_when_gained(&mut self, now: Timestamp) {
+        self.give_back = Some(now.plus(LATE_GRANT));
     }
 
-    /// Control is wanted after all.
-    pub(super) fn keep(&mut self) {
-        self.give_back = false;
-    }
-
-    /// Control came. Answers whether it must be given back.
-    pub(super) fn gained(&mut self) -> bool {
-        std::mem::take(&mut self.give_back) && !self.open
+    /// Control came. Answers whether it is what was asked for and is not needed any more.
+    pub(super) fn gained(&mut self, now: Timestamp) -> bool {
+        self.give_back.take().is_some_and(|until| now < until) && !self.open
     }
 }

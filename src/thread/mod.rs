@@ -159,7 +159,7 @@ impl Thread {
             }
             Input::Wake => Reply::Done,
         };
-        self.owner_settled(cx, &before);
+        self.owner_settled(cx, &before, now);
         self.advance(cx, now, out);
         self.notices.emit(now, cx.config.timeouts.notice_lease, out);
         reply
@@ -248,7 +248,7 @@ impl Thread {
     }
 
     /// What follows from a change of the owner, whatever brought it about.
-    fn owner_settled(&mut self, cx: &Context<'_>, before: &Owner) {
+    fn owner_settled(&mut self, cx: &Context<'_>, before: &Owner, now: Timestamp) {
         let owner = self.belief.owner().clone();
         if !matches!(owner, Owner::Unknown | Owner::Other(_)) {
             self.intervention.stop_looking();
@@ -267,12 +267,16 @@ impl Thread {
                     }
                     self.notices.push(Notice::ControlGained { unanswered, more });
                 }
+                let wanted = self.claim.is_some() || !self.outbox.is_settled();
                 self.claim_granted();
-                if self.intervention.gained() && self.handoff.is_none() && self.outbox.is_settled() {
+                if self.intervention.gained(now) && !wanted && self.handoff.is_none() {
                     self.start_handoff(Target::Nobody);
                 }
             }
             Owner::Idle | Owner::Other(_) => {
+                if owner == Owner::Idle {
+                    self.requests.came_back();
+                }
                 if std::mem::take(&mut self.told_ours) {
                     self.requests.clear();
                     self.notices.push(Notice::ControlLost { to: (&owner).into() });
@@ -325,7 +329,7 @@ impl Thread {
         }
         let ready = matches!(self.outbox.head(), Head::Ready(..));
         if self.claim.as_ref().is_some_and(|claim| claim.origin == ClaimOrigin::Answer) && !ready {
-            self.abandon_claim(cx);
+            self.abandon_claim(cx, now);
         }
         if self.claim.is_some() {
             return self.walk(cx, now);

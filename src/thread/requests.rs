@@ -16,6 +16,9 @@ pub(super) struct Requests(VecDeque<Request>);
 struct Request {
     by: AppId,
     granted: bool,
+    /// Control was passed to it, and whether it went is not known.
+    #[serde(default)]
+    unsure: bool,
 }
 
 impl Requests {
@@ -27,13 +30,25 @@ impl Requests {
         if self.0.len() >= MAX_REQUESTS {
             self.0.pop_front();
         }
-        self.0.push_back(Request { by, granted });
+        self.0.push_back(Request { by, granted, unsure: false });
     }
 
     /// Grants what an app asked for, if it did.
     pub(super) fn grant(&mut self, app: &AppId) -> bool {
         let request = self.0.iter_mut().find(|request| request.by == *app);
         request.map(|request| request.granted = true).is_some()
+    }
+
+    /// Control may have gone to that app, if it was ours.
+    pub(super) fn may_have_gone(&mut self, app: &AppId, had_control: bool) {
+        if let Some(request) = self.0.iter_mut().find(|request| request.by == *app) {
+            request.unsure = had_control;
+        }
+    }
+
+    /// Control was ours, may have gone to an app that asked for it, and nobody has it: it went, and came back.
+    pub(super) fn came_back(&mut self) {
+        self.0.retain(|request| !request.unsure);
     }
 
     /// Forgets what an app asked for, if it did.

@@ -9,10 +9,10 @@ mod diagram;
 mod draw;
 mod hash;
 mod judge;
+mod probe;
 mod scene;
 mod state;
 mod turn;
-mod probe;
 
 use std::time::Instant;
 
@@ -22,6 +22,10 @@ use stateright::{Checker, Model};
 
 use scene::{BOT, DESK, Scene};
 use state::Budget;
+
+/// Millions of small states are made and dropped, by two threads at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// So many states are looked at (many of them twice), unless `MODEL_STATES` says otherwise.
 const STATES: usize = 3_000_000;

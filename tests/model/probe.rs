@@ -9,10 +9,20 @@ fn probe() {
             let (name, n) = word.split_once('=').unwrap_or((word, "1"));
             let n: u8 = n.parse().unwrap_or(1);
             match name {
-                "c" => budget.customer = n, "b" => budget.bot = n, "d" => budget.desk = n, "f" => budget.farewells = n,
-                "i" => budget.interventions = n, "p" => budget.persons = n, "k" => budget.backs = n, "x" => budget.inbox = n,
-                "y" => budget.days = n, "bf" => budget.bot_faults = n, "df" => budget.desk_faults = n, "l" => budget.late = n,
-                "z" => budget.losses = n, "cr" => budget.crashes = n,
+                "c" => budget.customer = n,
+                "b" => budget.bot = n,
+                "d" => budget.desk = n,
+                "f" => budget.farewells = n,
+                "i" => budget.interventions = n,
+                "p" => budget.persons = n,
+                "k" => budget.backs = n,
+                "x" => budget.inbox = n,
+                "y" => budget.days = n,
+                "bf" => budget.bot_faults = n,
+                "df" => budget.desk_faults = n,
+                "l" => budget.late = n,
+                "z" => budget.losses = n,
+                "cr" => budget.crashes = n,
                 "ed" => (rules, policy) = (Rules::primary(DESK), EdPrimary),
                 "no" => (rules, policy) = (Rules::no_primary(), NoPrimary),
                 "rb" => (rules, policy) = (Rules::default_app(BOT), BotPrimary),
@@ -24,7 +34,13 @@ fn probe() {
             }
         }
         let mut scene = Scene::new(rules, policy, budget);
-        if !ep { scene = scene.without_endpoint(); }
-        explore(one, scene);
+        if !ep {
+            scene = scene.without_endpoint();
+        }
+        let one = one.to_owned();
+        if let Err(why) = std::panic::catch_unwind(move || explore(&one, scene)) {
+            let text = why.downcast_ref::<String>().unwrap();
+            println!("FAIL {text}");
+        }
     }
 }
