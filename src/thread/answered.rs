@@ -231,9 +231,7 @@ impl Thread {
             }
             Made::Pass(_) if ownership => {}
             Made::Take if !self.handoff_takes() => self.claim_refused(cx, ClaimStep::Take, refusal, now, out),
-            Made::Release if ownership => {
-                self.end_handoff(None);
-            }
+            Made::Release if ownership => self.handoff_reached(),
             Made::Request => self.claim_refused(cx, ClaimStep::Request, refusal, now, out),
             Made::AskDesk(Direction::AgentToBot) => {
                 self.claim_refused(cx, ClaimStep::AskDesk, refusal, now, out);
@@ -281,11 +279,12 @@ impl Thread {
                     _ => None,
                 };
                 let had_control = *self.belief.owner() == Owner::Us;
+                let was_idle = *self.belief.owner() == Owner::Idle;
                 self.belief.lose_certainty(during);
                 match (step, made) {
                     (Some(step), _) => self.claim_refused(cx, step, cause.clone(), now, out),
                     (None, Made::Pass(to)) if self.requests.granted() == Some(to) => {
-                        self.requests.may_have_gone(&to.clone(), had_control);
+                        self.requests.may_have_gone(&to.clone(), !was_idle);
                     }
                     _ => self.handoff_may_have_gone(had_control),
                 }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::id::AppId;
 use crate::time::{Span, Timestamp};
 
+/// How long control lasts without activity.
+const DAY: Duration = Duration::from_hours(24);
+
 /// Who is believed to own the thread. A hint: it saves round trips, the platform decides.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -160,8 +163,16 @@ impl Belief {
         }
     }
 
-    /// Forgets what has lapsed by now.
-    pub(super) fn lapse(&mut self, now: Timestamp) {
+    /// Forgets what has lapsed by now. Where the platform did not tell when control ends it does not last longer than
+    /// a day after what was last heard (facts §1.1, §2.2); `active` is until when the customer's last message makes
+    /// it last.
+    pub(super) fn lapse(&mut self, now: Timestamp, active: Option<Timestamp>) {
+        let heard = self.basis.map(|(basis, _)| basis.to.plus(DAY));
+        let untold =
+            self.expires.is_none() && heard.is_some_and(|heard| heard.max(active.unwrap_or(heard)) <= now);
+        if untold && matches!(self.owner, Owner::Us | Owner::Other(_)) {
+            self.owner = Owner::Unknown;
+        }
         if self.expires.is_some_and(|expires| expires <= now) {
             self.owner = Owner::Unknown;
             self.expires = None;
@@ -364,9 +375,22 @@ mod tests {
         let mut belief = Belief::default();
         let expires = Timestamp::from_millis(BASE + 500);
         belief.answer(other(7), during(0, 1), 0, Some(expires));
-        belief.lapse(Timestamp::from_millis(BASE + 499));
+        belief.lapse(Timestamp::from_millis(BASE + 499), None);
         assert_eq!(*belief.owner(), other(7));
-        belief.lapse(expires);
+        belief.lapse(expires, None);
+        assert_eq!(*belief.owner(), Owner::Unknown);
+    }
+
+    /// Nobody is told of an expiry.
+    #[test]
+    fn what_was_heard_a_day_ago_is_not_known_any_more() {
+        let later = |ms| Timestamp::from_millis(BASE + ms).plus(DAY);
+        let mut belief = Belief::default();
+        belief.event(Owner::Us, at(10), TOLERANCE);
+        belief.lapse(later(9), None);
+        belief.lapse(later(10), Some(later(20)));
+        assert_eq!(*belief.owner(), Owner::Us, "the customer wrote meanwhile");
+        belief.lapse(later(20), Some(later(20)));
         assert_eq!(*belief.owner(), Owner::Unknown);
     }
 }

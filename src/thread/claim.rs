@@ -226,8 +226,9 @@ impl Thread {
                 {
                     continue;
                 }
-                // A bot must not take from people because it remembers an idle thread.
-                ClaimStep::Take if role == Role::Bot && owner == Believed::Idle && !claim.looked => {
+                // A bot must not take from people because it remembers an idle thread, or an inbox: they can have
+                // got control without a word to it.
+                ClaimStep::Take if role == Role::Bot && owner != Believed::Desk && !claim.looked => {
                     claim.looked = true;
                     return Move::Call(Call::ThreadOwner);
                 }

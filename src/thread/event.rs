@@ -34,7 +34,7 @@ impl Thread {
         match kind {
             EventKind::PassThreadControl(change) => self.control_changed(config, &change, at, false),
             EventKind::TakeThreadControl(change) => self.control_changed(config, &change, at, true),
-            EventKind::RequestThreadControl(request) => self.control_requested(config, request, at),
+            EventKind::RequestThreadControl(request) => self.control_requested(config, request, at, now),
             EventKind::Inbound(inbound) => {
                 self.inbox.written(at, arrived);
                 self.inbound(config, &inbound, channel)
@@ -63,7 +63,13 @@ impl Thread {
         if learnt { Reply::Done } else { Reply::Ignored }
     }
 
-    fn control_requested(&mut self, config: &Config, request: ControlRequest, at: Span) -> Reply {
+    fn control_requested(
+        &mut self,
+        config: &Config,
+        request: ControlRequest,
+        at: Span,
+        now: Timestamp,
+    ) -> Reply {
         let ControlRequest { requested_by: by, metadata } = request;
         if by.as_ref() == Some(&config.app) {
             return Reply::Ignored;
@@ -72,7 +78,7 @@ impl Thread {
         self.belief.seen_on_messaging(at);
         let granted = by.as_ref().is_some_and(|by| config.trusted.contains(by));
         if let Some(by) = &by {
-            self.requests.push(by.clone(), granted);
+            self.requests.push(by.clone(), granted, now);
         }
         self.notices.push(Notice::ControlRequested { by, metadata, granted });
         Reply::Done

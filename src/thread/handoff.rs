@@ -201,6 +201,12 @@ impl Thread {
         if !settled || self.claim.is_some() {
             return Move::Rest;
         }
+        if let Some(by) = self.requests.take_stale(now, cx.config.timeouts.grant) {
+            let words = "whether control went to it is not known, and it does not wait for it any more";
+            let reason = Refusal::new(RefusalKind::Conflict, words);
+            self.notices.push(Notice::HandOverFailed { target: Target::App(by), reason });
+            return Move::Again;
+        }
         // People are busy with the customer: whoever asked waits until they are done.
         let granted = self.requests.granted().filter(|_| !self.intervention.is_open());
         if let Some(by) = granted.cloned() {
@@ -338,6 +344,16 @@ impl Thread {
         }
     }
 
+    /// Control is where it should go. Answers that were accepted meanwhile take it back first, and then it is given
+    /// away again.
+    pub(super) fn handoff_reached(&mut self) {
+        if self.outbox.is_settled() && self.claim.is_none() {
+            self.end_handoff(None);
+        } else {
+            self.set_stage(Stage::Start);
+        }
+    }
+
     /// Control went to `to` by our own call.
     pub(super) fn gave_away(&mut self, to: Option<AppId>) {
         self.requests.clear();
@@ -347,7 +363,7 @@ impl Thread {
             Target::Desk => to.is_some(),
         };
         if self.handoff.as_ref().is_some_and(|handoff| reached(&handoff.target)) {
-            self.end_handoff(None);
+            self.handoff_reached();
         }
         self.told_ours = false;
         self.notices.push(Notice::HandedOver { to });

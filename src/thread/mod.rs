@@ -227,7 +227,7 @@ impl Thread {
 
     /// What time alone changes.
     fn lapse(&mut self, cx: &Context<'_>, input: &Input, now: Timestamp, out: &mut Vec<Output>) {
-        self.belief.lapse(now);
+        self.belief.lapse(now, self.inbox.window_closes());
         if self.pause.until.is_some_and(|until| until <= now) {
             self.pause.until = None;
         }

@@ -1,8 +1,10 @@
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::AppId;
+use crate::time::Timestamp;
 
 /// The most apps that are remembered as waiting for control.
 const MAX_REQUESTS: usize = 8;
@@ -15,6 +17,7 @@ pub(super) struct Requests(VecDeque<Request>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Request {
     by: AppId,
+    at: Timestamp,
     granted: bool,
     /// Control was passed to it, and whether it went is not known.
     #[serde(default)]
@@ -22,15 +25,16 @@ struct Request {
 }
 
 impl Requests {
-    pub(super) fn push(&mut self, by: AppId, granted: bool) {
+    pub(super) fn push(&mut self, by: AppId, granted: bool, at: Timestamp) {
         if let Some(request) = self.0.iter_mut().find(|request| request.by == by) {
             request.granted |= granted;
+            request.at = at;
             return;
         }
         if self.0.len() >= MAX_REQUESTS {
             self.0.pop_front();
         }
-        self.0.push_back(Request { by, granted, unsure: false });
+        self.0.push_back(Request { by, at, granted, unsure: false });
     }
 
     /// Grants what an app asked for, if it did.
@@ -39,16 +43,24 @@ impl Requests {
         request.map(|request| request.granted = true).is_some()
     }
 
-    /// Control may have gone to that app, if it was ours.
-    pub(super) fn may_have_gone(&mut self, app: &AppId, had_control: bool) {
+    /// Control may have gone to that app, if the thread was not idle.
+    pub(super) fn may_have_gone(&mut self, app: &AppId, was_owned: bool) {
         if let Some(request) = self.0.iter_mut().find(|request| request.by == *app) {
-            request.unsure = had_control;
+            request.unsure = was_owned;
         }
     }
 
-    /// Control was ours, may have gone to an app that asked for it, and nobody has it: it went, and came back.
+    /// Control may have gone to an app that asked for it, and nobody has it: it went, and was released. If not, who
+    /// asked finds the thread idle.
     pub(super) fn came_back(&mut self) {
         self.0.retain(|request| !request.unsure);
+    }
+
+    /// Takes out what was asked for too long ago to be passed a second time: control may have gone then, and have
+    /// been released, and come to us again since.
+    pub(super) fn take_stale(&mut self, now: Timestamp, grant: Duration) -> Option<AppId> {
+        let at = self.0.iter().position(|request| request.unsure && request.at.plus(grant) <= now)?;
+        self.0.remove(at).map(|request| request.by)
     }
 
     /// Forgets what an app asked for, if it did.

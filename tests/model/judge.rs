@@ -110,10 +110,16 @@ fn first(rules: &Rules) -> Option<&AppId> {
     }
 }
 
-/// Of a desk that is first on the Page nothing can be said: it gets what the customer writes next.
+/// Of a desk that is first on the Page nothing can be said: it gets what the customer writes next. And where the bot
+/// wants people, the desk is given control that it did not ask for.
 fn is_hoarding(scene: &Scene, state: &State) -> bool {
     let desk = Some(&scene.desk.app);
-    state.agent_is_done && state.is_quiet() && state.owner().as_ref() == desk && first(&scene.rules) != desk
+    let given = state.people_wanted || state.passed_to_desk > state.asked_for;
+    state.agent_is_done
+        && !given
+        && state.is_quiet()
+        && state.owner().as_ref() == desk
+        && first(&scene.rules) != desk
 }
 
 /// Bounds, by what was asked for and what went wrong: so often control moves, and so many calls are made.

@@ -190,6 +190,11 @@ pub struct State {
     pub customer_wrote: u8,
     /// The last word of the agent was that the intervention is closed.
     pub agent_is_done: bool,
+    /// How often the desk asked for control, and was passed it by the bot.
+    pub asked_for: u8,
+    pub passed_to_desk: u8,
+    /// The bot said that it wants people for the customer.
+    pub people_wanted: bool,
     /// A webhook was lost, so that not everything can be known.
     pub lossy: bool,
     /// How often control moved.
@@ -217,7 +222,11 @@ impl Hash for State {
             put(hasher, &*self.bot);
             put(hasher, &*self.desk);
             put(hasher, &self.asked);
-            put(hasher, &(self.left, self.customer_wrote, self.agent_is_done, self.lossy));
+            put(
+                hasher,
+                &(self.left, self.customer_wrote, self.agent_is_done, self.people_wanted, self.lossy),
+            );
+            put(hasher, &(self.asked_for, self.passed_to_desk));
             put(hasher, &(self.handovers, self.calls, self.idle_waits, self.broken));
         });
         state.write_u64(hashed);

@@ -43,6 +43,7 @@ impl Turn<'_> {
             }
             Action::Farewell(pass) => {
                 self.state.left.farewells -= 1;
+                self.state.people_wanted |= pass;
                 let desk = self.scene.desk.app.clone();
                 self.send(
                     Side::Bot,
@@ -60,6 +61,7 @@ impl Turn<'_> {
             }
             Action::WantPerson => {
                 self.state.left.persons -= 1;
+                self.state.people_wanted = true;
                 self.command(Side::Bot, Command::HandOver(Target::Desk));
             }
             Action::BackToBot => {
@@ -280,6 +282,10 @@ impl Turn<'_> {
         let app = self.scene.config(side).app.clone();
         let api = api_call(&app, &call);
         let answer = self.platform(|platform, now| platform.call(&app, &key().page, &api, now));
+        let asked = side == Side::Desk && call == Call::RequestThreadControl && answer.is_ok();
+        self.state.asked_for += u8::from(asked);
+        let to_desk = matches!(&call, Call::PassThreadControl { to } if *to == self.scene.desk.app);
+        self.state.passed_to_desk += u8::from(side == Side::Bot && to_desk && answer.is_ok());
         let result = result(&call, answer);
         self.scene.made(&call, &result);
         let refused = matches!(&result, CallResult::Refused(_));
