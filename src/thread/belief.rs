@@ -155,9 +155,15 @@ impl Belief {
     }
 
     /// A delivery on `messaging`: proves nothing, but speaks against another owner.
-    pub(super) fn seen_on_messaging(&mut self, at: Span) {
+    pub(super) fn seen_on_messaging(&mut self, at: Span, tolerance: Duration) {
         let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
-        if newer && matches!(self.owner, Owner::Other(_) | Owner::Idle) {
+        let close = |(basis, evidence): (Span, Evidence)| {
+            evidence == Evidence::Answer && at.to >= basis.from.minus(tolerance)
+        };
+        if !newer && matches!(self.owner, Owner::Other(_)) && self.basis.is_some_and(close) {
+            // Control may have come back before we were told that it had gone.
+            self.doubt(at, Evidence::Answer);
+        } else if newer && matches!(self.owner, Owner::Other(_) | Owner::Idle) {
             let before = self.basis.map(|(basis, _)| basis);
             self.set(Owner::Unknown, at, Evidence::Messaging(before));
         }
@@ -332,13 +338,13 @@ mod tests {
     #[test]
     fn deliveries_are_weak_evidence() {
         let mut belief = Belief::default();
-        belief.seen_on_messaging(at(10));
+        belief.seen_on_messaging(at(10), TOLERANCE);
         assert_eq!(*belief.owner(), Owner::Unknown, "messaging alone proves nothing");
         belief.seen_on_standby(at(20), TOLERANCE);
         assert_eq!(*belief.owner(), Owner::Other(None));
-        belief.seen_on_messaging(at(15));
+        belief.seen_on_messaging(at(15), TOLERANCE);
         assert_eq!(*belief.owner(), Owner::Other(None), "an older delivery changes nothing");
-        belief.seen_on_messaging(at(30));
+        belief.seen_on_messaging(at(30), TOLERANCE);
         assert_eq!(*belief.owner(), Owner::Unknown);
         belief.event(Owner::Us, at(40), TOLERANCE);
         belief.seen_on_standby(at(35), TOLERANCE);
@@ -352,12 +358,29 @@ mod tests {
     fn a_delivery_does_not_outdate_the_pass_before_it() {
         let mut belief = Belief::default();
         belief.seen_on_standby(at(10), TOLERANCE);
-        belief.seen_on_messaging(at(30));
+        belief.seen_on_messaging(at(30), TOLERANCE);
         assert!(!belief.event(other(1), at(20), TOLERANCE), "then it would not have come on messaging");
         assert!(!belief.event(Owner::Us, at(5), TOLERANCE), "that was before the standby copy");
         assert!(belief.event(Owner::Us, at(20), TOLERANCE));
         assert_eq!(*belief.owner(), Owner::Us);
         assert!(!belief.event(other(1), at(25), TOLERANCE) || belief.in_doubt);
+    }
+
+    /// Found by the model checker: control was passed on, released and came back while the answer of the pass was
+    /// under way. The message would be nobody's.
+    #[test]
+    fn a_delivery_during_the_call_that_gave_control_away_is_in_doubt() {
+        let passed = || {
+            let mut belief = Belief::default();
+            belief.answer(other(1), during(10_000, 10_050), 0, None);
+            belief
+        };
+        let mut belief = passed();
+        belief.seen_on_messaging(at(10_020), TOLERANCE);
+        assert!(*belief.owner() == Owner::Unknown && belief.in_doubt);
+        let mut belief = passed();
+        belief.seen_on_messaging(at(4_000), TOLERANCE);
+        assert_eq!(*belief.owner(), other(1), "long before");
     }
 
     #[test]

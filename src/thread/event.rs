@@ -28,7 +28,7 @@ impl Thread {
         if !is_control {
             match channel {
                 Channel::Standby => self.belief.seen_on_standby(at, config.timeouts.clock_tolerance),
-                Channel::Messaging => self.belief.seen_on_messaging(at),
+                Channel::Messaging => self.belief.seen_on_messaging(at, config.timeouts.clock_tolerance),
             }
         }
         match kind {
@@ -75,7 +75,7 @@ impl Thread {
             return Reply::Ignored;
         }
         // Only the owner and the primary are asked, so it speaks against another owner.
-        self.belief.seen_on_messaging(at);
+        self.belief.seen_on_messaging(at, config.timeouts.clock_tolerance);
         let granted = by.as_ref().is_some_and(|by| config.trusted.contains(by));
         if let Some(by) = &by {
             self.requests.push(by.clone(), granted, now);

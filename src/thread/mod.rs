@@ -280,9 +280,9 @@ impl Thread {
                 if std::mem::take(&mut self.told_ours) {
                     self.requests.clear();
                     self.notices.push(Notice::ControlLost { to: (&owner).into() });
-                    if cx.config.is(Broken::TakesBack) {
-                        self.open_claim(ClaimOrigin::Host);
-                    }
+                }
+                if cx.config.is(Broken::TakesBack) && owner != Owner::Idle && !before.agrees(&owner) {
+                    self.open_claim(ClaimOrigin::Host);
                 }
                 if cx.config.is(Broken::KeepsRequest) {
                     return;

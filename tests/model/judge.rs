@@ -3,7 +3,7 @@
 use messenger_handover::call::{Call, CallResult};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
 use messenger_handover::id::AppId;
-use messenger_handover::sim::{Echoes, Rules};
+use messenger_handover::sim::Rules;
 use messenger_handover::thread::{Context, Input, Output, Owner};
 use messenger_handover::time::{Span, Timestamp};
 use stateright::{Model, Property};
@@ -32,7 +32,9 @@ pub fn properties() -> Vec<Property<Scene>> {
         Property::always(NOTHING_LOST, |scene: &Scene, state: &State| {
             !state.is_quiet() || nothing_is_lost(scene, state)
         }),
-        Property::always(ENDS, |scene: &Scene, state: &State| !is_stuck(scene, state)),
+        Property::always(ENDS, |scene: &Scene, state: &State| {
+            !is_broken(state, "1") && !is_stuck(scene, state)
+        }),
         Property::eventually(COMES_TO_REST, |scene: &Scene, state: &State| {
             state.is_quiet() || is_over(scene, state)
         }),
@@ -73,7 +75,7 @@ fn nothing_is_lost(scene: &Scene, state: &State) -> bool {
                 [End::Delivered] | [End::Unknown, End::Delivered] => state.times(key) == 1,
                 [End::Failed] => state.times(key) == 0,
                 // Its echo would have told.
-                [End::Unknown] => state.times(key) == 0 || state.lossy || scene.echoes != Echoes::Always,
+                [End::Unknown] => state.times(key) == 0 || state.lossy || !scene.has_echoes(),
                 _ => false,
             }
         })
@@ -184,15 +186,12 @@ fn agrees(owner: &Owner, told: &CallResult, us: &AppId) -> bool {
     }
 }
 
-/// What the customer wrote is known to the host that may answer, or was told to the other while that one might.
+/// What the customer wrote and nobody has answered was told to a host as its own to answer: to the one that may, or
+/// to the other while that one might.
 fn nobody_is_forgotten(scene: &Scene, state: &State) -> bool {
     let Some(owner) = state.owner() else { return true };
-    let (owner, other) = match () {
-        () if owner == scene.bot.app => (&state.bot, &state.desk),
-        () if owner == scene.desk.app => (&state.desk, &state.bot),
-        // People in the inbox read everything.
-        () => return true,
-    };
-    let all = (1_u16 << state.customer_wrote) - 1;
-    u16::from(owner.told | other.told_ours) & all == all
+    // People in the inbox read everything.
+    let in_the_inbox = owner != scene.bot.app && owner != scene.desk.app;
+    let all = (1_u16 << state.customer_wrote) - (1 << state.answered);
+    in_the_inbox || u16::from(state.bot.told_ours | state.desk.told_ours) & all == all
 }

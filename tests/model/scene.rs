@@ -10,7 +10,6 @@ use messenger_handover::thread::{Broken, Config, Context};
 use messenger_handover::time::Timestamp;
 use stateright::{Model, Property};
 
-use crate::adapter::key;
 use crate::draw::Picture;
 use crate::judge;
 use crate::state::{Budget, Host, Side, State};
@@ -124,18 +123,17 @@ pub struct Scene {
     pub bot: Config,
     pub desk: Config,
     pub budget: Budget,
-    pub echoes: Echoes,
+    platform: Platform,
     may_take: bool,
     seen: Arc<[AtomicBool; Seen::ALL.len()]>,
 }
 
 impl Scene {
+    /// Without an endpoint of ED's that the bot can call, and with the switch that lets both apps take control.
     pub fn new(rules: Rules, policy: ThreadControlPolicy, budget: Budget) -> Self {
-        let mut bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
-        bot.desk_endpoint = true;
+        let bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
         let desk = Config::new(AppId::from(DESK), Role::Desk, policy);
-        let (echoes, seen) = (Echoes::Always, Arc::default());
-        Self { rules, bot, desk, budget, echoes, may_take: true, seen }
+        Self { rules, bot, desk, budget, platform: Platform::new(), may_take: true, seen: Arc::default() }
     }
 
     /// The desk goes by another policy than the bot.
@@ -144,20 +142,27 @@ impl Scene {
         self
     }
 
-    /// There is no endpoint of ED's that the bot can call.
-    pub fn without_endpoint(mut self) -> Self {
-        self.bot.desk_endpoint = false;
+    /// The bot can call ED's endpoint.
+    pub fn endpoint(mut self) -> Self {
+        self.bot.desk_endpoint = true;
         self
     }
 
-    pub fn may_take(mut self, may: bool) -> Self {
-        self.may_take = may;
+    /// The Page's switch does not let apps take control.
+    pub fn without_take(mut self) -> Self {
+        self.may_take = false;
         self
     }
 
-    pub fn echoes(mut self, echoes: Echoes) -> Self {
-        self.echoes = echoes;
+    /// The simulator's choices where no source tells.
+    pub fn platform(mut self, choose: impl FnOnce(Platform) -> Platform) -> Self {
+        self.platform = choose(self.platform);
         self
+    }
+
+    /// Every echo comes.
+    pub fn has_echoes(&self) -> bool {
+        self.platform.switches().2 == Echoes::Always
     }
 
     /// Both sides have this defect.
@@ -191,7 +196,8 @@ impl Scene {
             host.thread.next_wake(&Context { page: host.page, ..Context::new(config) })
         };
         let asked = state.asked.as_ref().map(|asked| asked.until);
-        [wake(Side::Bot), wake(Side::Desk), asked].into_iter().flatten().min()
+        let wakes = [wake(Side::Bot), wake(Side::Desk), asked].into_iter().flatten();
+        wakes.filter(|wake| *wake != Timestamp::MAX).min()
     }
 
     /// A schedule, drawn.
@@ -259,18 +265,14 @@ impl Scene {
     fn first(&self) -> State {
         let fields = ["messages", "messaging_postbacks", "messaging_handovers", "standby", "message_echoes"];
         let app = |id, name| App::new(id, name, "s", "v").may_take(self.may_take).fields(fields);
-        let platform = Platform::new()
-            .with_app(app(BOT, "Bot"))
-            .with_app(app(DESK, "Desk"))
-            .with_echoes(self.echoes)
-            .with_page(
-                Page::new(10, self.rules.clone())
-                    .app(BOT, "b")
-                    .app(DESK, "d")
-                    .silent_app(PAGE_INBOX)
-                    .silent_app(INSTAGRAM_INBOX)
-                    .person(77),
-            );
+        let platform = self.platform.clone().with_app(app(BOT, "Bot")).with_app(app(DESK, "Desk")).with_page(
+            Page::new(10, self.rules.clone())
+                .app(BOT, "b")
+                .app(DESK, "d")
+                .silent_app(PAGE_INBOX)
+                .silent_app(INSTAGRAM_INBOX)
+                .person(77),
+        );
         let mut state = State {
             platform: Arc::new(platform),
             now: Timestamp::from_millis(START),
@@ -279,6 +281,7 @@ impl Scene {
             asked: None,
             left: self.budget,
             customer_wrote: 0,
+            answered: 0,
             agent_is_done: false,
             asked_for: 0,
             passed_to_desk: 0,
@@ -299,7 +302,6 @@ impl Model for Scene {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let _ = key();
         vec![self.first()]
     }
 

@@ -122,8 +122,7 @@ pub struct Host {
     pub ends: Vec<(AnswerKey, End)>,
     /// Unknown answers that the host let the others go on behind.
     pub resumed: Vec<AnswerKey>,
-    /// The customer's messages that were told at all, and as this host's to answer: a bit each.
-    pub told: u8,
+    /// The customer's messages that were told as this host's to answer: a bit each.
     pub told_ours: u8,
     pub request_was_refused: bool,
     pub just_saw_it_idle: bool,
@@ -140,7 +139,6 @@ impl Host {
             accepted: Vec::new(),
             ends: Vec::new(),
             resumed: Vec::new(),
-            told: 0,
             told_ours: 0,
             request_was_refused: false,
             just_saw_it_idle: false,
@@ -188,6 +186,8 @@ pub struct State {
     pub asked: Option<Asked>,
     pub left: Budget,
     pub customer_wrote: u8,
+    /// So many of them were read by somebody who answered.
+    pub answered: u8,
     /// The last word of the agent was that the intervention is closed.
     pub agent_is_done: bool,
     /// How often the desk asked for control, and was passed it by the bot.
@@ -224,7 +224,14 @@ impl Hash for State {
             put(hasher, &self.asked);
             put(
                 hasher,
-                &(self.left, self.customer_wrote, self.agent_is_done, self.people_wanted, self.lossy),
+                &(
+                    self.left,
+                    self.customer_wrote,
+                    self.answered,
+                    self.agent_is_done,
+                    self.people_wanted,
+                    self.lossy,
+                ),
             );
             put(hasher, &(self.asked_for, self.passed_to_desk));
             put(hasher, &(self.handovers, self.calls, self.idle_waits, self.broken));

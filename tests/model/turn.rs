@@ -90,6 +90,7 @@ impl Turn<'_> {
                 if self.platform(reply).is_err() {
                     return false;
                 }
+                self.state.answered = self.state.customer_wrote;
                 self.scene.saw(Seen::InboxTook);
             }
             Action::InboxMoves => {
@@ -198,6 +199,7 @@ impl Turn<'_> {
     fn step(&mut self, side: Side, input: Input) -> Reply {
         let (now, config) = (self.state.now, self.scene.config(side));
         let mut broken = None;
+        let a_day_passed = self.state.left.days < self.scene.budget.days;
         let host = self.state.host(side);
         let cx = Context { page: host.page, ..Context::new(config) };
         let mut out = Vec::new();
@@ -213,6 +215,11 @@ impl Turn<'_> {
                     }
                 }
                 Output::Notice { id, notice } => {
+                    let expired =
+                        matches!(&notice, Notice::AnswerFailed { reason: FailReason::Expired(_), .. });
+                    if expired && host.held().is_none() && !a_day_passed {
+                        broken = Some("1: an answer waited until it was too old, and for nothing");
+                    }
                     self.scene.heard(host, &notice);
                     host.note(&notice);
                     let done = Input::NoticeDone { notice: id, ok: true };
@@ -282,6 +289,9 @@ impl Turn<'_> {
         let app = self.scene.config(side).app.clone();
         let api = api_call(&app, &call);
         let answer = self.platform(|platform, now| platform.call(&app, &key().page, &api, now));
+        if matches!(call, Call::SendMessage { .. }) && answer.is_ok() {
+            self.state.answered = self.state.customer_wrote;
+        }
         let asked = side == Side::Desk && call == Call::RequestThreadControl && answer.is_ok();
         self.state.asked_for += u8::from(asked);
         let to_desk = matches!(&call, Call::PassThreadControl { to } if *to == self.scene.desk.app);
@@ -455,7 +465,6 @@ impl Host {
         let mut question = |text: Option<&str>, ours: bool| {
             let number: Option<u8> = text.and_then(|text| text.strip_prefix("question ")?.parse().ok());
             let bit = number.map_or(0, |number| 1 << number);
-            self.told |= bit;
             self.told_ours |= if ours { bit } else { 0 };
         };
         let (key, end) = match notice {
