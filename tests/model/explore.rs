@@ -7,7 +7,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 use crate::scene::{Scene, Seen};
 
 /// No world of the normal run is as large. With `MODEL_LARGE` there is memory for so many.
-const STATES: usize = 4_000_000;
+const STATES: usize = 8_000_000;
 const MANY_STATES: usize = 60_000_000;
 
 /// Looks at every schedule of a world, and says what was seen in it.
