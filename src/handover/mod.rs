@@ -128,8 +128,8 @@ impl Handover {
     ///
     /// # Errors
     /// [`CommandRefused::QueueFull`], or for a message that gives control away
-    /// [`CommandRefused::InterventionOpen`], as [`HandoverError::Refused`]; otherwise [`HandoverError`],
-    /// after which the same key may be sent again.
+    /// [`CommandRefused::InterventionOpen`] or [`CommandRefused::ToOurselves`], as
+    /// [`HandoverError::Refused`]; otherwise [`HandoverError`], after which the same key may be sent again.
     pub async fn send(
         &self,
         thread: &ThreadKey,
@@ -212,7 +212,7 @@ impl Handover {
     /// settled; how it ended is told as a notice.
     ///
     /// # Errors
-    /// [`CommandRefused::InterventionOpen`], [`CommandRefused::AnotherAppOwns`] or
+    /// [`CommandRefused::InterventionOpen`], [`CommandRefused::AnotherAppOwns`], [`CommandRefused::ToOurselves`] or
     /// [`CommandRefused::NoDesk`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
     pub async fn hand_over(&self, thread: &ThreadKey, target: Target) -> Result<HandOver, HandoverError> {
         match self.command(thread, Command::HandOver(target)).await? {

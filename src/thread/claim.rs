@@ -67,7 +67,7 @@ pub(super) const MAX_LOST_CONTROL: u8 = 3;
 
 impl Claim {
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
-        self.pending.as_ref().filter(|pending| !pending.polled).map(|pending| pending.until)
+        self.pending.as_ref().map(|pending| pending.until)
     }
 
     /// A request was refused, and not about ownership, rate, a fault, the token or the person: this

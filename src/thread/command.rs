@@ -1,4 +1,4 @@
-use crate::call::{Refusal, RefusalKind};
+use crate::call::{InlineControl, Refusal, RefusalKind};
 use crate::policy::Role;
 use crate::time::{Span, Timestamp};
 
@@ -12,6 +12,14 @@ use super::outbox::Head;
 impl Thread {
     pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
         match command {
+            Command::Send { message, .. }
+                if message.control() == Some(&InlineControl::PassTo(cx.config.app.clone())) =>
+            {
+                Reply::Refused(CommandRefused::ToOurselves)
+            }
+            Command::HandOver(Target::App(app)) if app == cx.config.app => {
+                Reply::Refused(CommandRefused::ToOurselves)
+            }
             Command::Send { key, message }
                 if message.control().is_some()
                     && self.intervention.is_open()

@@ -164,6 +164,9 @@ pub enum CommandRefused {
     /// Neither we nor the target own the thread, and the policy does not allow to take it.
     #[error("another app owns the thread")]
     AnotherAppOwns,
+    /// Control cannot be given to the app that gives it.
+    #[error("control cannot be handed over to ourselves")]
+    ToOurselves,
     /// There is no desk to hand over to: neither its endpoint nor its app id is configured.
     #[error("no desk is configured")]
     NoDesk,

@@ -34,12 +34,20 @@ struct Answer {
     lost_control: u8,
     /// It was sent again after an unknown outcome.
     resent: bool,
-    /// It was last sent with its `thread_control`.
     #[serde(default)]
-    inline: bool,
-    /// It was refused with its `thread_control`: never so again.
-    #[serde(default)]
-    plain: bool,
+    inline: Inline,
+}
+
+/// Whether an answer's `thread_control` went with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Inline {
+    #[default]
+    No,
+    /// It was last sent so.
+    Sent,
+    /// It was refused so: never again.
+    Refused,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -110,8 +118,7 @@ impl Outbox {
             call: None,
             lost_control: 0,
             resent: false,
-            inline: false,
-            plain: false,
+            inline: Inline::No,
         });
         Reply::Accepted
     }
@@ -140,13 +147,13 @@ impl Outbox {
 
     /// Nothing waits behind the answer at the head, and it was not refused with its `thread_control`.
     pub(super) fn may_go_inline(&self) -> bool {
-        self.waiting.len() == 1 && self.waiting.front().is_some_and(|answer| !answer.plain)
+        self.waiting.len() == 1 && self.waiting.front().is_some_and(|answer| answer.inline != Inline::Refused)
     }
 
     /// Perhaps only its `thread_control` was refused: once more without.
     pub(super) fn refused_inline(&mut self, key: &AnswerKey) {
         if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
-            answer.plain = true;
+            answer.inline = Inline::Refused;
             answer.state = State::Waiting;
         }
     }
@@ -154,12 +161,12 @@ impl Outbox {
     /// What becomes of control after an answer, and whether it went with it.
     pub(super) fn farewell(&self, key: &AnswerKey) -> Option<(InlineControl, bool)> {
         let answer = self.waiting.iter().find(|answer| answer.key == *key)?;
-        Some((answer.message.control()?.clone(), answer.inline))
+        Some((answer.message.control()?.clone(), answer.inline == Inline::Sent))
     }
 
     /// Control goes with no answer any more, but with one that is on its way with it.
     pub(super) fn keep_control(&mut self) {
-        let stays = |answer: &&mut Answer| !(answer.inline && answer.state != State::Waiting);
+        let stays = |answer: &&mut Answer| !(answer.inline == Inline::Sent && answer.state != State::Waiting);
         for answer in self.waiting.iter_mut().filter(stays) {
             answer.message = answer.message.clone().without_control();
         }
@@ -167,7 +174,11 @@ impl Outbox {
 
     pub(super) fn sending(&mut self, call: CallId, inline: bool) {
         if let Some(answer) = self.waiting.front_mut() {
-            answer.inline = inline;
+            answer.inline = match answer.inline {
+                _ if inline => Inline::Sent,
+                Inline::Sent => Inline::No,
+                before => before,
+            };
             answer.state = State::Sending;
             answer.call = Some(call);
         }
@@ -297,7 +308,7 @@ impl Outbox {
                     let (key, cause) = (answer.key.clone(), cause.clone());
                     let echo = match () {
                         () if !config.echoes => NoEcho::NotSubscribed,
-                        () if answer.inline || has_left => NoEcho::ControlLeft,
+                        () if answer.inline == Inline::Sent || has_left => NoEcho::ControlLeft,
                         () => NoEcho::Overdue,
                     };
                     notices.push(Notice::AnswerUnknown { key, cause, echo });

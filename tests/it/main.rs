@@ -14,5 +14,6 @@ mod secrets;
 mod send;
 mod simulator;
 mod store;
+mod total;
 mod workflows;
 mod world;

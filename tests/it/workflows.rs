@@ -42,7 +42,7 @@ workflows! {
 async fn a_deviation_is_found_and_diagrams_show_every_arrow() {
     let played = play("handover-bot-primary").await;
     let steps: Vec<_> =
-        played.arrows.iter().filter(|arrow| arrow.kind == stage::Kind::Step).cloned().collect();
+        played.arrows.iter().filter(|arrow| arrow.kind == diagram::Kind::Step).cloned().collect();
     let expected: Vec<_> = steps
         .iter()
         .map(|arrow| format!("{} > {}: {}", arrow.from.name(), arrow.to.name(), arrow.label))

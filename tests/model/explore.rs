@@ -17,27 +17,29 @@ const MANY_STATES: usize = 60_000_000;
 pub fn explore(what: &str, scene: Scene) -> Vec<Seen> {
     let most = if std::env::var_os("MODEL_LARGE").is_some() { MANY_STATES } else { STATES };
     let begun = Instant::now();
-    let checker =
-        scene.clone().checker().threads(2).target_state_count(most).finish_when(HasDiscoveries::Any);
+    let shown = scene.clone();
+    let checker = scene.checker().threads(2).target_state_count(most).finish_when(HasDiscoveries::Any);
     let checker = checker.spawn_bfs().join();
     if let Some((property, path)) = checker.discoveries().into_iter().next() {
-        panic!("{what}: {property}\n{}", scene.draw(path.into_actions()));
+        panic!("{what}: {property}\n{}", shown.draw(path.into_actions()));
     }
     // What is looked at again counts here, so that below this nothing can have been left out.
     let end = if checker.state_count() < most { "exhausted" } else { "cut" };
     let (states, seconds) = (checker.unique_state_count(), begun.elapsed().as_secs_f32());
     println!("world {what}: {states} unique states, {end} ({seconds:.1} s)");
-    scene.seen()
+    assert!(end == "exhausted" || most == MANY_STATES, "{what} has grown too large for the normal run");
+    shown.seen()
 }
 
 /// Explores a world with a defect, which must be caught by this property.
 pub fn catch(property: &'static str, defect: &str, scene: Scene) {
     let wanted = HasDiscoveries::AllOf([property].into());
-    let checker = scene.clone().checker().threads(2).target_state_count(STATES).finish_when(wanted);
+    let shown = scene.clone();
+    let checker = scene.checker().threads(2).target_state_count(STATES).finish_when(wanted);
     let found = checker.spawn_bfs().join().discoveries();
     let names: Vec<_> = found.keys().copied().collect();
     let Some(path) = found.into_iter().find_map(|(name, path)| (name == property).then_some(path)) else {
         panic!("{defect} is not caught by {property:?}, but by {names:?}");
     };
-    println!("caught: {property}: {defect}\n{}", scene.draw(path.into_actions()));
+    println!("caught: {property}: {defect}\n{}", shown.draw(path.into_actions()));
 }

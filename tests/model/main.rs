@@ -15,6 +15,7 @@ mod judge;
 mod scene;
 mod state;
 mod turn;
+mod watch;
 mod worlds;
 
 /// Millions of small states are made and dropped, by two threads at once.

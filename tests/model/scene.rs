@@ -225,7 +225,7 @@ impl Scene {
         shared && apart && overtaking && !host.post.is_empty() && !host.is_calling()
     }
 
-    fn actions_of(&self, side: Side, state: &State, actions: &mut Vec<Action>) {
+    fn actions_of(side: Side, state: &State, actions: &mut Vec<Action>) {
         let (host, mut left) = (state.of(side), state.left);
         let faults = *left.faults(side) > 0;
         let mut may = |so: bool, action| {
@@ -310,10 +310,10 @@ impl Model for Scene {
             return;
         }
         if let Some(side) = Side::BOTH.into_iter().find(|side| self.is_alone(*side, state)) {
-            return self.actions_of(side, state, actions);
+            return Self::actions_of(side, state, actions);
         }
         for side in Side::BOTH {
-            self.actions_of(side, state, actions);
+            Self::actions_of(side, state, actions);
         }
         let left = state.left;
         let mut may = |so: bool, action| {

@@ -8,19 +8,18 @@ use messenger_handover::call::{
     ThreadOwner,
 };
 use messenger_handover::event::EventKind;
-use messenger_handover::id::AppId;
 use messenger_handover::policy::ThreadControlPolicy;
 use messenger_handover::sim::Platform;
 use messenger_handover::thread::{
     AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, Context, FailReason, HandoffProgress,
-    Input, Notice, Output, Owner, PageMemory, Reply, StepOutcome, Target,
+    Input, Notice, Output, Owner, PageMemory, Reply, Target,
 };
 use messenger_handover::time::Timestamp;
 
 use crate::adapter::{api_call, events, key, result};
 use crate::draw::Picture;
 use crate::scene::{Action, Loss, Scene, Seen};
-use crate::state::{Asked, End, Host, Side, State, ToMake, Waiting};
+use crate::state::{Asked, Side, State, ToMake, Waiting};
 
 pub struct Turn<'a> {
     pub scene: &'a Scene,
@@ -32,6 +31,62 @@ impl Turn<'_> {
     /// Answers whether it could happen.
     pub fn act(&mut self, action: Action) -> bool {
         match action {
+            Action::Deliver(side) => self.deliver(side, 0),
+            Action::Double(side) => {
+                *self.state.left.faults(side) -= 1;
+                let again = self.state.of(side).post[0].clone();
+                self.state.host(side).post.push(again);
+                self.deliver(side, 0);
+            }
+            Action::Overtake(side) => {
+                *self.state.left.faults(side) -= 1;
+                self.deliver(side, 1);
+            }
+            Action::LosePost(side) => {
+                self.state.left.losses -= 1;
+                self.state.lossy = true;
+                self.note("a webhook is lost");
+                self.state.host(side).post.remove(0);
+            }
+            Action::Make(side, loss) => {
+                *self.state.left.faults(side) -= u8::from(loss != Loss::Nothing);
+                self.make(side, loss);
+            }
+            Action::Answer(side) => {
+                let Some((call, result)) = self.state.host(side).answer.take() else { return false };
+                self.step(side, Input::Answer { call, result });
+            }
+            Action::Wait => {
+                let Some(wake) = self.scene.wake(self.state) else { return false };
+                let busy = Side::BOTH.iter().any(|side| !self.state.of(*side).post.is_empty());
+                self.state.left.late -= u8::from(busy);
+                self.state.idle_waits += 1;
+                self.note("time passes");
+                self.wake(wake.max(self.state.now));
+            }
+            Action::Crash(side, made) => {
+                self.state.left.crashes -= 1;
+                if made {
+                    self.make(side, Loss::Process);
+                }
+                self.scene.saw(if made { Seen::CrashAfterActing } else { Seen::CrashBeforeActing });
+                self.note("a process ends, another goes on");
+                let host = self.state.host(side);
+                (host.call, host.answer) = (None, None);
+                host.page = PageMemory::default();
+                if side == Side::Bot {
+                    self.state.asked = None;
+                }
+                self.step(side, Input::Wake);
+            }
+            wish => return self.wish(wish),
+        }
+        true
+    }
+
+    /// What people and hosts want. Answers whether it could happen.
+    fn wish(&mut self, wish: Action) -> bool {
+        match wish {
             Action::CustomerWrites => {
                 self.state.left.customer -= 1;
                 self.customer_writes();
@@ -109,54 +164,7 @@ impl Turn<'_> {
                 self.note("a day passes");
                 self.wake(self.state.now.plus(Duration::from_hours(24)));
             }
-            Action::Deliver(side) => self.deliver(side, 0),
-            Action::Double(side) => {
-                *self.state.left.faults(side) -= 1;
-                let again = self.state.of(side).post[0].clone();
-                self.state.host(side).post.push(again);
-                self.deliver(side, 0);
-            }
-            Action::Overtake(side) => {
-                *self.state.left.faults(side) -= 1;
-                self.deliver(side, 1);
-            }
-            Action::LosePost(side) => {
-                self.state.left.losses -= 1;
-                self.state.lossy = true;
-                self.note("a webhook is lost");
-                self.state.host(side).post.remove(0);
-            }
-            Action::Make(side, loss) => {
-                *self.state.left.faults(side) -= u8::from(loss != Loss::Nothing);
-                self.make(side, loss);
-            }
-            Action::Answer(side) => {
-                let Some((call, result)) = self.state.host(side).answer.take() else { return false };
-                self.step(side, Input::Answer { call, result });
-            }
-            Action::Wait => {
-                let Some(wake) = self.scene.wake(self.state) else { return false };
-                let busy = Side::BOTH.iter().any(|side| !self.state.of(*side).post.is_empty());
-                self.state.left.late -= u8::from(busy);
-                self.state.idle_waits += 1;
-                self.note("time passes");
-                self.wake(wake.max(self.state.now));
-            }
-            Action::Crash(side, made) => {
-                self.state.left.crashes -= 1;
-                if made {
-                    self.make(side, Loss::Process);
-                }
-                self.scene.saw(if made { Seen::CrashAfterActing } else { Seen::CrashBeforeActing });
-                self.note("a process ends, another goes on");
-                let host = self.state.host(side);
-                (host.call, host.answer) = (None, None);
-                host.page = PageMemory::default();
-                if side == Side::Bot {
-                    self.state.asked = None;
-                }
-                self.step(side, Input::Wake);
-            }
+            other => unreachable!("{other:?} is no wish"),
         }
         true
     }
@@ -421,95 +429,4 @@ impl Turn<'_> {
 
 fn conflict() -> CallResult {
     CallResult::Refused(Refusal::new(RefusalKind::Conflict, "no"))
-}
-
-impl Host {
-    /// What must not be put out.
-    fn judge(&self, app: &AppId, call: &Call) -> Option<&'static str> {
-        let waits = |key: &AnswerKey| self.thread.answer(key) == Some(AnswerStatus::Waiting);
-        match call {
-            Call::PassThreadControl { to } if to == app => None,
-            Call::PassThreadControl { .. } | Call::ReleaseThreadControl
-                if self.accepted.iter().any(waits) =>
-            {
-                Some("5: control is given away while an answer is unsettled")
-            }
-            Call::PassThreadControl { .. } | Call::ReleaseThreadControl
-                if self.thread.intervention_is_open() =>
-            {
-                Some("5: control is given away while people are engaged")
-            }
-            Call::SendMessage { key, message } => {
-                let before = self.accepted.iter().take_while(|other| *other != key);
-                let unsettled = |key: &AnswerKey| match self.thread.answer(key) {
-                    Some(AnswerStatus::Waiting) => true,
-                    Some(AnswerStatus::Unknown(_)) => !self.resumed.contains(key),
-                    _ => false,
-                };
-                let behind = self.accepted.iter().skip_while(|other| *other != key).skip(1);
-                if before.into_iter().any(unsettled) {
-                    Some("3: an answer overtakes another")
-                } else if message.control().is_some()
-                    && (self.thread.intervention_is_open() || behind.into_iter().any(waits))
-                {
-                    Some("5: control goes with an answer too early")
-                } else {
-                    None
-                }
-            }
-            _ => None,
-        }
-    }
-
-    fn note(&mut self, notice: &Notice) {
-        let mut question = |text: Option<&str>, ours: bool| {
-            let number: Option<u8> = text.and_then(|text| text.strip_prefix("question ")?.parse().ok());
-            let bit = number.map_or(0, |number| 1 << number);
-            self.told_ours |= if ours { bit } else { 0 };
-        };
-        let (key, end) = match notice {
-            Notice::AnswerDelivered { key, .. } => (key, End::Delivered),
-            Notice::AnswerFailed { key, .. } => (key, End::Failed),
-            Notice::AnswerUnknown { key, .. } => (key, End::Unknown),
-            Notice::Message { inbound, ours, .. } => return question(inbound.text.as_deref(), *ours),
-            Notice::ControlGained { unanswered, .. } => {
-                return unanswered.iter().for_each(|inbound| question(inbound.text.as_deref(), true));
-            }
-            _ => return,
-        };
-        self.ends.push((key.clone(), end));
-    }
-}
-
-impl Scene {
-    /// What a call shows that some property speaks of.
-    fn made(&self, call: &Call, result: &CallResult) {
-        let refused = matches!(result, CallResult::Refused(_));
-        match call {
-            Call::TakeThreadControl => self.saw(if refused { Seen::TakeRefused } else { Seen::Took }),
-            Call::RequestThreadControl if !refused => self.saw(Seen::Requested),
-            Call::ReleaseThreadControl if !refused => self.saw(Seen::Released),
-            Call::PassThreadControl { .. } if !refused => self.saw(Seen::Passed),
-            Call::SendMessage { .. } if refused => self.saw(Seen::SendRefused),
-            Call::SendMessage { message, .. } if message.control().is_some() => self.saw(Seen::WentInline),
-            _ => {}
-        }
-    }
-
-    fn heard(&self, host: &Host, notice: &Notice) {
-        match notice {
-            Notice::ControlGained { unanswered, .. } if !unanswered.is_empty() => {
-                self.saw(Seen::ToldWhatCameBefore)
-            }
-            Notice::AnswerDelivered { key, .. } if host.ends.contains(&(key.clone(), End::Unknown)) => {
-                self.saw(Seen::LateEcho);
-            }
-            Notice::AnswerFailed { reason: FailReason::NotGranted(report), .. } => {
-                let unanswered = |outcome: &StepOutcome| *outcome == StepOutcome::Unanswered;
-                let seen = report.steps.iter().any(|tried| unanswered(&tried.outcome));
-                self.saw(if seen { Seen::RequestUnanswered } else { Seen::NotGranted });
-            }
-            _ => {}
-        }
-    }
 }

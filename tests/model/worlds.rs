@@ -152,7 +152,7 @@ fn model_no_primary_zero_config() {
 #[test]
 fn model_other_choices_of_the_platform() {
     let budget = Budget { bot: 1, desk: 1, desk_faults: 1, ..NONE };
-    let farewell = Budget { farewells: 1, desk: 1, bot_faults: 1, ..NONE };
+    let farewell = Budget { farewells: 1, customer: 1, bot_faults: 1, ..NONE };
     let silent = |scene: Scene| {
         scene.platform(|platform| {
             platform.with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess)

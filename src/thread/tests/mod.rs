@@ -1,4 +1,5 @@
 mod farewells;
+mod found;
 mod interventions;
 mod outcomes;
 mod refusals;

@@ -1,0 +1,120 @@
+//! What the model checker and the properties found (docs/correctness.md), in a few lines each.
+
+use super::*;
+
+fn released(desk: &mut World) {
+    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    assert!(desk.thread.is_at_rest() && *desk.thread.owner() == Owner::Idle);
+}
+
+#[test]
+fn a_grant_after_the_claim_has_failed_is_given_back() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.command(Command::OpenIntervention);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.sleep();
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
+    desk.command(Command::CloseIntervention);
+    desk.passed_to(DESK);
+    released(&mut desk);
+}
+
+#[test]
+fn a_grant_of_a_request_whose_answer_was_lost_is_given_back() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.command(Command::OpenIntervention);
+    desk.expect(Call::RequestThreadControl, unknown());
+    desk.command(Command::CloseIntervention);
+    desk.passed_to(DESK);
+    released(&mut desk);
+}
+
+#[test]
+fn what_a_bot_passes_on_its_own_is_kept() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.command(Command::OpenIntervention);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.command(Command::CloseIntervention);
+    desk.expect(Call::ReleaseThreadControl, refused(RefusalKind::NotThreadOwner));
+    desk.wait(6 * 60_000);
+    desk.passed_to(DESK);
+    assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
+}
+
+#[test]
+fn a_pass_that_went_and_came_back_is_not_made_again() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.customer("m1", Channel::Messaging);
+    bot.requested_by(DESK);
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, unknown());
+    bot.sleep();
+    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    assert!(bot.calls.is_empty() && bot.thread.is_at_rest());
+}
+
+#[test]
+fn a_pass_whose_outcome_is_not_known_for_too_long_is_not_made_again() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.customer("m1", Channel::Messaging);
+    bot.requested_by(DESK);
+    let (_, call) = bot.call();
+    assert_eq!(call, Call::PassThreadControl { to: AppId::from(DESK) });
+    // Its process ended: a minute later another looks, and has control (again).
+    bot.sleep();
+    bot.sleep();
+    bot.expect(Call::ThreadOwner, owned_by(BOT));
+    assert!(bot.calls.is_empty());
+    assert!(matches!(bot.notices.last(), Some(Notice::ControlGained { .. } | Notice::HandOverFailed { .. })));
+    let failed = |notice: &Notice| matches!(notice, Notice::HandOverFailed { .. });
+    assert!(bot.notices.iter().any(failed));
+}
+
+#[test]
+fn a_bot_looks_before_it_takes_from_whom_it_remembers() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(PAGE_INBOX);
+    bot.send("a");
+    bot.expect(Call::ThreadOwner, owned_by(DESK));
+    assert!(!bot.calls.iter().any(|(_, call)| *call == Call::TakeThreadControl), "{:?}", bot.calls);
+}
+
+#[test]
+fn a_release_does_not_end_the_hand_over_that_answers_wait_for() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.command(Command::OpenIntervention);
+    desk.command(Command::CloseIntervention);
+    desk.send("a");
+    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect_send("a", SENT);
+    released(&mut desk);
+}
+
+#[test]
+fn control_is_not_handed_over_to_ourselves() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    let to_us = Command::HandOver(Target::App(AppId::from(BOT)));
+    assert_eq!(bot.command(to_us), Reply::Refused(CommandRefused::ToOurselves));
+    let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text("bye").unwrap());
+    let message = message.then(crate::call::InlineControl::PassTo(AppId::from(BOT)));
+    assert_eq!(bot.command(Command::Send { key, message }), Reply::Refused(CommandRefused::ToOurselves));
+    assert!(bot.calls.is_empty());
+}
+
+/// Clocks are set back.
+#[test]
+fn what_waits_is_woken_also_when_time_went_backwards() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.command(Command::OpenIntervention);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.sleep();
+    let (call, _) = desk.call();
+    desk.now = desk.now.minus(Duration::from_hours(1));
+    desk.step(Input::Answer { call, result: owned_by(BOT) });
+    desk.sleep();
+    assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
+}

@@ -1,0 +1,331 @@
+//! `Thread::step` is total: whatever it is told, in whatever state, at whatever time, it neither panics nor loops nor
+//! forgets what it accepted, and comes to rest when the world is well again.
+
+use std::time::Duration;
+
+use messenger_handover::call::{
+    AnswerKey, Call, CallId, CallResult, InlineControl, MessagingType, OutgoingMessage, Refusal, RefusalKind,
+    ThreadOwner,
+};
+use messenger_handover::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
+use messenger_handover::id::{AppId, MessageId, PAGE_INBOX};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::thread::{
+    AnswerStatus, ClaimOrigin, Command, Config, Context, Input, NoticeId, OnUnknown, Output, Reply, Target,
+    Thread,
+};
+use messenger_handover::time::{Span, Timestamp};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+const US: u64 = 1;
+const OTHER: u64 = 2;
+const NOW: u64 = 1_790_000_000_000;
+
+fn app() -> impl Strategy<Value = AppId> {
+    select(vec![US, OTHER, 3, PAGE_INBOX]).prop_map(AppId::from)
+}
+
+fn stamp() -> impl Strategy<Value = Span> {
+    prop_oneof![
+        6 => (0_u64..200_000).prop_map(|ms| Span::from_platform(NOW + ms)),
+        2 => (0_u64..200).prop_map(|seconds| Span::from_platform(NOW / 1000 + seconds)),
+        1 => select(vec![Span::UNKNOWN, Span::from_platform(0), Span::at(Timestamp::MAX)]),
+    ]
+}
+
+fn mid() -> impl Strategy<Value = Option<MessageId>> {
+    prop::option::of((0_u8..6).prop_map(|n| MessageId::new(format!("m{n}")).unwrap()))
+}
+
+fn key() -> impl Strategy<Value = AnswerKey> {
+    (0_u8..6).prop_map(|n| AnswerKey::new(format!("k{n}")).unwrap())
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let change = || {
+        let apps = (prop::option::of(app()), prop::option::of(app()));
+        apps.prop_map(|(previous_owner, new_owner)| ControlChange {
+            previous_owner,
+            new_owner,
+            ..ControlChange::default()
+        })
+    };
+    let inbound = (mid(), stamp(), any::<bool>()).prop_map(|(mid, at, postback)| Inbound {
+        mid,
+        at,
+        text: Some("text".into()),
+        payload: None,
+        postback,
+        attachments: vec![],
+    });
+    let echo = (mid(), prop::option::of(app()), prop::option::of(key()), any::<bool>());
+    let echo = echo.prop_map(|(mid, app_id, key, ours)| Echo {
+        mid,
+        app_id,
+        metadata: key.map(|key| key.to_metadata(&AppId::from(if ours { US } else { OTHER }))),
+        text: None,
+    });
+    let request = prop::option::of(app())
+        .prop_map(|requested_by| ControlRequest { requested_by, metadata: Some("please".into()) });
+    let kind = prop_oneof![
+        change().prop_map(EventKind::PassThreadControl),
+        change().prop_map(EventKind::TakeThreadControl),
+        request.prop_map(EventKind::RequestThreadControl),
+        inbound.prop_map(EventKind::Inbound),
+        echo.prop_map(EventKind::Echo),
+        Just(EventKind::Read),
+    ];
+    let channel = select(vec![Channel::Messaging, Channel::Standby]);
+    (channel, stamp(), kind).prop_map(|(channel, at, kind)| Event { channel, at, kind })
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop_oneof![Just(Target::Nobody), Just(Target::Desk), app().prop_map(Target::App)]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let control = prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(InlineControl::Release)),
+        1 => app().prop_map(|app| Some(InlineControl::PassTo(app))),
+    ];
+    let types = vec![MessagingType::Response, MessagingType::HumanAgent];
+    let send = (key(), control, select(types)).prop_map(|(key, control, messaging_type)| {
+        let message = OutgoingMessage::text("answer").unwrap().messaging_type(messaging_type);
+        Command::Send { key, message: control.into_iter().fold(message, OutgoingMessage::then) }
+    });
+    let origins = vec![ClaimOrigin::Intervention, ClaimOrigin::BotAsked, ClaimOrigin::Host];
+    let at = prop::option::of((0_u64..200_000).prop_map(|ms| Timestamp::from_millis(NOW + ms)));
+    prop_oneof![
+        4 => send,
+        1 => Just(Command::OpenIntervention),
+        1 => Just(Command::CloseIntervention),
+        1 => (any::<bool>(), at).prop_map(|(open, at)| Command::InterventionReported { open, at }),
+        1 => select(origins).prop_map(Command::Claim),
+        2 => target().prop_map(Command::HandOver),
+        1 => app().prop_map(Command::Grant),
+        1 => app().prop_map(Command::Refuse),
+        1 => key().prop_map(Command::Continue),
+        1 => key().prop_map(Command::Cancel),
+    ]
+}
+
+fn refusal() -> impl Strategy<Value = Refusal> {
+    use RefusalKind::*;
+    let kinds = vec![
+        NotThreadOwner,
+        PlatformFlow,
+        NotAvailable,
+        OutsideWindow,
+        RecipientUnavailable,
+        Token,
+        Permission,
+        Invalid,
+        RateLimited,
+        Restricted,
+        Transient,
+        Transport,
+        Protocol,
+        Conflict,
+    ];
+    let waits = prop::option::of((0_u64..10_000_000).prop_map(Duration::from_secs));
+    (select(kinds), waits).prop_map(|(kind, wait)| {
+        let mut refusal = Refusal::new(kind, "no");
+        refusal.retry_after = wait;
+        refusal
+    })
+}
+
+/// Also such as no call of that kind ends with.
+fn result() -> impl Strategy<Value = CallResult> {
+    let expires = prop::option::of((0_u64..100_000_000).prop_map(|ms| Timestamp::from_millis(NOW + ms)));
+    let owner = prop_oneof![
+        (app(), expires.clone()).prop_map(|(app, expires)| ThreadOwner::App { app, expires }),
+        expires.prop_map(|expires| ThreadOwner::Hidden { expires }),
+        Just(ThreadOwner::Idle),
+    ];
+    prop_oneof![
+        3 => Just(CallResult::Done),
+        2 => Just(CallResult::Forwarded),
+        3 => mid().prop_map(CallResult::Sent),
+        4 => owner.prop_map(CallResult::Owner),
+        4 => refusal().prop_map(CallResult::Refused),
+        2 => refusal().prop_map(CallResult::Unknown),
+        1 => (0_u64..10_000_000).prop_map(|ms| CallResult::HeldBack(Duration::from_millis(ms))),
+    ]
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Told(Input),
+    /// An answer to the call under way, if there is one.
+    Answer(CallResult),
+    /// An answer to a call of long ago, or of never.
+    Stray(u64, CallResult),
+    Notice(bool),
+    /// Milliseconds, backwards too.
+    Time(i64),
+    Again,
+}
+
+fn what() -> impl Strategy<Value = What> {
+    prop_oneof![
+        6 => event().prop_map(|event| What::Told(Input::Event(event))),
+        4 => command().prop_map(|command| What::Told(Input::Command(command))),
+        6 => result().prop_map(What::Answer),
+        1 => (0_u64..60, result()).prop_map(|(id, result)| What::Stray(id, result)),
+        1 => (0_u64..60, any::<bool>()).prop_map(|(id, ok)| What::Told(Input::NoticeDone { notice: NoticeId(id), ok })),
+        4 => any::<bool>().prop_map(What::Notice),
+        2 => Just(What::Told(Input::Wake)),
+        3 => select(vec![-100_000_000, -1_000, 1, 999, 5_000, 31_000, 61_000, 90_000_000]).prop_map(What::Time),
+        1 => Just(What::Again),
+    ]
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let roles = select(vec![Role::Bot, Role::Desk]);
+    let policies = select(ThreadControlPolicy::ALL.to_vec());
+    (roles, policies, any::<[bool; 4]>()).prop_map(|(role, policy, [resend, endpoint, echoes, takes])| {
+        let mut config = Config::new(AppId::from(US), role, policy);
+        config.on_unknown = if resend { OnUnknown::Resend } else { OnUnknown::Hold };
+        config.echoes = echoes;
+        if role == Role::Bot {
+            config = config.with_desk(AppId::from(OTHER));
+            (config.desk_endpoint, config.take_from_desk) = (endpoint, takes);
+        }
+        (config.limits.answers, config.limits.notices) = (4, 8);
+        (config.limits.seen, config.limits.unanswered, config.limits.finished) = (6, 4, 4);
+        config
+    })
+}
+
+struct Machine {
+    config: Config,
+    thread: Thread,
+    now: Timestamp,
+    call: Option<(CallId, Call)>,
+    notice: Option<NoticeId>,
+    /// Keys that were accepted, and not told an end of.
+    open: Vec<AnswerKey>,
+}
+
+impl Machine {
+    fn step(&mut self, input: Input) -> Reply {
+        let cx = Context::new(&self.config);
+        let key = match &input {
+            Input::Command(Command::Send { key, .. }) => Some(key.clone()),
+            _ => None,
+        };
+        let mut out = Vec::new();
+        let reply = self.thread.step(&cx, input, self.now, &mut out);
+        if reply == Reply::Accepted {
+            self.open.extend(key);
+        }
+        let calls = out.iter().filter(|output| matches!(output, Output::Call { .. })).count();
+        assert!(calls <= 1, "one call at a time: {out:?}");
+        for output in out {
+            match output {
+                Output::Call { id, call, .. } => self.call = Some((id, call)),
+                Output::Notice { id, .. } => self.notice = Some(id),
+                _ => {}
+            }
+        }
+        for key in &self.open {
+            assert!(self.thread.answer(key).is_some(), "{key} was accepted and is forgotten");
+        }
+        let waiting = |key: &AnswerKey| self.thread.answer(key) == Some(AnswerStatus::Waiting);
+        self.open.retain(waiting);
+        assert!(
+            self.thread.next_wake(&cx).is_some() || self.thread.is_at_rest(),
+            "what waits has a wake time: {:#?}",
+            self.thread
+        );
+        let saved = serde_json::to_string(&self.thread).unwrap();
+        assert!(saved.len() < 40_000, "it grows without a bound");
+        assert_eq!(serde_json::from_str::<Thread>(&saved).unwrap(), self.thread);
+        reply
+    }
+
+    fn act(&mut self, what: What, before: &mut Option<Input>) {
+        let input = match what {
+            What::Told(input) => input,
+            What::Answer(result) => {
+                let Some((call, _)) = self.call.take() else { return };
+                Input::Answer { call, result }
+            }
+            What::Stray(id, result) => Input::Answer { call: CallId(id), result },
+            What::Notice(ok) => {
+                let Some(notice) = self.notice.take() else { return };
+                Input::NoticeDone { notice, ok }
+            }
+            What::Time(ms) => {
+                let by = Duration::from_millis(ms.unsigned_abs());
+                self.now = if ms < 0 { self.now.minus(by) } else { self.now.plus(by) };
+                return;
+            }
+            What::Again => {
+                let Some(input) = before.clone() else { return };
+                input
+            }
+        };
+        *before = Some(input.clone());
+        self.step(input);
+    }
+
+    /// Everything is answered well, and time passes.
+    fn recover(&mut self) {
+        for _ in 0..400 {
+            if let Some(notice) = self.notice.take() {
+                self.step(Input::NoticeDone { notice, ok: true });
+            } else if let Some((call, made)) = self.call.take() {
+                let us = || ThreadOwner::App { app: AppId::from(US), expires: None };
+                let result = match made {
+                    Call::SendMessage { .. } => CallResult::Sent(None),
+                    Call::RequestThreadControl => CallResult::Forwarded,
+                    Call::ThreadOwner => CallResult::Owner(us()),
+                    _ => CallResult::Done,
+                };
+                self.step(Input::Answer { call, result });
+            } else if self.thread.is_at_rest() {
+                return;
+            } else {
+                let wake = self.thread.next_wake(&Context::new(&self.config)).unwrap();
+                self.now = self.now.max(wake);
+                self.step(Input::Wake);
+            }
+        }
+        panic!("it never comes to rest: {:#?}", self.thread);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn whatever_a_thread_is_told_it_goes_on(config in config(), acts in prop::collection::vec(what(), 0..120)) {
+        let (thread, now) = (Thread::new(), Timestamp::from_millis(NOW));
+        let mut machine = Machine { config, thread, now, call: None, notice: None, open: Vec::new() };
+        let mut before = None;
+        for act in acts {
+            machine.act(act, &mut before);
+        }
+        machine.recover();
+        prop_assert!(machine.open.is_empty(), "{:?} have no end", machine.open);
+    }
+
+    /// An answer to a call that was never made, and one that comes twice, change nothing but what time does.
+    #[test]
+    fn stray_answers_change_nothing(config in config(), acts in prop::collection::vec(what(), 0..60), stray in result()) {
+        let (thread, now) = (Thread::new(), Timestamp::from_millis(NOW));
+        let mut machine = Machine { config, thread, now, call: None, notice: None, open: Vec::new() };
+        for act in acts {
+            machine.act(act, &mut None);
+        }
+        let input = Input::Answer { call: CallId(u64::MAX), result: stray };
+        let mut woken = machine.thread.clone();
+        let _ = woken.step(&Context::new(&machine.config), Input::Wake, machine.now, &mut Vec::new());
+        prop_assert_eq!(machine.step(input), Reply::Ignored);
+        prop_assert_eq!(&machine.thread, &woken);
+    }
+}
