@@ -308,7 +308,7 @@ impl Turn<'_> {
         self.scene.made(&call, &result);
         let refused = matches!(&result, CallResult::Refused(_));
         self.draw(|picture| {
-            picture.call(side, &call, if loss == Loss::Nothing { "" } else { "answer lost" }, refused)
+            picture.call(side, &call, if loss == Loss::Nothing { "" } else { "answer lost" }, refused);
         });
         let host = self.state.host(side);
         host.just_saw_it_idle = result == CallResult::Owner(ThreadOwner::Idle);

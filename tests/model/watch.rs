@@ -83,7 +83,7 @@ impl Scene {
     pub fn heard(&self, host: &Host, notice: &Notice) {
         match notice {
             Notice::ControlGained { unanswered, .. } if !unanswered.is_empty() => {
-                self.saw(Seen::ToldWhatCameBefore)
+                self.saw(Seen::ToldWhatCameBefore);
             }
             Notice::AnswerDelivered { key, .. } if host.ends.contains(&(key.clone(), End::Unknown)) => {
                 self.saw(Seen::LateEcho);
