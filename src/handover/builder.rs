@@ -9,7 +9,7 @@ use crate::store::{MemoryStore, ThreadStore};
 use crate::thread::{Config, Limits, OnUnknown, Timeouts};
 
 use super::drive::Inner;
-use super::{Handler, Handover, wake};
+use super::{Clock, Handler, Handover, SystemClock, wake};
 
 /// Puts a [`Handover`] together.
 #[must_use]
@@ -19,6 +19,7 @@ pub struct Builder {
     handler: Arc<dyn Handler>,
     desk: Option<Arc<dyn DeskEndpoint>>,
     store: Option<Arc<dyn ThreadStore>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// Why a configuration makes no sense.
@@ -53,7 +54,14 @@ impl Handover {
         handler: impl Handler,
     ) -> Builder {
         let config = Config::new(app, role, policy);
-        Builder { config, client, handler: Arc::new(handler), desk: None, store: None }
+        Builder {
+            config,
+            client,
+            handler: Arc::new(handler),
+            desk: None,
+            store: None,
+            clock: Arc::new(SystemClock),
+        }
     }
 }
 
@@ -135,12 +143,19 @@ impl Builder {
         self
     }
 
+    /// What time it is; the machine's clock if nothing is set. For tests in virtual time, together with
+    /// tokio's paused time.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
     /// Starts the service on the tokio runtime that runs here.
     ///
     /// # Errors
     /// [`BuildError`] says what makes no sense.
     pub fn start(self) -> Result<Handover, BuildError> {
-        let Self { config, client, handler, desk, store } = self;
+        let Self { config, client, handler, desk, store, clock } = self;
         check(&config)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let inner = Arc::new(Inner {
@@ -149,6 +164,7 @@ impl Builder {
             desk,
             store: store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
             handler,
+            clock,
             locks: super::locks::Locks::default(),
             alarm: Arc::default(),
             pages: Mutex::default(),

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 use super::locks::Locks;
 use super::wake::Alarm;
-use super::{Handler, Handover, HandoverError};
+use super::{Clock, Handler, Handover, HandoverError};
 
 /// How often a conversation that others write too is tried before the caller is told.
 const MAX_TRIES: u32 = 20;
@@ -28,6 +28,7 @@ pub(super) struct Inner {
     pub(super) desk: Option<Arc<dyn DeskEndpoint>>,
     pub(super) store: Arc<dyn ThreadStore>,
     pub(super) handler: Arc<dyn Handler>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) locks: Locks,
     pub(super) alarm: Arc<Alarm>,
     pub(super) pages: Mutex<HashMap<PageId, PageState>>,
@@ -44,12 +45,6 @@ impl Default for PageState {
     fn default() -> Self {
         Self { memory: PageMemory::default(), retries: Budget::new(RETRIES_AT_ONCE, RETRIES_A_SECOND) }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place of the service that reads the clock")]
-pub(super) fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Handover {
@@ -96,7 +91,7 @@ impl Handover {
         let inner = &self.inner;
         let keys: Vec<_> = waiting.keys().cloned().collect();
         let loaded = inner.store.load(&keys).await?;
-        let now = now();
+        let now = inner.now();
         let mut swaps = Vec::new();
         let mut outputs = Vec::new();
         for (key, loaded) in keys.into_iter().zip(loaded) {
@@ -149,6 +144,10 @@ impl Handover {
 }
 
 impl Inner {
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn pages(&self) -> MutexGuard<'_, HashMap<PageId, PageState>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,7 +158,8 @@ impl Inner {
 
     /// May a call be made again now? Else after so long.
     pub(super) fn may_retry(&self, page: &PageId) -> Result<(), Duration> {
-        self.pages().entry(page.clone()).or_default().retries.take(now())
+        let now = self.now();
+        self.pages().entry(page.clone()).or_default().retries.take(now)
     }
 
     pub(super) fn call_succeeded(&self, page: &PageId) {
@@ -174,6 +174,7 @@ impl Inner {
     }
 
     pub(super) fn forget_refusals(&self, page: &PageId) {
-        self.pages().entry(page.clone()).or_default().memory.forgotten = Some(now());
+        let now = self.now();
+        self.pages().entry(page.clone()).or_default().memory.forgotten = Some(now);
     }
 }

@@ -2,6 +2,7 @@
 //! handler. Load, step, save, and only then act.
 
 mod builder;
+mod clock;
 mod drive;
 mod effects;
 mod handler;
@@ -9,11 +10,14 @@ mod locks;
 mod wake;
 
 pub use builder::{BuildError, Builder};
+pub use clock::{Clock, SystemClock};
 pub use handler::{BoxError, Handler, Told};
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::call::{Advice, AnswerKey, OutgoingMessage};
 use crate::event::Event;

@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 use crate::thread::Input;
 use crate::time::Timestamp;
 
-use super::Handover;
-use super::drive::{Inner, now};
+use super::drive::Inner;
+use super::{Clock, Handover};
 
 /// How often the store is asked for due threads when nothing is known to be due: other replicas and
 /// earlier processes leave threads behind too.
@@ -41,11 +41,13 @@ impl Alarm {
         self.earliest.store(u64::MAX, Ordering::SeqCst);
     }
 
-    async fn ring(&self) {
+    async fn ring(&self, clock: &dyn Clock) {
         loop {
             let earliest = Timestamp::from_millis(self.earliest.load(Ordering::SeqCst));
-            let sleep = tokio::time::sleep(earliest.since(now()).min(POLL));
+            let sleep = tokio::time::sleep(earliest.since(clock.now()).min(POLL));
             tokio::select! {
+                // In a fixed order, so that a schedule in virtual time can be played again.
+                biased;
                 () = sleep => return,
                 () = self.earlier.notified() => {}
             }
@@ -67,11 +69,11 @@ enum Round {
 pub(super) async fn wake_due(inner: Weak<Inner>) {
     loop {
         let Some(inner) = inner.upgrade() else { return };
-        let alarm = inner.alarm.clone();
+        let (alarm, clock) = (inner.alarm.clone(), inner.clock.clone());
         // The service may end while nothing is due: the round holds it, this task does not.
         match tokio::spawn(wake_round(inner)).await {
             Ok(Round::Full) => {}
-            Ok(Round::Done) => alarm.ring().await,
+            Ok(Round::Done) => alarm.ring(&*clock).await,
             Ok(Round::Failed) => tokio::time::sleep(POLL).await,
             Err(error) => {
                 tracing::error!(%error, "waking due threads ended in a panic; it is tried again");
@@ -83,7 +85,7 @@ pub(super) async fn wake_due(inner: Weak<Inner>) {
 
 async fn wake_round(inner: Arc<Inner>) -> Round {
     inner.alarm.reset();
-    let due = match inner.store.due(now(), LEASE, BATCH).await {
+    let due = match inner.store.due(inner.now(), LEASE, BATCH).await {
         Ok(due) => due,
         Err(error) => {
             tracing::warn!(%error, "the store cannot say what is due");
