@@ -10,6 +10,7 @@ mod layers;
 mod model;
 mod outage;
 mod payloads;
+mod schedules;
 mod secrets;
 mod send;
 mod simulator;

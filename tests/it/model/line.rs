@@ -8,7 +8,7 @@ use axum::http::{Request, Response};
 use messenger_handover::call::{Call, CallResult};
 use messenger_handover::control::{CallError, HandoverClient};
 use messenger_handover::graph::{GraphClient, Transport, TransportError};
-use messenger_handover::id::AppId;
+use messenger_handover::id::{AppId, PageId};
 use messenger_handover::sim::{ApiCall, InlineControl, Platform};
 use messenger_handover::time::Timestamp;
 use serde_json::{Value, json};
@@ -47,28 +47,40 @@ impl Transport for To {
         let mut line = self.line.lock().unwrap();
         match line.luck {
             Luck::Lost => return Err(TransportError::timeout()),
-            Luck::Busy => {
-                let body = json!({"error": {"message": "busy", "type": "OAuthException", "code": 2}});
-                return Ok(Response::builder().status(500).body(Bytes::from(body.to_string())).unwrap());
-            }
+            Luck::Busy => return Ok(busy()),
             Luck::Good | Luck::AnswerLost => {}
         }
         let (now, call) = (line.now, read(&request));
-        let (status, body) = match line.platform.call(&self.app, &key().page, &call, now) {
-            Ok(answer) => (200, answer.body()),
-            Err(refusal) => (refusal.status, refusal.body()),
-        };
-        if line.luck == Luck::AnswerLost {
-            return Err(TransportError::timeout());
-        }
-        Ok(Response::builder().status(status).body(Bytes::from(body.to_string())).unwrap())
+        let answer = exchange(&mut line.platform, &self.app, &key().page, &call, now);
+        if line.luck == Luck::AnswerLost { Err(TransportError::timeout()) } else { Ok(answer) }
     }
 }
 
-fn read(request: &Request<Bytes>) -> ApiCall {
+pub fn exchange(
+    platform: &mut Platform,
+    app: &AppId,
+    page: &PageId,
+    call: &ApiCall,
+    now: Timestamp,
+) -> Response<Bytes> {
+    let (status, body) = match platform.call(app, page, call, now) {
+        Ok(answer) => (200, answer.body()),
+        Err(refusal) => (refusal.status, refusal.body()),
+    };
+    Response::builder().status(status).body(Bytes::from(body.to_string())).unwrap()
+}
+
+pub fn busy() -> Response<Bytes> {
+    let body = json!({"error": {"message": "busy", "type": "OAuthException", "code": 2}});
+    Response::builder().status(500).body(Bytes::from(body.to_string())).unwrap()
+}
+
+/// A request about a person, as the platform reads it.
+pub fn read(request: &Request<Bytes>) -> ApiCall {
     let edge = request.uri().path().rsplit('/').next().unwrap();
     let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
-    let user = key().user;
+    let asked = request.uri().query().and_then(|query| query.strip_prefix("recipient="));
+    let user = asked.or(body["recipient"]["id"].as_str()).expect("a person").parse().unwrap();
     match edge {
         "thread_owner" => ApiCall::ThreadOwner { user },
         "take_thread_control" => ApiCall::Take { user, metadata: None },

@@ -2,7 +2,7 @@
 //! that time out before or after the platform acted, webhooks that are late, doubled, overtaken or lost,
 //! and processes that end at any moment.
 
-mod line;
+pub mod line;
 mod world;
 
 use std::time::Duration;

@@ -1,0 +1,182 @@
+//! What two hosts stand on: the platform, virtual time, one source of chance, and a trace of all that
+//! happens.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use fastrand::Rng;
+use messenger_handover::handover::Clock;
+use messenger_handover::id::{PageId, ThreadKey, UserId};
+use messenger_handover::sim::{Delivery, Platform};
+use messenger_handover::time::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+pub const BOT: u64 = 1001;
+pub const DESK: u64 = 2002;
+pub const PAGE: u64 = 10;
+const START: u64 = 1_790_000_000_000;
+
+pub fn thread(user: u64) -> ThreadKey {
+    ThreadKey::new(PageId::from(PAGE), UserId::from(user))
+}
+
+/// A clock that runs with tokio's, and some milliseconds before or after the platform's.
+#[derive(Debug, Clone, Copy)]
+pub struct Virtual {
+    began: Instant,
+    skew: i64,
+}
+
+impl Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        let passed = u64::try_from(self.began.elapsed().as_millis()).unwrap();
+        Timestamp::from_millis((START + passed).checked_add_signed(self.skew).unwrap())
+    }
+}
+
+#[derive(Debug)]
+pub struct Ground {
+    platform: Mutex<Platform>,
+    clock: Virtual,
+    rng: Mutex<Rng>,
+    /// How much goes wrong, in per cent of what could.
+    rate: Mutex<u32>,
+    trace: Mutex<Trace>,
+    /// Webhooks wait to be taken.
+    pub posted: Notify,
+    /// Webhooks and wishes of people that are not through yet.
+    under_way: Mutex<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Trace {
+    hash: DefaultHasher,
+    lines: Vec<(ThreadKey, String)>,
+    calls: BTreeMap<ThreadKey, usize>,
+    wrong: Vec<(ThreadKey, String)>,
+}
+
+/// Something that is not through before this is dropped.
+pub struct UnderWay<'a>(&'a Ground);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        *self.0.under_way.lock().unwrap() -= 1;
+    }
+}
+
+impl Ground {
+    pub fn new(platform: Platform, rng: Rng, rate: u32) -> Self {
+        Self {
+            platform: Mutex::new(platform),
+            clock: Virtual { began: Instant::now(), skew: 0 },
+            rng: Mutex::new(rng),
+            rate: Mutex::new(rate),
+            trace: Mutex::default(),
+            posted: Notify::new(),
+            under_way: Mutex::new(0),
+        }
+    }
+
+    /// A host's clock.
+    pub fn clock(&self, skew: i64) -> Virtual {
+        Virtual { skew, ..self.clock }
+    }
+
+    /// The platform acts; what it has to tell is posted.
+    pub fn platform<R>(&self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
+        let result = act(&mut self.platform.lock().unwrap(), self.clock.now());
+        self.posted.notify_one();
+        result
+    }
+
+    pub fn take_outgoing(&self) -> Vec<Delivery> {
+        self.platform.lock().unwrap().take_outgoing()
+    }
+
+    pub fn rng(&self) -> MutexGuard<'_, Rng> {
+        self.rng.lock().unwrap()
+    }
+
+    /// Whether something goes wrong now that does so often, or less often.
+    pub fn unlucky(&self, share_of_rate: f64) -> bool {
+        let rate = f64::from(*self.rate.lock().unwrap()) / 100.0;
+        rate > 0.0 && self.rng().f64() < rate * share_of_rate
+    }
+
+    /// From now on nothing goes wrong, and calls are counted anew.
+    pub fn calm(&self) {
+        *self.rate.lock().unwrap() = 0;
+        self.trace().calls.clear();
+    }
+
+    /// Some time on the way; always the same where nothing goes wrong.
+    pub async fn way(&self) {
+        let ms = match *self.rate.lock().unwrap() {
+            0 => 3,
+            _ => {
+                let mut rng = self.rng();
+                let longest = [2, 20, 200, 200, 3_000][rng.usize(..5)];
+                rng.u64(0..=longest)
+            }
+        };
+        sleep(Duration::from_millis(ms)).await;
+    }
+
+    fn trace(&self) -> MutexGuard<'_, Trace> {
+        self.trace.lock().unwrap()
+    }
+
+    pub fn note(&self, thread: &ThreadKey, what: std::fmt::Arguments<'_>) {
+        let at = self.clock.now().as_millis() - START;
+        let line = format!("{at:>8} {what}");
+        let mut trace = self.trace();
+        trace.hash.write(thread.user.to_string().as_bytes());
+        trace.hash.write(line.as_bytes());
+        trace.lines.push((thread.clone(), line));
+    }
+
+    pub fn called(&self, thread: &ThreadKey) {
+        *self.trace().calls.entry(thread.clone()).or_default() += 1;
+    }
+
+    /// How many calls were made about a thread since the faults ended.
+    pub fn calls(&self, thread: &ThreadKey) -> usize {
+        self.trace().calls.get(thread).copied().unwrap_or_default()
+    }
+
+    /// Something that must not be. Tasks say it so: nobody would see them panic.
+    pub fn wrong(&self, thread: &ThreadKey, what: String) {
+        self.trace().wrong.push((thread.clone(), what));
+    }
+
+    /// The first thing that must not be, of how many, and all that happened in its conversation.
+    pub fn verdict(&self) -> Result<(), String> {
+        let trace = self.trace();
+        let Some((thread, what)) = trace.wrong.first() else { return Ok(()) };
+        let mut told = format!("{what} ({} wrong in all; customer {}):\n", trace.wrong.len(), thread.user);
+        for (_, line) in trace.lines.iter().filter(|(of, _)| of == thread) {
+            writeln!(told, "{line}").unwrap();
+        }
+        Err(told)
+    }
+
+    /// The same for two runs in which the same happened, in the same order and at the same time.
+    pub fn hash(&self) -> (u64, usize) {
+        let trace = self.trace();
+        (trace.hash.finish(), trace.lines.len())
+    }
+
+    pub fn begins(&self) -> UnderWay<'_> {
+        *self.under_way.lock().unwrap() += 1;
+        UnderWay(self)
+    }
+
+    pub fn under_way(&self) -> usize {
+        *self.under_way.lock().unwrap()
+    }
+}

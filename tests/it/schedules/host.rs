@@ -1,0 +1,268 @@
+//! One host: a service that may end at any moment and come again, the store and the memory of people that
+//! stay, and what the host was told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use messenger_handover::bots_api;
+use messenger_handover::call::{Advice, AnswerKey, OutgoingMessage};
+use messenger_handover::event::Inbound;
+use messenger_handover::handover::{Accepted, BoxError, Handler, Handover, HandoverError, Told};
+use messenger_handover::id::{AppId, ThreadKey};
+use messenger_handover::store::MemoryStore;
+use messenger_handover::thread::{Notice, NoticeId, Thread};
+use messenger_handover::webhook;
+use tokio::sync::watch;
+
+use super::ground::Ground;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    Bot,
+    Desk,
+}
+
+/// Whether a process lives. One that does not never gets further than its next step into the world.
+#[derive(Debug, Clone)]
+pub struct Life(watch::Sender<bool>);
+
+impl Life {
+    pub fn new() -> Self {
+        Self(watch::Sender::new(true))
+    }
+
+    pub fn end(&self) {
+        self.0.send_replace(false);
+    }
+
+    pub async fn goes_on(&self) {
+        if !*self.0.borrow() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What comes of it, if the process lives so long.
+    pub async fn during<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let mut lives = self.0.subscribe();
+        tokio::select! {
+            biased;
+            _ = lives.wait_for(|lives| !lives) => None,
+            result = future => Some(result),
+        }
+    }
+}
+
+/// A running service with its endpoints.
+pub struct Process {
+    pub life: Life,
+    pub handover: Handover,
+    pub webhook: webhook::Server,
+    pub bots_api: bots_api::Server,
+}
+
+/// What became of a conversation, as people outside the processes see it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Keys that somebody wants to send, accepted or not.
+    pub asked: Vec<AnswerKey>,
+    /// Keys that are saved, in the order in which they were.
+    pub accepted: Vec<AnswerKey>,
+    /// Keys of which the host was told that they are accepted.
+    pub promised: Vec<AnswerKey>,
+    /// Each notice once.
+    pub told: Vec<(NoticeId, Notice)>,
+}
+
+#[derive(Debug, Default)]
+pub struct Book(Mutex<BTreeMap<ThreadKey, Page>>);
+
+impl Book {
+    pub fn page(&self, thread: &ThreadKey) -> Page {
+        self.pages().get(thread).cloned().unwrap_or_default()
+    }
+
+    fn pages(&self) -> MutexGuard<'_, BTreeMap<ThreadKey, Page>> {
+        self.0.lock().unwrap()
+    }
+
+    pub fn asks(&self, thread: &ThreadKey, key: &AnswerKey) {
+        let mut pages = self.pages();
+        let page = pages.entry(thread.clone()).or_default();
+        if !page.asked.contains(key) {
+            page.asked.push(key.clone());
+        }
+    }
+
+    fn promise(&self, thread: &ThreadKey, key: AnswerKey) {
+        self.pages().entry(thread.clone()).or_default().promised.push(key);
+    }
+
+    pub fn saved(&self, key: &ThreadKey, thread: &Thread) {
+        let mut pages = self.pages();
+        let page = pages.entry(key.clone()).or_default();
+        for asked in &page.asked {
+            if thread.answer(asked).is_some() && !page.accepted.contains(asked) {
+                page.accepted.push(asked.clone());
+            }
+        }
+    }
+
+    /// The host is told. What is wrong about it.
+    fn hears(&self, told: &Told) -> Result<(), String> {
+        let mut pages = self.pages();
+        let page = pages.entry(told.thread.clone()).or_default();
+        match page.told.last() {
+            Some((last, notice)) if *last == told.id => {
+                if *notice != told.notice {
+                    return Err(format!("{:?} was {notice:?} and is {:?}", told.id, told.notice));
+                }
+                return Ok(());
+            }
+            Some((last, _)) if *last > told.id => return Err(format!("{:?} after {last:?}", told.id)),
+            _ => page.told.push((told.id, told.notice.clone())),
+        }
+        Ok(())
+    }
+}
+
+pub struct Host {
+    pub side: Side,
+    pub app: AppId,
+    pub secret: &'static str,
+    pub ground: Arc<Ground>,
+    pub book: Arc<Book>,
+    pub kept: Arc<MemoryStore>,
+    process: Mutex<Option<Arc<Process>>>,
+}
+
+impl Host {
+    pub fn new(side: Side, app: AppId, secret: &'static str, ground: Arc<Ground>) -> Self {
+        let (book, kept, process) = (Arc::default(), Arc::default(), Mutex::new(None));
+        Self { side, app, secret, ground, book, kept, process }
+    }
+
+    pub fn process(&self) -> Arc<Process> {
+        Arc::clone(self.process.lock().unwrap().as_ref().expect("started"))
+    }
+
+    /// Another process goes on with what is saved.
+    pub fn run(&self, process: Process) {
+        if let Some(old) = self.process.lock().unwrap().replace(Arc::new(process)) {
+            old.life.end();
+        }
+    }
+
+    /// What somebody wants of the service, until it was taken in or is refused: processes end, and stores
+    /// are away.
+    pub async fn ask<T, F>(&self, what: impl Fn(Handover) -> F) -> Result<T, HandoverError>
+    where
+        F: Future<Output = Result<T, HandoverError>>,
+    {
+        let _under_way = self.ground.begins();
+        loop {
+            let process = self.process();
+            match process.life.during(what(process.handover.clone())).await {
+                Some(Err(error)) if error.advice() == Advice::RetryLater => {}
+                Some(result) => return result,
+                None => {}
+            }
+            let pause = self.ground.rng().u64(50..2_000);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    pub async fn send(&self, thread: &ThreadKey, key: AnswerKey, message: OutgoingMessage) {
+        self.book.asks(thread, &key);
+        let known = self.book.page(thread).accepted.contains(&key);
+        let accepted = self.ask(|service| {
+            let (thread, key, message) = (thread.clone(), key.clone(), message.clone());
+            async move { service.send(&thread, key, message).await }
+        });
+        match accepted.await {
+            Ok(Accepted::New) if known => {
+                self.ground.wrong(thread, format!("{key} was accepted twice"));
+            }
+            Ok(_) => self.book.promise(thread, key),
+            Err(error) => self.ground.note(thread, format_args!("{:?} {key}: {error}", self.side)),
+        }
+    }
+}
+
+/// The host's handler, in one process.
+pub struct Ear {
+    pub side: Side,
+    pub ground: Arc<Ground>,
+    pub book: Arc<Book>,
+    pub life: Life,
+    /// Whether the host does something about what it is told.
+    pub lively: bool,
+}
+
+#[async_trait]
+impl Handler for Ear {
+    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+        self.life.goes_on().await;
+        self.ground
+            .note(&told.thread, format_args!("{:?} is told {:?} {:?}", self.side, told.id, told.notice));
+        if let Err(wrong) = self.book.hears(told) {
+            self.ground.wrong(&told.thread, format!("{:?} {wrong}", self.side));
+        }
+        if self.ground.unlucky(0.2) {
+            let slow = self.ground.rng().u64(100..80_000);
+            tokio::time::sleep(Duration::from_millis(slow)).await;
+        }
+        if self.ground.unlucky(0.3) {
+            return Err("not now".into());
+        }
+        if self.lively {
+            self.react(handover, told).await?;
+        }
+        self.life.goes_on().await;
+        if self.ground.unlucky(0.3) { Err("failed at the end".into()) } else { Ok(()) }
+    }
+}
+
+impl Ear {
+    async fn react(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+        let thread = &told.thread;
+        match &told.notice {
+            Notice::Message { inbound, ours: true, .. } if self.side == Side::Bot => {
+                self.answer(handover, thread, inbound).await?;
+            }
+            Notice::ControlGained { unanswered, .. } if self.side == Side::Bot => {
+                for inbound in unanswered {
+                    self.answer(handover, thread, inbound).await?;
+                }
+            }
+            Notice::AnswerUnknown { key, .. } if self.ground.rng().bool() => {
+                only_refused(handover.resume(thread, key.clone()).await)?;
+            }
+            Notice::ControlRequested { by: Some(app), granted: false, .. } => {
+                let what = self.ground.rng().u8(0..3);
+                match what {
+                    0 => only_refused(handover.grant(thread, app.clone()).await)?,
+                    1 => only_refused(handover.refuse(thread, app.clone()).await)?,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, handover: &Handover, to: &ThreadKey, inbound: &Inbound) -> Result<(), BoxError> {
+        let Some(mid) = &inbound.mid else { return Ok(()) };
+        let key = AnswerKey::new(format!("re-{mid}"))?;
+        self.book.asks(to, &key);
+        handover.send(to, key.clone(), OutgoingMessage::text(key.as_str())?).await?;
+        self.book.promise(to, key);
+        Ok(())
+    }
+}
+
+/// That a host's word comes too late is no reason to be told again.
+fn only_refused(result: Result<(), HandoverError>) -> Result<(), HandoverError> {
+    result.or_else(|error| if error.advice() == Advice::RetryLater { Err(error) } else { Ok(()) })
+}

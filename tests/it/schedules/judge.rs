@@ -1,0 +1,86 @@
+//! What must hold of every conversation when both hosts are at rest.
+
+use messenger_handover::call::AnswerKey;
+use messenger_handover::id::ThreadKey;
+use messenger_handover::thread::{AnswerStatus, Notice, Owner};
+
+use super::host::{Host, Page};
+use super::world::World;
+
+/// Says what does not hold.
+pub async fn judge(world: &World, thread: &ThreadKey) -> Result<(), String> {
+    let read = world.conversation(thread);
+    let mut answers = 0;
+    for host in [&world.bot, &world.desk] {
+        let page = host.book.page(thread);
+        answers += page.accepted.len();
+        if let Some(lost) = page.promised.iter().find(|key| !page.accepted.contains(key)) {
+            return Err(format!("{lost} was promised and is not kept"));
+        }
+        for key in &page.accepted {
+            ends(host, thread, &page, key, &read).await?;
+        }
+        in_order(&page, &read)?;
+        let unknown = page.asked.iter().filter(|key| !page.accepted.contains(key));
+        for key in unknown {
+            if read.iter().any(|text| text == key.as_str()) {
+                return Err(format!("{key} was read and never accepted"));
+            }
+        }
+        // Every webhook has arrived.
+        let service = &host.process().handover;
+        let owner = service.thread(thread).await.map_err(|error| error.to_string())?.owner().clone();
+        let real = world.owner(thread);
+        if owner == Owner::Us && real.is_some() && real.as_ref() != Some(&host.app) {
+            return Err(format!("{:?} believes to have control, {real:?} has it", host.side));
+        }
+    }
+    // No fight: each side gives up, or has control, after so many calls.
+    let calls = world.ground.calls(thread);
+    if calls > 40 + 12 * answers {
+        return Err(format!("{calls} calls for {answers} answers after the faults ended"));
+    }
+    Ok(())
+}
+
+/// Each accepted answer has one end, and the end is true.
+async fn ends(
+    host: &Host,
+    thread: &ThreadKey,
+    page: &Page,
+    key: &AnswerKey,
+    read: &[String],
+) -> Result<(), String> {
+    let times = read.iter().filter(|text| *text == key.as_str()).count();
+    let told: Vec<_> = page.told.iter().filter_map(|(_, notice)| end(notice, key)).collect();
+    let status = host.process().handover.answer(thread, key).await.map_err(|error| error.to_string())?;
+    let may = match &status {
+        Some(AnswerStatus::Delivered { maybe_doubled: false, .. }) => {
+            times == 1 && matches!(told[..], ["delivered"] | ["unknown", "delivered"])
+        }
+        Some(AnswerStatus::Failed(_)) => times == 0 && told == ["failed"],
+        Some(AnswerStatus::Unknown(_)) => times <= 1 && told == ["unknown"],
+        _ => false,
+    };
+    if may {
+        Ok(())
+    } else {
+        Err(format!("{key} is {status:?}, was told as {told:?} and read {times} times"))
+    }
+}
+
+fn end(notice: &Notice, of: &AnswerKey) -> Option<&'static str> {
+    match notice {
+        Notice::AnswerDelivered { key, .. } if key == of => Some("delivered"),
+        Notice::AnswerFailed { key, .. } if key == of => Some("failed"),
+        Notice::AnswerUnknown { key, .. } if key == of => Some("unknown"),
+        _ => None,
+    }
+}
+
+/// No answer overtakes one that was accepted before it.
+fn in_order(page: &Page, read: &[String]) -> Result<(), String> {
+    let place = |text: &String| page.accepted.iter().position(|key| key.as_str() == text);
+    let places: Vec<_> = read.iter().filter_map(place).collect();
+    if places.is_sorted() { Ok(()) } else { Err(format!("accepted {:?}, read {read:?}", page.accepted)) }
+}

@@ -1,0 +1,80 @@
+//! The store of a host. It outlives the host's processes, and is away, slow, or fails when it has written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use messenger_handover::id::ThreadKey;
+use messenger_handover::store::{Loaded, MemoryStore, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::time::Timestamp;
+
+use super::ground::Ground;
+use super::host::{Book, Life};
+
+#[derive(Debug)]
+pub struct Store {
+    pub ground: Arc<Ground>,
+    pub book: Arc<Book>,
+    pub kept: Arc<MemoryStore>,
+    pub life: Life,
+}
+
+impl Store {
+    async fn reached(&self) -> Result<(), StoreError> {
+        self.life.goes_on().await;
+        let ms = if self.ground.unlucky(0.1) { self.ground.rng().u64(100..8_000) } else { 1 };
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        self.life.goes_on().await;
+        self.may_fail("before")
+    }
+
+    fn may_fail(&self, when: &str) -> Result<(), StoreError> {
+        if self.ground.unlucky(0.2) { Err(StoreError::new(format!("failed {when}"))) } else { Ok(()) }
+    }
+
+    async fn answers<T>(&self, answer: T) -> Result<T, StoreError> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.life.goes_on().await;
+        self.may_fail("after").map(|()| answer)
+    }
+}
+
+#[async_trait]
+impl ThreadStore for Store {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        self.reached().await?;
+        let loaded = self.kept.load(keys).await?;
+        self.answers(loaded).await
+    }
+
+    async fn swap(&self, mut swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        self.reached().await?;
+        // A batch may be cut off in its middle.
+        let cut = self.ground.unlucky(0.1) && swaps.len() > 1;
+        if cut {
+            let left = self.ground.rng().usize(..swaps.len());
+            swaps.truncate(left);
+        }
+        let written: Vec<_> = swaps.iter().map(|swap| (swap.key.clone(), swap.thread.clone())).collect();
+        let swapped = self.kept.swap(swaps).await?;
+        for ((key, thread), swapped) in written.iter().zip(&swapped) {
+            if *swapped == Swapped::Written {
+                self.book.saved(key, thread);
+            }
+        }
+        if cut {
+            return Err(StoreError::new("cut off"));
+        }
+        self.answers(swapped).await
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.reached().await?;
+        let due = self.kept.due(now, lease, limit).await?;
+        self.answers(due).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        self.kept.forget(keys).await
+    }
+}

@@ -1,0 +1,220 @@
+//! Both hosts on one ground, and the post between the platform and them.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::http::{HeaderMap, Method};
+use messenger_handover::bots_api::{self, Desk, HandoverRequest};
+use messenger_handover::engage::Domain;
+use messenger_handover::graph::GraphClient;
+use messenger_handover::handover::Handover;
+use messenger_handover::id::{AppId, PageId, ThreadKey};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::sim::{self, Delivery, Platform, Rules};
+use messenger_handover::store::ThreadStore;
+use messenger_handover::thread::Timeouts;
+use messenger_handover::webhook::{self, SIGNATURE_HEADER, Verifier, sign};
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::ground::{BOT, DESK, Ground, PAGE};
+use super::host::{Ear, Host, Life, Process, Side};
+use super::store::Store;
+use super::wire::{ToDesk, ToPlatform};
+
+const TOKEN: &str = "t";
+
+/// How the Page and the hosts are set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub rules: Rules,
+    pub bot: ThreadControlPolicy,
+    pub desk: ThreadControlPolicy,
+    pub desk_may_take: bool,
+    pub endpoint: bool,
+    pub bot_trusts: bool,
+    /// How far the clocks of the hosts are from the platform's, in milliseconds.
+    pub skews: [i64; 2],
+    /// How long webhooks wait at the platform before they leave, at most: what it holds back meanwhile is lost.
+    pub held_ms: u64,
+    /// Whether the hosts do something about what they are told.
+    pub lively: bool,
+}
+
+impl Setup {
+    pub fn new(rules: Rules, policy: ThreadControlPolicy) -> Self {
+        Self {
+            rules,
+            bot: policy,
+            desk: policy,
+            desk_may_take: false,
+            endpoint: true,
+            bot_trusts: true,
+            skews: [0, 0],
+            held_ms: 0,
+            lively: false,
+        }
+    }
+}
+
+pub struct World {
+    pub ground: Arc<Ground>,
+    pub bot: Arc<Host>,
+    pub desk: Arc<Host>,
+    setup: Setup,
+}
+
+/// The desk knows every customer.
+struct Everybody;
+
+#[async_trait]
+impl Desk for Everybody {
+    async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
+        Some(ThreadKey::new(PageId::from(PAGE), request.identity.clone()?))
+    }
+}
+
+impl World {
+    pub fn start(setup: Setup, platform: Platform, rng: fastrand::Rng, rate: u32) -> Arc<Self> {
+        let platform = platform
+            .with_app(sim::App::new(BOT, "Bot", "s", "v"))
+            .with_app(sim::App::new(DESK, "Desk", "s", "v").may_take(setup.desk_may_take))
+            .with_page(sim::Page::new(PAGE, setup.rules.clone()).app(BOT, "b").app(DESK, "d"));
+        let ground = Arc::new(Ground::new(platform, rng, rate));
+        let host =
+            |side, app: u64, secret| Arc::new(Host::new(side, AppId::from(app), secret, Arc::clone(&ground)));
+        let bot = host(Side::Bot, BOT, "secret of the bot");
+        let desk = host(Side::Desk, DESK, "secret of the desk");
+        let world = Arc::new(Self { ground, bot, desk, setup });
+        world.run(Side::Desk);
+        world.run(Side::Bot);
+        tokio::spawn(Self::carry_post(Arc::downgrade(&world)));
+        world
+    }
+
+    pub fn host(&self, side: Side) -> &Arc<Host> {
+        match side {
+            Side::Bot => &self.bot,
+            Side::Desk => &self.desk,
+        }
+    }
+
+    /// Runs a new process of a host; the old one ends, wherever it is.
+    pub fn run(&self, side: Side) {
+        let (host, ground, life) = (self.host(side), &self.ground, Life::new());
+        let wire = ToPlatform { ground: Arc::clone(ground), app: host.app.clone(), life: life.clone() };
+        let graph = GraphClient::builder()
+            .base_url("http://127.0.0.1/".parse().unwrap())
+            .page(PageId::from(PAGE), TOKEN.into())
+            .transport(Arc::new(wire))
+            .build()
+            .unwrap();
+        let (book, lively) = (Arc::clone(&host.book), self.setup.lively);
+        let ear = Ear { side, ground: Arc::clone(ground), book: book.clone(), life: life.clone(), lively };
+        let kept = Arc::clone(&host.kept);
+        let store = Store { ground: Arc::clone(ground), book, kept, life: life.clone() };
+        let (role, policy, skew) = match side {
+            Side::Bot => (Role::Bot, self.setup.bot, self.setup.skews[0]),
+            Side::Desk => (Role::Desk, self.setup.desk, self.setup.skews[1]),
+        };
+        let mut timeouts = Timeouts::default();
+        timeouts.answer_age = Duration::from_mins(30);
+        let mut builder = Handover::builder(host.app.clone(), role, policy, Arc::new(graph), ear)
+            .timeouts(timeouts)
+            .store(Arc::new(store))
+            .clock(ground.clock(skew));
+        if side == Side::Bot {
+            builder = builder.desk_app(AppId::from(DESK));
+            if self.setup.endpoint {
+                let desk = Arc::downgrade(&self.desk);
+                let wire = ToDesk { ground: Arc::clone(ground), desk, life: life.clone() };
+                let url = "http://127.0.0.1/".parse().unwrap();
+                let domain = Domain::with_transport(&url, TOKEN.into(), Arc::new(wire)).unwrap();
+                builder = builder.desk_endpoint(Arc::new(bots_api::Client::from(domain)));
+            }
+            if !self.setup.bot_trusts {
+                builder = builder.trust_nobody();
+            }
+        }
+        let handover = builder.start().unwrap();
+        let verifier = Verifier::new(host.secret.into());
+        let webhook = webhook::Server::new(verifier, "v".into(), handover.clone());
+        let bots_api = bots_api::Server::new(TOKEN.into(), handover.clone(), Everybody);
+        host.run(Process { life, handover, webhook, bots_api });
+    }
+
+    /// Takes what the platform has to tell, and sees to it that it arrives.
+    async fn carry_post(world: Weak<Self>) {
+        let Some(ground) = world.upgrade().map(|world| Arc::clone(&world.ground)) else { return };
+        loop {
+            ground.posted.notified().await;
+            let Some(world) = world.upgrade() else { return };
+            let held = ground.rng().u64(0..=world.setup.held_ms);
+            sleep(Duration::from_millis(held)).await;
+            for delivery in ground.take_outgoing() {
+                let host = if delivery.app == world.bot.app { &world.bot } else { &world.desk };
+                for _ in 0..=u8::from(ground.unlucky(0.5)) {
+                    tokio::spawn(Self::deliver(Arc::clone(host), delivery.clone()));
+                }
+            }
+        }
+    }
+
+    /// Again and again until it is taken in, as Meta does.
+    async fn deliver(host: Arc<Host>, delivery: Delivery) {
+        let _under_way = host.ground.begins();
+        let (body, headers) = request(&delivery, host.secret);
+        loop {
+            host.ground.way().await;
+            let process = host.process();
+            let handled = process.webhook.handle(&Method::POST, None, &headers, body.as_bytes());
+            if let Some(answer) = process.life.during(handled).await
+                && answer.status() == 200
+            {
+                return;
+            }
+            let pause = host.ground.rng().u64(500..10_000);
+            sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    pub fn conversation(&self, thread: &ThreadKey) -> Vec<String> {
+        self.ground.platform(|platform, _| {
+            let said = platform.conversation(&thread.page, &thread.user);
+            said.iter().map(|said| said.text().unwrap().to_owned()).collect()
+        })
+    }
+
+    pub fn owner(&self, thread: &ThreadKey) -> Option<AppId> {
+        self.ground.platform(|platform, now| platform.owner(&thread.page, &thread.user, now))
+    }
+
+    /// Time passes until nothing is under way any more. What is not at rest after so long.
+    pub async fn settle(&self, threads: &[ThreadKey], within: Duration) -> Vec<(Side, ThreadKey)> {
+        let begun = tokio::time::Instant::now();
+        loop {
+            sleep(Duration::from_secs(5)).await;
+            let mut busy = Vec::new();
+            for host in [&self.bot, &self.desk] {
+                let saved = host.kept.load(threads).await.unwrap();
+                let restless = threads.iter().zip(saved).filter(|(_, saved)| !saved.thread.is_at_rest());
+                busy.extend(restless.map(|(thread, _)| (host.side, thread.clone())));
+            }
+            if (busy.is_empty() && self.ground.under_way() == 0) || begun.elapsed() > within {
+                return busy;
+            }
+        }
+    }
+}
+
+/// A delivery as Meta posts it.
+pub fn request(delivery: &Delivery, secret: &str) -> (String, HeaderMap) {
+    let body = json!({"object": "page", "entry": [{
+        "id": delivery.page, "time": delivery.at.as_millis(), (delivery.channel.name()): [delivery.item],
+    }]});
+    let body = body.to_string();
+    let signature = sign(&secret.into(), body.as_bytes()).parse().unwrap();
+    let headers = HeaderMap::from_iter([(SIGNATURE_HEADER.parse().unwrap(), signature)]);
+    (body, headers)
+}
