@@ -79,10 +79,10 @@ fn act(world: &Arc<World>, key: ThreadKey, what: u8, step: usize) {
             send(world, side, key, step, Some(pass.unwrap_or(InlineControl::Release)));
         }
         55..60 => {
-            ask(world, Side::Desk, key, "open", async |service, key| service.open_intervention(&key).await)
+            ask(world, Side::Desk, key, "open", async |service, key| service.open_intervention(&key).await);
         }
         60..67 => {
-            ask(world, Side::Desk, key, "close", async |service, key| service.close_intervention(&key).await)
+            ask(world, Side::Desk, key, "close", async |service, key| service.close_intervention(&key).await);
         }
         67..71 => ask(world, Side::Bot, key, "a person", async |service, key| {
             service.hand_over(&key, Target::Desk).await.map(drop)

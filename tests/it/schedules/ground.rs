@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ pub struct Ground {
     rng: Mutex<Rng>,
     /// How much goes wrong, in per cent of what could.
     rate: Mutex<u32>,
+    loses_next: AtomicBool,
     trace: Mutex<Trace>,
     /// Webhooks wait to be taken.
     pub posted: Notify,
@@ -76,6 +78,7 @@ impl Ground {
             clock: Virtual { began: Instant::now(), skew: 0 },
             rng: Mutex::new(rng),
             rate: Mutex::new(rate),
+            loses_next: AtomicBool::new(false),
             trace: Mutex::default(),
             posted: Notify::new(),
             under_way: Mutex::new(0),
@@ -108,6 +111,15 @@ impl Ground {
         rate > 0.0 && self.rng().f64() < rate * share_of_rate
     }
 
+    /// The next call is lost on its way, whatever the rate.
+    pub fn lose_next(&self) {
+        self.loses_next.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_lost(&self) -> bool {
+        self.loses_next.swap(false, Ordering::SeqCst) || self.unlucky(0.5)
+    }
+
     /// From now on nothing goes wrong, and calls are counted anew.
     pub fn calm(&self) {
         *self.rate.lock().unwrap() = 0;
@@ -116,13 +128,13 @@ impl Ground {
 
     /// Some time on the way; always the same where nothing goes wrong.
     pub async fn way(&self) {
-        let ms = match *self.rate.lock().unwrap() {
-            0 => 3,
-            _ => {
-                let mut rng = self.rng();
-                let longest = [2, 20, 200, 200, 3_000][rng.usize(..5)];
-                rng.u64(0..=longest)
-            }
+        let is_calm = *self.rate.lock().unwrap() == 0;
+        let ms = if is_calm {
+            3
+        } else {
+            let mut rng = self.rng();
+            let longest = [2, 20, 200, 200, 3_000][rng.usize(..5)];
+            rng.u64(0..=longest)
         };
         sleep(Duration::from_millis(ms)).await;
     }

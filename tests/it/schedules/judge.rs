@@ -30,9 +30,9 @@ pub async fn judge(world: &World, thread: &ThreadKey) -> Result<(), String> {
         // Every webhook has arrived.
         let service = &host.process().handover;
         let owner = service.thread(thread).await.map_err(|error| error.to_string())?.owner().clone();
-        let real = world.owner(thread);
-        if owner == Owner::Us && real.is_some() && real.as_ref() != Some(&host.app) {
-            return Err(format!("{:?} believes to have control, {real:?} has it", host.side));
+        let has_control = world.owner(thread);
+        if owner == Owner::Us && has_control.as_ref().is_some_and(|has_control| *has_control != host.app) {
+            return Err(format!("{:?} believes to have control, {has_control:?} has it", host.side));
         }
     }
     // No fight: each side gives up, or has control, after so many calls.

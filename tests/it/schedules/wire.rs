@@ -24,7 +24,7 @@ enum Luck {
 /// The way there. What is on its way when the process ends arrives all the same.
 async fn there(ground: &Ground) -> Luck {
     let luck = match () {
-        () if ground.unlucky(0.5) => Luck::Lost,
+        () if ground.is_lost() => Luck::Lost,
         () if ground.unlucky(0.5) => Luck::AnswerLost,
         () if ground.unlucky(0.5) => Luck::Busy,
         () => Luck::Good,

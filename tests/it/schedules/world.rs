@@ -15,7 +15,7 @@ use messenger_handover::sim::{self, Delivery, Platform, Rules};
 use messenger_handover::store::ThreadStore;
 use messenger_handover::thread::Timeouts;
 use messenger_handover::webhook::{self, SIGNATURE_HEADER, Verifier, sign};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::ground::{BOT, DESK, Ground, PAGE};
@@ -23,7 +23,7 @@ use super::host::{Ear, Host, Life, Process, Side};
 use super::store::Store;
 use super::wire::{ToDesk, ToPlatform};
 
-const TOKEN: &str = "t";
+pub const TOKEN: &str = "t";
 
 /// How the Page and the hosts are set up.
 #[derive(Debug, Clone)]
@@ -65,12 +65,13 @@ pub struct World {
     setup: Setup,
 }
 
-/// The desk knows every customer.
-struct Everybody;
+/// The desk's database: it knows every customer, and takes a while.
+struct Everybody(Arc<Ground>);
 
 #[async_trait]
 impl Desk for Everybody {
     async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
+        self.0.way().await;
         Some(ThreadKey::new(PageId::from(PAGE), request.identity.clone()?))
     }
 }
@@ -127,11 +128,7 @@ impl World {
         if side == Side::Bot {
             builder = builder.desk_app(AppId::from(DESK));
             if self.setup.endpoint {
-                let desk = Arc::downgrade(&self.desk);
-                let wire = ToDesk { ground: Arc::clone(ground), desk, life: life.clone() };
-                let url = "http://127.0.0.1/".parse().unwrap();
-                let domain = Domain::with_transport(&url, TOKEN.into(), Arc::new(wire)).unwrap();
-                builder = builder.desk_endpoint(Arc::new(bots_api::Client::from(domain)));
+                builder = builder.desk_endpoint(Arc::new(self.bots_api(life.clone())));
             }
             if !self.setup.bot_trusts {
                 builder = builder.trust_nobody();
@@ -140,8 +137,15 @@ impl World {
         let handover = builder.start().unwrap();
         let verifier = Verifier::new(host.secret.into());
         let webhook = webhook::Server::new(verifier, "v".into(), handover.clone());
-        let bots_api = bots_api::Server::new(TOKEN.into(), handover.clone(), Everybody);
+        let bots_api = bots_api::Server::new(TOKEN.into(), handover.clone(), Everybody(Arc::clone(ground)));
         host.run(Process { life, handover, webhook, bots_api });
+    }
+
+    /// A bot's client of the desk's endpoint.
+    pub fn bots_api(&self, life: Life) -> bots_api::Client {
+        let (ground, desk) = (Arc::clone(&self.ground), Arc::downgrade(&self.desk));
+        let (url, wire) = ("http://127.0.0.1/".parse().unwrap(), ToDesk { ground, desk, life });
+        Domain::with_transport(&url, TOKEN.into(), Arc::new(wire)).unwrap().into()
     }
 
     /// Takes what the platform has to tell, and sees to it that it arrives.
@@ -209,10 +213,14 @@ impl World {
 }
 
 /// A delivery as Meta posts it.
-pub fn request(delivery: &Delivery, secret: &str) -> (String, HeaderMap) {
-    let body = json!({"object": "page", "entry": [{
+fn request(delivery: &Delivery, secret: &str) -> (String, HeaderMap) {
+    let entry = json!({
         "id": delivery.page, "time": delivery.at.as_millis(), (delivery.channel.name()): [delivery.item],
-    }]});
+    });
+    signed(&json!({"object": "page", "entry": [entry]}), secret)
+}
+
+pub fn signed(body: &Value, secret: &str) -> (String, HeaderMap) {
     let body = body.to_string();
     let signature = sign(&secret.into(), body.as_bytes()).parse().unwrap();
     let headers = HeaderMap::from_iter([(SIGNATURE_HEADER.parse().unwrap(), signature)]);

@@ -1,0 +1,109 @@
+//! Requests of others: a dropped one is as one whose connection broke, and is made again.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::http::{HeaderMap, Method};
+use messenger_handover::bots_api::{DeskEndpoint, HandoverRequest};
+use messenger_handover::engage::{Event, Host, Intervention, SECRET_HEADER, Server, Verifier};
+use messenger_handover::handover::BoxError;
+use messenger_handover::id::ThreadKey;
+use messenger_handover::thread::ClaimOrigin;
+use serde_json::json;
+
+use super::{Case, Contract, customer, rest};
+use crate::schedules::ground::{BOT, Ground};
+use crate::schedules::host::Life;
+use crate::schedules::world::{TOKEN, World};
+
+/// What a desk knows of interventions, after a while.
+struct Knows(Arc<Ground>);
+
+#[async_trait]
+impl Host for Knows {
+    async fn conversation(&self, _: &Intervention) -> Result<Option<ThreadKey>, BoxError> {
+        self.0.way().await;
+        Ok(Some(customer()))
+    }
+
+    async fn still_engaged(&self, _: &Intervention) -> Result<bool, BoxError> {
+        Ok(false)
+    }
+
+    async fn told(&self, _: Option<&ThreadKey>, _: &Event) -> Result<(), BoxError> {
+        self.0.way().await;
+        Ok(())
+    }
+}
+
+fn case(source: &'static str, name: &'static str) -> Case {
+    let (before, call) = (|_| Box::pin(async {}) as _, |_| Box::pin(async {}) as _);
+    Case { source, name, contract: Contract::DoneOrNot, trusts: true, before, call }
+}
+
+async fn the_desk_has_control(world: &World) {
+    let desk = world.desk.process().handover.clone();
+    desk.claim(&customer(), ClaimOrigin::Host, std::time::Duration::ZERO).await.unwrap();
+    rest(world).await;
+    assert_eq!(world.owner(&customer()), Some(world.desk.app.clone()));
+}
+
+async fn intervention_opened(world: &World) {
+    let server = Server::new(
+        Verifier::new("s".into()),
+        "v".into(),
+        world.desk.process().handover.clone(),
+        Knows(Arc::clone(&world.ground)),
+    );
+    let resource = json!({"type": "intervention", "id": "i1", "metadata": {"identity_id": "77"}});
+    let event = json!({"type": "intervention.opened", "id": "e1", "resource": resource});
+    let body = json!({"id": "n", "domain_id": 1, "events": [event]}).to_string();
+    let headers = HeaderMap::from_iter([(SECRET_HEADER.parse().unwrap(), "s".parse().unwrap())]);
+    assert_eq!(server.handle(&Method::POST, None, &headers, body.as_bytes()).await.status(), 200);
+}
+
+async fn a_person_is_asked_for(world: &World) {
+    let user = customer().user;
+    let query = format!("identity_foreign_id={user}&from=bot&to=agent&type=messenger&access_token={TOKEN}");
+    let process = world.desk.process();
+    let answer = process.bots_api.handle(&Method::POST, Some(&query), &HeaderMap::new()).await;
+    assert_eq!(answer.status(), 200, "{}", answer.body());
+}
+
+pub fn cases() -> Vec<Case> {
+    let client = "src/bots_api/client.rs";
+    vec![
+        Case {
+            call: |w| Box::pin(async move { intervention_opened(&w).await }),
+            ..case("src/engage/server.rs", "handle")
+        },
+        Case {
+            call: |w| Box::pin(async move { a_person_is_asked_for(&w).await }),
+            ..case("src/bots_api/server.rs", "handle")
+        },
+        Case {
+            call: |w| {
+                Box::pin(async move { w.bots_api(Life::new()).bot_to_agent(&customer().user).await.unwrap() })
+            },
+            ..case(client, "bot_to_agent")
+        },
+        Case {
+            before: |w| Box::pin(async move { the_desk_has_control(&w).await }),
+            call: |w| {
+                Box::pin(async move {
+                    w.bots_api(Life::new()).agent_to_bot(&customer().user, &BOT.into()).await.unwrap();
+                })
+            },
+            ..case(client, "agent_to_bot")
+        },
+        Case {
+            call: |w| {
+                Box::pin(async move {
+                    let request = HandoverRequest::bot_to_agent(customer().user);
+                    w.bots_api(Life::new()).handover(&request).await.unwrap();
+                })
+            },
+            ..case("src/bots_api/mod.rs", "handover")
+        },
+    ]
+}

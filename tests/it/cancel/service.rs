@@ -1,0 +1,248 @@
+//! `Handover`: what was polled once is carried to its end by a task of its own.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use axum::http::Method;
+use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::event::Event;
+use messenger_handover::handover::{HandOver, Handover};
+use messenger_handover::id::{AppId, ThreadKey};
+use messenger_handover::thread::{AnswerStatus, ClaimOrigin, Target};
+use messenger_handover::webhook::{Delivery, Item, dangerous_parse_unverified};
+use serde_json::{Value, json};
+
+use super::{Case, Contract, customer, rest};
+use crate::schedules::ground::{DESK, PAGE};
+use crate::schedules::host::Host;
+use crate::schedules::world::{World, signed};
+
+const SOURCE: &str = "src/handover/mod.rs";
+const WAIT: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// The hand-over that was begun before the function that waits for it.
+    static BEGUN: Cell<u64> = const { Cell::new(0) };
+}
+
+fn case(name: &'static str) -> Case {
+    let (before, call) = (|_| Box::pin(async {}) as _, |_| Box::pin(async {}) as _);
+    Case { source: SOURCE, name, contract: Contract::Carried, trusts: true, before, call }
+}
+
+fn key(name: &str) -> AnswerKey {
+    AnswerKey::new(name).unwrap()
+}
+
+fn text(name: &str) -> OutgoingMessage {
+    OutgoingMessage::text(name).unwrap()
+}
+
+fn desk(world: &World) -> Handover {
+    world.desk.process().handover.clone()
+}
+
+fn bot(world: &World) -> Handover {
+    world.bot.process().handover.clone()
+}
+
+async fn sends(host: &Host, name: &str) {
+    host.send(&customer(), key(name), text(name)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// The desk has asked for control, and the bot's host has not said anything to it.
+async fn asked(world: &World) {
+    desk(world).claim(&customer(), ClaimOrigin::Host, WAIT).await.unwrap();
+    tokio::time::sleep(WAIT).await;
+    let waits: Vec<_> = bot(world).thread(&customer()).await.unwrap().waiting_requests().cloned().collect();
+    assert_eq!(waits, [AppId::from(DESK)]);
+}
+
+/// The desk has control and no reason to keep it.
+async fn claimed(world: &World) {
+    desk(world).claim(&customer(), ClaimOrigin::Host, WAIT).await.unwrap();
+    rest(world).await;
+    assert_eq!(world.owner(&customer()), Some(AppId::from(DESK)));
+}
+
+/// A message of the customer that only this delivery tells.
+fn delivery() -> Value {
+    let ThreadKey { page, user, .. } = customer();
+    let message = json!({"sender": {"id": user}, "recipient": {"id": page}, "timestamp": 1_790_000_000_500_u64,
+        "message": {"mid": "m-told", "text": "are you there?"}});
+    json!({"object": "page", "entry": [{"id": PAGE.to_string(), "time": 1, "messaging": [message]}]})
+}
+
+fn parsed() -> Delivery {
+    dangerous_parse_unverified(delivery().to_string().as_bytes()).unwrap()
+}
+
+fn events() -> Vec<(ThreadKey, Event)> {
+    let event = |item| match item {
+        Item::Event { thread, event } => (thread, event),
+        other => panic!("not understood: {other:?}"),
+    };
+    parsed().items.into_iter().map(event).collect()
+}
+
+pub fn cases() -> Vec<Case> {
+    told().into_iter().chain(answers()).chain(control()).collect()
+}
+
+/// What the platform and Engage Digital tell.
+fn told() -> Vec<Case> {
+    let server = Case { source: "src/webhook/server.rs", ..case("handle") };
+    vec![
+        Case { call: |w| Box::pin(async move { bot(&w).events(events()).await.unwrap() }), ..case("events") },
+        Case {
+            source: "src/webhook/server.rs",
+            call: |w| Box::pin(async move { bot(&w).receive(parsed()).await.unwrap() }),
+            ..case("receive")
+        },
+        Case {
+            call: |w| {
+                Box::pin(async move {
+                    let (body, headers) = signed(&delivery(), w.bot.secret);
+                    let process = w.bot.process();
+                    let answer = process.webhook.handle(&Method::POST, None, &headers, body.as_bytes()).await;
+                    assert_eq!(answer.status(), 200);
+                })
+            },
+            ..server
+        },
+        Case {
+            call: |w| Box::pin(async move { desk(&w).intervention_opened(&customer(), None).await.unwrap() }),
+            ..case("intervention_opened")
+        },
+        Case {
+            before: |w| {
+                Box::pin(async move {
+                    desk(&w).intervention_opened(&customer(), None).await.unwrap();
+                    rest(&w).await;
+                })
+            },
+            call: |w| Box::pin(async move { desk(&w).intervention_closed(&customer(), None).await.unwrap() }),
+            ..case("intervention_closed")
+        },
+    ]
+}
+
+/// What a host does with its answers, and what it asks about them.
+fn answers() -> Vec<Case> {
+    vec![
+        Case {
+            call: |w| {
+                Box::pin(async move {
+                    w.desk.book.asks(&customer(), &key("a"));
+                    desk(&w).send(&customer(), key("a"), text("a")).await.map(drop).unwrap();
+                })
+            },
+            ..case("send")
+        },
+        Case {
+            trusts: false,
+            before: |w| {
+                Box::pin(async move {
+                    sends(&w.desk, "a").await;
+                    let status = desk(&w).answer(&customer(), &key("a")).await.unwrap();
+                    assert_eq!(status, Some(AnswerStatus::Waiting));
+                })
+            },
+            call: |w| Box::pin(async move { desk(&w).cancel(&customer(), key("a")).await.unwrap() }),
+            ..case("cancel")
+        },
+        Case {
+            before: |w| {
+                Box::pin(async move {
+                    w.ground.lose_next();
+                    sends(&w.bot, "a").await;
+                    sends(&w.bot, "b").await;
+                    tokio::time::sleep(Duration::from_mins(2)).await;
+                    let status = bot(&w).answer(&customer(), &key("a")).await.unwrap();
+                    assert!(matches!(status, Some(AnswerStatus::Unknown(_))), "{status:?}");
+                })
+            },
+            call: |w| Box::pin(async move { bot(&w).resume(&customer(), key("a")).await.unwrap() }),
+            ..case("resume")
+        },
+        Case {
+            contract: Contract::Reads,
+            call: |w| {
+                Box::pin(async move { bot(&w).answer(&customer(), &key("a")).await.map(drop).unwrap() })
+            },
+            ..case("answer")
+        },
+        Case {
+            contract: Contract::Reads,
+            call: |w| Box::pin(async move { bot(&w).thread(&customer()).await.map(drop).unwrap() }),
+            ..case("thread")
+        },
+    ]
+}
+
+/// What a host does with control.
+fn control() -> Vec<Case> {
+    vec![
+        Case {
+            call: |w| Box::pin(async move { desk(&w).open_intervention(&customer()).await.unwrap() }),
+            ..case("open_intervention")
+        },
+        Case {
+            before: |w| {
+                Box::pin(async move {
+                    desk(&w).open_intervention(&customer()).await.unwrap();
+                    rest(&w).await;
+                })
+            },
+            call: |w| Box::pin(async move { desk(&w).close_intervention(&customer()).await.unwrap() }),
+            ..case("close_intervention")
+        },
+        Case {
+            call: |w| {
+                Box::pin(async move {
+                    desk(&w).claim(&customer(), ClaimOrigin::Host, WAIT).await.map(drop).unwrap();
+                })
+            },
+            ..case("claim")
+        },
+        Case {
+            before: |w| Box::pin(async move { claimed(&w).await }),
+            call: |w| {
+                Box::pin(async move {
+                    desk(&w).hand_over(&customer(), Target::Nobody).await.map(drop).unwrap();
+                })
+            },
+            ..case("hand_over")
+        },
+        Case {
+            contract: Contract::Reads,
+            before: |w| {
+                Box::pin(async move {
+                    claimed(&w).await;
+                    let begun = desk(&w).hand_over(&customer(), Target::Nobody).await.unwrap();
+                    let HandOver::Started { id, .. } = begun else { panic!("{begun:?}") };
+                    BEGUN.set(id);
+                })
+            },
+            call: |w| {
+                Box::pin(async move {
+                    desk(&w).handoff_progress(&customer(), BEGUN.get(), WAIT).await.map(drop).unwrap();
+                })
+            },
+            ..case("handoff_progress")
+        },
+        Case {
+            trusts: false,
+            before: |w| Box::pin(async move { asked(&w).await }),
+            call: |w| Box::pin(async move { bot(&w).grant(&customer(), DESK.into()).await.unwrap() }),
+            ..case("grant")
+        },
+        Case {
+            trusts: false,
+            before: |w| Box::pin(async move { asked(&w).await }),
+            call: |w| Box::pin(async move { bot(&w).refuse(&customer(), DESK.into()).await.unwrap() }),
+            ..case("refuse")
+        },
+    ]
+}
