@@ -66,7 +66,10 @@ fn play(seed: u64, size: Size) -> Result<(u64, usize), String> {
     })
 }
 
-const USUAL: Size = Size { customers: 200, steps: 4_000, rate: 10 };
+/// On some days more goes wrong than on others.
+fn usual(seed: u64) -> Size {
+    Size { customers: 200, steps: 4_000, rate: if seed.is_multiple_of(3) { 30 } else { 10 } }
+}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|number| number.parse().unwrap_or_else(|_| panic!("{name} is no number")))
@@ -78,13 +81,13 @@ fn what_must_hold_holds_for_hundreds_of_customers() {
         Some(seed) => seed..=seed,
         None => 1..=number("HANDOVER_SCHEDULES").unwrap_or(6),
     };
-    let wrong: Vec<_> = seeds.filter_map(|seed| play(seed, USUAL).err()).collect();
+    let wrong: Vec<_> = seeds.filter_map(|seed| play(seed, usual(seed)).err()).collect();
     assert!(wrong.is_empty(), "{} schedules went wrong:\n{}", wrong.len(), wrong.join("\n\n"));
 }
 
 #[test]
 fn a_seed_gives_the_same_schedule_again() {
-    let size = Size { customers: 40, steps: 800, ..USUAL };
+    let size = Size { customers: 40, steps: 800, rate: 10 };
     let seed = number("HANDOVER_SEED").unwrap_or(1);
     let (first, second) = (play(seed, size).unwrap(), play(seed, size).unwrap());
     assert_eq!(first, second);
