@@ -83,7 +83,9 @@ pub fn cases() -> Vec<Case> {
         },
         Case {
             call: |w| {
-                Box::pin(async move { w.bots_api(Life::new()).bot_to_agent(&customer().user).await.unwrap() })
+                Box::pin(
+                    async move { w.bots_api(Life::default()).bot_to_agent(&customer().user).await.unwrap() },
+                )
             },
             ..case(client, "bot_to_agent")
         },
@@ -91,7 +93,7 @@ pub fn cases() -> Vec<Case> {
             before: |w| Box::pin(async move { the_desk_has_control(&w).await }),
             call: |w| {
                 Box::pin(async move {
-                    w.bots_api(Life::new()).agent_to_bot(&customer().user, &BOT.into()).await.unwrap();
+                    w.bots_api(Life::default()).agent_to_bot(&customer().user, &BOT.into()).await.unwrap();
                 })
             },
             ..case(client, "agent_to_bot")
@@ -100,7 +102,7 @@ pub fn cases() -> Vec<Case> {
             call: |w| {
                 Box::pin(async move {
                     let request = HandoverRequest::bot_to_agent(customer().user);
-                    w.bots_api(Life::new()).handover(&request).await.unwrap();
+                    w.bots_api(Life::default()).handover(&request).await.unwrap();
                 })
             },
             ..case("src/bots_api/mod.rs", "handover")

@@ -2,6 +2,7 @@
 //! stay, and what the host was told.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::store::MemoryStore;
 use messenger_handover::thread::{Notice, NoticeId, Thread};
 use messenger_handover::webhook;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::ground::Ground;
 
@@ -25,30 +26,37 @@ pub enum Side {
 }
 
 /// Whether a process lives. One that does not never gets further than its next step into the world.
-#[derive(Debug, Clone)]
-pub struct Life(watch::Sender<bool>);
+#[derive(Debug, Clone, Default)]
+pub struct Life(Arc<Ended>);
+
+/// Not a `watch`, which wakes those who wait in a random order.
+#[derive(Debug, Default)]
+struct Ended {
+    is: AtomicBool,
+    told: Notify,
+}
 
 impl Life {
-    pub fn new() -> Self {
-        Self(watch::Sender::new(true))
-    }
-
     pub fn end(&self) {
-        self.0.send_replace(false);
+        self.0.is.store(true, Ordering::SeqCst);
+        self.0.told.notify_waiters();
     }
 
     pub async fn goes_on(&self) {
-        if !*self.0.borrow() {
+        if self.0.is.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
     }
 
     /// What comes of it, if the process lives so long.
     pub async fn during<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let mut lives = self.0.subscribe();
+        let ended = self.0.told.notified();
+        if self.0.is.load(Ordering::SeqCst) {
+            return None;
+        }
         tokio::select! {
             biased;
-            _ = lives.wait_for(|lives| !lives) => None,
+            () = ended => None,
             result = future => Some(result),
         }
     }

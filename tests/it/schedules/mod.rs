@@ -89,8 +89,10 @@ fn what_must_hold_holds_for_hundreds_of_customers() {
 fn a_seed_gives_the_same_schedule_again() {
     let size = Size { customers: 40, steps: 800, rate: 10 };
     let seed = number("HANDOVER_SEED").unwrap_or(1);
-    let (first, second) = (play(seed, size).unwrap(), play(seed, size).unwrap());
-    assert_eq!(first, second);
+    let first = play(seed, size).unwrap();
+    for _ in 0..3 {
+        assert_eq!(play(seed, size).unwrap(), first);
+    }
     assert!(first.1 > 1_500, "{} events are no schedule", first.1);
-    assert_ne!(first, play(seed + 1, size).unwrap());
+    assert_ne!(play(seed + 1, size).unwrap(), first);
 }

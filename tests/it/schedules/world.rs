@@ -103,7 +103,7 @@ impl World {
 
     /// Runs a new process of a host; the old one ends, wherever it is.
     pub fn run(&self, side: Side) {
-        let (host, ground, life) = (self.host(side), &self.ground, Life::new());
+        let (host, ground, life) = (self.host(side), &self.ground, Life::default());
         let wire = ToPlatform { ground: Arc::clone(ground), app: host.app.clone(), life: life.clone() };
         let graph = GraphClient::builder()
             .base_url("http://127.0.0.1/".parse().unwrap())
