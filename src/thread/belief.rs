@@ -60,6 +60,9 @@ pub(super) struct Belief {
     expires: Option<Timestamp>,
     /// The evidence contradicts itself: `thread_owner` must decide.
     pub(super) in_doubt: bool,
+    /// An answer said that control is ours, and the event of it has not come yet.
+    #[serde(default)]
+    untold: bool,
 }
 
 impl Belief {
@@ -78,13 +81,19 @@ impl Belief {
             return true;
         };
         let agrees = self.owner.agrees(&owner);
+        // Perhaps only now it is told how control became ours that is gone again by an answer. Two clocks
+        // placed them, so that it may seem to be the later one.
+        let long_known = owner == Owner::Us
+            && std::mem::take(&mut self.untold)
+            && evidence == Evidence::Answer
+            && at.from <= basis.to.plus(tolerance);
         if let Evidence::Messaging(before) = evidence
             && owner == Owner::Us
             && before.is_none_or(|before| at.is_after(before))
         {
             // It was ours when that was delivered: the two fit.
             self.set(owner, Span { from: at.from, to: at.to.max(basis.to) }, Evidence::Event);
-        } else if at.is_after(basis) {
+        } else if at.is_after(basis) && (agrees || !long_known) {
             let owner = if agrees { self.more_precise(owner) } else { owner };
             self.set(owner, at, Evidence::Event);
         } else if agrees && self.owner != Owner::Unknown {
@@ -119,6 +128,7 @@ impl Belief {
             // What came before the call is older than its answer, whatever the clocks say.
             let to = self.basis.map_or(call.to, |(basis, _)| basis.to.max(call.to));
             let owner = if agrees { self.more_precise(owner) } else { owner };
+            self.untold |= owner == Owner::Us && !agrees;
             self.owner = owner;
             self.basis = Some((Span { from: call.from, to }, Evidence::Answer));
             self.expires = expires;
@@ -333,6 +343,28 @@ mod tests {
         let mut belief = settled();
         belief.event(Owner::Us, at(60_200), TOLERANCE);
         assert_eq!(*belief.owner(), Owner::Us);
+    }
+
+    /// Found by long random schedules: the clock was behind the platform's, control was gained, went on with
+    /// a farewell, and only then it was told that it had been gained.
+    #[test]
+    fn the_event_of_control_that_is_gone_again_does_not_bring_it_back() {
+        let gone = || {
+            let mut belief = Belief::default();
+            belief.answer(Owner::Us, during(1_000, 1_007), belief.revision(), None);
+            belief.answer(other(1), during(1_020, 1_027), belief.revision(), None);
+            belief
+        };
+        let mut belief = gone();
+        belief.event(Owner::Us, at(2_500), TOLERANCE);
+        assert!(*belief.owner() == Owner::Unknown && belief.in_doubt, "it is read who has control");
+        belief.answer(other(1), during(1_040, 1_047), belief.revision(), None);
+        belief.event(Owner::Us, at(2_700), TOLERANCE);
+        assert_eq!(*belief.owner(), Owner::Us, "another one is news");
+
+        let mut belief = gone();
+        belief.event(Owner::Us, at(7_000), TOLERANCE);
+        assert_eq!(*belief.owner(), Owner::Us, "clocks do not differ by so much");
     }
 
     #[test]
