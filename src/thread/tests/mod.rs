@@ -1,3 +1,4 @@
+mod belief;
 mod farewells;
 mod found;
 mod interventions;
