@@ -1,10 +1,10 @@
 //! What must always hold (design §4), told by the numbers there.
 
-use messenger_handover::call::{Call, CallResult};
+use messenger_handover::call::{AnswerKey, Call, CallResult};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
 use messenger_handover::id::AppId;
 use messenger_handover::sim::Rules;
-use messenger_handover::thread::{Context, Input, Output, Owner};
+use messenger_handover::thread::{AnswerStatus, Context, Input, OnUnknown, Output, Owner};
 use messenger_handover::time::{Span, Timestamp};
 use stateright::{Model, Property};
 
@@ -38,9 +38,13 @@ pub fn properties() -> Vec<Property<Scene>> {
         Property::eventually(COMES_TO_REST, |scene: &Scene, state: &State| {
             state.is_quiet() || is_over(scene, state)
         }),
-        Property::always(NOTHING_DOUBLED, |_, state: &State| {
-            let all = state.bot.accepted.iter().chain(&state.desk.accepted);
-            all.into_iter().all(|key| state.times(key) <= 1)
+        Property::always(NOTHING_DOUBLED, |scene: &Scene, state: &State| {
+            Side::BOTH.into_iter().all(|side| {
+                let resends = scene.config(side).on_unknown == OnUnknown::Resend;
+                state.of(side).accepted.iter().all(|key| {
+                    state.times(key) <= 1 || resends && (!state.is_quiet() || says_so(state, side, key))
+                })
+            })
         }),
         Property::always(IN_ORDER, |_, state: &State| !is_broken(state, "3") && is_in_order(state)),
         Property::always(NO_THEFT, |_, state: &State| !is_broken(state, "4")),
@@ -66,13 +70,19 @@ fn is_broken(state: &State, number: &str) -> bool {
     state.broken.is_some_and(|how| how.starts_with(number))
 }
 
+/// The outcome of an answer says that the customer may read it twice.
+fn says_so(state: &State, side: Side, key: &AnswerKey) -> bool {
+    let status = state.of(side).thread.answer(key);
+    matches!(status, Some(AnswerStatus::Delivered { maybe_doubled: true, .. } | AnswerStatus::Unknown(_)))
+}
+
 fn nothing_is_lost(scene: &Scene, state: &State) -> bool {
     Side::BOTH.into_iter().all(|side| {
         let host = state.of(side);
         host.accepted.iter().all(|key| {
             let ends: Vec<_> = host.ends.iter().filter(|(of, _)| of == key).map(|(_, end)| *end).collect();
             match ends[..] {
-                [End::Delivered] | [End::Unknown, End::Delivered] => state.times(key) == 1,
+                [End::Delivered] | [End::Unknown, End::Delivered] => state.times(key) >= 1,
                 [End::Failed] => state.times(key) == 0,
                 // Its echo would have told.
                 [End::Unknown] => state.times(key) == 0 || state.lossy || !scene.has_echoes(),

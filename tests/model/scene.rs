@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use messenger_handover::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::sim::{App, Echoes, Page, Platform, Rules};
-use messenger_handover::thread::{Broken, Config, Context};
+use messenger_handover::thread::{Broken, Config, Context, OnUnknown};
 use messenger_handover::time::Timestamp;
 use stateright::{Model, Property};
 
@@ -86,10 +86,11 @@ pub enum Seen {
     ToldWhatCameBefore,
     InboxTook,
     ControlExpired,
+    ReadTwice,
 }
 
 impl Seen {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Took,
         Self::TakeRefused,
         Self::Requested,
@@ -114,6 +115,7 @@ impl Seen {
         Self::ToldWhatCameBefore,
         Self::InboxTook,
         Self::ControlExpired,
+        Self::ReadTwice,
     ];
 }
 
@@ -163,6 +165,12 @@ impl Scene {
     /// Every echo comes.
     pub fn has_echoes(&self) -> bool {
         self.platform.switches().2 == Echoes::Always
+    }
+
+    /// Both hosts have an answer sent again whose outcome stays unknown.
+    pub fn resends(mut self) -> Self {
+        (self.bot.on_unknown, self.desk.on_unknown) = (OnUnknown::Resend, OnUnknown::Resend);
+        self
     }
 
     /// Both sides have this defect.

@@ -297,8 +297,13 @@ impl Turn<'_> {
         let app = self.scene.config(side).app.clone();
         let api = api_call(&app, &call);
         let answer = self.platform(|platform, now| platform.call(&app, &key().page, &api, now));
-        if matches!(call, Call::SendMessage { .. }) && answer.is_ok() {
+        if let Call::SendMessage { key, .. } = &call
+            && answer.is_ok()
+        {
             self.state.answered = self.state.customer_wrote;
+            if self.state.times(key) > 1 {
+                self.scene.saw(Seen::ReadTwice);
+            }
         }
         let asked = side == Side::Desk && call == Call::RequestThreadControl && answer.is_ok();
         self.state.asked_for += u8::from(asked);

@@ -60,7 +60,7 @@ const ENDPOINT: [(&str, Budget); 2] = [
 ];
 
 /// What every configuration shows somewhere.
-const EVERYWHERE: [Seen; 11] = [
+const EVERYWHERE: [Seen; 12] = [
     Seen::Released,
     Seen::SendRefused,
     Seen::UnknownOutcome,
@@ -68,6 +68,7 @@ const EVERYWHERE: [Seen; 11] = [
     Seen::LateEcho,
     Seen::Queued,
     Seen::WentOnBehindUnknown,
+    Seen::HandBackWaited,
     Seen::HandBackRefused,
     Seen::CrashAfterActing,
     Seen::WrongBelief,
@@ -178,6 +179,19 @@ fn model_other_choices_of_the_platform() {
     let documented = under(Rules::zero_config(), NoPrimary)(budget);
     let documented = documented.platform(|platform| platform.with_zero_config(ZeroConfig::Documented));
     explore("zero-config as documented", documented);
+}
+
+/// Hosts that would rather have an answer twice than not at all: then the outcome says so.
+#[test]
+fn model_hosts_that_resend() {
+    let budget = Budget { desk: 2, bot: 1, desk_faults: 1, late: 1, ..NONE };
+    let seen =
+        explore("ed primary, handover, resent", under(Rules::primary(DESK), EdPrimary)(budget).resends());
+    assert!(seen.contains(&Seen::ReadTwice));
+    let budget = Budget { desk: 1, customer: 1, desk_faults: 2, late: 1, ..NONE };
+    explore("bot primary, handover, resent", under(Rules::primary(BOT), BotPrimary)(budget).resends());
+    let budget = Budget { desk: 2, crashes: 1, late: 1, ..NONE };
+    explore("zero-config, resent", under(Rules::zero_config(), NoPrimary)(budget).resends());
 }
 
 /// Two sides with any two policies come to rest under any rules.

@@ -27,6 +27,7 @@ pub const TOKEN: &str = "t";
 
 /// How the Page and the hosts are set up.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "switches, each of its own")]
 pub struct Setup {
     pub rules: Rules,
     pub bot: ThreadControlPolicy,
