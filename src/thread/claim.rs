@@ -257,7 +257,9 @@ impl Thread {
     /// The plan has run out: what waited for control fails, and the host is told once.
     pub(super) fn claim_not_granted(&mut self, cx: &Context<'_>, last: Option<TriedStep>, now: Timestamp) {
         let Some(mut claim) = self.claim.take() else { return };
-        self.may_still_be_granted(cx, claim.may_be_granted(), now);
+        // A bot that asked to be asked passes control where that leads to nothing: it wants people.
+        let unwanted = claim.origin != ClaimOrigin::BotAsked;
+        self.may_still_be_granted(cx, unwanted && claim.may_be_granted(), now);
         claim.tried.extend(last);
         let report = NotGranted { steps: claim.tried };
         self.last_claim = Some(ClaimEnd { id: claim.id, not_granted: Some(report.clone()) });

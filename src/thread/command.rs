@@ -43,6 +43,7 @@ impl Thread {
                 self.intervention_reported(cx, open, at.unwrap_or(now), now)
             }
             Command::Claim(origin) => {
+                self.intervention.keep();
                 self.keep_control("control was claimed");
                 self.claim_control(origin)
             }

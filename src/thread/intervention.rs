@@ -27,7 +27,7 @@ pub(super) struct Intervention {
 
 /// How late control that was asked for may come and still count as that. What comes later is a bot's own wish that
 /// people take over, which looks the same.
-const LATE_GRANT: Duration = Duration::from_mins(5);
+const LATE_GRANT: Duration = Duration::from_mins(1);
 
 /// A desk has answers to settle before it releases: a bot that was told of the close at the same moment
 /// looks again after so long.
@@ -101,6 +101,11 @@ impl Intervention {
 
     pub(super) fn give_back_when_gained(&mut self, now: Timestamp) {
         self.give_back = Some(now.plus(LATE_GRANT));
+    }
+
+    /// Control is wanted after all, whatever was asked for before.
+    pub(super) fn keep(&mut self) {
+        self.give_back = None;
     }
 
     /// Control came. Answers whether it is what was asked for and is not needed any more.

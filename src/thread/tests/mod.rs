@@ -4,6 +4,7 @@ mod found;
 mod interventions;
 mod outcomes;
 mod refusals;
+mod rest;
 
 use std::time::Duration;
 
