@@ -26,8 +26,8 @@ pub(super) struct Intervention {
 }
 
 /// How late control that was asked for may come and still count as that. What comes later is a bot's own wish that
-/// people take over, which looks the same.
-const LATE_GRANT: Duration = Duration::from_mins(1);
+/// people take over, which looks the same. Longer than the lease of a look that was cut off.
+const LATE_GRANT: Duration = Duration::from_mins(2);
 
 /// A desk has answers to settle before it releases: a bot that was told of the close at the same moment
 /// looks again after so long.

@@ -38,7 +38,7 @@ fn what_a_bot_passes_on_its_own_is_kept() {
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.command(Command::CloseIntervention);
     desk.expect(Call::ReleaseThreadControl, refused(RefusalKind::NotThreadOwner));
-    desk.wait(2 * 60_000);
+    desk.wait(3 * 60_000);
     desk.passed_to(DESK);
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
 }
