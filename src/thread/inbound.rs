@@ -111,6 +111,10 @@ impl Inbox {
         }
     }
 
+    pub(super) fn has_unanswered(&self) -> bool {
+        !self.unanswered.is_empty()
+    }
+
     /// Hands over what is unanswered to the host, who holds control now.
     pub(super) fn take_unanswered(&mut self) -> (Vec<Inbound>, u32) {
         let unanswered: Vec<_> = self.unanswered.drain(..).collect();

@@ -223,7 +223,7 @@ pub enum Notice {
         /// owner answers it.
         ours: bool,
     },
-    /// We hold control now.
+    /// We hold control now. It comes again where that was in doubt and messages came in meanwhile.
     ControlGained {
         /// What the customer wrote meanwhile and nobody has answered yet.
         unanswered: Vec<Inbound>,

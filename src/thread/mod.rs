@@ -259,7 +259,8 @@ impl Thread {
             // it was ours.
             Owner::Us if self.belief.in_doubt || self.is_leaving() => {}
             Owner::Us => {
-                if !self.told_ours {
+                // What came in while that was in doubt would be told to nobody.
+                if !self.told_ours || self.inbox.has_unanswered() {
                     self.told_ours = true;
                     let (mut unanswered, more) = self.inbox.take_unanswered();
                     if cx.config.is(Broken::StartsFresh) {

@@ -15,11 +15,25 @@ const MANY_STATES: usize = 60_000_000;
 /// # Panics
 /// With the shortest counterexample, drawn, if a property does not hold.
 pub fn explore(what: &str, scene: Scene) -> Vec<Seen> {
-    let most = if std::env::var_os("MODEL_LARGE").is_some() { MANY_STATES } else { STATES };
+    let (large, most) = limit();
     let begun = Instant::now();
     let shown = scene.clone();
-    let checker = scene.checker().threads(2).target_state_count(most).finish_when(HasDiscoveries::Any);
-    let checker = checker.spawn_bfs().join();
+    let options = scene.checker().threads(2).target_state_count(most).finish_when(HasDiscoveries::Any);
+    // The shortest counterexample needs a breadth of states in memory that large worlds do not leave.
+    if large {
+        judge(what, &shown, &options.spawn_dfs().join(), begun)
+    } else {
+        judge(what, &shown, &options.spawn_bfs().join(), begun)
+    }
+}
+
+fn limit() -> (bool, usize) {
+    let large = std::env::var_os("MODEL_LARGE").is_some();
+    (large, if large { MANY_STATES } else { STATES })
+}
+
+fn judge(what: &str, shown: &Scene, checker: &impl Checker<Scene>, begun: Instant) -> Vec<Seen> {
+    let (large, most) = limit();
     if let Some((property, path)) = checker.discoveries().into_iter().next() {
         panic!("{what}: {property}\n{}", shown.draw(path.into_actions()));
     }
@@ -27,7 +41,7 @@ pub fn explore(what: &str, scene: Scene) -> Vec<Seen> {
     let end = if checker.state_count() < most { "exhausted" } else { "cut" };
     let (states, seconds) = (checker.unique_state_count(), begun.elapsed().as_secs_f32());
     println!("world {what}: {states} unique states, {end} ({seconds:.1} s)");
-    assert!(end == "exhausted" || most == MANY_STATES, "{what} has grown too large for the normal run");
+    assert!(end == "exhausted" || large, "{what} has grown too large for the normal run");
     shown.seen()
 }
 

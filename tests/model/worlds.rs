@@ -236,16 +236,19 @@ fn model_larger() {
     let everything =
         Budget { customer: 1, bot: 1, desk: 1, interventions: 1, bot_faults: 1, desk_faults: 1, ..NONE };
     let people = Budget { inbox: 1, days: 1, ..Budget { customer: 1, desk: 1, interventions: 1, ..NONE } };
-    for (name, rules, policy) in [
-        ("bot primary, handover", Rules::primary(BOT), BotPrimary),
+    let pages = [
         ("ed primary, handover", Rules::primary(DESK), EdPrimary),
         ("no primary, handover", Rules::no_primary(), NoPrimary),
-        ("bot primary, default application the bot", Rules::default_app(BOT), BotPrimary),
         ("ed primary, default application ED", Rules::default_app(DESK), EdPrimary),
         ("no primary, zero-config", Rules::zero_config(), NoPrimary),
-    ] {
-        let make = under(rules, policy);
-        explore(&format!("{name}: everything once"), make(everything));
-        explore(&format!("{name}: the inbox, a day, an intervention, an answer, a message"), make(people));
+        ("bot primary, default application the bot", Rules::default_app(BOT), BotPrimary),
+        ("bot primary, handover", Rules::primary(BOT), BotPrimary),
+    ];
+    for (name, rules, policy) in pages.clone() {
+        let what = format!("{name}: the inbox, a day, an intervention, an answer, a message");
+        explore(&what, under(rules, policy)(people));
+    }
+    for (name, rules, policy) in pages {
+        explore(&format!("{name}: everything once"), under(rules, policy)(everything));
     }
 }

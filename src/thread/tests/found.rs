@@ -56,6 +56,33 @@ fn what_a_bot_asked_for_is_kept_however_it_comes() {
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
 }
 
+/// Control is ours, an event from before puts that in doubt, and what the customer wrote came on standby.
+#[test]
+fn what_came_in_while_control_was_in_doubt_is_told() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(BOT);
+    desk.command(Command::OpenIntervention);
+    let taken_by_the_inbox = desk.now;
+    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    let change = ControlChange { new_owner: Some(AppId::from(PAGE_INBOX)), ..ControlChange::default() };
+    let kind = EventKind::TakeThreadControl(change);
+    desk.step(Input::Event(Event { channel: Channel::Messaging, at: Span::at(taken_by_the_inbox), kind }));
+    let inbound = Inbound {
+        mid: None,
+        at: Span::at(taken_by_the_inbox),
+        text: Some("anybody?".into()),
+        payload: None,
+        postback: false,
+        attachments: vec![],
+    };
+    let kind = EventKind::Inbound(inbound);
+    desk.step(Input::Event(Event { channel: Channel::Standby, at: Span::at(taken_by_the_inbox), kind }));
+    desk.expect(Call::ThreadOwner, owned_by(DESK));
+    let told =
+        |notice: &Notice| matches!(notice, Notice::ControlGained { unanswered, .. } if unanswered.len() == 1);
+    assert!(desk.notices.iter().any(told), "{:?}", desk.notices);
+}
+
 #[test]
 fn a_pass_that_went_and_came_back_is_not_made_again() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
