@@ -10,31 +10,22 @@ use crate::scene::{Scene, Seen};
 const STATES: usize = 8_000_000;
 const MANY_STATES: usize = 60_000_000;
 
-/// Looks at every schedule of a world, and says what was seen in it.
+/// Looks at every schedule of a world, and says what was seen in it. Depth first, since a breadth of large states takes
+/// much memory; breadth first once more where something is found, for the shortest way there.
 ///
 /// # Panics
-/// With the shortest counterexample, drawn, if a property does not hold.
+/// With the counterexample, drawn, if a property does not hold.
 pub fn explore(what: &str, scene: Scene) -> Vec<Seen> {
-    let (large, most) = limit();
+    let large = std::env::var_os("MODEL_LARGE").is_some();
+    let most = if large { MANY_STATES } else { STATES };
+    let options =
+        |scene: Scene| scene.checker().threads(2).target_state_count(most).finish_when(HasDiscoveries::Any);
     let begun = Instant::now();
     let shown = scene.clone();
-    let options = scene.checker().threads(2).target_state_count(most).finish_when(HasDiscoveries::Any);
-    // The shortest counterexample needs a breadth of states in memory that large worlds do not leave.
-    if large {
-        judge(what, &shown, &options.spawn_dfs().join(), begun)
-    } else {
-        judge(what, &shown, &options.spawn_bfs().join(), begun)
-    }
-}
-
-fn limit() -> (bool, usize) {
-    let large = std::env::var_os("MODEL_LARGE").is_some();
-    (large, if large { MANY_STATES } else { STATES })
-}
-
-fn judge(what: &str, shown: &Scene, checker: &impl Checker<Scene>, begun: Instant) -> Vec<Seen> {
-    let (large, most) = limit();
-    if let Some((property, path)) = checker.discoveries().into_iter().next() {
+    let checker = options(scene).spawn_dfs().join();
+    if !checker.discoveries().is_empty() {
+        let shortest = options(shown.clone()).spawn_bfs().join().discoveries();
+        let (property, path) = shortest.into_iter().chain(checker.discoveries()).next().unwrap();
         panic!("{what}: {property}\n{}", shown.draw(path.into_actions()));
     }
     // What is looked at again counts here, so that below this nothing can have been left out.
