@@ -278,13 +278,13 @@ impl Thread {
                     Made::Pass(to) if *to == cx.config.app => Some(ClaimStep::PassToSelf),
                     _ => None,
                 };
-                let had_control = *self.belief.owner() == Owner::Us;
-                let was_idle = *self.belief.owner() == Owner::Idle;
+                let (had_control, was_idle) =
+                    (*self.belief.owner() == Owner::Us, *self.belief.owner() == Owner::Idle);
                 self.belief.lose_certainty(during);
                 match (step, made) {
                     (Some(step), _) => self.claim_refused(cx, step, cause.clone(), now, out),
                     (None, Made::Pass(to)) if self.requests.granted() == Some(to) => {
-                        self.requests.may_have_gone(&to.clone(), !was_idle);
+                        self.requests.may_have_gone(to, !was_idle);
                     }
                     _ => self.handoff_may_have_gone(had_control),
                 }

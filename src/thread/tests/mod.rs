@@ -170,6 +170,16 @@ impl World {
     }
 }
 
+/// A thread that has just put out its first notice: control is ours.
+fn with_a_notice(config: &Config) -> (Thread, Vec<Output>) {
+    let (mut thread, mut out, now) = (Thread::new(), Vec::new(), Timestamp::from_millis(BASE));
+    let change = ControlChange { new_owner: Some(config.app.clone()), ..ControlChange::default() };
+    let kind = EventKind::PassThreadControl(change);
+    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
+    let _ = thread.step(&Context::new(config), Input::Event(event), now, &mut out);
+    (thread, out)
+}
+
 fn refused(kind: RefusalKind) -> CallResult {
     CallResult::Refused(Refusal::new(kind, "no"))
 }

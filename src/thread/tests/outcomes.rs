@@ -170,13 +170,8 @@ fn what_came_on_standby_is_told_to_who_gains_control_unless_it_was_answered() {
 fn a_notice_comes_again_with_its_id_until_it_is_dealt_with() {
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
     let cx = Context::new(&config);
-    let mut thread = Thread::new();
+    let (mut thread, mut out) = with_a_notice(&config);
     let mut now = Timestamp::from_millis(BASE);
-    let change = ControlChange { new_owner: Some(AppId::from(DESK)), ..ControlChange::default() };
-    let kind = EventKind::PassThreadControl(change);
-    let mut out = Vec::new();
-    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
-    let _ = thread.step(&cx, Input::Event(event), now, &mut out);
     let first = out.clone();
     for ok in [false, false, true] {
         let [Output::Notice { id, .. }] = out[..] else { panic!("{out:?}") };

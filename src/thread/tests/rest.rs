@@ -33,12 +33,7 @@ fn what_is_under_way_is_no_rest() {
     assert!(bot.calls.is_empty() && !bot.thread.is_at_rest(), "a doubt");
 
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
-    let mut thread = Thread::new();
-    let change = ControlChange { new_owner: Some(AppId::from(DESK)), ..ControlChange::default() };
-    let now = Timestamp::from_millis(BASE);
-    let kind = EventKind::PassThreadControl(change);
-    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
-    let _ = thread.step(&Context::new(&config), Input::Event(event), now, &mut Vec::new());
+    let (thread, _) = with_a_notice(&config);
     assert!(!thread.is_at_rest(), "a notice");
 }
 
@@ -70,13 +65,8 @@ fn who_waits_for_the_hosts_word_is_listed() {
 fn a_handler_that_fails_is_left_alone_longer_each_time() {
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
     let cx = Context::new(&config);
-    let mut thread = Thread::new();
+    let (mut thread, mut out) = with_a_notice(&config);
     let mut now = Timestamp::from_millis(BASE);
-    let change = ControlChange { new_owner: Some(AppId::from(DESK)), ..ControlChange::default() };
-    let kind = EventKind::PassThreadControl(change);
-    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
-    let mut out = Vec::new();
-    let _ = thread.step(&cx, Input::Event(event), now, &mut out);
     let mut waits = Vec::new();
     for _ in 0..3 {
         let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
