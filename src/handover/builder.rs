@@ -1,5 +1,9 @@
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
 
 use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
@@ -20,6 +24,7 @@ pub struct Builder {
     desk: Option<Arc<dyn DeskEndpoint>>,
     store: Option<Arc<dyn ThreadStore>>,
     clock: Arc<dyn Clock>,
+    events_within: Duration,
 }
 
 /// Why a configuration makes no sense.
@@ -32,7 +37,7 @@ pub enum BuildError {
     /// A desk has no other desk, and takes from no desk.
     #[error("only a bot has a desk to hand over to")]
     DeskHasNoDesk,
-    /// A call would count as lost while it is still being made.
+    /// A call would count as lost while it is still being made, or nothing be remembered.
     #[error("the call lease must be longer than zero, and so must the notice lease and the grant timeout")]
     NoTime,
     /// A thread that may remember nothing cannot work.
@@ -61,6 +66,7 @@ impl Handover {
             desk: None,
             store: None,
             clock: Arc::new(SystemClock),
+            events_within: Duration::from_secs(4),
         }
     }
 }
@@ -150,12 +156,20 @@ impl Builder {
         self
     }
 
+    /// How long [`Handover::events`] may take; after that it is refused, so that the platform delivers again, and
+    /// what was begun goes on. 4 s if nothing is set: Meta waits for five.
+    #[must_use]
+    pub fn events_within(mut self, within: Duration) -> Self {
+        self.events_within = within;
+        self
+    }
+
     /// Starts the service on the tokio runtime that runs here.
     ///
     /// # Errors
     /// [`BuildError`] says what makes no sense.
     pub fn start(self) -> Result<Handover, BuildError> {
-        let Self { config, client, handler, desk, store, clock } = self;
+        let Self { config, client, handler, desk, store, clock, events_within } = self;
         check(&config)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let inner = Arc::new(Inner {
@@ -168,6 +182,9 @@ impl Builder {
             locks: super::locks::Locks::default(),
             alarm: Arc::default(),
             pages: Mutex::default(),
+            tasks: TaskTracker::new(),
+            stopping: AtomicBool::new(false),
+            events_within,
         });
         runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
         Ok(Handover { inner })
@@ -181,8 +198,8 @@ fn check(config: &Config) -> Result<(), BuildError> {
     if config.role == Role::Desk && (config.desk.is_some() || config.desk_endpoint || config.take_from_desk) {
         return Err(BuildError::DeskHasNoDesk);
     }
-    let Timeouts { grant, call_lease, notice_lease, .. } = config.timeouts;
-    if grant.is_zero() || call_lease.is_zero() || notice_lease.is_zero() {
+    let Timeouts { grant, call_lease, notice_lease, retention, .. } = config.timeouts;
+    if [grant, call_lease, notice_lease, retention].iter().any(Duration::is_zero) {
         return Err(BuildError::NoTime);
     }
     let Limits { answers, notices, unanswered, seen, finished } = config.limits;

@@ -1,21 +1,30 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
 
 use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
 use crate::retry::{Budget, Jitter};
-use crate::store::{Swap, Swapped, ThreadStore};
-use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory, Reply, Thread};
+use crate::store::{StoreError, Swapped, ThreadStore};
+use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory, Reply};
 use crate::time::Timestamp;
 
+use super::batch::{Batch, Saved, Step};
 use super::locks::Locks;
 use super::wake::Alarm;
 use super::{Clock, Handler, Handover, HandoverError};
 
 /// How often a conversation that others write too is tried before the caller is told.
 const MAX_TRIES: u32 = 20;
+
+/// How often the store is asked again after it failed, and half the first pause before that. Together with the
+/// store's own waiting it stays below the time in which the platform wants an answer.
+const MAX_FAULTS: u32 = 4;
+const FAULT_PAUSE: Duration = Duration::from_millis(25);
 
 /// How many calls of one Page are made again at once after a fault, and how many a second from then on:
 /// few enough that an outage is not made worse, and enough that thousands of threads recover in minutes.
@@ -32,6 +41,11 @@ pub(super) struct Inner {
     pub(super) locks: Locks,
     pub(super) alarm: Arc<Alarm>,
     pub(super) pages: Mutex<HashMap<PageId, PageState>>,
+    /// All that this service has begun.
+    pub(super) tasks: TaskTracker,
+    pub(super) stopping: AtomicBool,
+    /// How long the platform waits for the answer to a delivery.
+    pub(super) events_within: Duration,
 }
 
 /// What the service knows of a Page beyond its threads.
@@ -52,7 +66,7 @@ impl Handover {
     /// own, so that dropping this future loses nothing.
     pub(super) async fn drive(&self, inputs: Vec<(ThreadKey, Input)>) -> Result<Vec<Reply>, HandoverError> {
         let service = self.clone();
-        match tokio::spawn(async move { service.drive_to_the_end(inputs).await }).await {
+        match self.inner.tasks.spawn(async move { service.drive_to_the_end(inputs).await }).await {
             Ok(replies) => replies,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(HandoverError::ShuttingDown),
@@ -60,84 +74,72 @@ impl Handover {
     }
 
     async fn drive_to_the_end(&self, inputs: Vec<(ThreadKey, Input)>) -> Result<Vec<Reply>, HandoverError> {
-        let mut replies = vec![Reply::Ignored; inputs.len()];
-        let mut waiting: BTreeMap<ThreadKey, Vec<(usize, Input)>> = BTreeMap::new();
-        for (index, (key, input)) in inputs.into_iter().enumerate() {
-            waiting.entry(key).or_default().push((index, input));
-        }
+        let mut batch = Batch::new(inputs);
         // In the order of their keys, so that two batches never wait for each other.
-        let entries: Vec<_> = waiting.keys().map(|key| self.inner.locks.entry(key)).collect();
+        let entries: Vec<_> = batch.keys().iter().map(|key| self.inner.locks.entry(key)).collect();
         let mut guards = Vec::with_capacity(entries.len());
         for entry in &entries {
             guards.push(entry.lock().await);
         }
+        let mut faults = 0;
         for attempt in 0..MAX_TRIES {
             tokio::time::sleep(Duration::from_millis(5) * attempt.min(10)).await;
-            self.step_all(&mut waiting, &mut replies).await?;
-            if waiting.is_empty() {
+            if let Err(error) = self.step_all(&mut batch).await {
+                if faults == MAX_FAULTS {
+                    return Err(error.into());
+                }
+                tracing::debug!(%error, "the store is asked again");
+                faults += 1;
+                tokio::time::sleep(FAULT_PAUSE * 2_u32.pow(faults)).await;
+            }
+            if batch.is_done() {
                 entries.iter().for_each(super::locks::Entry::tell_changed);
-                return Ok(replies);
+                return Ok(batch.replies()?);
             }
         }
         Err(HandoverError::Busy)
     }
 
     /// Loads, steps and saves what waits, and begins what follows from what was saved. Conflicts remain.
-    async fn step_all(
-        &self,
-        waiting: &mut BTreeMap<ThreadKey, Vec<(usize, Input)>>,
-        replies: &mut [Reply],
-    ) -> Result<(), HandoverError> {
+    async fn step_all(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let inner = &self.inner;
-        let keys: Vec<_> = waiting.keys().cloned().collect();
+        let keys = batch.keys();
         let loaded = inner.store.load(&keys).await?;
         let now = inner.now();
         let mut swaps = Vec::new();
-        let mut outputs = Vec::new();
-        for (key, loaded) in keys.into_iter().zip(loaded) {
-            let (config, page) = (&inner.config, inner.page(&key.page));
-            let cx = Context { config, page, jitter: Jitter::from_random(fastrand::u64(..)) };
-            let Some(inputs) = waiting.get(&key) else { continue };
-            let mut thread: Thread = loaded.thread.clone();
-            let mut out = Vec::new();
-            for (index, input) in inputs {
-                replies[*index] = thread.step(&cx, input.clone(), now, &mut out);
+        for (key, loaded) in keys.iter().zip(loaded) {
+            let cx = inner.context(&key.page, now);
+            match batch.step(key, loaded, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
+                Step::Nothing => {}
+                Step::Write(swap) => swaps.push(swap),
+                Step::Saved(saved) => self.act(key, saved),
             }
-            let wake = thread.next_wake(&cx);
-            // A woken thread is always written: its lease must become a wake time again.
-            let woken = inputs.iter().any(|(_, input)| *input == Input::Wake);
-            if thread == loaded.thread && out.is_empty() && !woken {
-                waiting.remove(&key);
-                continue;
-            }
-            swaps.push(Swap::new(key, loaded.version, thread, wake));
-            outputs.push(out);
         }
         if swaps.is_empty() {
             return Ok(());
         }
-        let written: Vec<_> = swaps.iter().map(|swap| (swap.key.clone(), swap.wake)).collect();
+        let written: Vec<_> = swaps.iter().map(|swap| (swap.key.clone(), swap.version)).collect();
         let swapped = inner.store.swap(swaps).await?;
-        for (((key, wake), swapped), out) in written.into_iter().zip(swapped).zip(outputs) {
-            if swapped != Swapped::Written {
-                continue;
+        for ((key, version), swapped) in written.into_iter().zip(swapped) {
+            if swapped == Swapped::Written
+                && let Some(saved) = batch.written(&key, version)
+            {
+                self.act(&key, saved);
             }
-            waiting.remove(&key);
-            if let Some(wake) = wake {
-                inner.alarm.set(wake);
-            }
-            self.act(&key, out, now);
         }
         Ok(())
     }
 
     /// Begins what was put out; the thread that asks for it is saved.
-    fn act(&self, key: &ThreadKey, out: Vec<Output>, now: Timestamp) {
-        for output in out {
+    fn act(&self, key: &ThreadKey, saved: Saved) {
+        if let Some(wake) = saved.wake {
+            self.inner.alarm.set(wake);
+        }
+        for output in saved.out {
             match output {
-                Output::Call { id, call, retry } => self.begin_call(key, id, call, retry),
+                Output::Call { id, call, retry } => self.begin_call(key, id, call, retry, saved.at),
                 Output::Notice { id, notice } => self.begin_telling(key, id, notice),
-                Output::PageRefuses(call) => self.inner.remember_refusal(&key.page, call, now),
+                Output::PageRefuses(call) => self.inner.remember_refusal(&key.page, call, saved.at),
             }
         }
     }
@@ -152,8 +154,19 @@ impl Inner {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn page(&self, page: &PageId) -> PageMemory {
-        self.pages().get(page).map(|state| state.memory).unwrap_or_default()
+    fn context(&self, page: &PageId, now: Timestamp) -> Context<'_> {
+        Context {
+            config: &self.config,
+            page: self.pages().get(page).map(|state| state.memory).unwrap_or_default(),
+            jitter: Jitter::from_random(fastrand::u64(..)),
+            // A thousand numbers a millisecond are more than any conversation uses.
+            ids_from: now.as_millis().saturating_mul(1000),
+            begins: !self.is_stopping(),
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
     }
 
     /// May a call be made again now? Else after so long.

@@ -1,24 +1,35 @@
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::bots_api::HandoverRequest;
 use crate::call::{Call, CallId, CallResult, Direction, Refusal, RefusalKind};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
 use crate::thread::{Input, Notice, NoticeId};
+use crate::time::Timestamp;
 
 use super::{Handover, HandoverError, Told};
 
-/// How often it is tried to save how something ended. After that its lease brings it up again.
-const MAX_SAVES: u32 = 6;
+/// How long it is tried to save how something ended. After that its lease has brought it up again.
+const SAVES_FOR: Duration = Duration::from_mins(3);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Handover {
-    pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call, retry: bool) {
+    pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call, retry: bool, at: Timestamp) {
         let (service, key) = (self.clone(), key.clone());
-        tokio::spawn(async move {
-            let held_back = if retry { service.inner.may_retry(&key.page).err() } else { None };
+        self.inner.tasks.spawn(async move {
+            let inner = &service.inner;
+            // Saving it took long: it would still be made when its lease is over, and be made again.
+            let is_late = inner.now().since(at) > inner.config.timeouts.call_lease / 2;
+            let held_back = match retry {
+                _ if is_late => Some(Duration::ZERO),
+                true => inner.may_retry(&key.page).err(),
+                false => None,
+            };
             let result = match held_back {
                 Some(wait) => {
-                    tracing::debug!(thread = %key, ?wait, "a retry was held back: too many fail on this Page");
+                    tracing::debug!(thread = %key, ?wait, "a call is held back: it is late, or too many fail on this Page");
                     CallResult::HeldBack(wait)
                 }
                 None => service.make(&key, call).await.unwrap_or_else(CallError::into_result),
@@ -33,7 +44,7 @@ impl Handover {
     pub(super) fn begin_telling(&self, key: &ThreadKey, id: NoticeId, notice: Notice) {
         let service = self.clone();
         let told = Told::new(key.clone(), id, notice);
-        tokio::spawn(async move {
+        self.inner.tasks.spawn(async move {
             let key = told.thread.clone();
             let ok = service.tell(told).await;
             service.conclude(key, Input::NoticeDone { notice: id, ok }).await;
@@ -105,13 +116,16 @@ impl Handover {
 
     /// Saves how a call or a notice ended, if need be again: the store may be away for a moment.
     async fn conclude(&self, key: ThreadKey, input: Input) {
-        for attempt in 0..MAX_SAVES {
+        let begun = Instant::now();
+        let mut pause = Duration::from_millis(100);
+        while begun.elapsed() < SAVES_FOR {
             match self.drive(vec![(key.clone(), input.clone())]).await {
                 Ok(_) | Err(HandoverError::ShuttingDown) => return,
                 Err(error) => tracing::warn!(thread = %key, %error, "an outcome could not be saved yet"),
             }
-            tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        tracing::error!(thread = %key, "an outcome was not saved; its lease will bring it up again");
+        tracing::error!(thread = %key, "an outcome was not saved; its lease has brought it up again");
     }
 }

@@ -1,17 +1,20 @@
 //! The service: drives one [`Thread`] for each conversation, over a client, a store and the host's
 //! handler. Load, step, save, and only then act.
 
+mod batch;
 mod builder;
 mod clock;
 mod drive;
 mod effects;
 mod handler;
 mod locks;
+mod upkeep;
 mod wake;
 
 pub use builder::{BuildError, Builder};
 pub use clock::{Clock, SystemClock};
 pub use handler::{BoxError, Handler, Told};
+pub use upkeep::Stopped;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use tokio::time::Instant;
 use crate::call::{Advice, AnswerKey, OutgoingMessage};
 use crate::event::Event;
 use crate::id::{AppId, PageId, ThreadKey};
-use crate::store::StoreError;
+use crate::store::{RecordError, StoreError};
 use crate::thread::{
     AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, Reply, Target,
     Thread,
@@ -51,10 +54,16 @@ pub enum HandoverError {
     /// The conversation refuses this now; nothing changed.
     #[error(transparent)]
     Refused(#[from] CommandRefused),
+    /// A conversation is kept that cannot be read, and was left as it is; see [`RecordError`].
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// Others wrote the same conversation again and again meanwhile.
     #[error("the conversation is too busy to be changed now")]
     Busy,
-    /// The runtime is shutting down.
+    /// It takes longer than the platform waits. It goes on; what is delivered again is recognised.
+    #[error("the events could not be saved in time")]
+    TooSlow,
+    /// The service was stopped, or its runtime is shutting down. Another replica takes it.
     #[error("the service is shutting down")]
     ShuttingDown,
 }
@@ -66,7 +75,9 @@ impl HandoverError {
     pub fn advice(&self) -> Advice {
         match self {
             Self::Store(_)
+            | Self::Record(_)
             | Self::Busy
+            | Self::TooSlow
             | Self::ShuttingDown
             | Self::Refused(CommandRefused::QueueFull | CommandRefused::NoticesFull) => Advice::RetryLater,
             Self::Refused(_) => Advice::GiveUp,
@@ -113,7 +124,9 @@ impl Handover {
     /// [`HandoverError`]: let the platform deliver again. Events are recognised when they come twice.
     pub async fn events(&self, events: Vec<(ThreadKey, Event)>) -> Result<(), HandoverError> {
         let inputs = events.into_iter().map(|(key, event)| (key, Input::Event(event))).collect();
-        for reply in self.drive(inputs).await? {
+        self.is_taking_in()?;
+        let driven = tokio::time::timeout(self.inner.events_within, self.drive(inputs)).await;
+        for reply in driven.map_err(|_| HandoverError::TooSlow)?? {
             if let Reply::Refused(refused) = reply {
                 return Err(refused.into());
             }
@@ -275,7 +288,7 @@ impl Handover {
     /// Where an answer stands, if its key is still known.
     ///
     /// # Errors
-    /// [`HandoverError::Store`].
+    /// [`HandoverError::Store`] or [`HandoverError::Record`].
     pub async fn answer(
         &self,
         thread: &ThreadKey,
@@ -287,13 +300,14 @@ impl Handover {
     /// The conversation as it is saved now.
     ///
     /// # Errors
-    /// [`HandoverError::Store`].
+    /// [`HandoverError::Store`] or [`HandoverError::Record`].
     pub async fn thread(&self, thread: &ThreadKey) -> Result<Thread, HandoverError> {
         let loaded = self.inner.store.load(std::slice::from_ref(thread)).await?;
-        Ok(loaded.into_iter().next().map(|loaded| loaded.thread).unwrap_or_default())
+        Ok(loaded.into_iter().next().map_or_else(|| Ok(Thread::new()), |loaded| loaded.thread)?)
     }
 
     async fn command(&self, thread: &ThreadKey, command: Command) -> Result<Reply, HandoverError> {
+        self.is_taking_in()?;
         let replies = self.drive(vec![(thread.clone(), Input::Command(command))]).await?;
         match replies.into_iter().next() {
             Some(Reply::Refused(refused)) => Err(refused.into()),

@@ -68,7 +68,7 @@ enum Round {
 /// The one waker for all due threads. It ends with the service, and not by a store that panics.
 pub(super) async fn wake_due(inner: Weak<Inner>) {
     loop {
-        let Some(inner) = inner.upgrade() else { return };
+        let Some(inner) = inner.upgrade().filter(|inner| !inner.is_stopping()) else { return };
         let (alarm, clock) = (inner.alarm.clone(), inner.clock.clone());
         // The service may end while nothing is due: the round holds it, this task does not.
         match tokio::spawn(wake_round(inner)).await {

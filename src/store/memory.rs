@@ -1,4 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub struct MemoryStore {
 struct State {
     threads: HashMap<ThreadKey, Kept>,
     wakes: BTreeSet<(Timestamp, ThreadKey)>,
+    open: BTreeSet<ThreadKey>,
 }
 
 #[derive(Debug)]
@@ -54,6 +56,37 @@ impl MemoryStore {
 }
 
 impl State {
+    fn swap(&mut self, swap: Swap) -> Swapped {
+        let is_open = swap.is_open();
+        let Swap { key, expected, version, thread, wake } = swap;
+        if self.threads.get(&key).map_or(0, |kept| kept.version) != expected {
+            return Swapped::Conflict;
+        }
+        let Some(thread) = thread else {
+            self.remove(&key);
+            return Swapped::Written;
+        };
+        match self.threads.get_mut(&key) {
+            Some(kept) => (kept.version, kept.thread) = (version, thread),
+            None => {
+                self.threads.insert(key.clone(), Kept { version, thread, wake: None });
+            }
+        }
+        self.set_wake(&key, wake);
+        if is_open {
+            self.open.insert(key);
+        } else {
+            self.open.remove(&key);
+        }
+        Swapped::Written
+    }
+
+    fn remove(&mut self, key: &ThreadKey) {
+        self.set_wake(key, None);
+        self.threads.remove(key);
+        self.open.remove(key);
+    }
+
     fn set_wake(&mut self, key: &ThreadKey, wake: Option<Timestamp>) {
         let Some(kept) = self.threads.get_mut(key) else { return };
         if let Some(old) = std::mem::replace(&mut kept.wake, wake) {
@@ -70,34 +103,15 @@ impl ThreadStore for MemoryStore {
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
         let state = self.state();
         let load = |key| {
-            state.threads.get(key).map_or_else(
-                || Loaded::new(0, Thread::new()),
-                |kept| Loaded::new(kept.version, kept.thread.clone()),
-            )
+            let kept = state.threads.get(key);
+            kept.map_or_else(Loaded::fresh, |kept| Loaded::new(kept.version, Ok(kept.thread.clone())))
         };
         Ok(keys.iter().map(load).collect())
     }
 
     async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
         let mut state = self.state();
-        let mut swapped = Vec::with_capacity(swaps.len());
-        for Swap { key, expected, thread, wake } in swaps {
-            let kept = state.threads.get_mut(&key);
-            if kept.as_ref().map_or(0, |kept| kept.version) != expected {
-                swapped.push(Swapped::Conflict);
-                continue;
-            }
-            let version = expected + 1;
-            match kept {
-                Some(kept) => (kept.version, kept.thread) = (version, thread),
-                None => {
-                    state.threads.insert(key.clone(), Kept { version, thread, wake: None });
-                }
-            }
-            state.set_wake(&key, wake);
-            swapped.push(Swapped::Written);
-        }
-        Ok(swapped)
+        Ok(swaps.into_iter().map(|swap| state.swap(swap)).collect())
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
@@ -111,52 +125,14 @@ impl ThreadStore for MemoryStore {
         Ok(keys)
     }
 
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(self.state().open.range((from, Bound::Unbounded)).take(limit).cloned().collect())
+    }
+
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
         let mut state = self.state();
-        for key in keys {
-            state.set_wake(key, None);
-            state.threads.remove(key);
-        }
+        keys.iter().for_each(|key| state.remove(key));
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::{PageId, UserId};
-
-    fn key(user: u64) -> ThreadKey {
-        ThreadKey::new(PageId::from(1), UserId::from(user))
-    }
-
-    fn at(millis: u64) -> Timestamp {
-        Timestamp::from_millis(millis)
-    }
-
-    #[tokio::test]
-    async fn only_the_expected_version_is_overwritten() {
-        let store = MemoryStore::new();
-        let write = |expected| vec![Swap::new(key(1), expected, Thread::new(), None)];
-        assert_eq!(store.swap(write(0)).await.unwrap(), [Swapped::Written]);
-        assert_eq!(store.swap(write(0)).await.unwrap(), [Swapped::Conflict]);
-        assert_eq!(store.swap(write(1)).await.unwrap(), [Swapped::Written]);
-        let loaded = store.load(&[key(2), key(1)]).await.unwrap();
-        assert_eq!(loaded.iter().map(|loaded| loaded.version).collect::<Vec<_>>(), [0, 2]);
-        store.forget(&[key(1), key(9)]).await.unwrap();
-        assert!(store.is_empty());
-    }
-
-    #[tokio::test]
-    async fn what_is_due_is_leased() {
-        let store = MemoryStore::new();
-        let swap = |user, wake| Swap::new(key(user), 0, Thread::new(), wake);
-        let swaps = vec![swap(1, Some(at(20))), swap(2, Some(at(10))), swap(3, Some(at(99))), swap(4, None)];
-        store.swap(swaps).await.unwrap();
-        let lease = Duration::from_millis(30);
-        assert_eq!(store.due(at(50), lease, 1).await.unwrap(), [key(2)]);
-        assert_eq!(store.due(at(50), lease, 9).await.unwrap(), [key(1)]);
-        assert_eq!(store.due(at(79), lease, 9).await.unwrap(), []);
-        assert_eq!(store.due(at(80), lease, 9).await.unwrap(), [key(1), key(2)]);
     }
 }

@@ -1,8 +1,16 @@
-//! Where conversations are kept: a small trait, and the store in memory.
+//! Where conversations are kept: a small trait, and the stores that come with this crate.
+//!
+//! | store | feature | for |
+//! |---|---|---|
+//! | [`MemoryStore`] | `service` | tests, and hosts that may forget everything at a restart |
+//!
+//! A host may write its own: [`Records`] turns a [`Thread`] into bytes and back.
 
 mod memory;
+mod record;
 
 pub use memory::MemoryStore;
+pub use record::{FORMAT, RecordError, Records, Seal};
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -22,27 +30,38 @@ use crate::time::Timestamp;
 #[async_trait]
 pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
     /// The threads with these keys, in the order of the keys. One that is not kept is a fresh
-    /// [`Thread`] at version 0.
+    /// [`Thread`] at version 0. One whose record cannot be read does not keep the others from being read.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot answer now.
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError>;
 
-    /// Writes each thread whose version is still the expected one, and answers for each, in order,
-    /// whether it was written. A written thread has the next version.
+    /// Writes or removes each thread whose version is still the expected one, and answers for each, in
+    /// order, whether that was done. State, version, wake time and whether it is open change together, and
+    /// are safe when this returns.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot answer now; then each may or may not have been written.
+    /// [`StoreError`] if the store cannot answer now; then each may or may not have been written, now or a
+    /// moment later.
     async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError>;
 
     /// At most `limit` threads whose wake time has come, the longest overdue first. Each is leased: it
-    /// is not handed out again before `now + lease`, unless it is written meanwhile.
+    /// is not handed out again before `now + lease`, to any process, unless it is written meanwhile.
+    /// The version does not change.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot answer now.
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError>;
 
-    /// Removes threads, whatever their version. Those that are not kept are passed over.
+    /// At most `limit` of the threads that were open when they were written ([`Swap::is_open`]), in an order
+    /// of the store's own; those behind `after` in it, which itself need not be kept any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot answer now.
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError>;
+
+    /// Removes threads, whatever their version, and really: what was written is not to be read any more.
+    /// Those that are not kept are passed over.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot answer now.
@@ -50,33 +69,43 @@ pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A thread as it was loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded {
     /// The version to expect when it is written; 0 if it was not kept.
     pub version: u64,
-    /// The thread.
-    pub thread: Thread,
+    /// The thread, or why its record cannot be read.
+    pub thread: Result<Thread, RecordError>,
 }
 
 impl Loaded {
     /// A thread with its version.
     #[must_use]
-    pub fn new(version: u64, thread: Thread) -> Self {
+    pub fn new(version: u64, thread: Result<Thread, RecordError>) -> Self {
         Self { version, thread }
+    }
+
+    /// A thread that is not kept.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self::new(0, Ok(Thread::new()))
     }
 }
 
-/// One thread to be written.
+/// One thread to be written or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Swap {
     /// Which conversation.
     pub key: ThreadKey,
-    /// The version that it must still have.
+    /// The version that it must still have; 0 if it must not be kept.
     pub expected: u64,
-    /// What it becomes.
-    pub thread: Thread,
+    /// The version that it has from then on. Never 0, at most `i64::MAX`, and never used before for this
+    /// conversation: so whoever does not know whether a write was done learns it by the version. The service takes
+    /// random ones.
+    pub version: u64,
+    /// What it becomes; nothing if it is to be removed. What is not kept is not removed: then `expected` is not 0.
+    pub thread: Option<Thread>,
     /// When it has to be looked at again.
     pub wake: Option<Timestamp>,
 }
@@ -84,8 +113,26 @@ pub struct Swap {
 impl Swap {
     /// A write of `thread` over the version that was loaded.
     #[must_use]
-    pub fn new(key: ThreadKey, expected: u64, thread: Thread, wake: Option<Timestamp>) -> Self {
-        Self { key, expected, thread, wake }
+    pub fn write(
+        key: ThreadKey,
+        expected: u64,
+        version: u64,
+        thread: Thread,
+        wake: Option<Timestamp>,
+    ) -> Self {
+        Self { key, expected, version, thread: Some(thread), wake }
+    }
+
+    /// The removal of a thread that knows nothing any more.
+    #[must_use]
+    pub fn remove(key: ThreadKey, expected: u64, version: u64) -> Self {
+        Self { key, expected, version, thread: None, wake: None }
+    }
+
+    /// Whether somebody still has to do something about it: see [`Thread::is_open`].
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.thread.as_ref().is_some_and(Thread::is_open)
     }
 }
 

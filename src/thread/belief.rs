@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::AppId;
 use crate::time::{Span, Timestamp};
 
+use super::is_default;
+
 /// How long control lasts without activity.
 const DAY: Duration = Duration::from_hours(24);
 
@@ -51,17 +53,23 @@ enum Evidence {
 /// the owners differ, nothing is believed and `thread_owner` is read. An answer carries no stamp: it
 /// never overrides an event that came while the call ran.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Belief {
+    #[serde(skip_serializing_if = "is_default")]
     owner: Owner,
+    #[serde(skip_serializing_if = "is_default")]
     basis: Option<(Span, Evidence)>,
     /// Changes with each event that says something about ownership.
+    #[serde(skip_serializing_if = "is_default")]
     revision: u32,
     /// When the owner's control lapses, if the platform told.
+    #[serde(skip_serializing_if = "is_default")]
     expires: Option<Timestamp>,
     /// The evidence contradicts itself: `thread_owner` must decide.
+    #[serde(skip_serializing_if = "is_default")]
     pub(super) in_doubt: bool,
     /// An answer said that control is ours, and the event of it has not come yet.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_default")]
     untold: bool,
 }
 

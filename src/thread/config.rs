@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::broken::Broken;
+use super::is_default;
 use crate::id::{AppId, INSTAGRAM_INBOX, LEAD_ADS, META_AI, PAGE_INBOX};
 use crate::policy::{Refused, Role, ThreadControlPolicy};
 use crate::retry::{Backoff, Jitter};
@@ -118,6 +119,10 @@ pub struct Timeouts {
     pub backoff: Duration,
     /// The longest pause after a passing fault. 60 s.
     pub backoff_max: Duration,
+    /// How long a conversation is remembered in which nothing happens and nothing is under way: who owns it,
+    /// which events were seen, how its answers ended. Then it is not kept any more, and an answer with an old
+    /// key counts as new. It lasts up to an eighth longer; `Duration::MAX` is for ever. 7 days.
+    pub retention: Duration,
 }
 
 impl Default for Timeouts {
@@ -132,6 +137,7 @@ impl Default for Timeouts {
             notice_lease: Duration::from_mins(1),
             backoff: Duration::from_secs(1),
             backoff_max: Duration::from_mins(1),
+            retention: Duration::from_hours(7 * 24),
         }
     }
 }
@@ -174,15 +180,19 @@ pub enum PageCall {
 
 /// What is known of a Page at this moment, from any of its threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PageMemory {
     /// When the Page last refused `request` as not available.
+    #[serde(skip_serializing_if = "is_default")]
     pub request_refused: Option<Timestamp>,
     /// When the Page last refused `take` as not available.
+    #[serde(skip_serializing_if = "is_default")]
     pub take_refused: Option<Timestamp>,
     /// When the Page last refused control that goes with a message.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_default")]
     pub inline_refused: Option<Timestamp>,
     /// Roles changed then (`app_roles`): refusals before that count no more.
+    #[serde(skip_serializing_if = "is_default")]
     pub forgotten: Option<Timestamp>,
 }
 
@@ -206,13 +216,18 @@ pub struct Context<'a> {
     pub page: PageMemory,
     /// Spreads the waits of this step; [`Jitter::NONE`] where they must be repeatable.
     pub jitter: Jitter,
+    /// What is numbered in a fresh thread (calls, notices, claims, hand-overs) is numbered from here on. It grows
+    /// with time, so that no number of a conversation that was forgotten comes again.
+    pub ids_from: u64,
+    /// Calls and notices may be begun. Where not, the host is about to stop: another process goes on.
+    pub begins: bool,
 }
 
 impl<'a> Context<'a> {
     /// A context for a Page of which nothing is known.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
-        Self { config, page: PageMemory::default(), jitter: Jitter::NONE }
+        Self { config, page: PageMemory::default(), jitter: Jitter::NONE, ids_from: 0, begins: true }
     }
 
     /// Until when a request that was made at `at` may stay unanswered.

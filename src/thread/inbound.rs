@@ -7,14 +7,20 @@ use crate::event::{EventKind, Inbound};
 use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
 
+use super::is_default;
+
 /// What came from the customer while it was not ours to answer, and what was seen already.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Inbox {
+    #[serde(skip_serializing_if = "is_default")]
     unanswered: VecDeque<Inbound>,
+    #[serde(skip_serializing_if = "is_default")]
     more: u32,
+    #[serde(skip_serializing_if = "is_default")]
     seen: VecDeque<Seen>,
     /// When the standard messaging window closes: a day after the customer last wrote.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_default")]
     window_closes: Option<Timestamp>,
 }
 

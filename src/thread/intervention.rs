@@ -4,24 +4,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
+use super::is_default;
+
 /// How far a report may be stamped ahead of us. Clocks differ a little; a stamp from far ahead would
 /// outdate all that follows.
 const MAX_AHEAD: Duration = Duration::from_mins(5);
 
 /// An agent's engagement with the customer (desk).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Intervention {
+    #[serde(skip_serializing_if = "is_default")]
     open: bool,
     /// Control is to be claimed for it.
+    #[serde(skip_serializing_if = "is_default")]
     wants_control: bool,
     /// Control that was asked for may still come until then though nobody needs it any more: it is given back.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_default")]
     give_back: Option<Timestamp>,
     /// When what is known of it was true: what is older changes nothing.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_default")]
     as_of: Timestamp,
     /// When a bot looks again whether the desk has released, and how often it has looked.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "is_default")]
     look: Option<(Timestamp, u8)>,
 }
 

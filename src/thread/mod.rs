@@ -20,6 +20,7 @@ mod notices;
 mod outbox;
 mod outcome;
 mod requests;
+mod rest;
 #[cfg(test)]
 mod tests;
 
@@ -56,22 +57,45 @@ use requests::Requests;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Thread {
+    #[serde(skip_serializing_if = "is_default")]
     belief: Belief,
+    #[serde(skip_serializing_if = "is_default")]
     inbox: Inbox,
+    #[serde(skip_serializing_if = "is_default")]
     outbox: Outbox,
+    #[serde(skip_serializing_if = "is_default")]
     intervention: Intervention,
+    #[serde(skip_serializing_if = "is_default")]
     claim: Option<Claim>,
+    #[serde(skip_serializing_if = "is_default")]
     last_claim: Option<ClaimEnd>,
+    #[serde(skip_serializing_if = "is_default")]
     handoff: Option<Handoff>,
+    #[serde(skip_serializing_if = "is_default")]
     last_handoff: Option<HandoffEnd>,
+    #[serde(skip_serializing_if = "is_default")]
     requests: Requests,
+    #[serde(skip_serializing_if = "is_default")]
     refused: PageMemory,
+    #[serde(skip_serializing_if = "is_default")]
     notices: Notices,
+    #[serde(skip_serializing_if = "is_default")]
     in_flight: Option<InFlight>,
+    #[serde(skip_serializing_if = "is_default")]
     pause: Pause,
     /// The host was told that control is ours, and not yet that it is gone.
+    #[serde(skip_serializing_if = "is_default")]
     told_ours: bool,
+    #[serde(skip_serializing_if = "is_default")]
     last_id: u64,
+    /// Since when nothing has happened, give or take.
+    #[serde(skip_serializing_if = "is_default")]
+    at_rest_since: Option<Timestamp>,
+}
+
+/// What is as in a fresh thread is not written down.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The one call that is being made. Saved before it is made; after the lease its process is taken for
@@ -115,8 +139,11 @@ impl Made {
 
 /// No call is made until then, after so many passing faults in a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Pause {
+    #[serde(skip_serializing_if = "is_default")]
     faults: u32,
+    #[serde(skip_serializing_if = "is_default")]
     until: Option<Timestamp>,
 }
 
@@ -147,6 +174,11 @@ impl Thread {
             // Nothing changes: the platform will deliver it again.
             return Reply::Refused(CommandRefused::NoticesFull);
         }
+        if self.last_id == 0 && cx.ids_from > 0 {
+            self.last_id = cx.ids_from;
+            self.notices.number_from(cx.ids_from);
+        }
+        let is_wake = input == Input::Wake;
         let before = self.belief.owner().clone();
         self.lapse(cx, &input, now, out);
         let reply = match input {
@@ -160,8 +192,11 @@ impl Thread {
             Input::Wake => Reply::Done,
         };
         self.owner_settled(cx, &before, now);
-        self.advance(cx, now, out);
-        self.notices.emit(now, cx.config.timeouts.notice_lease, out);
+        if cx.begins {
+            self.advance(cx, now, out);
+            self.notices.emit(now, cx.config.timeouts.notice_lease, out);
+        }
+        self.note_rest(cx, now, is_wake);
         reply
     }
 
@@ -182,7 +217,8 @@ impl Thread {
         let look = self.intervention.next_look().filter(|_| blocked.is_none());
         let waits =
             [next_move, look, self.notices.next_wake(), self.outbox.next_wake(self.inbox.window_closes())];
-        waits.into_iter().flatten().min()
+        let forget = self.forgotten_at(cx);
+        waits.into_iter().chain([forget]).flatten().min()
     }
 
     /// Who is believed to own the thread.
@@ -206,18 +242,6 @@ impl Thread {
     /// The apps that asked for control and wait for the host's word.
     pub fn waiting_requests(&self) -> impl Iterator<Item = &AppId> {
         self.requests.waiting()
-    }
-
-    /// Whether nothing is under way: no answer, call, claim, hand-over or notice. Answers that were
-    /// reported as unknown and held may remain.
-    #[must_use]
-    pub fn is_at_rest(&self) -> bool {
-        self.in_flight.is_none()
-            && self.claim.is_none()
-            && self.handoff.is_none()
-            && self.notices.len() == 0
-            && self.outbox.is_settled()
-            && !self.belief.in_doubt
     }
 
     fn next_id(&mut self) -> u64 {

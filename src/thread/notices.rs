@@ -6,20 +6,30 @@ use serde::{Deserialize, Serialize};
 use crate::time::Timestamp;
 
 use super::io::{Notice, NoticeId, Output};
+use super::is_default;
 
 /// What the host has yet to be told, in order: one at a time, until its handler returned `Ok`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Notices {
+    #[serde(skip_serializing_if = "is_default")]
     queue: VecDeque<Notice>,
     /// The number of the first in the queue.
+    #[serde(skip_serializing_if = "is_default")]
     first: u64,
     /// The first is with a handler, or its handler failed: not again before then.
+    #[serde(skip_serializing_if = "is_default")]
     not_before: Timestamp,
     /// How often the handler failed on the first.
+    #[serde(skip_serializing_if = "is_default")]
     faults: u8,
 }
 
 impl Notices {
+    pub(super) fn number_from(&mut self, first: u64) {
+        self.first = first;
+    }
+
     pub(super) fn push(&mut self, notice: Notice) {
         self.queue.push_back(notice);
     }

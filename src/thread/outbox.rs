@@ -9,12 +9,16 @@ use crate::time::Timestamp;
 use super::broken::Broken;
 use super::config::{Config, OnUnknown};
 use super::io::{CommandRefused, Notice, Reply};
+use super::is_default;
 use super::outcome::{AnswerStatus, Expiry, FailReason, NoEcho};
 
 /// The answers of one thread, in the order they were accepted (design §3.3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Outbox {
+    #[serde(skip_serializing_if = "is_default")]
     waiting: VecDeque<Answer>,
+    #[serde(skip_serializing_if = "is_default")]
     finished: VecDeque<(AnswerKey, AnswerStatus)>,
 }
 
@@ -143,6 +147,11 @@ impl Outbox {
     /// No answer may still change the conversation. A reported unknown one alone does not count.
     pub(super) fn is_settled(&self) -> bool {
         self.waiting.iter().all(Answer::is_held) && self.waiting.len() <= 1
+    }
+
+    /// An answer was reported as unknown and waits for the host's word.
+    pub(super) fn is_held(&self) -> bool {
+        self.waiting.iter().any(Answer::is_held)
     }
 
     /// Nothing waits behind the answer at the head, and it was not refused with its `thread_control`.

@@ -37,6 +37,10 @@ impl ThreadStore for PanicsOnce {
         self.inner.due(now, lease, limit).await
     }
 
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.open(after, limit).await
+    }
+
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
         self.inner.forget(keys).await
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use messenger_handover::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
@@ -133,8 +134,10 @@ pub struct Scene {
 impl Scene {
     /// Without an endpoint of ED's that the bot can call, and with the switch that lets both apps take control.
     pub fn new(rules: Rules, policy: ThreadControlPolicy, budget: Budget) -> Self {
-        let bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
-        let desk = Config::new(AppId::from(DESK), Role::Desk, policy);
+        let mut bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
+        let mut desk = Config::new(AppId::from(DESK), Role::Desk, policy);
+        // What is forgotten in the end makes a state for each moment since when it is at rest.
+        (bot.timeouts.retention, desk.timeouts.retention) = (Duration::MAX, Duration::MAX);
         Self { rules, bot, desk, budget, platform: Platform::new(), may_take: true, seen: Arc::default() }
     }
 

@@ -189,7 +189,7 @@ fn a_bot_looks_again_until_the_desk_has_released() {
     bot.sleep();
     bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
     assert_eq!(*bot.thread.owner(), Owner::Idle);
-    assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), None, "it has seen what it looked for");
+    assert_eq!(bot.next_wake(), None, "it has seen what it looked for");
 
     // Not for ever: the next message of the customer tells too.
     bot.passed_to(DESK);
@@ -199,5 +199,5 @@ fn a_bot_looks_again_until_the_desk_has_released() {
         bot.sleep();
     }
     bot.expect(Call::ThreadOwner, owned_by(DESK));
-    assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), None);
+    assert_eq!(bot.next_wake(), None);
 }

@@ -43,6 +43,12 @@ impl World {
         }
     }
 
+    /// When it is woken for what is under way: not when it is forgotten.
+    fn next_wake(&self) -> Option<Timestamp> {
+        let forgotten = self.now.plus(self.config.timeouts.retention - Duration::from_hours(1));
+        self.thread.next_wake(&Context::new(&self.config)).filter(|wake| *wake < forgotten)
+    }
+
     fn desk(policy: ThreadControlPolicy) -> Self {
         Self::new(Config::new(AppId::from(DESK), Role::Desk, policy))
     }

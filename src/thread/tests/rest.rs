@@ -78,3 +78,94 @@ fn a_handler_that_fails_is_left_alone_longer_each_time() {
     }
     assert_eq!(waits, [1, 2, 4]);
 }
+
+/// What is known of a conversation is forgotten when nothing has happened in it for long, and not before.
+#[test]
+fn a_thread_at_rest_is_forgotten_in_the_end() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    let retention = bot.config.timeouts.retention;
+    bot.passed_to(BOT);
+    bot.customer("m1", Channel::Messaging);
+    let first = bot.thread.next_wake(&Context::new(&bot.config)).unwrap();
+    assert_eq!(first, bot.now.plus(retention + retention / 8));
+    // What happens soon afterwards is no reason to write it again, and is remembered as long all the same.
+    bot.now = bot.now.plus(retention / 9);
+    bot.customer("m1", Channel::Messaging);
+    assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), Some(first));
+    bot.now = bot.now.plus(retention / 9);
+    bot.customer("m1", Channel::Messaging);
+    let last = bot.now;
+    assert!(bot.thread.next_wake(&Context::new(&bot.config)).unwrap() > first);
+    bot.now = last.plus(retention);
+    bot.step(Input::Wake);
+    assert!(!bot.thread.is_fresh());
+    bot.sleep();
+    assert!(bot.thread.is_fresh() && bot.thread == Thread::new());
+
+    bot.config.timeouts.retention = Duration::MAX;
+    bot.passed_to(BOT);
+    assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), None, "it is kept for ever");
+}
+
+/// Nor while somebody has to do something, or is engaged.
+#[test]
+fn what_is_open_is_not_forgotten() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    assert!(!desk.thread.is_open());
+    desk.command(Command::OpenIntervention);
+    assert!(desk.thread.is_open() && desk.thread.is_at_rest());
+    assert_eq!(desk.thread.next_wake(&Context::new(&desk.config)), None);
+    desk.command(Command::CloseIntervention);
+    assert!(desk.thread.is_open(), "control is being released");
+    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    assert!(!desk.thread.is_open());
+
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.expect_send("a", unknown());
+    desk.sleep();
+    assert!(desk.thread.is_open() && desk.thread.is_at_rest(), "an answer waits for the host's word");
+
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.requested_by(STRANGER);
+    assert!(bot.thread.is_open() && bot.thread.is_at_rest(), "an app waits for the host's word");
+}
+
+/// A late answer to a call of a conversation that was forgotten is no answer to a call of the next one.
+#[test]
+fn numbers_go_on_where_a_thread_is_fresh() {
+    let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
+    let now = Timestamp::from_millis(BASE);
+    let cx = Context { ids_from: 5_000, ..Context::new(&config) };
+    let (mut thread, mut out) = (Thread::new(), vec![]);
+    let _ = thread.step(&cx, Input::Command(Command::OpenIntervention), now, &mut out);
+    assert!(matches!(out[..], [Output::Call { id: CallId(5_002), .. }]), "{out:?}");
+    let cx = Context { ids_from: 9_000, ..cx };
+    let closed = Input::Event(Event {
+        channel: Channel::Messaging,
+        at: Span::at(now),
+        kind: EventKind::PassThreadControl(ControlChange {
+            new_owner: Some(AppId::from(DESK)),
+            ..ControlChange::default()
+        }),
+    });
+    let _ = thread.step(&cx, closed, now, &mut out);
+    assert!(matches!(out.last(), Some(Output::Notice { id: NoticeId(5_000), .. })), "{out:?}");
+}
+
+/// Whoever is about to stop takes in what was done, and begins nothing.
+#[test]
+fn nothing_is_begun_where_nothing_may_begin() {
+    let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
+    let now = Timestamp::from_millis(BASE);
+    let (mut thread, mut out) = (Thread::new(), vec![]);
+    let stopping = Context { begins: false, ..Context::new(&config) };
+    let send =
+        Command::Send { key: AnswerKey::new("a").unwrap(), message: OutgoingMessage::text("a").unwrap() };
+    assert_eq!(thread.step(&stopping, Input::Command(send), now, &mut out), Reply::Accepted);
+    assert!(out.is_empty() && !thread.is_at_rest());
+    let _ = thread.step(&Context::new(&config), Input::Wake, now, &mut out);
+    assert_eq!(out.len(), 1);
+}

@@ -12,9 +12,10 @@ use messenger_handover::call::{OutgoingMessage, SenderAction};
 use messenger_handover::control::{CallError, HandoverClient};
 use messenger_handover::engage::{Api, Domain};
 use messenger_handover::graph::{GraphClient, Platform, Transport, TransportError};
-use messenger_handover::id::PageId;
+use messenger_handover::id::{AppId, PageId};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{MemoryStore, Swap, ThreadStore};
-use messenger_handover::thread::Thread;
+use messenger_handover::thread::{Command, Config, Context, Input, Thread};
 use messenger_handover::time::Timestamp;
 use serde_json::{Map, json};
 
@@ -117,7 +118,7 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
     }
 };
 
-const STORE: [&str; 4] = ["load", "swap", "due", "forget"];
+const STORE: [&str; 5] = ["load", "swap", "due", "forget", "open"];
 
 /// The functions of a source that are called here.
 pub fn names(source: &str) -> impl Iterator<Item = &'static str> {
@@ -158,7 +159,11 @@ fn a_dropped_call_was_made_or_not_and_the_client_is_as_good_as_before() {
 fn the_store_in_memory_is_never_dropped_in_the_middle() {
     in_virtual_time(1, async {
         let (store, keys, now) = (MemoryStore::new(), [customer()], Timestamp::from_millis(9));
-        let swap = || vec![Swap::new(customer(), 0, Thread::new(), Some(now))];
+        let mut thread = Thread::new();
+        let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
+        let _ =
+            thread.step(&Context::new(&config), Input::Command(Command::OpenIntervention), now, &mut vec![]);
+        let swap = || vec![Swap::write(customer(), 0, 1, thread.clone(), Some(now))];
         let once = Drop::Polls(1);
         // One that was never polled has done nothing.
         assert!(poll_and_drop(store.swap(swap()), Drop::Polls(0)).await.1.is_none() && store.is_empty());
@@ -166,6 +171,7 @@ fn the_store_in_memory_is_never_dropped_in_the_middle() {
         assert!(poll_and_drop(store.load(&keys), once).await.1.is_some());
         let lease = Duration::from_secs(1);
         assert_eq!(poll_and_drop(store.due(now, lease, 1), once).await.1.unwrap().unwrap(), keys);
+        assert_eq!(poll_and_drop(store.open(None, 1), once).await.1.unwrap().unwrap(), keys);
         assert!(poll_and_drop(store.forget(&keys), once).await.1.is_some() && store.is_empty());
     });
 }

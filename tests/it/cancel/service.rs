@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::event::Event;
-use messenger_handover::handover::{HandOver, Handover};
+use messenger_handover::handover::{HandOver, Handover, Stopped};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::thread::{AnswerStatus, ClaimOrigin, Target};
 use messenger_handover::webhook::{Delivery, Item, dangerous_parse_unverified};
@@ -87,7 +87,36 @@ fn events() -> Vec<(ThreadKey, Event)> {
 }
 
 pub fn cases() -> Vec<Case> {
-    told().into_iter().chain(answers()).chain(control()).collect()
+    told().into_iter().chain(answers()).chain(control()).chain(upkeep()).collect()
+}
+
+fn upkeep() -> Vec<Case> {
+    let upkeep = |name| Case { source: "src/handover/upkeep.rs", ..case(name) };
+    vec![
+        Case {
+            before: |w| {
+                Box::pin(async move {
+                    tokio::spawn(async move { desk(&w).claim(&customer(), ClaimOrigin::Host, WAIT).await });
+                    tokio::time::sleep(Duration::from_millis(4)).await;
+                })
+            },
+            call: |w| {
+                Box::pin(async move {
+                    assert_eq!(desk(&w).stop(Duration::from_mins(1)).await, Stopped::Finished);
+                })
+            },
+            ..upkeep("stop")
+        },
+        Case {
+            contract: Contract::Reads,
+            call: |w| Box::pin(async move { bot(&w).open_threads(None, 9).await.map(drop).unwrap() }),
+            ..upkeep("open_threads")
+        },
+        Case {
+            call: |w| Box::pin(async move { bot(&w).forget(&customer()).await.unwrap() }),
+            ..upkeep("forget")
+        },
+    ]
 }
 
 /// What the platform and Engage Digital tell.

@@ -127,7 +127,9 @@ impl World {
         let line = Arc::new(Mutex::new(Line { platform, now, luck: Luck::Good }));
         let mut bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
         bot.desk_endpoint = true;
-        let desk = Config::new(AppId::from(DESK), Role::Desk, policy);
+        let mut desk = Config::new(AppId::from(DESK), Role::Desk, policy);
+        // What is forgotten in the end makes a state for each moment since when it is at rest.
+        (bot.timeouts.retention, desk.timeouts.retention) = (Duration::MAX, Duration::MAX);
         let host = |config: Config| {
             let transport = To { line: Arc::clone(&line), app: config.app.clone() };
             let client = GraphClient::builder()

@@ -58,7 +58,7 @@ impl ThreadStore for Store {
         let written: Vec<_> = swaps.iter().map(|swap| (swap.key.clone(), swap.thread.clone())).collect();
         let swapped = self.kept.swap(swaps).await?;
         for ((key, thread), swapped) in written.iter().zip(&swapped) {
-            if *swapped == Swapped::Written {
+            if let (Swapped::Written, Some(thread)) = (swapped, thread) {
                 self.book.saved(key, thread);
             }
         }
@@ -72,6 +72,10 @@ impl ThreadStore for Store {
         self.reached().await?;
         let due = self.kept.due(now, lease, limit).await?;
         self.answers(due).await
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.kept.open(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

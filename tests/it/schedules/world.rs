@@ -203,7 +203,10 @@ impl World {
             let mut busy = Vec::new();
             for host in [&self.bot, &self.desk] {
                 let saved = host.kept.load(threads).await.unwrap();
-                let restless = threads.iter().zip(saved).filter(|(_, saved)| !saved.thread.is_at_rest());
+                let restless = threads
+                    .iter()
+                    .zip(saved)
+                    .filter(|(_, saved)| !saved.thread.as_ref().unwrap().is_at_rest());
                 busy.extend(restless.map(|(thread, _)| (host.side, thread.clone())));
             }
             if (busy.is_empty() && self.ground.under_way() == 0) || begun.elapsed() > within {

@@ -1,0 +1,74 @@
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::id::ThreadKey;
+
+use super::{Handover, HandoverError};
+
+/// How a service stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub enum Stopped {
+    /// All that it had begun is finished and saved.
+    Finished,
+    /// So many tasks had not ended by the deadline: calls, or handlers. When their leases are over, whoever
+    /// works on the same store goes on; a message among them is settled by its echo or reported as unknown.
+    Unfinished(usize),
+}
+
+impl Handover {
+    /// Stops the service, for a restart without waiting for leases: nothing new is taken in
+    /// ([`HandoverError::ShuttingDown`]) or begun, and what is under way is finished and saved, within this time.
+    /// What is left to do is due at once for the other replicas, or for the next process.
+    pub async fn stop(&self, within: Duration) -> Stopped {
+        let inner = &self.inner;
+        inner.stopping.store(true, Ordering::SeqCst);
+        inner.tasks.close();
+        match tokio::time::timeout(within, inner.tasks.wait()).await {
+            Ok(()) => Stopped::Finished,
+            Err(_) => Stopped::Unfinished(inner.tasks.len()),
+        }
+    }
+
+    /// At most `limit` conversations in which somebody still has to do something ([`Thread::is_open`]), behind `after`:
+    /// an agent desk that was restarted shows them.
+    ///
+    /// [`Thread::is_open`]: crate::thread::Thread::is_open
+    ///
+    /// # Errors
+    /// [`HandoverError::Store`].
+    pub async fn open_threads(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, HandoverError> {
+        Ok(self.inner.store.open(after, limit).await?)
+    }
+
+    /// Removes all that is known of a conversation, as when a customer asks for that. Answers that wait in it
+    /// are dropped without a notice; what is under way is not called back.
+    ///
+    /// # Errors
+    /// [`HandoverError::Store`]: forget it again.
+    pub async fn forget(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
+        self.is_taking_in()?;
+        let (service, key) = (self.clone(), thread.clone());
+        let forgetting = self.inner.tasks.spawn(async move {
+            let entry = service.inner.locks.entry(&key);
+            let _guard = entry.lock().await;
+            service.inner.store.forget(std::slice::from_ref(&key)).await?;
+            entry.tell_changed();
+            Ok(())
+        });
+        match forgetting.await {
+            Ok(forgotten) => forgotten,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(HandoverError::ShuttingDown),
+        }
+    }
+
+    pub(super) fn is_taking_in(&self) -> Result<(), HandoverError> {
+        if self.inner.is_stopping() { Err(HandoverError::ShuttingDown) } else { Ok(()) }
+    }
+}
