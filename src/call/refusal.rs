@@ -260,7 +260,12 @@ mod tests {
     fn what_is_wrong_with_a_token() {
         let mut refusal = Refusal::new(RefusalKind::Token, "");
         for (code, subcode, problem) in [
+            (190, Some(458), TokenProblem::AppNotInstalled),
+            (190, Some(459), TokenProblem::Checkpoint),
             (190, Some(463), TokenProblem::Expired),
+            (190, Some(464), TokenProblem::UnconfirmedUser),
+            (190, Some(467), TokenProblem::Invalid),
+            (190, Some(492), TokenProblem::NoRole),
             (102, None, TokenProblem::Expired),
             (190, Some(460), TokenProblem::PasswordChanged),
             (190, None, TokenProblem::Unspecified),
@@ -270,6 +275,39 @@ mod tests {
         }
         refusal.kind = RefusalKind::Invalid;
         assert_eq!(refusal.token_problem(), None);
+    }
+
+    /// The words of a remedy are read by people: each names what is theirs to do.
+    #[test]
+    fn a_remedy_says_what_to_do() {
+        let of = |kind, code, subcode| {
+            let mut refusal = Refusal::new(kind, "");
+            (refusal.code, refusal.subcode) = (code, subcode);
+            refusal.remedy()
+        };
+        let token = |subcode| of(RefusalKind::Token, Some(190), subcode);
+        for (remedy, word) in [
+            (token(Some(458)), "connect the Page again"),
+            (token(Some(459)), "facebook.com"),
+            (token(Some(460)), "password"),
+            (token(Some(463)), "expired"),
+            (token(Some(464)), "confirmed"),
+            (token(Some(467)), "replace"),
+            (token(Some(492)), "role on the Page"),
+            (token(None), "replace"),
+            (of(RefusalKind::NotAvailable, Some(27), None), "default application"),
+            (of(RefusalKind::NotAvailable, Some(10), Some(2_018_171)), "Advanced messaging"),
+            (of(RefusalKind::NotAvailable, None, None), "Conversation routing"),
+            (of(RefusalKind::NotThreadOwner, None, None), "get control first"),
+            (of(RefusalKind::OutsideWindow, None, None), "HUMAN_AGENT"),
+            (of(RefusalKind::Permission, None, None), "pages_messaging"),
+            (of(RefusalKind::RateLimited, None, None), "call less"),
+            (of(RefusalKind::Restricted, None, None), "support inbox"),
+            (of(RefusalKind::Transport, None, None), "network"),
+            (of(RefusalKind::Protocol, None, None), "proxy"),
+        ] {
+            assert!(remedy.contains(word), "{remedy}");
+        }
     }
 
     #[test]

@@ -176,6 +176,21 @@ mod tests {
         }
     }
 
+    /// What is not in Graph's words must never look like the Page's configuration speaking.
+    #[test]
+    fn a_page_of_a_proxy_goes_by_its_status_alone() {
+        for (status, expected) in [
+            (200, Protocol),
+            (403, Protocol),
+            (408, Transient),
+            (429, RateLimited),
+            (500, Transient),
+            (503, Transient),
+        ] {
+            assert_eq!(by_status(StatusCode::from_u16(status).unwrap()), expected, "{status}");
+        }
+    }
+
     #[test]
     fn every_row_is_reachable_and_unique() {
         for (at, row) in TABLE.iter().enumerate() {

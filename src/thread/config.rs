@@ -268,3 +268,49 @@ impl<'a> Context<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a Page refused is remembered for a while, and not beyond a change of roles, whoever remembers it.
+    #[test]
+    fn refusals_are_remembered_for_a_while() {
+        let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        let refused = |page: PageMemory, own: PageMemory, now| {
+            let cx = Context { page, ..Context::new(&config) };
+            let Refused { request, take } = cx.refused(&own, now);
+            (request, take, !cx.has_inline_control(&own, now))
+        };
+        let mut memory = PageMemory::default();
+        let none = PageMemory::default();
+        assert_eq!(refused(none, none, at), (false, false, false));
+        memory.refuses(PageCall::Request, at);
+        assert_eq!(refused(memory, none, at), (true, false, false));
+        memory.refuses(PageCall::Take, at);
+        memory.refuses(PageCall::InlineControl, at);
+        let end = at.plus(config.timeouts.refusal_memory);
+        for (page, own) in [(memory, none), (none, memory)] {
+            assert_eq!(refused(page, own, end.minus(Duration::from_millis(1))), (true, true, true));
+            assert_eq!(refused(page, own, end), (false, false, false));
+        }
+        let ms = Duration::from_millis(1);
+        for (roles_changed, remembered) in [(at.minus(ms), true), (at, false), (at.plus(ms), false)] {
+            let changed = PageMemory { forgotten: Some(roles_changed), ..none };
+            for (page, own) in [(memory, changed), (changed, memory)] {
+                assert_eq!(refused(page, own, at).0, remembered, "{roles_changed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn pauses_are_those_of_the_configuration() {
+        let mut config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
+        config.timeouts.backoff = Duration::from_secs(7);
+        config.timeouts.backoff_max = Duration::from_secs(20);
+        let backoff = Context::new(&config).backoff();
+        let waits = [1, 2, 3].map(|faults| backoff.wait(faults, None, Jitter::NONE).as_secs());
+        assert_eq!(waits, [7, 14, 20]);
+    }
+}

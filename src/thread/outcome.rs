@@ -193,3 +193,49 @@ impl NotGranted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why control was not granted is read by an agent: the most certain cause has the word.
+    #[test]
+    fn the_remedy_is_that_of_the_most_certain_cause() {
+        let refused = |kind, code| {
+            let mut refusal = Refusal::new(kind, "");
+            refusal.code = code;
+            StepOutcome::Refused(refusal)
+        };
+        let remedy = |steps: &[(ClaimStep, &StepOutcome)]| {
+            let tried = |(step, outcome): &(ClaimStep, &StepOutcome)| TriedStep {
+                step: *step,
+                outcome: (*outcome).clone(),
+            };
+            NotGranted { steps: steps.iter().map(tried).collect() }.remedy()
+        };
+        let (request, take) = (ClaimStep::Request, ClaimStep::Take);
+        let not_here = refused(RefusalKind::NotAvailable, None);
+        let no_routing = refused(RefusalKind::NotAvailable, Some(27));
+        let token = refused(RefusalKind::Token, Some(190));
+        let owned = refused(RefusalKind::NotThreadOwner, None);
+        let cases: [(&[(ClaimStep, &StepOutcome)], Option<&str>); 12] = [
+            (&[(request, &token), (take, &no_routing)], Some("access token")),
+            (&[(request, &not_here), (take, &token)], Some("access token")),
+            (&[(request, &owned), (take, &no_routing)], Some("needs a default application")),
+            (&[(request, &not_here), (take, &not_here)], Some("or make it the default application")),
+            (&[(request, &not_here)], Some("request_thread_control does not exist")),
+            (&[(request, &not_here), (take, &owned)], Some("request_thread_control does not exist")),
+            (&[(request, &owned), (take, &not_here)], Some("or make it the default application")),
+            (&[(request, &StepOutcome::Futile)], Some("Meta Business Suite")),
+            (&[(request, &StepOutcome::Futile), (take, &owned)], Some("Meta Business Suite")),
+            (&[(request, &StepOutcome::Unanswered)], Some("subscribed to messaging_handovers")),
+            (&[(request, &owned), (take, &owned)], None),
+            (&[], None),
+        ];
+        for (steps, expected) in cases {
+            let remedy = remedy(steps);
+            let holds = remedy.zip(expected).is_some_and(|(remedy, words)| remedy.contains(words));
+            assert!(holds || remedy.is_none() && expected.is_none(), "{steps:?}: {remedy:?}");
+        }
+    }
+}

@@ -75,10 +75,14 @@ impl ThreadStore for Store {
     }
 
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.kept.open(after, limit).await
+        self.reached().await?;
+        let open = self.kept.open(after, limit).await?;
+        self.answers(open).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.kept.forget(keys).await
+        self.reached().await?;
+        self.kept.forget(keys).await?;
+        self.answers(()).await
     }
 }
