@@ -98,11 +98,11 @@ impl Batch {
         if unchanged {
             return self.written(key, version).map_or(Step::Nothing, Step::Saved);
         }
-        Step::Write(if fresh {
+        Step::Write(Box::new(if fresh {
             Swap::remove(key.clone(), loaded.version, version)
         } else {
             Swap::write(key.clone(), loaded.version, version, thread, wake)
-        })
+        }))
     }
 
     /// A conversation is done: this version of it was written.
@@ -119,6 +119,6 @@ impl Batch {
 /// What is to be done for one conversation.
 pub(super) enum Step {
     Nothing,
-    Write(Swap),
+    Write(Box<Swap>),
     Saved(Saved),
 }

@@ -158,7 +158,6 @@ impl Builder {
 
     /// How long [`Handover::events`] may take; after that it is refused, so that the platform delivers again, and
     /// what was begun goes on. 4 s if nothing is set: Meta waits for five.
-    #[must_use]
     pub fn events_within(mut self, within: Duration) -> Self {
         self.events_within = within;
         self

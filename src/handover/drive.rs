@@ -111,7 +111,7 @@ impl Handover {
             let cx = inner.context(&key.page, now);
             match batch.step(key, loaded, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
                 Step::Nothing => {}
-                Step::Write(swap) => swaps.push(swap),
+                Step::Write(swap) => swaps.push(*swap),
                 Step::Saved(saved) => self.act(key, saved),
             }
         }

@@ -6,6 +6,8 @@
 //!
 //! A host may write its own: [`Records`] turns a [`Thread`] into bytes and back.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod memory;
 mod record;
 

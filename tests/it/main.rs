@@ -3,6 +3,7 @@
 mod bad_input;
 mod cancel;
 mod claims;
+mod conformance;
 mod doctor;
 mod engage;
 mod examples;

@@ -1,18 +1,23 @@
-//! A host's own store that fails in the worst way.
+//! Stores that fail in the worst ways, and how a service stops and forgets.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{Advice, AnswerKey, OutgoingMessage};
+use messenger_handover::event::Event;
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::Handover;
+use messenger_handover::handover::{Accepted, Handover, HandoverError, Stopped};
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::store::{Loaded, MemoryStore, StoreError, Swap, Swapped, ThreadStore};
-use messenger_handover::thread::Timeouts;
+use messenger_handover::store::{Loaded, MemoryStore, RecordError, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::thread::{AnswerStatus, Notice, Timeouts};
 use messenger_handover::time::Timestamp;
+use messenger_handover::webhook::{Item, dangerous_parse_unverified};
+use serde_json::json;
+use wiremock::matchers::path_regex;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::world::{Ear, desk, thread};
 
@@ -66,4 +71,199 @@ async fn a_store_that_panics_does_not_end_the_waker() {
     }
     assert!(store.panicked.load(Ordering::SeqCst));
     assert!(!ear.all().is_empty(), "nobody is told that the answer expired");
+}
+
+/// What a store does to its caller once, or as long as it is told to.
+#[derive(Debug, Default)]
+struct Moody {
+    inner: MemoryStore,
+    /// So many swaps are written, and answered with an error.
+    hides: AtomicUsize,
+    /// How long a swap takes.
+    slow_ms: AtomicU64,
+    /// Whose record cannot be read.
+    newer: Option<ThreadKey>,
+}
+
+#[async_trait]
+impl ThreadStore for Moody {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        let mut loaded = self.inner.load(keys).await?;
+        for (key, loaded) in keys.iter().zip(&mut loaded) {
+            if self.newer.as_ref() == Some(key) {
+                loaded.thread = Err(RecordError::Newer(2));
+            }
+        }
+        Ok(loaded)
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        tokio::time::sleep(Duration::from_millis(self.slow_ms.load(Ordering::SeqCst))).await;
+        let swapped = self.inner.swap(swaps).await?;
+        let hides = self.hides.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if hides.is_ok() { Err(StoreError::new("written, and not said")) } else { Ok(swapped) }
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.due(now, lease, limit).await
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.open(after, limit).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        self.inner.forget(keys).await
+    }
+}
+
+/// A desk on a Page of its own, where it is the primary receiver, in front of a platform that takes a while.
+async fn a_desk(store: Arc<Moody>, call_ms: u64) -> (MockServer, Ear, Handover) {
+    let graph = MockServer::start().await;
+    let sent = json!({"recipient_id": "1", "message_id": "m1"});
+    let answer = ResponseTemplate::new(200).set_body_json(sent).set_delay(Duration::from_millis(call_ms));
+    Mock::given(path_regex("/messages$")).respond_with(answer).mount(&graph).await;
+    let done = ResponseTemplate::new(200).set_body_json(json!({"success": true}));
+    Mock::given(path_regex("_thread_control$")).respond_with(done).mount(&graph).await;
+    let client = GraphClient::builder().base_url(graph.uri().parse().unwrap());
+    let client = Arc::new(client.page(thread().page, "token".into()).build().unwrap());
+    let ear = Ear::default();
+    let desk = Handover::builder(desk(), Role::Desk, ThreadControlPolicy::EdPrimary, client, ear.clone());
+    let desk = desk.store(store).events_within(Duration::from_millis(300)).start().unwrap();
+    (graph, ear, desk)
+}
+
+fn key(name: &str) -> AnswerKey {
+    AnswerKey::new(name).unwrap()
+}
+
+fn text(name: &str) -> OutgoingMessage {
+    OutgoingMessage::text(name).unwrap()
+}
+
+/// A message of the customer to the thread's owner.
+fn message(mid: &str) -> (ThreadKey, Event) {
+    let body = json!({"object": "page", "entry": [{"id": thread().page, "time": 1, "messaging": [{
+        "sender": {"id": thread().user}, "recipient": {"id": thread().page}, "timestamp": 1_790_000_000_500_u64,
+        "message": {"mid": mid, "text": "hello"}}]}]});
+    let parsed = dangerous_parse_unverified(body.to_string().as_bytes()).unwrap();
+    match parsed.items.into_iter().next() {
+        Some(Item::Event { thread, event }) => (thread, event),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn messages(graph: &MockServer) -> usize {
+    let requests = graph.received_requests().await.unwrap();
+    requests.iter().filter(|request| request.url.path().ends_with("/messages")).count()
+}
+
+async fn delivered(desk: &Handover, name: &str) {
+    for _ in 0..500 {
+        if matches!(desk.answer(&thread(), &key(name)).await.unwrap(), Some(AnswerStatus::Delivered { .. })) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{name} was not delivered");
+}
+
+/// What was written is known by its version: nothing waits for a lease, and nothing is done twice.
+#[tokio::test]
+async fn a_write_that_was_answered_with_an_error_is_recognised() {
+    let store = Arc::new(Moody::default());
+    store.hides.store(2, Ordering::SeqCst);
+    let (graph, _, desk) = a_desk(Arc::clone(&store), 0).await;
+    assert_eq!(desk.send(&thread(), key("a"), text("a")).await.unwrap(), Accepted::New);
+    delivered(&desk, "a").await;
+    assert_eq!((messages(&graph).await, store.hides.load(Ordering::SeqCst)), (1, 0));
+    assert!(matches!(desk.send(&thread(), key("a"), text("a")).await.unwrap(), Accepted::Duplicate(_)));
+}
+
+/// The platform is refused before it gives up by itself; what was begun goes on, and is known when it comes again.
+#[tokio::test]
+async fn a_delivery_is_refused_while_the_store_is_too_slow() {
+    let store = Arc::new(Moody::default());
+    store.slow_ms.store(600, Ordering::SeqCst);
+    let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
+    let refused = desk.events(vec![message("m1")]).await.unwrap_err();
+    assert!(matches!(refused, HandoverError::TooSlow) && refused.advice() == Advice::RetryLater);
+    store.slow_ms.store(0, Ordering::SeqCst);
+    desk.events(vec![message("m1")]).await.unwrap_err();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    desk.events(vec![message("m1")]).await.unwrap();
+    let told = ear.all().into_iter().filter(|notice| matches!(notice, Notice::Message { .. })).count();
+    assert_eq!(told, 1);
+}
+
+/// One conversation that a newer version has written keeps nobody else waiting, and is left as it is.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_stops_only_its_own_conversation() {
+    let store =
+        Arc::new(Moody { newer: Some(ThreadKey::new(thread().page, 666.into())), ..Moody::default() });
+    let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
+    let (_, event) = message("m1");
+    let unreadable = store.newer.clone().unwrap();
+    let events = vec![(unreadable.clone(), event.clone()), (thread(), event)];
+    let refused = desk.events(events).await.unwrap_err();
+    assert!(matches!(refused, HandoverError::Record(RecordError::Newer(2))), "{refused:?}");
+    assert_eq!(refused.advice(), Advice::RetryLater);
+    assert!(desk.thread(&unreadable).await.is_err() && desk.thread(&thread()).await.is_ok());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(ear.all().len(), 1, "{:?}", ear.all());
+    assert_eq!(store.inner.len(), 1);
+}
+
+/// The call under way is finished and saved; what waits behind it is not begun, and goes on at once elsewhere.
+#[tokio::test]
+async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
+    let store = Arc::new(Moody::default());
+    let (graph, _, first) = a_desk(Arc::clone(&store), 300).await;
+    first.send(&thread(), key("a"), text("a")).await.unwrap();
+    first.send(&thread(), key("b"), text("b")).await.unwrap();
+    while messages(&graph).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(first.stop(Duration::from_millis(1)).await, Stopped::Unfinished(1));
+    assert_eq!(first.stop(Duration::from_secs(10)).await, Stopped::Finished);
+    assert_eq!(messages(&graph).await, 1);
+    for refused in [
+        first.send(&thread(), key("c"), text("c")).await.unwrap_err(),
+        first.events(vec![message("m1")]).await.unwrap_err(),
+        first.forget(&thread()).await.unwrap_err(),
+    ] {
+        assert!(matches!(refused, HandoverError::ShuttingDown) && refused.advice() == Advice::RetryLater);
+    }
+    assert_eq!(first.open_threads(None, 9).await.unwrap(), [thread()]);
+    let status = async |name| first.answer(&thread(), &key(name)).await.unwrap();
+    assert!(matches!(status("a").await, Some(AnswerStatus::Delivered { .. })));
+    assert_eq!(status("b").await, Some(AnswerStatus::Waiting));
+
+    let begun = std::time::Instant::now();
+    let (other, ear, second) = a_desk(store, 0).await;
+    delivered(&second, "b").await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "it waited for a lease");
+    assert_eq!((messages(&graph).await, messages(&other).await), (1, 1));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let ends =
+        ear.all().into_iter().filter(|notice| matches!(notice, Notice::AnswerDelivered { .. })).count();
+    assert_eq!(ends, 2, "the next one tells what the first has not");
+    assert_eq!(second.open_threads(None, 9).await.unwrap(), []);
+}
+
+/// Forgotten is forgotten, and what was under way comes to nobody.
+#[tokio::test]
+async fn a_conversation_is_forgotten_when_the_host_says_so() {
+    let store = Arc::new(Moody::default());
+    let (graph, ear, desk) = a_desk(Arc::clone(&store), 200).await;
+    desk.send(&thread(), key("a"), text("a")).await.unwrap();
+    while messages(&graph).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    desk.forget(&thread()).await.unwrap();
+    assert!(store.inner.is_empty());
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(store.inner.is_empty(), "the late answer to a call brought it back");
+    assert_eq!(desk.answer(&thread(), &key("a")).await.unwrap(), None);
+    assert!(!ear.all().iter().any(|notice| matches!(notice, Notice::AnswerDelivered { .. })));
 }

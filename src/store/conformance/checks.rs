@@ -1,0 +1,414 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::call::{AnswerKey, OutgoingMessage};
+use crate::id::{AppId, MAX_ID_BYTES, PageId, ThreadKey, UserId};
+use crate::policy::{Role, ThreadControlPolicy};
+use crate::store::{Swap, Swapped, ThreadStore};
+use crate::thread::{Command, Config, Context, Input, Thread};
+use crate::time::Timestamp;
+
+use super::{Check, Wrong};
+
+type Found = Result<(), Wrong>;
+type Store = Arc<dyn ThreadStore>;
+
+/// Of what was found and expected, each.
+const LONGEST_WORDS: usize = 200;
+
+macro_rules! all {
+    ($($check:ident),* $(,)?) => {
+        pub(super) const ALL: &[Check] =
+            &[$(Check { name: stringify!($check), run: |store| Box::pin($check(store)) }),*];
+    };
+}
+
+all![
+    what_is_not_kept_is_fresh,
+    what_is_written_is_read,
+    only_the_expected_version_is_overwritten,
+    each_of_a_batch_has_its_own_verdict,
+    one_thread_twice_in_a_batch_is_written_in_order,
+    writers_at_the_same_time_lose_nothing,
+    removed_is_gone_and_its_version_too,
+    the_longest_overdue_comes_first,
+    what_is_handed_out_is_leased,
+    a_written_thread_is_due_at_its_new_time,
+    nobody_else_gets_what_is_handed_out,
+    open_threads_are_listed_page_by_page,
+    forgotten_is_gone,
+    large_batches_and_records_are_kept_whole,
+    ids_are_kept_as_they_are,
+    times_at_the_ends_are_kept,
+];
+
+/// Conversations that nobody else has.
+struct Page(PageId);
+
+impl Page {
+    fn new() -> Self {
+        Self(PageId::from(fastrand::u64(1 << 60..u64::MAX)))
+    }
+
+    fn key(&self, user: u64) -> ThreadKey {
+        ThreadKey::new(self.0.clone(), UserId::from(user))
+    }
+
+    fn keys(&self, users: std::ops::Range<u64>) -> Vec<ThreadKey> {
+        users.map(|user| self.key(user)).collect()
+    }
+}
+
+/// A desk with so many answers that wait, of so many letters each: open, but with none.
+fn thread(answers: usize, letters: usize) -> Thread {
+    let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
+    let now = Timestamp::from_millis(1_700_000_000_000);
+    let mut thread = Thread::new();
+    for answer in 0..answers {
+        let (Ok(key), Ok(message)) =
+            (AnswerKey::new(format!("a{answer}")), OutgoingMessage::text("ö".repeat(letters)))
+        else {
+            continue;
+        };
+        let _ = thread.step(
+            &Context::new(&config),
+            Input::Command(Command::Send { key, message }),
+            now,
+            &mut Vec::new(),
+        );
+    }
+    thread
+}
+
+/// Before anything that a host writes, so that it is due before that.
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn write(key: &ThreadKey, expected: u64, version: u64) -> Swap {
+    Swap::write(key.clone(), expected, version, thread(1, 1), None)
+}
+
+fn due_at(key: &ThreadKey, expected: u64, version: u64, wake: Timestamp) -> Swap {
+    Swap { wake: Some(wake), ..write(key, expected, version) }
+}
+
+fn same<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Found {
+    if found == expected {
+        return Ok(());
+    }
+    let short = |value: &T| {
+        let words = format!("{value:?}");
+        if words.chars().count() <= LONGEST_WORDS {
+            words
+        } else {
+            words.chars().take(LONGEST_WORDS).chain("…".chars()).collect()
+        }
+    };
+    Err(Wrong(format!("{what}: {} instead of {}", short(found), short(expected))))
+}
+
+async fn versions(store: &Store, keys: &[ThreadKey]) -> Result<Vec<u64>, Wrong> {
+    Ok(store.load(keys).await?.iter().map(|loaded| loaded.version).collect())
+}
+
+async fn due(store: &Store, now: u64, lease: u64, limit: usize) -> Result<Vec<ThreadKey>, Wrong> {
+    Ok(store.due(at(now), Duration::from_millis(lease), limit).await?)
+}
+
+async fn what_is_not_kept_is_fresh(store: Store) -> Found {
+    let keys = Page::new().keys(1..4);
+    let loaded = store.load(&keys).await?;
+    same("threads loaded", &loaded.len(), &3)?;
+    for loaded in loaded {
+        same("the version", &loaded.version, &0)?;
+        same("the thread", &loaded.thread.map_err(|error| Wrong(error.to_string()))?, &Thread::new())?;
+    }
+    same("threads loaded for no key", &store.load(&[]).await?.len(), &0)?;
+    same("verdicts for no write", &store.swap(Vec::new()).await?, &Vec::new())
+}
+
+async fn what_is_written_is_read(store: Store) -> Found {
+    let keys = Page::new().keys(1..4);
+    let threads = [thread(0, 0), thread(1, 5), thread(7, 300)];
+    let swap = |((key, thread), version): ((&ThreadKey, &Thread), u64)| {
+        Swap::write(key.clone(), 0, version, thread.clone(), Some(at(version)))
+    };
+    let versions = [7, i64::MAX.unsigned_abs(), 1 << 60];
+    let swaps = keys.iter().zip(&threads).zip(versions).map(swap).collect();
+    same("the verdicts", &store.swap(swaps).await?, &vec![Swapped::Written; 3])?;
+    let backwards: Vec<_> = keys.iter().rev().cloned().collect();
+    for ((loaded, thread), version) in store
+        .load(&backwards)
+        .await?
+        .into_iter()
+        .zip(threads.iter().rev())
+        .zip([1 << 60, i64::MAX.unsigned_abs(), 7])
+    {
+        same("the version", &loaded.version, &version)?;
+        same("the thread", &loaded.thread.map_err(|error| Wrong(error.to_string()))?, thread)?;
+    }
+    Ok(())
+}
+
+async fn only_the_expected_version_is_overwritten(store: Store) -> Found {
+    let key = Page::new().key(1);
+    for (expected, version, verdict, kept) in [
+        (9, 10, Swapped::Conflict, 0),
+        (0, 11, Swapped::Written, 11),
+        (0, 12, Swapped::Conflict, 11),
+        (12, 13, Swapped::Conflict, 11),
+        (11, 14, Swapped::Written, 14),
+        (11, 15, Swapped::Conflict, 14),
+    ] {
+        let what = format!("version {version} over {expected}");
+        same(&what, &store.swap(vec![write(&key, expected, version)]).await?, &vec![verdict])?;
+        same(
+            &format!("the version after {what}"),
+            &versions(&store, std::slice::from_ref(&key)).await?,
+            &vec![kept],
+        )?;
+    }
+    Ok(())
+}
+
+async fn each_of_a_batch_has_its_own_verdict(store: Store) -> Found {
+    let keys = Page::new().keys(1..5);
+    store.swap(vec![write(&keys[1], 0, 5), write(&keys[3], 0, 5)]).await?;
+    let swaps =
+        vec![write(&keys[3], 4, 6), write(&keys[0], 0, 6), write(&keys[1], 5, 6), write(&keys[2], 3, 6)];
+    let verdicts = vec![Swapped::Conflict, Swapped::Written, Swapped::Written, Swapped::Conflict];
+    same("the verdicts", &store.swap(swaps).await?, &verdicts)?;
+    same("the versions", &versions(&store, &keys).await?, &vec![6, 6, 0, 5])
+}
+
+async fn one_thread_twice_in_a_batch_is_written_in_order(store: Store) -> Found {
+    let key = Page::new().key(1);
+    let swaps = vec![write(&key, 0, 1), write(&key, 1, 2), write(&key, 1, 3)];
+    let verdicts = vec![Swapped::Written, Swapped::Written, Swapped::Conflict];
+    same("the verdicts", &store.swap(swaps).await?, &verdicts)?;
+    same("the version", &versions(&store, std::slice::from_ref(&key)).await?, &vec![2])
+}
+
+async fn writers_at_the_same_time_lose_nothing(store: Store) -> Found {
+    let key = Page::new().key(1);
+    let mut writers = JoinSet::new();
+    for writer in 1..=8_u64 {
+        let (store, key) = (Arc::clone(&store), key.clone());
+        writers.spawn(async move {
+            let mut written = Vec::new();
+            for turn in 1..=10_u64 {
+                let version = writer * 1_000 + turn;
+                let [expected] = versions(&store, std::slice::from_ref(&key)).await?[..] else {
+                    return Err(Wrong("one key, and not one thread".into()));
+                };
+                // Long enough for all to have read the same.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if store.swap(vec![write(&key, expected, version)]).await?[..] == [Swapped::Written] {
+                    written.push((expected, version));
+                }
+            }
+            Ok(written)
+        });
+    }
+    let mut after = BTreeMap::new();
+    while let Some(writer) = writers.join_next().await {
+        for (expected, version) in writer.map_err(|error| Wrong(error.to_string()))?? {
+            if let Some(other) = after.insert(expected, version) {
+                return Err(Wrong(format!("{other} and {version} were both written over {expected}")));
+            }
+        }
+    }
+    let mut last = 0;
+    while let Some(next) = after.remove(&last) {
+        last = next;
+    }
+    same("the last version", &versions(&store, std::slice::from_ref(&key)).await?, &vec![last])?;
+    same("writes that nothing led to", &after, &BTreeMap::new())
+}
+
+async fn removed_is_gone_and_its_version_too(store: Store) -> Found {
+    let page = Page::new();
+    let (key, keys) = (page.key(1), [page.key(1)]);
+    store.swap(vec![due_at(&key, 0, 1, at(1))]).await?;
+    let remove = |expected| vec![Swap::remove(key.clone(), expected, 9)];
+    same("a removal of another version", &store.swap(remove(2)).await?, &vec![Swapped::Conflict])?;
+    same("the version after that", &versions(&store, &keys).await?, &vec![1])?;
+    same("a removal", &store.swap(remove(1)).await?, &vec![Swapped::Written])?;
+    same("the version after a removal", &versions(&store, &keys).await?, &vec![0])?;
+    same("a second removal", &store.swap(remove(1)).await?, &vec![Swapped::Conflict])?;
+    same("what is due after a removal", &due(&store, 5, 1, 9).await?, &vec![])?;
+    same("what is open after a removal", &listed(&store, &page).await?, &BTreeSet::new())?;
+    same("a new one", &store.swap(vec![write(&key, 0, 3)]).await?, &vec![Swapped::Written])?;
+    same("a write over the old one", &store.swap(vec![write(&key, 1, 4)]).await?, &vec![Swapped::Conflict])
+}
+
+async fn the_longest_overdue_comes_first(store: Store) -> Found {
+    let keys = Page::new().keys(0..6);
+    let wakes = [Some(30), Some(10), Some(20), Some(60), None, Some(50)];
+    let swap = |(key, wake): (&ThreadKey, Option<u64>)| Swap { wake: wake.map(at), ..write(key, 0, 1) };
+    store.swap(keys.iter().zip(wakes).map(swap).collect()).await?;
+    let pick = |picked: &[usize]| picked.iter().map(|at| keys[*at].clone()).collect::<Vec<_>>();
+    same("due before any is", &due(&store, 9, 1000, 9).await?, &vec![])?;
+    same("the first two", &due(&store, 50, 1000, 2).await?, &pick(&[1, 2]))?;
+    same("the others, one of them at this very moment", &due(&store, 50, 1000, 9).await?, &pick(&[0, 5]))?;
+    same("none asked for", &due(&store, 90, 1000, 0).await?, &vec![])
+}
+
+async fn what_is_handed_out_is_leased(store: Store) -> Found {
+    let key = Page::new().key(1);
+    let this = vec![key.clone()];
+    store.swap(vec![due_at(&key, 0, 1, at(10))]).await?;
+    same("when it is due", &due(&store, 10, 30, 9).await?, &this)?;
+    same("the version of what was handed out", &versions(&store, &this).await?, &vec![1])?;
+    same("within its lease", &due(&store, 39, 30, 9).await?, &vec![])?;
+    same("after its lease", &due(&store, 40, 30, 9).await?, &this)?;
+    same("within the second lease", &due(&store, 69, 30, 9).await?, &vec![])
+}
+
+async fn a_written_thread_is_due_at_its_new_time(store: Store) -> Found {
+    let key = Page::new().key(1);
+    let this = vec![key.clone()];
+    store.swap(vec![due_at(&key, 0, 1, at(10))]).await?;
+    store.swap(vec![due_at(&key, 0, 2, at(5))]).await?;
+    same("after a write that was refused", &due(&store, 9, 1000, 9).await?, &vec![])?;
+    store.swap(vec![due_at(&key, 1, 2, at(20))]).await?;
+    same("at its old time", &due(&store, 19, 1000, 9).await?, &vec![])?;
+    same("at its new time", &due(&store, 20, 1000, 9).await?, &this)?;
+    store.swap(vec![due_at(&key, 2, 3, at(30))]).await?;
+    same("written within its lease", &due(&store, 30, 1000, 9).await?, &this)?;
+    store.swap(vec![write(&key, 3, 4)]).await?;
+    same("written without a time", &due(&store, 9_000, 1000, 9).await?, &vec![])
+}
+
+async fn nobody_else_gets_what_is_handed_out(store: Store) -> Found {
+    let keys = Page::new().keys(0..200);
+    store.swap(keys.iter().map(|key| due_at(key, 0, 1, at(1))).collect()).await?;
+    let mut takers = JoinSet::new();
+    for _ in 0..8 {
+        let store = Arc::clone(&store);
+        takers.spawn(async move {
+            let mut taken = Vec::new();
+            for _ in 0..20 {
+                taken.extend(due(&store, 2, 1_000_000, 10).await?);
+            }
+            Ok::<_, Wrong>(taken)
+        });
+    }
+    let mut taken = Vec::new();
+    while let Some(taker) = takers.join_next().await {
+        taken.extend(taker.map_err(|error| Wrong(error.to_string()))??);
+    }
+    let handed_out = taken.len();
+    same(
+        "different threads handed out",
+        &taken.into_iter().collect(),
+        &keys.iter().cloned().collect::<BTreeSet<_>>(),
+    )?;
+    same("threads handed out", &handed_out, &keys.len())
+}
+
+/// The open threads of a Page, in small portions.
+async fn listed(store: &Store, page: &Page) -> Result<BTreeSet<ThreadKey>, Wrong> {
+    let (mut listed, mut after) = (BTreeSet::new(), None);
+    for _ in 0..1_000_000 {
+        let portion = store.open(after.as_ref(), 7).await?;
+        if portion.len() > 7 {
+            return Err(Wrong(format!("{} open threads where 7 were asked for", portion.len())));
+        }
+        let Some(last) = portion.last() else { break };
+        after = Some(last.clone());
+        for key in portion.into_iter().filter(|key| key.page == page.0) {
+            if !listed.insert(key.clone()) {
+                return Err(Wrong(format!("{key} is listed twice")));
+            }
+        }
+    }
+    Ok(listed)
+}
+
+async fn open_threads_are_listed_page_by_page(store: Store) -> Found {
+    let page = Page::new();
+    let keys = page.keys(0..40);
+    let swap =
+        |(index, key): (usize, &ThreadKey)| Swap::write(key.clone(), 0, 1, thread(index % 2, 1), Some(at(1)));
+    store.swap(keys.iter().enumerate().map(swap).collect()).await?;
+    let mut open: BTreeSet<_> = keys.iter().skip(1).step_by(2).cloned().collect();
+    same("the open ones", &listed(&store, &page).await?, &open)?;
+    store.swap(vec![Swap::write(keys[1].clone(), 1, 2, thread(0, 0), None), write(&keys[2], 1, 2)]).await?;
+    store.swap(vec![write(&keys[0], 7, 8)]).await?;
+    open.remove(&keys[1]);
+    open.insert(keys[2].clone());
+    same("after one closed and one opened", &listed(&store, &page).await?, &open)?;
+    let whole = store.open(None, 1_000_000).await?;
+    if let Some(place) = whole.iter().position(|key| key.page == page.0) {
+        store.forget(&whole[place..=place]).await?;
+        let rest = store.open(Some(&whole[place]), 1_000_000).await?;
+        same("behind one that is gone", &rest, &whole[place + 1..].to_vec())?;
+    }
+    Ok(())
+}
+
+async fn forgotten_is_gone(store: Store) -> Found {
+    let page = Page::new();
+    let keys = page.keys(0..3);
+    store.swap(keys[..2].iter().map(|key| due_at(key, 0, 5, at(1))).collect()).await?;
+    store.forget(&keys[1..]).await?;
+    same("the versions", &versions(&store, &keys).await?, &vec![5, 0, 0])?;
+    same("what is due", &due(&store, 2, 1000, 9).await?, &keys[..1].to_vec())?;
+    same("what is open", &listed(&store, &page).await?, &keys[..1].iter().cloned().collect())?;
+    same("a write over it", &store.swap(vec![write(&keys[1], 5, 6)]).await?, &vec![Swapped::Conflict])?;
+    store.forget(&[]).await?;
+    Ok(())
+}
+
+async fn large_batches_and_records_are_kept_whole(store: Store) -> Found {
+    let keys = Page::new().keys(0..700);
+    let large = thread(100, 1000);
+    let swap = |(index, key): (usize, &ThreadKey)| {
+        let thread = if index == 350 { large.clone() } else { thread(1, index) };
+        Swap::write(key.clone(), 0, 1, thread, None)
+    };
+    let verdicts = store.swap(keys.iter().enumerate().map(swap).collect()).await?;
+    same("the verdicts", &verdicts, &vec![Swapped::Written; 700])?;
+    for (index, loaded) in store.load(&keys).await?.into_iter().enumerate() {
+        let expected = if index == 350 { large.clone() } else { thread(1, index) };
+        if !loaded.thread.is_ok_and(|thread| thread == expected) {
+            return Err(Wrong(format!("thread {index} of 700 is not what was written")));
+        }
+    }
+    Ok(())
+}
+
+async fn ids_are_kept_as_they_are(store: Store) -> Found {
+    let long = "x".repeat(MAX_ID_BYTES);
+    let texts = ["1", "01", "12", "123", "23", "3", "ö'\"\\%_?*{}:/ ", "A", "a", " a", "a ", "null", &long];
+    let mut keys = Vec::new();
+    for page in texts {
+        for user in texts {
+            if let (Ok(page), Ok(user)) = (PageId::new(page), UserId::new(user)) {
+                keys.push(ThreadKey::new(page, user));
+            }
+        }
+    }
+    store.forget(&keys).await?;
+    let swaps = keys.iter().zip(1..).map(|(key, version)| due_at(key, 0, version, at(version))).collect();
+    same("the verdicts", &store.swap(swaps).await?, &vec![Swapped::Written; keys.len()])?;
+    let kept = versions(&store, &keys).await?;
+    if let Some(wrong) = kept.iter().zip(1_u64..).position(|(version, expected)| *version != expected) {
+        return Err(Wrong(format!("{:?} is taken for another", keys[wrong])));
+    }
+    same("what is due", &due(&store, 100_000, 1_000_000, 1000).await?, &keys)
+}
+
+async fn times_at_the_ends_are_kept(store: Store) -> Found {
+    let keys = Page::new().keys(0..2);
+    store.swap(vec![due_at(&keys[0], 0, 1, at(0)), due_at(&keys[1], 0, 1, Timestamp::MAX)]).await?;
+    let long = Duration::MAX;
+    same("due at the beginning of time", &store.due(at(0), long, 9).await?, &keys[..1].to_vec())?;
+    same("leased for ever", &store.due(at(4_000_000_000_000), long, 9).await?, &vec![])
+}

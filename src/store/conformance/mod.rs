@@ -1,0 +1,143 @@
+//! What a [`ThreadStore`] has to do, as checks that say what is wrong, by name. For the tests of a store, this crate's
+//! own or a host's:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! use std::sync::Arc;
+//! use messenger_handover::store::{MemoryStore, conformance};
+//!
+//! let report = conformance::check(Arc::new(MemoryStore::new())).await;
+//! assert!(report.is_ok(), "{report}");
+//! # }
+//! ```
+//!
+//! The checks write conversations of Pages that do not exist, and remove them again. Nothing else may work on the
+//! store meanwhile: they ask for what is due.
+
+mod checks;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Loaded, StoreError, Swap, Swapped, ThreadStore};
+use crate::id::ThreadKey;
+use crate::time::Timestamp;
+
+/// What was checked, and what was found.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Report {
+    checks: Vec<(&'static str, Result<(), String>)>,
+}
+
+/// One thing that a store has to do.
+struct Check {
+    name: &'static str,
+    run: fn(Arc<dyn ThreadStore>) -> Running,
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<(), Wrong>> + Send>>;
+
+/// What is wrong, in words.
+struct Wrong(String);
+
+impl From<StoreError> for Wrong {
+    fn from(error: StoreError) -> Self {
+        Self(format!("it answers an error: {error}"))
+    }
+}
+
+/// Knows what a check has written, so that nothing is left to disturb the next one.
+#[derive(Debug)]
+struct Noting {
+    inner: Arc<dyn ThreadStore>,
+    keys: Mutex<BTreeSet<ThreadKey>>,
+}
+
+impl Noting {
+    fn keys(&self) -> MutexGuard<'_, BTreeSet<ThreadKey>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl ThreadStore for Noting {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        self.inner.load(keys).await
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        self.keys().extend(swaps.iter().map(|swap| swap.key.clone()));
+        self.inner.swap(swaps).await
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.due(now, lease, limit).await
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.open(after, limit).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        self.inner.forget(keys).await
+    }
+}
+
+/// Checks a store, each check after the other; all of them, whatever the first finds.
+pub async fn check(store: Arc<dyn ThreadStore>) -> Report {
+    let mut checks = Vec::new();
+    for Check { name, run } in checks::ALL {
+        // A store that panics fails its check alone.
+        let noting = Arc::new(Noting { inner: Arc::clone(&store), keys: Mutex::default() });
+        let ended = tokio::spawn(run(Arc::clone(&noting) as Arc<dyn ThreadStore>)).await;
+        let mut found = match ended {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Wrong(words))) => Err(words),
+            Err(error) => Err(format!("it panics: {error}")),
+        };
+        let keys: Vec<_> = noting.keys().iter().cloned().collect();
+        if let Err(error) = store.forget(&keys).await {
+            found = found.and_then(|()| Err(format!("what was written cannot be forgotten: {error}")));
+        }
+        checks.push((*name, found));
+    }
+    Report { checks }
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.checks.iter().all(|(_, found)| found.is_ok())
+    }
+
+    /// The checks that failed, and what was found.
+    pub fn wrong(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.checks.iter().filter_map(|(name, found)| Some((*name, found.as_ref().err()?.as_str())))
+    }
+
+    /// All checks by name, and whether each found nothing wrong.
+    pub fn checks(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.checks.iter().map(|(name, found)| (*name, found.is_ok()))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, found) in &self.checks {
+            match found {
+                Ok(()) => writeln!(f, "ok     {name}")?,
+                Err(words) => writeln!(f, "WRONG  {name}: {words}")?,
+            }
+        }
+        Ok(())
+    }
+}

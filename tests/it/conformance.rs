@@ -1,0 +1,216 @@
+//! The checks for stores find nothing wrong with a store that is right, and tell by name what a wrong one does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use messenger_handover::id::{ThreadKey, UserId};
+use messenger_handover::store::{Loaded, MemoryStore, StoreError, Swap, Swapped, ThreadStore, conformance};
+use messenger_handover::thread::Thread;
+use messenger_handover::time::Timestamp;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_store_in_memory_conforms() {
+    let store = Arc::new(MemoryStore::new());
+    let report = conformance::check(Arc::clone(&store) as Arc<dyn ThreadStore>).await;
+    assert!(report.is_ok(), "{report}");
+    assert!(report.checks().count() > 10);
+    assert!(store.is_empty(), "the checks leave something behind");
+}
+
+/// What a store can get wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    IgnoresTheVersion,
+    WritesWhatIsInConflict,
+    AllOrNothing,
+    VerdictsBackwards,
+    LoadsInItsOwnOrder,
+    LosesTheThread,
+    CutsLargeBatches,
+    KeepsWhatIsRemoved,
+    RemovesWhateverTheVersion,
+    HasNoLease,
+    LeasesForever,
+    HandsOutTheLatestFirst,
+    IgnoresTheLimit,
+    DueAMomentLate,
+    RacesForWhatIsDue,
+    KeepsTheOldWakeTime,
+    ListsWhatIsClosed,
+    ListsOnePageOnly,
+    ForgetsNothing,
+    TrimsIds,
+    FoldsCase,
+    Panics,
+    Fails,
+}
+
+use Fault::*;
+
+#[derive(Debug)]
+struct Faulty {
+    inner: MemoryStore,
+    fault: Fault,
+}
+
+impl Faulty {
+    fn key(&self, key: &ThreadKey) -> ThreadKey {
+        let user = key.user.to_string();
+        let user = match self.fault {
+            TrimsIds => user.trim().to_owned(),
+            FoldsCase => user.to_lowercase(),
+            _ => user,
+        };
+        ThreadKey::new(key.page.clone(), UserId::new(user).unwrap())
+    }
+
+    fn keys(&self, keys: &[ThreadKey]) -> Vec<ThreadKey> {
+        keys.iter().map(|key| self.key(key)).collect()
+    }
+}
+
+#[async_trait]
+impl ThreadStore for Faulty {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        let mut keys = self.keys(keys);
+        match self.fault {
+            LoadsInItsOwnOrder => keys.sort(),
+            Panics => panic!("on purpose"),
+            Fails => return Err(StoreError::new("on purpose")),
+            _ => {}
+        }
+        let mut loaded = self.inner.load(&keys).await?;
+        if self.fault == LosesTheThread {
+            for loaded in &mut loaded {
+                loaded.thread = Ok(Thread::new());
+            }
+        }
+        Ok(loaded)
+    }
+
+    async fn swap(&self, mut swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        let wanted = swaps.len();
+        let keys: Vec<_> = swaps.iter().map(|swap| self.key(&swap.key)).collect();
+        let kept = self.inner.load(&keys).await?;
+        for ((swap, key), kept) in swaps.iter_mut().zip(keys).zip(&kept) {
+            swap.key = key;
+            let removes = swap.thread.is_none();
+            match self.fault {
+                IgnoresTheVersion => swap.expected = kept.version,
+                RemovesWhateverTheVersion if removes => swap.expected = kept.version,
+                KeepsWhatIsRemoved if removes => swap.thread = Some(Thread::new()),
+                KeepsTheOldWakeTime if kept.version != 0 => swap.wake = Some(Timestamp::from_millis(10)),
+                _ => {}
+            }
+        }
+        match self.fault {
+            WritesWhatIsInConflict => {
+                let verdicts: Vec<_> = swaps
+                    .iter()
+                    .zip(&kept)
+                    .map(
+                        |(swap, kept)| {
+                            if swap.expected == kept.version { Swapped::Written } else { Swapped::Conflict }
+                        },
+                    )
+                    .collect();
+                for (swap, kept) in swaps.iter_mut().zip(&kept) {
+                    swap.expected = kept.version;
+                }
+                self.inner.swap(swaps).await?;
+                return Ok(verdicts);
+            }
+            AllOrNothing if swaps.iter().zip(&kept).any(|(swap, kept)| swap.expected != kept.version) => {
+                return Ok(vec![Swapped::Conflict; wanted]);
+            }
+            CutsLargeBatches => swaps.truncate(500),
+            _ => {}
+        }
+        let mut verdicts = self.inner.swap(swaps).await?;
+        if self.fault == VerdictsBackwards {
+            verdicts.reverse();
+        }
+        verdicts.resize(wanted, Swapped::Written);
+        Ok(verdicts)
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        let (now, lease, limit) = match self.fault {
+            HasNoLease => (now, Duration::ZERO, limit),
+            LeasesForever => (now, Duration::MAX, limit),
+            IgnoresTheLimit => (now, lease, usize::MAX),
+            DueAMomentLate => (now.minus(Duration::from_millis(1)), lease, limit),
+            _ => (now, lease, limit),
+        };
+        if self.fault == RacesForWhatIsDue {
+            let seen = self.inner.due(now, Duration::ZERO, limit).await?;
+            tokio::task::yield_now().await;
+            self.inner.due(now, lease, limit).await?;
+            return Ok(seen);
+        }
+        let mut due = self.inner.due(now, lease, limit).await?;
+        if self.fault == HandsOutTheLatestFirst {
+            due.reverse();
+        }
+        Ok(due)
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        match self.fault {
+            ListsOnePageOnly if after.is_some() => Ok(vec![]),
+            ListsWhatIsClosed => {
+                let far = Timestamp::from_millis(1_000_000);
+                let due = self.inner.due(far, Duration::ZERO, usize::MAX).await?;
+                let behind = |key: &ThreadKey| after.is_none_or(|after| key > after);
+                let mut listed: Vec<_> = due.into_iter().filter(behind).collect();
+                listed.sort();
+                listed.truncate(limit);
+                Ok(listed)
+            }
+            _ => self.inner.open(after, limit).await,
+        }
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        if self.fault == ForgetsNothing { Ok(()) } else { self.inner.forget(&self.keys(keys)).await }
+    }
+}
+
+/// Each fault is found by a check whose name says what it is about.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_store_gets_wrong_is_told_by_name() {
+    for (fault, check) in [
+        (IgnoresTheVersion, "only_the_expected_version_is_overwritten"),
+        (IgnoresTheVersion, "writers_at_the_same_time_lose_nothing"),
+        (WritesWhatIsInConflict, "only_the_expected_version_is_overwritten"),
+        (AllOrNothing, "each_of_a_batch_has_its_own_verdict"),
+        (VerdictsBackwards, "one_thread_twice_in_a_batch_is_written_in_order"),
+        (LoadsInItsOwnOrder, "what_is_written_is_read"),
+        (LosesTheThread, "what_is_written_is_read"),
+        (CutsLargeBatches, "large_batches_and_records_are_kept_whole"),
+        (KeepsWhatIsRemoved, "removed_is_gone_and_its_version_too"),
+        (RemovesWhateverTheVersion, "removed_is_gone_and_its_version_too"),
+        (HasNoLease, "what_is_handed_out_is_leased"),
+        (LeasesForever, "what_is_handed_out_is_leased"),
+        (HandsOutTheLatestFirst, "the_longest_overdue_comes_first"),
+        (IgnoresTheLimit, "the_longest_overdue_comes_first"),
+        (DueAMomentLate, "the_longest_overdue_comes_first"),
+        (RacesForWhatIsDue, "nobody_else_gets_what_is_handed_out"),
+        (KeepsTheOldWakeTime, "a_written_thread_is_due_at_its_new_time"),
+        (ListsWhatIsClosed, "open_threads_are_listed_page_by_page"),
+        (ListsOnePageOnly, "open_threads_are_listed_page_by_page"),
+        (ForgetsNothing, "forgotten_is_gone"),
+        (TrimsIds, "ids_are_kept_as_they_are"),
+        (FoldsCase, "ids_are_kept_as_they_are"),
+        (Panics, "what_is_not_kept_is_fresh"),
+        (Fails, "what_is_not_kept_is_fresh"),
+    ] {
+        let report = conformance::check(Arc::new(Faulty { inner: MemoryStore::new(), fault })).await;
+        assert!(
+            report.wrong().any(|(name, _)| name == check),
+            "{fault:?} is not found by {check}:\n{report}"
+        );
+        assert!(report.to_string().contains(&format!("WRONG  {check}: ")), "{report}");
+    }
+}
