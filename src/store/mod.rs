@@ -3,6 +3,7 @@
 //! | store | feature | for |
 //! |---|---|---|
 //! | [`MemoryStore`] | `service` | tests, and hosts that may forget everything at a restart |
+//! | `SqliteStore` | `sqlite` | one machine, whose hosts may be restarted and killed |
 //!
 //! A host may write its own: [`Records`] turns a [`Thread`] into bytes and back.
 
@@ -10,9 +11,13 @@
 pub mod conformance;
 mod memory;
 mod record;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use memory::MemoryStore;
 pub use record::{FORMAT, RecordError, Records, Seal};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -198,6 +198,8 @@ impl NotGranted {
 mod tests {
     use super::*;
 
+    type Case<'a> = (&'a [(ClaimStep, &'a StepOutcome)], Option<&'a str>);
+
     /// Why control was not granted is read by an agent: the most certain cause has the word.
     #[test]
     fn the_remedy_is_that_of_the_most_certain_cause() {
@@ -218,7 +220,7 @@ mod tests {
         let no_routing = refused(RefusalKind::NotAvailable, Some(27));
         let token = refused(RefusalKind::Token, Some(190));
         let owned = refused(RefusalKind::NotThreadOwner, None);
-        let cases: [(&[(ClaimStep, &StepOutcome)], Option<&str>); 12] = [
+        let cases: [Case<'_>; 12] = [
             (&[(request, &token), (take, &no_routing)], Some("access token")),
             (&[(request, &not_here), (take, &token)], Some("access token")),
             (&[(request, &owned), (take, &no_routing)], Some("needs a default application")),

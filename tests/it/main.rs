@@ -15,6 +15,7 @@ mod schedules;
 mod secrets;
 mod send;
 mod simulator;
+mod sqlite;
 mod store;
 mod total;
 mod workflows;

@@ -45,7 +45,7 @@ impl World {
 
     /// When it is woken for what is under way: not when it is forgotten.
     fn next_wake(&self) -> Option<Timestamp> {
-        let forgotten = self.now.plus(self.config.timeouts.retention - Duration::from_hours(1));
+        let forgotten = self.now.plus(self.config.timeouts.retention / 2);
         self.thread.next_wake(&Context::new(&self.config)).filter(|wake| *wake < forgotten)
     }
 

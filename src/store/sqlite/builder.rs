@@ -1,0 +1,93 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::worker::Worker;
+use super::{SqliteStore, schema};
+use crate::store::{Records, StoreError};
+
+/// How an SQLite file is opened.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    path: PathBuf,
+    records: Records,
+    synchronous: Synchronous,
+    busy: Duration,
+}
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Synchronous {
+    /// When it is on the disk: nothing is lost when the machine loses its power.
+    #[default]
+    Full,
+    /// When the operating system has it: nothing is lost when the process is killed, and the last moments are when
+    /// the machine loses its power.
+    Normal,
+}
+
+impl Builder {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            records: Records::new(),
+            synchronous: Synchronous::default(),
+            busy: Duration::from_secs(2),
+        }
+    }
+
+    /// How threads are written down; readable by whoever reads the file if nothing is set.
+    #[must_use]
+    pub fn records(mut self, records: Records) -> Self {
+        self.records = records;
+        self
+    }
+
+    /// When a write counts as done; on the disk if nothing is set.
+    #[must_use]
+    pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
+        self.synchronous = synchronous;
+        self
+    }
+
+    /// How long another process's write is waited for. 2 s if nothing is set.
+    #[must_use]
+    pub fn busy_timeout(mut self, busy: Duration) -> Self {
+        self.busy = busy;
+        self
+    }
+
+    /// Opens the file; creates it if it does not exist, and brings its tables up to date. Blocks for that moment.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be opened, or was written by a newer version of this crate.
+    pub fn open(self) -> Result<SqliteStore, StoreError> {
+        let failed = |error| StoreError::new("the SQLite file cannot be opened").with_source(error);
+        let mut writer = self.connect(OpenFlags::default()).map_err(failed)?;
+        schema::migrate(&mut writer)?;
+        let reader = self.connect(OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
+        reader.pragma_update(None, "query_only", true).map_err(failed)?;
+        Ok(SqliteStore {
+            records: self.records,
+            reader: Worker::start("handover-reader", reader, TransactionBehavior::Deferred)?,
+            writer: Worker::start("handover-writer", writer, TransactionBehavior::Immediate)?,
+        })
+    }
+
+    fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
+        let db = Connection::open_with_flags(&self.path, flags)?;
+        db.busy_timeout(self.busy)?;
+        db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+        let synchronous = match self.synchronous {
+            Synchronous::Full => "full",
+            Synchronous::Normal => "normal",
+        };
+        db.pragma_update(None, "synchronous", synchronous)?;
+        // What was removed is not to be found in the file.
+        db.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+        db.set_prepared_statement_cache_capacity(16);
+        Ok(db)
+    }
+}

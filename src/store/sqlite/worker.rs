@@ -1,0 +1,135 @@
+use std::thread;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::StoreError;
+
+/// So many pieces of work wait for the thread; whoever brings more waits with it.
+const QUEUE: usize = 1024;
+/// So many share a transaction at most.
+const GROUP: usize = 256;
+
+/// A thread with a connection. What waits for it at the same time shares a transaction, and hears how it went when that
+/// is committed.
+pub(super) struct Worker {
+    jobs: mpsc::Sender<Job>,
+}
+
+enum Job {
+    Run(Box<dyn Run>),
+    EmptyLog(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// A piece of work, and afterwards who waits for it.
+trait Run: Send {
+    fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
+    fn tell(self: Box<Self>, ended: Result<(), StoreError>);
+}
+
+struct Piece<T, F> {
+    work: Option<F>,
+    done: Option<T>,
+    waits: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Run for Piece<T, F> {
+    fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if let Some(work) = self.work.take() {
+            self.done = Some(work(db)?);
+        }
+        Ok(())
+    }
+
+    fn tell(self: Box<Self>, ended: Result<(), StoreError>) {
+        let done = self.done.ok_or_else(|| StoreError::new("it was not tried"));
+        // Whoever waited may be gone.
+        let _ = self.waits.send(ended.and(done));
+    }
+}
+
+impl Worker {
+    pub(super) fn start(
+        name: &str,
+        db: Connection,
+        behavior: TransactionBehavior,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let thread = thread::Builder::new().name(name.to_owned());
+        let started = thread.spawn(move || work(db, queue, behavior));
+        started.map_err(|error| StoreError::new("no thread for the database").with_source(error))?;
+        Ok(Self { jobs })
+    }
+
+    /// Runs work in a transaction; answers when that is committed.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (waits, answer) = oneshot::channel();
+        self.ask(Job::Run(Box::new(Piece { work: Some(work), done: None, waits })), answer).await
+    }
+
+    /// Moves all that was written into the file itself, as far as no reader is in the way.
+    pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
+        let (waits, answer) = oneshot::channel();
+        self.ask(Job::EmptyLog(waits), answer).await
+    }
+
+    async fn ask<T>(
+        &self,
+        job: Job,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let ended = || StoreError::new("the thread of the database has ended");
+        self.jobs.send(job).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+fn work(mut db: Connection, mut queue: mpsc::Receiver<Job>, behavior: TransactionBehavior) {
+    let mut next = queue.blocking_recv();
+    while let Some(job) = next.take() {
+        let mut group = match job {
+            Job::Run(piece) => vec![piece],
+            Job::EmptyLog(waits) => {
+                let emptied = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                let _ = waits.send(emptied.map_err(failed));
+                next = queue.blocking_recv();
+                continue;
+            }
+        };
+        let mut run_all = |transaction: &Transaction<'_>| {
+            group[0].run(transaction)?;
+            while group.len() < GROUP {
+                match queue.try_recv() {
+                    Ok(Job::Run(mut piece)) => {
+                        let ran = piece.run(transaction);
+                        group.push(piece);
+                        ran?;
+                    }
+                    Ok(other) => {
+                        next = Some(other);
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            Ok(())
+        };
+        let ended = db
+            .transaction_with_behavior(behavior)
+            .and_then(|transaction| run_all(&transaction).and_then(|()| transaction.commit()))
+            .map_err(failed);
+        for piece in group {
+            piece.tell(ended.clone());
+        }
+        if next.is_none() {
+            next = queue.blocking_recv();
+        }
+    }
+}
+
+fn failed(error: rusqlite::Error) -> StoreError {
+    StoreError::new("SQLite answers an error").with_source(error)
+}
