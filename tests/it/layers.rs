@@ -15,7 +15,7 @@ const MAY_USE: [(&str, &str); 34] = [
     ("retry", "call time"),
     ("thread", "call event id policy retry time"),
     ("control", "call id time"),
-    ("store", "id thread time"),
+    ("store", "call id policy store thread time"),
     // The ports come first, the service stands on them, and the edges stand on the service.
     ("bots_api/mod", "call control"),
     ("bots_api/request", "call id"),
