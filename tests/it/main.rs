@@ -11,6 +11,7 @@ mod layers;
 mod model;
 mod outage;
 mod payloads;
+mod records;
 mod schedules;
 mod secrets;
 mod send;

@@ -1,0 +1,106 @@
+//! Records as earlier versions of this crate have kept them are read: one of each format that was released.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::event::Event;
+use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::store::{FORMAT, Records};
+use messenger_handover::thread::{AnswerStatus, Command, Config, Context, Input, Owner, Thread};
+use messenger_handover::time::Timestamp;
+use messenger_handover::webhook::{Item, dangerous_parse_unverified};
+use serde_json::{Value, json};
+
+const BOT: u64 = 2;
+const DESK: u64 = 3;
+const STRANGER: u64 = 4;
+
+fn key() -> ThreadKey {
+    ThreadKey::new(PageId::from(10), UserId::from(77))
+}
+
+fn fixture(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/records/{format}.record"))
+}
+
+fn events(channel: &str, item: &Value) -> Vec<Event> {
+    let body = json!({"object": "page", "entry": [{"id": "10", "time": 1, (channel): [item]}]});
+    let parsed = dangerous_parse_unverified(body.to_string().as_bytes()).unwrap();
+    let event = |item| if let Item::Event { event, .. } = item { event } else { panic!("{item:?}") };
+    parsed.items.into_iter().map(event).collect()
+}
+
+/// A bot's conversation with something of everything: control that came, answers in several states, a message of
+/// the customer, an app that waits, a notice that the host has not dealt with.
+fn busy_thread() -> Thread {
+    let config =
+        Config::new(AppId::from(BOT), Role::Bot, ThreadControlPolicy::BotPrimary).with_desk(DESK.into());
+    let (mut thread, mut now) = (Thread::new(), Timestamp::from_millis(1_790_000_000_000));
+    let item = |at: Timestamp, kind: &str, content: Value| json!({"sender": {"id": "77"}, "recipient": {"id": "10"}, "timestamp": at.as_millis(), (kind): content});
+    let mut inputs = Vec::new();
+    let pass = json!({"new_owner_app_id": BOT.to_string(), "metadata": "over to you"});
+    inputs.push(("messaging", item(now, "pass_thread_control", pass)));
+    inputs.push(("messaging", item(now, "message", json!({"mid": "m1", "text": "is anybody there? ☂"}))));
+    let request = json!({"requested_owner_app_id": STRANGER, "metadata": "please"});
+    inputs.push(("messaging", item(now, "request_thread_control", request)));
+    for (channel, item) in inputs {
+        for event in events(channel, &item) {
+            now = Timestamp::from_millis(now.as_millis() + 1);
+            let _ = thread.step(&Context::new(&config), Input::Event(event), now, &mut Vec::new());
+        }
+    }
+    for name in ["a", "b"] {
+        let (key, message) =
+            (AnswerKey::new(name).unwrap(), OutgoingMessage::text("an answer \"quoted\"").unwrap());
+        let _ = thread.step(
+            &Context::new(&config),
+            Input::Command(Command::Send { key, message }),
+            now,
+            &mut Vec::new(),
+        );
+    }
+    thread
+}
+
+/// What a record was written for is still known.
+fn is_the_busy_one(thread: &Thread) {
+    assert_eq!(*thread.owner(), Owner::Us);
+    for name in ["a", "b"] {
+        assert_eq!(thread.answer(&AnswerKey::new(name).unwrap()), Some(AnswerStatus::Waiting));
+    }
+    assert_eq!(thread.waiting_requests().collect::<Vec<_>>(), [&AppId::from(STRANGER)]);
+    assert!(thread.is_open() && !thread.is_at_rest());
+}
+
+/// `HANDOVER_WRITE_RECORD=1` writes the one of a new format, once.
+#[test]
+fn a_record_of_every_format_is_read() {
+    let records = Records::new();
+    if std::env::var_os("HANDOVER_WRITE_RECORD").is_some() && !fixture(FORMAT).exists() {
+        fs::create_dir_all(fixture(FORMAT).parent().unwrap()).unwrap();
+        fs::write(fixture(FORMAT), records.encode(&key(), &busy_thread()).unwrap()).unwrap();
+    }
+    for format in 1..=FORMAT {
+        let record = fs::read(fixture(format)).unwrap();
+        let thread = records.decode(&key(), &record).unwrap();
+        is_the_busy_one(&thread);
+        let again = records.decode(&key(), &records.encode(&key(), &thread).unwrap()).unwrap();
+        assert_eq!(again, thread);
+    }
+}
+
+#[test]
+fn what_is_as_in_a_fresh_thread_is_not_written_down() {
+    let mut thread = Thread::new();
+    let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::BotPrimary);
+    let pass = json!({"sender": {"id": "77"}, "recipient": {"id": "10"}, "timestamp": 1_790_000_000_000_u64,
+        "pass_thread_control": {"new_owner_app_id": BOT.to_string()}});
+    for event in events("messaging", &pass) {
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let _ = thread.step(&Context::new(&config), Input::Event(event), now, &mut Vec::new());
+    }
+    let record = Records::new().encode(&key(), &thread).unwrap();
+    assert!(record.len() < 500, "{} bytes: {}", record.len(), String::from_utf8_lossy(&record));
+}
