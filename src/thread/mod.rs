@@ -178,7 +178,7 @@ impl Thread {
             self.last_id = cx.ids_from;
             self.notices.number_from(cx.ids_from);
         }
-        let is_wake = input == Input::Wake;
+        let is_news = matches!(input, Input::Event(_) | Input::Command(_));
         let before = self.belief.owner().clone();
         self.lapse(cx, &input, now, out);
         let reply = match input {
@@ -196,7 +196,7 @@ impl Thread {
             self.advance(cx, now, out);
             self.notices.emit(now, cx.config.timeouts.notice_lease, out);
         }
-        self.note_rest(cx, now, is_wake);
+        self.note_rest(cx, now, is_news);
         reply
     }
 

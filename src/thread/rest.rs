@@ -70,14 +70,14 @@ impl Thread {
     }
 
     /// Notes that the thread is at rest, or forgets what it knows when it has been for long.
-    pub(super) fn note_rest(&mut self, cx: &Context<'_>, now: Timestamp, is_wake: bool) {
+    pub(super) fn note_rest(&mut self, cx: &Context<'_>, now: Timestamp, is_news: bool) {
         let retention = cx.config.timeouts.retention;
         if retention == Duration::MAX || !self.is_at_rest() || self.intervention.is_open() || self.is_fresh()
         {
             self.at_rest_since = None;
-        } else if is_wake && self.forgotten_at(cx).is_some_and(|at| at <= now) {
+        } else if !is_news && self.forgotten_at(cx).is_some_and(|at| at <= now) {
             *self = Self::new();
-        } else if self.at_rest_since.is_none_or(|since| !is_wake && now.since(since) > retention / PARTS) {
+        } else if self.at_rest_since.is_none_or(|since| is_news && now.since(since) > retention / PARTS) {
             self.at_rest_since = Some(now);
         }
     }
