@@ -89,11 +89,13 @@ impl Batch {
         let woken = work.inputs.iter().any(|(_, input)| *input == Input::Wake);
         let fresh = thread.is_fresh();
         let unchanged = if loaded.version == 0 { fresh } else { thread == before && !woken };
-        let mut wake = thread.next_wake(cx);
-        if !cx.begins && !thread.is_at_rest() {
+        let wake = match thread.next_wake(cx) {
+            // It was set when the thread was written.
+            _ if unchanged => None,
             // Whoever else works on this store goes on at once.
-            wake = Some(now);
-        }
+            _ if !cx.begins && !thread.is_at_rest() => Some(now),
+            wake => wake,
+        };
         work.tried.push(Tried { version, replies, saved: Saved { out, wake, at: now } });
         if unchanged {
             return self.written(key, version).map_or(Step::Nothing, Step::Saved);

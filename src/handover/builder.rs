@@ -38,7 +38,7 @@ pub enum BuildError {
     #[error("only a bot has a desk to hand over to")]
     DeskHasNoDesk,
     /// A call would count as lost while it is still being made, or nothing be remembered.
-    #[error("the call lease must be longer than zero, and so must the notice lease and the grant timeout")]
+    #[error("the call lease, the notice lease, the grant timeout and the retention must be longer than zero")]
     NoTime,
     /// A thread that may remember nothing cannot work.
     #[error("every limit must be at least 1")]

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
-use crate::retry::{Budget, Jitter};
+use crate::retry::{Backoff, Budget, Jitter};
 use crate::store::{StoreError, Swapped, ThreadStore};
 use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory, Reply};
 use crate::time::Timestamp;
@@ -21,10 +21,9 @@ use super::{Clock, Handler, Handover, HandoverError};
 /// How often a conversation that others write too is tried before the caller is told.
 const MAX_TRIES: u32 = 20;
 
-/// How often the store is asked again after it failed, and half the first pause before that. Together with the
-/// store's own waiting it stays below the time in which the platform wants an answer.
-const MAX_FAULTS: u32 = 4;
-const FAULT_PAUSE: Duration = Duration::from_millis(25);
+/// How often the store is asked before the caller hears of its fault, and the pauses between.
+const FAULTS: Backoff =
+    Backoff { first: Duration::from_millis(50), longest: Duration::from_millis(400), attempts: 5 };
 
 /// How many calls of one Page are made again at once after a fault, and how many a second from then on:
 /// few enough that an outage is not made worse, and enough that thousands of threads recover in minutes.
@@ -85,12 +84,12 @@ impl Handover {
         for attempt in 0..MAX_TRIES {
             tokio::time::sleep(Duration::from_millis(5) * attempt.min(10)).await;
             if let Err(error) = self.step_all(&mut batch).await {
-                if faults == MAX_FAULTS {
+                faults += 1;
+                if faults == FAULTS.attempts {
                     return Err(error.into());
                 }
                 tracing::debug!(%error, "the store is asked again");
-                faults += 1;
-                tokio::time::sleep(FAULT_PAUSE * 2_u32.pow(faults)).await;
+                tokio::time::sleep(FAULTS.wait(faults, None, jitter())).await;
             }
             if batch.is_done() {
                 entries.iter().for_each(super::locks::Entry::tell_changed);
@@ -145,6 +144,10 @@ impl Handover {
     }
 }
 
+pub(super) fn jitter() -> Jitter {
+    Jitter::from_random(fastrand::u64(..))
+}
+
 impl Inner {
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
@@ -158,7 +161,7 @@ impl Inner {
         Context {
             config: &self.config,
             page: self.pages().get(page).map(|state| state.memory).unwrap_or_default(),
-            jitter: Jitter::from_random(fastrand::u64(..)),
+            jitter: jitter(),
             // A thousand numbers a millisecond are more than any conversation uses.
             ids_from: now.as_millis().saturating_mul(1000),
             begins: !self.is_stopping(),

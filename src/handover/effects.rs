@@ -6,14 +6,17 @@ use crate::bots_api::HandoverRequest;
 use crate::call::{Call, CallId, CallResult, Direction, Refusal, RefusalKind};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
+use crate::retry::Backoff;
 use crate::thread::{Input, Notice, NoticeId};
 use crate::time::Timestamp;
 
+use super::drive::jitter;
 use super::{Handover, HandoverError, Told};
 
-/// How long it is tried to save how something ended. After that its lease has brought it up again.
+/// How long it is tried to save how something ended, and the pauses between. Then its lease brings it up again.
 const SAVES_FOR: Duration = Duration::from_mins(3);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const SAVES: Backoff =
+    Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
 
 impl Handover {
     pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call, retry: bool, at: Timestamp) {
@@ -117,15 +120,15 @@ impl Handover {
     /// Saves how a call or a notice ended, if need be again: the store may be away for a moment.
     async fn conclude(&self, key: ThreadKey, input: Input) {
         let begun = Instant::now();
-        let mut pause = Duration::from_millis(100);
+        let mut faults = 0;
         while begun.elapsed() < SAVES_FOR {
             match self.drive(vec![(key.clone(), input.clone())]).await {
                 Ok(_) | Err(HandoverError::ShuttingDown) => return,
                 Err(error) => tracing::warn!(thread = %key, %error, "an outcome could not be saved yet"),
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            faults += 1;
+            tokio::time::sleep(SAVES.wait(faults, None, jitter())).await;
         }
-        tracing::error!(thread = %key, "an outcome was not saved; its lease has brought it up again");
+        tracing::error!(thread = %key, "an outcome was not saved; its lease brings it up again");
     }
 }

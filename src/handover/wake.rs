@@ -70,8 +70,10 @@ pub(super) async fn wake_due(inner: Weak<Inner>) {
     loop {
         let Some(inner) = inner.upgrade().filter(|inner| !inner.is_stopping()) else { return };
         let (alarm, clock) = (inner.alarm.clone(), inner.clock.clone());
+        let round = inner.tasks.spawn(wake_round(Arc::clone(&inner)));
         // The service may end while nothing is due: the round holds it, this task does not.
-        match tokio::spawn(wake_round(inner)).await {
+        drop(inner);
+        match round.await {
             Ok(Round::Full) => {}
             Ok(Round::Done) => alarm.ring(&*clock).await,
             Ok(Round::Failed) => tokio::time::sleep(POLL).await,

@@ -7,10 +7,10 @@ use crate::thread::Thread;
 
 use super::StoreError;
 
-/// The format that this version of the crate writes. It reads this one and all before it.
+/// The format that this version of the crate writes. It reads this one and all before it. The number goes up with every
+/// change of what is written, a new field included.
 pub const FORMAT: u32 = 1;
 
-/// Any error of a [`Seal`]. Its words must hold neither the key nor what was sealed.
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Turns threads into the bytes that a store keeps, and back.
@@ -25,7 +25,8 @@ pub struct Records {
 /// Encrypts records with a key that the host keeps, by an authenticated cipher.
 ///
 /// Records that were written before there was a seal are still read. To change the key, write its number into what
-/// is sealed, and open with the key of that number.
+/// is sealed, and open with the key of that number. The words of its errors must hold neither the key nor what was
+/// sealed: they are logged.
 pub trait Seal: Send + Sync + 'static {
     /// Encrypts a record, bound to its conversation: moved to another one it must not open.
     ///
@@ -105,8 +106,10 @@ impl Records {
         let head = std::str::from_utf8(head).map_err(|_| damaged("no head"))?;
         let (format, how) = head.split_once(' ').ok_or_else(|| damaged("no head"))?;
         let format: u32 = format.parse().map_err(|_| damaged("no format"))?;
-        if format > FORMAT {
-            return Err(RecordError::Newer(format));
+        match format {
+            0 => return Err(damaged("no format")),
+            1..=FORMAT => {}
+            newer => return Err(RecordError::Newer(newer)),
         }
         // A format that is older than this one would be brought up to it here.
         let thread = match how {
@@ -177,6 +180,7 @@ mod tests {
             b"{}",
             b"1\n{}",
             b"x plain\n{}",
+            b"0 plain\n{}",
             b"1 packed\n{}",
             b"1 plain\n",
             b"1 plain\n[",

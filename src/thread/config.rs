@@ -120,8 +120,9 @@ pub struct Timeouts {
     /// The longest pause after a passing fault. 60 s.
     pub backoff_max: Duration,
     /// How long a conversation is remembered in which nothing happens and nothing is under way: who owns it,
-    /// which events were seen, how its answers ended. Then it is not kept any more, and an answer with an old
-    /// key counts as new. It lasts up to an eighth longer; `Duration::MAX` is for ever. 7 days.
+    /// which events were seen, how its answers ended, and what still waits for the host's word (held answers,
+    /// requests for control). Then it is not kept any more, and an answer with an old key counts as new. An open
+    /// intervention is kept. It lasts up to an eighth longer; `Duration::MAX` is for ever. 7 days.
     pub retention: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! The checks for stores find nothing wrong with a store that is right, and tell by name what a wrong one does.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,6 +43,8 @@ enum Fault {
     ForgetsNothing,
     TrimsIds,
     FoldsCase,
+    ReadsWhatWasOnce,
+    LosesTheEndOfTime,
     Panics,
     Fails,
 }
@@ -51,6 +54,8 @@ use Fault::*;
 #[derive(Debug)]
 struct Faulty {
     inner: MemoryStore,
+    /// What a load a moment ago has found.
+    cache: Mutex<BTreeMap<ThreadKey, Loaded>>,
     fault: Fault,
 }
 
@@ -81,6 +86,12 @@ impl ThreadStore for Faulty {
             _ => {}
         }
         let mut loaded = self.inner.load(&keys).await?;
+        if self.fault == ReadsWhatWasOnce {
+            let mut cache = self.cache.lock().unwrap();
+            for (key, loaded) in keys.iter().zip(&mut loaded) {
+                *loaded = cache.insert(key.clone(), loaded.clone()).unwrap_or_else(|| loaded.clone());
+            }
+        }
         if self.fault == LosesTheThread {
             for loaded in &mut loaded {
                 loaded.thread = Ok(Thread::new());
@@ -138,6 +149,8 @@ impl ThreadStore for Faulty {
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let (now, lease, limit) = match self.fault {
             HasNoLease => (now, Duration::ZERO, limit),
+            // As where the sum goes round.
+            LosesTheEndOfTime if lease == Duration::MAX => (now, Duration::ZERO, limit),
             LeasesForever => (now, Duration::MAX, limit),
             IgnoresTheLimit => (now, lease, usize::MAX),
             DueAMomentLate => (now.minus(Duration::from_millis(1)), lease, limit),
@@ -203,10 +216,17 @@ async fn what_a_store_gets_wrong_is_told_by_name() {
         (ForgetsNothing, "forgotten_is_gone"),
         (TrimsIds, "ids_are_kept_as_they_are"),
         (FoldsCase, "ids_are_kept_as_they_are"),
+        (ReadsWhatWasOnce, "what_was_written_is_read_at_once"),
+        (LosesTheEndOfTime, "times_at_the_ends_are_kept"),
         (Panics, "what_is_not_kept_is_fresh"),
         (Fails, "what_is_not_kept_is_fresh"),
     ] {
-        let report = conformance::check(Arc::new(Faulty { inner: MemoryStore::new(), fault })).await;
+        let report = conformance::check(Arc::new(Faulty {
+            inner: MemoryStore::new(),
+            cache: Mutex::default(),
+            fault,
+        }))
+        .await;
         assert!(
             report.wrong().any(|(name, _)| name == check),
             "{fault:?} is not found by {check}:\n{report}"

@@ -136,8 +136,8 @@ impl Drop for Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_simulator_runs_from_a_file() {
-    let dir = std::env::temp_dir().join(format!("messenger-handover-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
     let file = |name: &str, text: &str| {
         let path = dir.join(name);
         std::fs::write(&path, text).unwrap();
@@ -172,5 +172,4 @@ async fn the_simulator_runs_from_a_file() {
     assert!(status == 1 && err.contains("pages[0].default_app: the Page has no token of app 9"), "{err}");
     assert_eq!(run(example("simulator").args(["--config", "nowhere.json"]), b"").0, 1);
     assert_eq!(run(example("simulator").arg("--prot"), b"").0, 64);
-    std::fs::remove_dir_all(&dir).unwrap();
 }

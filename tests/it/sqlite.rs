@@ -3,42 +3,34 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::sqlite::Synchronous;
-use messenger_handover::store::{SqliteStore, Swap, Swapped, ThreadStore, conformance};
+use messenger_handover::store::{Loaded, SqliteStore, StoreError, Swap, Swapped, ThreadStore, conformance};
 use messenger_handover::thread::{Command, Config, Context, Input, Thread};
 use messenger_handover::time::Timestamp;
+use tempfile::TempDir;
 
-/// A folder that is gone when the test is over.
-struct Folder(PathBuf);
+/// In a folder that is gone when the test is over.
+struct File(TempDir);
 
-impl Folder {
+impl File {
     fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("handover-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
+        Self(tempfile::tempdir().unwrap())
     }
 
-    fn file(&self) -> PathBuf {
-        self.0.join("threads.db")
+    fn path(&self) -> PathBuf {
+        self.0.path().join("threads.db")
     }
 
     /// All that is on the disk.
     fn bytes(&self) -> Vec<u8> {
         fs::read_dir(&self.0).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -65,22 +57,22 @@ fn open(path: &Path) -> Arc<SqliteStore> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_store_in_a_file_conforms() {
-    let folder = Folder::new();
-    let report = conformance::check(open(&folder.file())).await;
+    let file = File::new();
+    let report = conformance::check(open(&file.path())).await;
     assert!(report.is_ok(), "{report}");
-    let faster = SqliteStore::builder(folder.file()).synchronous(Synchronous::Normal).open().unwrap();
+    let faster = SqliteStore::builder(file.path()).synchronous(Synchronous::Normal).open().unwrap();
     let report = conformance::check(Arc::new(faster)).await;
     assert!(report.is_ok(), "{report}");
 }
 
 #[tokio::test]
 async fn what_was_written_is_there_after_a_restart() {
-    let folder = Folder::new();
-    let store = open(&folder.file());
+    let file = File::new();
+    let store = open(&file.path());
     let written = vec![Swap::write(key(1), 0, 7, thread("hello"), Some(Timestamp::from_millis(5)))];
     assert_eq!(store.swap(written).await.unwrap(), [Swapped::Written]);
     drop(store);
-    let store = open(&folder.file());
+    let store = open(&file.path());
     let loaded = store.load(&[key(1)]).await.unwrap().remove(0);
     assert_eq!((loaded.version, loaded.thread.unwrap()), (7, thread("hello")));
     let due = store.due(Timestamp::from_millis(9), Duration::from_secs(1), 9).await.unwrap();
@@ -88,58 +80,108 @@ async fn what_was_written_is_there_after_a_restart() {
     assert_eq!(store.open(None, 9).await.unwrap(), [key(1)]);
 }
 
-/// Two processes of one machine share a file: here two stores, each with its own connections.
+/// Two processes of one machine share a file: here two stores, each with its own connections, asked in turn.
+#[derive(Debug)]
+struct InTurn {
+    stores: [Arc<SqliteStore>; 2],
+    turn: AtomicUsize,
+}
+
+impl InTurn {
+    fn next(&self) -> &SqliteStore {
+        &self.stores[self.turn.fetch_add(1, Ordering::SeqCst) % 2]
+    }
+}
+
+#[async_trait]
+impl ThreadStore for InTurn {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        self.next().load(keys).await
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        self.next().swap(swaps).await
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.next().due(now, lease, limit).await
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.next().open(after, limit).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        self.next().forget(keys).await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_stores_on_one_file_lose_nothing() {
-    let folder = Folder::new();
-    let stores = [open(&folder.file()), open(&folder.file())];
-    let mut writers = tokio::task::JoinSet::new();
-    for writer in 0..8_u64 {
-        let store = Arc::clone(&stores[usize::try_from(writer).unwrap() % 2]);
-        writers.spawn(async move {
-            let mut written = 0_u64;
-            for turn in 0..25 {
-                let loaded = store.load(&[key(1)]).await.unwrap().remove(0);
-                let version = 1 + writer * 1000 + turn;
-                let swap = Swap::write(key(1), loaded.version, version, thread("x"), None);
-                written += u64::from(store.swap(vec![swap]).await.unwrap() == [Swapped::Written]);
-                let own = Swap::write(key(100 + version), 0, 1, thread("x"), None);
-                assert_eq!(store.swap(vec![own]).await.unwrap(), [Swapped::Written]);
+async fn two_stores_on_one_file_conform() {
+    let file = File::new();
+    let stores = [open(&file.path()), open(&file.path())];
+    let report = conformance::check(Arc::new(InTurn { stores, turn: AtomicUsize::new(0) })).await;
+    assert!(report.is_ok(), "{report}");
+}
+
+/// As when all processes of a machine are started for the first time.
+#[test]
+fn several_may_open_a_new_file_at_once() {
+    for _ in 0..10 {
+        let file = File::new();
+        std::thread::scope(|threads| {
+            let openers: Vec<_> = (0..8).map(|_| threads.spawn(|| SqliteStore::open(file.path()))).collect();
+            for opener in openers {
+                opener.join().unwrap().unwrap();
             }
-            written
         });
     }
-    let written: u64 = writers.join_all().await.iter().sum();
-    assert!((25..=200).contains(&written), "{written}");
-    assert_eq!(stores[0].open(None, 1000).await.unwrap().len(), 201);
+}
+
+/// Whoever still reads keeps it in the log: that is told, and nothing of it is left when it is asked for again.
+#[tokio::test]
+async fn what_cannot_be_forgotten_yet_is_an_error() {
+    let file = File::new();
+    let store = SqliteStore::builder(file.path()).busy_timeout(Duration::from_millis(50)).open().unwrap();
+    store.swap(vec![Swap::write(key(1), 0, 1, thread("a private matter"), None)]).await.unwrap();
+    let mut other = rusqlite::Connection::open(file.path()).unwrap();
+    let reads = other.transaction().unwrap();
+    reads.query_row("SELECT count(*) FROM handover_threads", [], |_| Ok(())).unwrap();
+    let error = store.forget(&[key(1)]).await.unwrap_err().to_string();
+    assert!(error.contains("forget it again"), "{error}");
+    drop(reads);
+    store.forget(&[key(1)]).await.unwrap();
+    assert!(!contains(&file.bytes(), "a private matter"));
 }
 
 /// Also from what the database keeps beside its tables.
 #[tokio::test]
 async fn what_is_forgotten_is_not_in_the_file() {
-    let folder = Folder::new();
-    let store = open(&folder.file());
+    let file = File::new();
+    let store = open(&file.path());
     let swap = |user, words: &str| Swap::write(key(user), 0, 1, thread(words), None);
     store.swap(vec![swap(1, "a private matter"), swap(2, "another")]).await.unwrap();
-    assert!(contains(&folder.bytes(), "a private matter"));
+    assert!(contains(&file.bytes(), "a private matter"));
     store.forget(&[key(1)]).await.unwrap();
-    assert!(!contains(&folder.bytes(), "a private matter") && contains(&folder.bytes(), "another"));
+    assert!(!contains(&file.bytes(), "a private matter") && contains(&file.bytes(), "another"));
 }
 
 #[test]
 fn a_file_of_a_newer_version_is_left_alone() {
-    let folder = Folder::new();
-    drop(open(&folder.file()));
-    let db = rusqlite::Connection::open(folder.file()).unwrap();
+    let file = File::new();
+    drop(open(&file.path()));
+    let db = rusqlite::Connection::open(file.path()).unwrap();
     db.pragma_update(None, "user_version", 99).unwrap();
-    let error = SqliteStore::open(folder.file()).unwrap_err().to_string();
+    let error = SqliteStore::open(file.path()).unwrap_err().to_string();
     assert!(error.contains("version 99") && error.contains("update it"), "{error}");
 }
 
 #[test]
 fn what_is_no_database_is_told() {
-    let folder = Folder::new();
-    assert!(SqliteStore::open(folder.0.join("no/such/folder.db")).is_err());
-    fs::write(folder.file(), "this is a letter to my aunt, and no database at all".repeat(99)).unwrap();
-    assert!(SqliteStore::open(folder.file()).is_err());
+    let file = File::new();
+    assert!(SqliteStore::open(file.path().join("no/such.db")).is_err());
+    fs::write(file.path(), "this is a letter to my aunt, and no database at all".repeat(99)).unwrap();
+    assert!(SqliteStore::open(file.path()).is_err());
+    let error = SqliteStore::open(":memory:").unwrap_err().to_string();
+    assert!(error.contains("no file with a write-ahead log"), "{error}");
 }

@@ -34,6 +34,7 @@ all![
     each_of_a_batch_has_its_own_verdict,
     one_thread_twice_in_a_batch_is_written_in_order,
     writers_at_the_same_time_lose_nothing,
+    what_was_written_is_read_at_once,
     removed_is_gone_and_its_version_too,
     the_longest_overdue_comes_first,
     what_is_handed_out_is_leased,
@@ -69,11 +70,8 @@ fn thread(answers: usize, letters: usize) -> Thread {
     let now = Timestamp::from_millis(1_700_000_000_000);
     let mut thread = Thread::new();
     for answer in 0..answers {
-        let (Ok(key), Ok(message)) =
-            (AnswerKey::new(format!("a{answer}")), OutgoingMessage::text("ö".repeat(letters)))
-        else {
-            continue;
-        };
+        let key = AnswerKey::new(format!("a{answer}")).expect("a letter and a number are a key");
+        let message = OutgoingMessage::text("ö".repeat(letters.max(1))).expect("letters are a text");
         let _ = thread.step(
             &Context::new(&config),
             Input::Command(Command::Send { key, message }),
@@ -229,6 +227,33 @@ async fn writers_at_the_same_time_lose_nothing(store: Store) -> Found {
     }
     same("the last version", &versions(&store, std::slice::from_ref(&key)).await?, &vec![last])?;
     same("writes that nothing led to", &after, &BTreeMap::new())
+}
+
+/// However many read at the same time.
+async fn what_was_written_is_read_at_once(store: Store) -> Found {
+    let keys = Page::new().keys(0..20);
+    let mut readers = JoinSet::new();
+    for _ in 0..6 {
+        let (store, keys) = (Arc::clone(&store), keys.clone());
+        readers.spawn(async move {
+            loop {
+                let _ = store.load(&keys).await;
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    let mut expected = 0;
+    for version in 1..=100 {
+        let key = &keys[..1];
+        same(
+            "a write",
+            &store.swap(vec![write(&key[0], expected, version)]).await?,
+            &vec![Swapped::Written],
+        )?;
+        same("the version read after a write", &versions(&store, key).await?, &vec![version])?;
+        expected = version;
+    }
+    Ok(())
 }
 
 async fn removed_is_gone_and_its_version_too(store: Store) -> Found {

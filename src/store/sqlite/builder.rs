@@ -1,7 +1,8 @@
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::worker::Worker;
 use super::{SqliteStore, schema};
@@ -65,9 +66,9 @@ impl Builder {
     /// [`StoreError`] if the file cannot be opened, or was written by a newer version of this crate.
     pub fn open(self) -> Result<SqliteStore, StoreError> {
         let failed = |error| StoreError::new("the SQLite file cannot be opened").with_source(error);
-        let mut writer = self.connect(OpenFlags::default()).map_err(failed)?;
+        let mut writer = self.connect(OpenFlags::default())?;
         schema::migrate(&mut writer)?;
-        let reader = self.connect(OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
+        let reader = self.connect(OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE)?;
         reader.pragma_update(None, "query_only", true).map_err(failed)?;
         Ok(SqliteStore {
             records: self.records,
@@ -76,18 +77,43 @@ impl Builder {
         })
     }
 
-    fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
-        let db = Connection::open_with_flags(&self.path, flags)?;
-        db.busy_timeout(self.busy)?;
-        db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let failed = |error| StoreError::new("the SQLite file cannot be opened").with_source(error);
+        let db = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
+        db.busy_timeout(self.busy).map_err(failed)?;
+        self.keep_a_log(&db)?;
         let synchronous = match self.synchronous {
             Synchronous::Full => "full",
             Synchronous::Normal => "normal",
         };
-        db.pragma_update(None, "synchronous", synchronous)?;
+        db.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
         // What was removed is not to be found in the file.
-        db.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+        db.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(failed)?;
         db.set_prepared_statement_cache_capacity(16);
         Ok(db)
+    }
+
+    /// Sets the write-ahead log. SQLite does not wait for others who do so at the same time.
+    fn keep_a_log(&self, db: &Connection) -> Result<(), StoreError> {
+        let failed =
+            |error| StoreError::new("the SQLite file cannot have a write-ahead log").with_source(error);
+        let begun = Instant::now();
+        loop {
+            match db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)) {
+                Ok(mode) if mode == "wal" => return Ok(()),
+                Ok(mode) => {
+                    return Err(StoreError::new(format!(
+                        "no file with a write-ahead log: the journal is {mode:?}"
+                    )));
+                }
+                Err(error)
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                        && begun.elapsed() < self.busy =>
+                {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
-use std::thread;
+use std::{iter, thread};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::StoreError;
@@ -70,7 +70,7 @@ impl Worker {
         self.ask(Job::Run(Box::new(Piece { work: Some(work), done: None, waits })), answer).await
     }
 
-    /// Moves all that was written into the file itself, as far as no reader is in the way.
+    /// Moves all that was written into the file itself. An error if a reader stays in the way.
     pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
         let (waits, answer) = oneshot::channel();
         self.ask(Job::EmptyLog(waits), answer).await
@@ -88,45 +88,51 @@ impl Worker {
 }
 
 fn work(mut db: Connection, mut queue: mpsc::Receiver<Job>, behavior: TransactionBehavior) {
-    let mut next = queue.blocking_recv();
-    while let Some(job) = next.take() {
-        let mut group = match job {
-            Job::Run(piece) => vec![piece],
-            Job::EmptyLog(waits) => {
-                let emptied = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-                let _ = waits.send(emptied.map_err(failed));
-                next = queue.blocking_recv();
-                continue;
-            }
-        };
-        let mut run_all = |transaction: &Transaction<'_>| {
-            group[0].run(transaction)?;
-            while group.len() < GROUP {
-                match queue.try_recv() {
-                    Ok(Job::Run(mut piece)) => {
-                        let ran = piece.run(transaction);
-                        group.push(piece);
-                        ran?;
-                    }
-                    Ok(other) => {
-                        next = Some(other);
-                        break;
-                    }
-                    Err(_) => break,
+    let mut left = None;
+    while let Some(job) = left.take().or_else(|| queue.blocking_recv()) {
+        let mut group = Vec::new();
+        // All of it waits before the transaction begins, so that it sees whatever was committed before it was asked.
+        for job in iter::once(job).chain(iter::from_fn(|| queue.try_recv().ok())).take(GROUP) {
+            match job {
+                Job::Run(piece) => group.push(piece),
+                Job::EmptyLog(waits) if group.is_empty() => {
+                    let _ = waits.send(empty_log(&db));
+                    break;
+                }
+                other => {
+                    left = Some(other);
+                    break;
                 }
             }
-            Ok(())
-        };
-        let ended = db
-            .transaction_with_behavior(behavior)
-            .and_then(|transaction| run_all(&transaction).and_then(|()| transaction.commit()))
-            .map_err(failed);
+        }
+        if group.is_empty() {
+            continue;
+        }
+        let ended = run_all(&mut db, behavior, &mut group).map_err(failed);
         for piece in group {
             piece.tell(ended.clone());
         }
-        if next.is_none() {
-            next = queue.blocking_recv();
-        }
+    }
+}
+
+fn run_all(
+    db: &mut Connection,
+    behavior: TransactionBehavior,
+    group: &mut [Box<dyn Run>],
+) -> rusqlite::Result<()> {
+    let transaction = db.transaction_with_behavior(behavior)?;
+    for piece in group {
+        piece.run(&transaction)?;
+    }
+    transaction.commit()
+}
+
+fn empty_log(db: &Connection) -> Result<(), StoreError> {
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(failed)?;
+    if busy {
+        Err(StoreError::new("what was forgotten is still in the log, which others read: forget it again"))
+    } else {
+        Ok(())
     }
 }
 

@@ -107,15 +107,15 @@ fn a_thread_at_rest_is_forgotten_in_the_end() {
     assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), None, "it is kept for ever");
 }
 
-/// Nor while somebody has to do something, or is engaged.
+/// It is open as long as somebody has to do something, the host among them.
 #[test]
-fn what_is_open_is_not_forgotten() {
+fn what_waits_for_somebody_is_open() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(DESK);
     assert!(!desk.thread.is_open());
     desk.command(Command::OpenIntervention);
     assert!(desk.thread.is_open() && desk.thread.is_at_rest());
-    assert_eq!(desk.thread.next_wake(&Context::new(&desk.config)), None);
+    assert_eq!(desk.thread.next_wake(&Context::new(&desk.config)), None, "it is kept as long as it is open");
     desk.command(Command::CloseIntervention);
     assert!(desk.thread.is_open(), "control is being released");
     desk.expect(Call::ReleaseThreadControl, CallResult::Done);
@@ -131,6 +131,10 @@ fn what_is_open_is_not_forgotten() {
     bot.passed_to(BOT);
     bot.requested_by(STRANGER);
     assert!(bot.thread.is_open() && bot.thread.is_at_rest(), "an app waits for the host's word");
+    for _ in 0..2 {
+        bot.sleep();
+    }
+    assert!(bot.thread.is_fresh(), "a host that never says a word is not waited for for ever");
 }
 
 /// A late answer to a call of a conversation that was forgotten is no answer to a call of the next one.
