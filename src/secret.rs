@@ -61,6 +61,10 @@ secret! {
 }
 
 secret! {
+    /// The address of a database server, with the user's password in it.
+    DatabaseUrl
+}
+secret! {
     /// The secret that Engage Digital repeats in the header of its webhooks (facts §8.4).
     EdWebhookSecret
 }

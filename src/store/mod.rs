@@ -4,18 +4,32 @@
 //! |---|---|---|
 //! | [`MemoryStore`] | `service` | tests, and hosts that may forget everything at a restart |
 //! | `SqliteStore` | `sqlite` | one machine, whose hosts may be restarted and killed |
+//! | `PostgresStore` | `postgres` | several replicas; nothing is lost when the database crashes |
+//! | `RedisStore` | `redis` | several replicas; what a crash or failover of Redis loses is lost |
+//!
+//! What each promises, how large it grows and how it is backed up is told in `docs/stores.md`.
 //!
 //! A host may write its own: [`Records`] turns a [`Thread`] into bytes and back.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+mod row;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 pub use record::{FORMAT, RecordError, Records, Seal};
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 

@@ -7,6 +7,7 @@ mod conformance;
 mod doctor;
 mod engage;
 mod examples;
+mod in_turn;
 mod layers;
 mod model;
 mod outage;

@@ -3,18 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::sqlite::Synchronous;
-use messenger_handover::store::{Loaded, SqliteStore, StoreError, Swap, Swapped, ThreadStore, conformance};
+use messenger_handover::store::{SqliteStore, Swap, Swapped, ThreadStore, conformance};
 use messenger_handover::thread::{Command, Config, Context, Input, Thread};
 use messenger_handover::time::Timestamp;
 use tempfile::TempDir;
+
+use crate::in_turn::InTurn;
 
 /// In a folder that is gone when the test is over.
 struct File(TempDir);
@@ -80,47 +80,12 @@ async fn what_was_written_is_there_after_a_restart() {
     assert_eq!(store.open(None, 9).await.unwrap(), [key(1)]);
 }
 
-/// Two processes of one machine share a file: here two stores, each with its own connections, asked in turn.
-#[derive(Debug)]
-struct InTurn {
-    stores: [Arc<SqliteStore>; 2],
-    turn: AtomicUsize,
-}
-
-impl InTurn {
-    fn next(&self) -> &SqliteStore {
-        &self.stores[self.turn.fetch_add(1, Ordering::SeqCst) % 2]
-    }
-}
-
-#[async_trait]
-impl ThreadStore for InTurn {
-    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
-        self.next().load(keys).await
-    }
-
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        self.next().swap(swaps).await
-    }
-
-    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.next().due(now, lease, limit).await
-    }
-
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.next().open(after, limit).await
-    }
-
-    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.next().forget(keys).await
-    }
-}
-
+/// Two processes of one machine share a file: here two stores, each with its own connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_stores_on_one_file_conform() {
     let file = File::new();
-    let stores = [open(&file.path()), open(&file.path())];
-    let report = conformance::check(Arc::new(InTurn { stores, turn: AtomicUsize::new(0) })).await;
+    let stores: [Arc<dyn ThreadStore>; 2] = [open(&file.path()), open(&file.path())];
+    let report = conformance::check(InTurn::new(stores)).await;
     assert!(report.is_ok(), "{report}");
 }
 

@@ -18,6 +18,7 @@
 mod checks;
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -50,7 +51,8 @@ struct Wrong(String);
 
 impl From<StoreError> for Wrong {
     fn from(error: StoreError) -> Self {
-        Self(format!("it answers an error: {error}"))
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self(format!("it answers an error: {error}{cause}"))
     }
 }
 

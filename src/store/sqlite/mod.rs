@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::row::{self, Write};
 use super::{Loaded, Records, StoreError, Swap, Swapped, ThreadStore};
 use crate::id::ThreadKey;
 use crate::time::Timestamp;
 
-use statements::{Record, Write};
 use worker::Worker;
 
 /// Keeps threads in an SQLite file.
@@ -55,16 +55,11 @@ impl ThreadStore for SqliteStore {
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
         let wanted = keys.to_vec();
         let rows = self.reader.run(move |db| statements::load(db, &wanted)).await?;
-        let decode = |(key, row): (&ThreadKey, Option<Record>)| match row {
-            Some((version, record)) => Loaded::new(version, self.records.decode(key, &record)),
-            None => Loaded::fresh(),
-        };
-        Ok(keys.iter().zip(rows).map(decode).collect())
+        Ok(row::loaded(&self.records, keys, rows))
     }
 
     async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let encode = |swap| Write::new(swap, &self.records);
-        let writes = swaps.into_iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let writes = Write::all(swaps, &self.records)?;
         if writes.is_empty() {
             return Ok(Vec::new());
         }

@@ -1,54 +1,15 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::id::{PageId, ThreadKey, UserId};
-use crate::store::{Records, StoreError, Swap, Swapped};
+use crate::id::ThreadKey;
+use crate::store::Swapped;
+use crate::store::row::{self, Record, Write, at_most, moment, verdict};
 use crate::time::Timestamp;
 
-/// A thread to be written or removed, as the tables hold it.
-pub(super) struct Write {
-    key: ThreadKey,
-    expected: i64,
-    version: i64,
-    wake: Option<i64>,
-    open: bool,
-    record: Option<Vec<u8>>,
-}
-
-impl Write {
-    pub(super) fn new(swap: Swap, records: &Records) -> std::result::Result<Self, StoreError> {
-        let record = swap.thread.as_ref().map(|thread| records.encode(&swap.key, thread)).transpose()?;
-        Ok(Self {
-            expected: swap.expected.cast_signed(),
-            version: swap.version.cast_signed(),
-            wake: swap.wake.map(moment),
-            open: swap.is_open(),
-            record,
-            key: swap.key,
-        })
-    }
-}
-
-/// Version and bytes.
-pub(super) type Record = (u64, Vec<u8>);
-
-/// The end of time is earlier here.
-fn moment(at: Timestamp) -> i64 {
-    i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn at_most(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
 fn key(row: &Row<'_>) -> Result<ThreadKey> {
-    let id = |at: usize, error| {
-        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
-    };
     let (page, user): (String, String) = (row.get(0)?, row.get(1)?);
-    Ok(ThreadKey::new(
-        PageId::new(page).map_err(|error| id(0, error))?,
-        UserId::new(user).map_err(|error| id(1, error))?,
-    ))
+    row::key(&page, &user).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
 
 /// The record of each thread, if it is kept.
@@ -57,7 +18,7 @@ pub(super) fn load(db: &Connection, keys: &[ThreadKey]) -> Result<Vec<Option<Rec
         db.prepare_cached("SELECT version, record FROM handover_threads WHERE page = ?1 AND customer = ?2")?;
     keys.iter()
         .map(|key| {
-            let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?));
+            let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
             select.query_row([key.page.to_string(), key.user.to_string()], row).optional()
         })
         .collect()
@@ -84,7 +45,7 @@ pub(super) fn swap(db: &Connection, writes: &[Write]) -> Result<Vec<Swapped>> {
             }
             Some(record) => update.execute(params![page, user, version, wake, open, record, expected])?,
         };
-        Ok(if changed == 1 { Swapped::Written } else { Swapped::Conflict })
+        Ok(verdict(changed == 1))
     };
     writes.iter().map(&mut write).collect()
 }

@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use super::db::Db;
+use super::writers::Writers;
+use super::{PostgresStore, schema};
+use crate::secret::DatabaseUrl;
+use crate::store::{Records, StoreError};
+
+/// How a Postgres database is used.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    url: DatabaseUrl,
+    schema: String,
+    records: Records,
+    connections: u32,
+    answers_within: Duration,
+}
+
+impl Builder {
+    pub(super) fn new(url: DatabaseUrl) -> Self {
+        Self {
+            url,
+            schema: "public".to_owned(),
+            records: Records::new(),
+            connections: 8,
+            answers_within: Duration::from_secs(10),
+        }
+    }
+
+    /// The schema that holds the tables; created if it does not exist. `public` if nothing is set.
+    #[must_use]
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = schema.into();
+        self
+    }
+
+    /// How threads are written down; readable by whoever reads the database if nothing is set.
+    #[must_use]
+    pub fn records(mut self, records: Records) -> Self {
+        self.records = records;
+        self
+    }
+
+    /// How many connections there are at most; at least 2, half of them for writes. 8 if nothing is set.
+    #[must_use]
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(2);
+        self
+    }
+
+    /// After how long the database counts as away, if it neither answers nor refuses. 10 s if nothing is set.
+    #[must_use]
+    pub fn answers_within(mut self, answers_within: Duration) -> Self {
+        self.answers_within = answers_within;
+        self
+    }
+
+    /// Connects, and brings the tables up to date: one replica does it, others wait for it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database cannot be reached, the schema has no valid name, or the tables were made by a newer
+    /// version of this crate.
+    pub async fn connect(self) -> Result<PostgresStore, StoreError> {
+        // The error may repeat what is in the URL.
+        let options: PgConnectOptions =
+            self.url.expose().parse().map_err(|_| StoreError::new("no URL of a Postgres database"))?;
+        let options = options.application_name("messenger-handover");
+        let pool =
+            PgPoolOptions::new().max_connections(self.connections).acquire_timeout(self.answers_within);
+        let schema = schema::quoted(&self.schema)?;
+        let db = Db::new(pool.connect_lazy_with(options), &schema, self.answers_within);
+        schema::migrate(&db, &self.schema, &schema).await?;
+        Ok(PostgresStore {
+            records: self.records,
+            writers: Writers::start(&db, self.connections.div_ceil(2)),
+            db,
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! The store in a Postgres database: for hosts with several replicas. What was written survives the database's crash,
+//! and its failover where that replicates synchronously.
+//!
+//! Batches are one statement each, however many conversations they touch; what several deliveries have to write at the same
+//! time shares one. Behind a pooler that hands connections from one transaction to another, add
+//! `statement-cache-capacity=0` to the URL.
+
+mod builder;
+mod db;
+mod schema;
+mod writers;
+
+pub use builder::Builder;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::row::{self, Write};
+use super::{Loaded, Records, StoreError, Swap, Swapped, ThreadStore};
+use crate::id::ThreadKey;
+use crate::secret::DatabaseUrl;
+use crate::time::Timestamp;
+
+use db::Db;
+use writers::Writers;
+
+/// Keeps threads in a table of a Postgres database, 13 or later.
+pub struct PostgresStore {
+    records: Records,
+    db: Db,
+    writers: Writers,
+}
+
+impl PostgresStore {
+    /// How a database is used, if not with the defaults: `postgres://user:password@host/database`, with the parameters
+    /// of libpq such as `sslmode`.
+    pub fn builder(url: impl Into<DatabaseUrl>) -> Builder {
+        Builder::new(url.into())
+    }
+
+    /// Connects to a database, and brings the tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be reached, or its tables were made by a newer version of this crate.
+    pub async fn connect(url: impl Into<DatabaseUrl>) -> Result<Self, StoreError> {
+        Self::builder(url).connect().await
+    }
+}
+
+#[async_trait]
+impl ThreadStore for PostgresStore {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut found: HashMap<_, _> = self.db.load(keys).await?.into_iter().collect();
+        // A key may be asked for twice.
+        let twice = keys.len() != found.len();
+        let mut record = |key| if twice { found.get(key).cloned() } else { found.remove(key) };
+        let rows = keys.iter().map(&mut record).collect();
+        Ok(row::loaded(&self.records, keys, rows))
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        let writes = Write::all(swaps, &self.records)?;
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.writers.swap(writes).await
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.db.due(row::moment(now), row::moment(now.plus(lease)), row::at_most(limit)).await
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.db.open(after, row::at_most(limit)).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        if keys.is_empty() { Ok(()) } else { self.db.forget(keys).await }
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("records", &self.records).finish_non_exhaustive()
+    }
+}

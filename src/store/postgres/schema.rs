@@ -1,0 +1,84 @@
+use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
+
+use super::db::{Db, failed};
+use crate::store::StoreError;
+
+/// From each version of the tables to the next. What was released is never changed. Ids are compared by their bytes,
+/// whatever the database's language.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE {schema}.handover_threads (
+        page text COLLATE \"C\" NOT NULL,
+        customer text COLLATE \"C\" NOT NULL,
+        version bigint NOT NULL,
+        wake bigint,
+        open boolean NOT NULL,
+        record bytea NOT NULL,
+        PRIMARY KEY (page, customer)
+    );
+    CREATE INDEX handover_wake ON {schema}.handover_threads (wake) WHERE wake IS NOT NULL;
+    CREATE INDEX handover_open ON {schema}.handover_threads (page, customer) WHERE open;
+"];
+
+/// Any number that others do not use.
+const LOCK: i64 = 0x6d68_6f5f_7462_6c73;
+
+/// The longest name that Postgres does not cut, in bytes.
+const LONGEST_NAME: usize = 63;
+
+/// The name of a schema for use in a statement.
+pub(super) fn quoted(name: &str) -> Result<String, StoreError> {
+    let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if letters && !name.is_empty() && name.len() <= LONGEST_NAME {
+        Ok(format!("\"{name}\""))
+    } else {
+        Err(StoreError::new(format!(
+            "{name:?} is no name of a schema: letters, digits and underscores, at most {LONGEST_NAME}"
+        )))
+    }
+}
+
+/// Brings the tables up to date. One replica does it, others wait for it. A role that may not create anything is enough
+/// where there is nothing to create.
+pub(super) async fn migrate(db: &Db, name: &str, schema: &str) -> Result<(), StoreError> {
+    let mut transaction = db.pool.begin().await.map_err(failed)?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(LOCK)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    if !exists(&mut transaction, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", name).await? {
+        run(&mut transaction, "CREATE SCHEMA {schema}", schema).await?;
+    }
+    let table = format!("{schema}.handover_tables");
+    if !exists(&mut transaction, "SELECT to_regclass($1) IS NOT NULL", &table).await? {
+        let create = "CREATE TABLE {schema}.handover_tables (version int NOT NULL);
+            INSERT INTO {schema}.handover_tables VALUES (0)";
+        run(&mut transaction, create, schema).await?;
+    }
+    let version = AssertSqlSafe(format!("SELECT version FROM {table}"));
+    let version: i32 = sqlx::query_scalar(version).fetch_one(&mut *transaction).await.map_err(failed)?;
+    let missing = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
+    let Some(missing) = missing else {
+        return Err(StoreError::new(format!(
+            "its tables have version {version}, and this version of the crate knows up to {}: update it",
+            MIGRATIONS.len()
+        )));
+    };
+    for migration in missing {
+        run(&mut transaction, migration, schema).await?;
+    }
+    if !missing.is_empty() {
+        let version = format!("UPDATE {{schema}}.handover_tables SET version = {}", MIGRATIONS.len());
+        run(&mut transaction, &version, schema).await?;
+    }
+    transaction.commit().await.map_err(failed)
+}
+
+async fn exists(db: &mut PgConnection, question: &'static str, name: &str) -> Result<bool, StoreError> {
+    sqlx::query_scalar(question).bind(name).fetch_one(db).await.map_err(failed)
+}
+
+async fn run(db: &mut PgConnection, sql: &str, schema: &str) -> Result<(), StoreError> {
+    let sql = AssertSqlSafe(sql.replace("{schema}", schema));
+    raw_sql(sql).execute(db).await.map(drop).map_err(failed)
+}

@@ -1,0 +1,80 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::db::Db;
+use crate::store::row::{Write, verdict};
+use crate::store::{StoreError, Swapped};
+
+/// So many batches wait for a connection; whoever brings more waits with it.
+const QUEUE: usize = 1024;
+/// So many share a statement at most.
+const GROUP: usize = 64;
+
+/// Tasks that write. What waits for them at the same time shares a statement, and so its commit.
+pub(super) struct Writers {
+    batches: mpsc::Sender<Batch>,
+}
+
+struct Batch {
+    writes: Vec<Write>,
+    waits: oneshot::Sender<Result<Vec<Swapped>, StoreError>>,
+}
+
+impl Writers {
+    pub(super) fn start(db: &Db, writers: u32) -> Self {
+        let (batches, queue) = mpsc::channel(QUEUE);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..writers {
+            tokio::spawn(write(db.clone(), Arc::clone(&queue)));
+        }
+        Self { batches }
+    }
+
+    pub(super) async fn swap(&self, writes: Vec<Write>) -> Result<Vec<Swapped>, StoreError> {
+        let ended = || StoreError::new("the runtime in which the store was connected has ended");
+        let (waits, answer) = oneshot::channel();
+        self.batches.send(Batch { writes, waits }).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+async fn write(db: Db, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) {
+    loop {
+        let mut group = Vec::new();
+        if queue.lock().await.recv_many(&mut group, GROUP).await == 0 {
+            return;
+        }
+        let ended = write_all(&db, &group).await;
+        let mut written = ended.as_ref().map(|written| written.iter());
+        for Batch { writes, waits } in group {
+            let verdicts = match &mut written {
+                Ok(written) => Ok(written.take(writes.len()).copied().map(verdict).collect()),
+                Err(error) => Err((*error).clone()),
+            };
+            // Whoever waited may be gone.
+            let _ = waits.send(verdicts);
+        }
+    }
+}
+
+/// Whether each was written. A thread that is among them again goes into the next statement.
+async fn write_all(db: &Db, group: &[Batch]) -> Result<Vec<bool>, StoreError> {
+    let mut left: Vec<(usize, &Write)> = group.iter().flat_map(|batch| &batch.writes).enumerate().collect();
+    let mut written = vec![false; left.len()];
+    while !left.is_empty() {
+        let mut seen = HashSet::new();
+        let (mut now, later): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|(_, write)| seen.insert(&write.key));
+        // In one order everywhere, so that replicas seldom wait for each other in a circle.
+        now.sort_by(|(_, one), (_, other)| one.key.cmp(&other.key));
+        let writes: Vec<_> = now.iter().map(|(_, write)| *write).collect();
+        let done = db.swap(&writes).await?;
+        for (place, write) in now {
+            written[place] = done.contains(&write.key);
+        }
+        left = later;
+    }
+    Ok(written)
+}

@@ -1,0 +1,236 @@
+//! The store in Redis 6 or later, alone or as a cluster: for hosts with several replicas that have a Redis, and can live with
+//! what it promises.
+//!
+//! **What is lost.** Redis answers before what was written is on its disk or on its replicas. With `appendfsync everysec`
+//! a crash loses the last second (two at worst); with `always` nothing; without an append-only file all since the last
+//! snapshot. A failover loses what the new primary had not received, whatever `appendfsync` says. A conversation
+//! that loses its last moments is an older one again: an answer that was accepted in them is gone without a notice, and
+//! one that was sent in them may be sent a second time. Where that must not be, take Postgres.
+//!
+//! A Redis that may evict what has no time to live (`maxmemory-policy allkeys-…`) is refused.
+//!
+//! Conversations are spread over [`PARTITIONS`] hash tags, so that a cluster can spread them over its nodes; all that a script
+//! touches is in one slot.
+
+mod builder;
+mod connection;
+mod scripts;
+
+pub use builder::Builder;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use super::row::{self, Record, Write, verdict};
+use super::{Loaded, Records, StoreError, Swap, Swapped, ThreadStore};
+use crate::id::ThreadKey;
+use crate::secret::DatabaseUrl;
+use crate::time::Timestamp;
+
+use connection::Connection;
+use scripts::Scripts;
+
+/// Over so many hash tags conversations are spread. Part of the layout: it never changes.
+pub const PARTITIONS: u8 = 16;
+
+/// So many conversations are in one script at most: nothing else runs in Redis meanwhile.
+const PART: usize = 128;
+
+/// Between the two ids of a conversation; no id holds it.
+const BETWEEN: char = '\u{1f}';
+
+/// Keeps threads in Redis.
+pub struct RedisStore {
+    records: Records,
+    prefix: String,
+    scripts: Scripts,
+    connection: Connection,
+}
+
+impl RedisStore {
+    /// How Redis is used, if not with the defaults: `redis://user:password@host/0`, `rediss://` for TLS.
+    pub fn builder(url: impl Into<DatabaseUrl>) -> Builder {
+        Builder::new(url.into())
+    }
+
+    /// Connects to a Redis that is no cluster.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be reached, would evict conversations, or holds what a newer version of this crate wrote.
+    pub async fn connect(url: impl Into<DatabaseUrl>) -> Result<Self, StoreError> {
+        Self::builder(url).connect().await
+    }
+
+    fn name(&self, partition: u8, what: &str) -> String {
+        format!("{{{}:{partition}}}:{what}", self.prefix)
+    }
+
+    /// The two sorted sets of a partition, and the hashes of these conversations.
+    fn names<'a>(&self, partition: u8, members: impl Iterator<Item = &'a String>) -> Vec<String> {
+        let sets = [self.name(partition, "wake"), self.name(partition, "open")];
+        let thread = |member| self.name(partition, &format!("thread:{member}"));
+        sets.into_iter().chain(members.map(thread)).collect()
+    }
+
+    /// What goes into a script each: of one partition, with the places among all, in their order.
+    fn parts<'a, T>(&self, all: &'a [T], key: impl Fn(&T) -> &ThreadKey) -> Vec<Part<'a, T>> {
+        let mut partitions: Vec<Part<'a, T>> = Vec::new();
+        for (place, item) in all.iter().enumerate() {
+            let member = member(key(item));
+            let partition = partition(&member);
+            let part = partitions.iter_mut().rfind(|part| part.partition == partition);
+            match part.filter(|part| part.items.len() < PART) {
+                Some(part) => part.items.push((place, member, item)),
+                None => partitions.push(Part { partition, items: vec![(place, member, item)] }),
+            }
+        }
+        partitions
+    }
+}
+
+struct Part<'a, T> {
+    partition: u8,
+    items: Vec<(usize, String, &'a T)>,
+}
+
+impl<T> Part<'_, T> {
+    fn members(&self) -> impl Iterator<Item = &String> {
+        self.items.iter().map(|(_, member, _)| member)
+    }
+}
+
+fn member(key: &ThreadKey) -> String {
+    format!("{}{BETWEEN}{}", key.page, key.user)
+}
+
+fn partition(member: &str) -> u8 {
+    Sha256::digest(member)[0] % PARTITIONS
+}
+
+fn key(member: &str) -> Result<ThreadKey, StoreError> {
+    let (page, user) =
+        member.split_once(BETWEEN).ok_or_else(|| StoreError::new("a member that is no conversation"))?;
+    row::key(page, user)
+}
+
+/// Redis orders by floating point numbers, which hold whole ones up to this.
+fn score(millis: i64) -> i64 {
+    millis.min(1 << 53)
+}
+
+#[async_trait]
+impl ThreadStore for RedisStore {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        let mut found: Vec<Option<Record>> = vec![None; keys.len()];
+        for part in self.parts(keys, |key| key) {
+            let names = self.names(part.partition, part.members());
+            let rows: Vec<(Option<i64>, Option<Vec<u8>>)> =
+                self.connection.run(&self.scripts.load, &names, &[]).await?;
+            for ((place, ..), row) in part.items.iter().zip(rows) {
+                if let (Some(version), Some(record)) = row {
+                    found[*place] = Some((version, record));
+                }
+            }
+        }
+        Ok(row::loaded(&self.records, keys, found))
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        let writes = Write::all(swaps, &self.records)?;
+        let mut swapped = vec![Swapped::Conflict; writes.len()];
+        for part in self.parts(&writes, |write| &write.key) {
+            let names = self.names(part.partition, part.members());
+            let words = |(_, member, write): &(usize, String, &Write)| {
+                [
+                    member.clone().into_bytes(),
+                    write.expected.to_string().into_bytes(),
+                    write.version.to_string().into_bytes(),
+                    write.wake.map(|wake| score(wake).to_string()).unwrap_or_default().into_bytes(),
+                    u8::from(write.open).to_string().into_bytes(),
+                    write.record.clone().unwrap_or_default(),
+                ]
+            };
+            let words: Vec<_> = part.items.iter().flat_map(words).collect();
+            let written: Vec<bool> = self.connection.run(&self.scripts.swap, &names, &words).await?;
+            for ((place, ..), written) in part.items.iter().zip(written) {
+                swapped[*place] = verdict(written);
+            }
+        }
+        Ok(swapped)
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        let (now, until) = (score(row::moment(now)), score(row::moment(now.plus(lease))));
+        let mut due: Vec<(i64, String, u8)> = Vec::new();
+        for partition in 0..PARTITIONS {
+            let mut ask = redis::cmd("ZRANGEBYSCORE");
+            ask.arg(self.name(partition, "wake")).arg("-inf").arg(now).arg("WITHSCORES");
+            ask.arg("LIMIT").arg(0).arg(row::at_most(limit));
+            let found: Vec<(String, f64)> = self.connection.ask(&ask).await?;
+            #[allow(clippy::cast_possible_truncation, reason = "it was written as a whole number")]
+            due.extend(found.into_iter().map(|(member, score)| (score as i64, member, partition)));
+        }
+        due.sort_unstable();
+        due.truncate(limit);
+        let mut leased = vec![None; due.len()];
+        for partition in 0..PARTITIONS {
+            let ours: Vec<_> = due.iter().enumerate().filter(|(_, due)| due.2 == partition).collect();
+            for part in ours.chunks(PART) {
+                let words =
+                    part.iter().flat_map(|(_, (score, member, _))| [member.clone(), score.to_string()]);
+                let words: Vec<_> =
+                    std::iter::once(until.to_string()).chain(words).map(String::into_bytes).collect();
+                let names = [self.name(partition, "wake")];
+                let taken: Vec<bool> = self.connection.run(&self.scripts.lease, &names, &words).await?;
+                for ((place, (_, member, _)), _) in part.iter().zip(taken).filter(|(_, taken)| *taken) {
+                    leased[*place] = Some(key(member)?);
+                }
+            }
+        }
+        Ok(leased.into_iter().flatten().collect())
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        let after = after.map(member);
+        let first = after.as_deref().map_or(0, partition);
+        let mut listed = Vec::new();
+        for partition in first..PARTITIONS {
+            let from = match &after {
+                Some(after) if partition == first => format!("({after}"),
+                _ => "-".to_owned(),
+            };
+            let mut ask = redis::cmd("ZRANGEBYLEX");
+            ask.arg(self.name(partition, "open")).arg(from).arg("+");
+            ask.arg("LIMIT").arg(0).arg(row::at_most(limit - listed.len()));
+            let found: Vec<String> = self.connection.ask(&ask).await?;
+            for member in found {
+                listed.push(key(&member)?);
+            }
+            if listed.len() >= limit {
+                break;
+            }
+        }
+        Ok(listed)
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        for part in self.parts(keys, |key| key) {
+            let names = self.names(part.partition, part.members());
+            let words: Vec<_> = part.members().map(|member| member.clone().into_bytes()).collect();
+            let () = self.connection.run(&self.scripts.forget, &names, &words).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.prefix)
+            .field("records", &self.records)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,50 @@
+//! As two processes that share what is stored.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use messenger_handover::id::ThreadKey;
+use messenger_handover::store::{Loaded, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::time::Timestamp;
+
+/// Asks one store and then the other.
+#[derive(Debug)]
+pub struct InTurn {
+    stores: [Arc<dyn ThreadStore>; 2],
+    turn: AtomicUsize,
+}
+
+impl InTurn {
+    pub fn new(stores: [Arc<dyn ThreadStore>; 2]) -> Arc<Self> {
+        Arc::new(Self { stores, turn: AtomicUsize::new(0) })
+    }
+
+    fn next(&self) -> &dyn ThreadStore {
+        &*self.stores[self.turn.fetch_add(1, Ordering::SeqCst) % 2]
+    }
+}
+
+#[async_trait]
+impl ThreadStore for InTurn {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        self.next().load(keys).await
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        self.next().swap(swaps).await
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.next().due(now, lease, limit).await
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.next().open(after, limit).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        self.next().forget(keys).await
+    }
+}

@@ -1,0 +1,180 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Failed, Trial};
+use messenger_handover::store::redis::Builder;
+use messenger_handover::store::{RedisStore, Swap, ThreadStore};
+use redis::{Client, Commands, Connection, RedisResult};
+use tokio::sync::RwLock;
+
+use crate::{COMMON, Connect, Ended, Server, a_name, key, thread};
+
+/// One test changes what holds for the whole server.
+static SERVER: RwLock<()> = RwLock::const_new(());
+
+/// A prefix of its own, and what is done to it beside the store.
+#[derive(Clone)]
+struct Prefix {
+    url: String,
+    cluster: bool,
+    name: String,
+}
+
+impl Prefix {
+    fn new(url: String, cluster: bool) -> Self {
+        Self { url, cluster, name: a_name() }
+    }
+
+    fn builder(&self) -> Builder {
+        let builder = RedisStore::builder(&*self.url).prefix(&self.name);
+        if self.cluster { builder.cluster([self.url.clone()]) } else { builder }
+    }
+
+    fn connect(&self) -> Connect {
+        let prefix = self.clone();
+        Arc::new(move || {
+            let builder = prefix.builder();
+            Box::pin(async move { Ok(Arc::new(builder.connect().await?) as Arc<dyn ThreadStore>) })
+        })
+    }
+
+    /// The server itself; a cluster here has one node.
+    fn server(&self) -> RedisResult<Connection> {
+        Client::open(&*self.url)?.get_connection()
+    }
+
+    fn names(&self) -> RedisResult<Vec<String>> {
+        self.server()?.keys(format!("{{{}*", self.name))
+    }
+
+    fn drop(&self) -> RedisResult<()> {
+        let mut server = self.server()?;
+        self.names()?.into_iter().try_for_each(|name| server.del(name))
+    }
+}
+
+async fn a_newer_layout_is_left_alone(prefix: Prefix) -> Ended {
+    drop(prefix.builder().connect().await?);
+    let () = prefix.server()?.set(format!("{{{}}}:layout", prefix.name), 99)?;
+    let error = prefix.builder().connect().await.err().ok_or("it is opened")?.to_string();
+    assert!(error.contains("layout 99") && error.contains("update it"), "{error}");
+    Ok(())
+}
+
+/// All names begin with the prefix, are in one slot each partition, and are gone with what they name.
+async fn nothing_is_left_of_what_is_forgotten(prefix: Prefix) -> Ended {
+    let store = prefix.builder().connect().await?;
+    let keys: Vec<_> = (0..200).map(key).collect();
+    let write = |key: &_| Swap::write(Clone::clone(key), 0, 1, thread("private"), None);
+    store.swap(keys.iter().map(write).collect()).await?;
+    let tags: BTreeSet<_> =
+        prefix.names()?.iter().filter_map(|name| Some(name.split_once('}')?.0.to_owned())).collect();
+    assert_eq!(tags.len(), 17, "sixteen partitions and the layout: {tags:?}");
+    store.forget(&keys).await?;
+    assert_eq!(prefix.names()?, [format!("{{{}}}:layout", prefix.name)]);
+    Ok(())
+}
+
+async fn prefixes_do_not_meet(prefix: Prefix) -> Ended {
+    let other = Prefix { name: format!("{}x", prefix.name), ..prefix.clone() };
+    let (one, two) = (prefix.builder().connect().await?, other.builder().connect().await?);
+    one.swap(vec![Swap::write(key(1), 0, 1, thread("x"), None)]).await?;
+    let found = two.load(&[key(1)]).await?.remove(0).version;
+    other.drop()?;
+    assert_eq!((found, one.load(&[key(1)]).await?.remove(0).version), (0, 1));
+    for name in ["", "a b", "{a}", &"a".repeat(65)] {
+        let error = prefix.builder().prefix(name).connect().await.err().ok_or("it connects")?;
+        assert!(error.to_string().contains("is no prefix"), "{error}");
+    }
+    Ok(())
+}
+
+async fn a_broken_connection_is_replaced(prefix: Prefix) -> Ended {
+    let store = prefix.builder().connect().await?;
+    let write = |version| vec![Swap::write(key(1), version - 1, version, thread("x"), None)];
+    store.swap(write(1)).await?;
+    let () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut prefix.server()?)?;
+    // The scripts are gone too, as after a restart.
+    let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut prefix.server()?)?;
+    let mut ended = store.swap(write(2)).await;
+    for _ in 0..20 {
+        if ended.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        ended = store.swap(write(2)).await;
+    }
+    ended?;
+    assert_eq!(store.load(&[key(1)]).await?.remove(0).version, 2);
+    Ok(())
+}
+
+async fn a_server_that_evicts_conversations_is_refused(prefix: Prefix) -> Ended {
+    let policy = |policy: &str| -> RedisResult<()> {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg(policy).query(&mut prefix.server()?)
+    };
+    policy("allkeys-lru")?;
+    let refused = prefix.builder().connect().await;
+    policy("noeviction")?;
+    let error = refused.err().ok_or("it connects")?.to_string();
+    assert!(error.contains("allkeys-lru") && error.contains("noeviction"), "{error}");
+    Ok(())
+}
+
+async fn what_is_wrong_with_an_address_is_told_without_the_password(prefix: Prefix) -> Ended {
+    for address in ["redis://me:geheim@127.0.0.1:1/", "redis://me:geheim@[/", "geheim"] {
+        let builder = Prefix { url: address.to_owned(), ..prefix.clone() }.builder();
+        let builder = builder.answers_within(Duration::from_secs(1));
+        assert!(!format!("{builder:?}").contains("geheim"));
+        let error = builder.connect().await.err().ok_or("it connects")?;
+        let words = format!("{error} {error:?}");
+        assert!(!words.contains("geheim"), "{words}");
+    }
+    Ok(())
+}
+
+pub fn trials(server: &Server, cluster: bool) -> Vec<Trial> {
+    macro_rules! trials {
+        ($($name:ident)*) => {
+            [$(server.trial(stringify!($name), move |url| async move {
+                let prefix = Prefix::new(url, cluster);
+                let quiet = SERVER.read().await;
+                let ended: Result<(), Failed> = $name(prefix.clone()).await;
+                drop(quiet);
+                prefix.drop()?;
+                ended
+            })),*]
+        };
+    }
+    let common = COMMON.into_iter().map(|(name, run)| {
+        server.trial(name, move |url| async move {
+            let prefix = Prefix::new(url, cluster);
+            let _quiet = SERVER.read().await;
+            let ended = run(prefix.connect()).await;
+            prefix.drop()?;
+            ended
+        })
+    });
+    // What these do is felt by all that use the server.
+    let refuses = server.trial("a_server_that_evicts_conversations_is_refused", move |url| async move {
+        let _alone = SERVER.write().await;
+        a_server_that_evicts_conversations_is_refused(Prefix::new(url, cluster)).await
+    });
+    let breaks = server.trial("a_broken_connection_is_replaced", move |url| async move {
+        let _alone = SERVER.write().await;
+        let prefix = Prefix::new(url, cluster);
+        let ended = a_broken_connection_is_replaced(prefix.clone()).await;
+        prefix.drop()?;
+        ended
+    });
+    common
+        .chain(trials![
+            a_newer_layout_is_left_alone
+            nothing_is_left_of_what_is_forgotten
+            prefixes_do_not_meet
+            what_is_wrong_with_an_address_is_told_without_the_password
+        ])
+        .chain([refuses, breaks])
+        .collect()
+}
