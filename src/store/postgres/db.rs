@@ -157,7 +157,7 @@ fn bind_keys<'a>(
 }
 
 fn has_lost(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| LOST.contains(&&*code))
 }
 

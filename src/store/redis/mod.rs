@@ -74,21 +74,6 @@ impl RedisStore {
         let thread = |member| self.name(partition, &format!("thread:{member}"));
         sets.into_iter().chain(members.map(thread)).collect()
     }
-
-    /// What goes into a script each: of one partition, with the places among all, in their order.
-    fn parts<'a, T>(&self, all: &'a [T], key: impl Fn(&T) -> &ThreadKey) -> Vec<Part<'a, T>> {
-        let mut partitions: Vec<Part<'a, T>> = Vec::new();
-        for (place, item) in all.iter().enumerate() {
-            let member = member(key(item));
-            let partition = partition(&member);
-            let part = partitions.iter_mut().rfind(|part| part.partition == partition);
-            match part.filter(|part| part.items.len() < PART) {
-                Some(part) => part.items.push((place, member, item)),
-                None => partitions.push(Part { partition, items: vec![(place, member, item)] }),
-            }
-        }
-        partitions
-    }
 }
 
 struct Part<'a, T> {
@@ -100,6 +85,21 @@ impl<T> Part<'_, T> {
     fn members(&self) -> impl Iterator<Item = &String> {
         self.items.iter().map(|(_, member, _)| member)
     }
+}
+
+/// What goes into a script each: of one partition, with the places among all, in their order.
+fn parts<'a, T>(all: &'a [T], key: impl Fn(&T) -> &ThreadKey) -> Vec<Part<'a, T>> {
+    let mut partitions: Vec<Part<'a, T>> = Vec::new();
+    for (place, item) in all.iter().enumerate() {
+        let member = member(key(item));
+        let partition = partition(&member);
+        let part = partitions.iter_mut().rfind(|part| part.partition == partition);
+        match part.filter(|part| part.items.len() < PART) {
+            Some(part) => part.items.push((place, member, item)),
+            None => partitions.push(Part { partition, items: vec![(place, member, item)] }),
+        }
+    }
+    partitions
 }
 
 fn member(key: &ThreadKey) -> String {
@@ -125,7 +125,7 @@ fn score(millis: i64) -> i64 {
 impl ThreadStore for RedisStore {
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
         let mut found: Vec<Option<Record>> = vec![None; keys.len()];
-        for part in self.parts(keys, |key| key) {
+        for part in parts(keys, |key| key) {
             let names = self.names(part.partition, part.members());
             let rows: Vec<(Option<i64>, Option<Vec<u8>>)> =
                 self.connection.run(&self.scripts.load, &names, &[]).await?;
@@ -141,7 +141,7 @@ impl ThreadStore for RedisStore {
     async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
         let writes = Write::all(swaps, &self.records)?;
         let mut swapped = vec![Swapped::Conflict; writes.len()];
-        for part in self.parts(&writes, |write| &write.key) {
+        for part in parts(&writes, |write| &write.key) {
             let names = self.names(part.partition, part.members());
             let words = |(_, member, write): &(usize, String, &Write)| {
                 [
@@ -217,7 +217,7 @@ impl ThreadStore for RedisStore {
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        for part in self.parts(keys, |key| key) {
+        for part in parts(keys, |key| key) {
             let names = self.names(part.partition, part.members());
             let words: Vec<_> = part.members().map(|member| member.clone().into_bytes()).collect();
             let () = self.connection.run(&self.scripts.forget, &names, &words).await?;

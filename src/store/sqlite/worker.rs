@@ -99,8 +99,8 @@ fn work(mut db: Connection, mut queue: mpsc::Receiver<Job>, behavior: Transactio
                     let _ = waits.send(empty_log(&db));
                     break;
                 }
-                other => {
-                    left = Some(other);
+                emptying @ Job::EmptyLog(_) => {
+                    left = Some(emptying);
                     break;
                 }
             }

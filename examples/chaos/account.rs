@@ -1,0 +1,175 @@
+//! What was accepted, what was told of it, and what customers have read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use messenger_handover::call::AnswerKey;
+use messenger_handover::id::{AppId, UserId};
+
+use crate::DESK;
+use crate::replica::{News, What};
+
+/// Whose answer: of the bot or of an agent, to whom, and its key.
+type Of = (bool, UserId, AnswerKey);
+
+#[derive(Default)]
+pub struct Account {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    answers: HashMap<Of, Answer>,
+    /// What each customer has read, by whom.
+    read: HashMap<UserId, Vec<(bool, String)>>,
+    conflicts: HashMap<u32, u64>,
+    slowest: Duration,
+}
+
+#[derive(Default)]
+struct Answer {
+    accepted: Option<Instant>,
+    ends: Vec<What>,
+}
+
+/// How it went.
+pub struct Table {
+    rows: Vec<(String, u64)>,
+    broken: bool,
+}
+
+impl Account {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn accepted(&self, bot: bool, user: UserId, key: AnswerKey) {
+        let mut state = self.state();
+        state.answers.entry((bot, user, key)).or_default().accepted.get_or_insert_with(Instant::now);
+    }
+
+    pub fn hears(&self, News { bot, user, key, what, process, conflicts }: News) {
+        if what == What::Accepted {
+            self.accepted(bot, user.clone(), key.clone());
+        }
+        let mut state = self.state();
+        let seen = state.conflicts.entry(process).or_default();
+        *seen = conflicts.max(*seen);
+        if what != What::Accepted {
+            let answer = state.answers.entry((bot, user, key)).or_default();
+            if !answer.ends.contains(&what) {
+                answer.ends.push(what);
+            }
+        }
+    }
+
+    pub fn reached(&self, app: &AppId, user: UserId, text: String) {
+        let bot = *app != AppId::from(DESK);
+        let mut state = self.state();
+        if let Ok(key) = AnswerKey::new(&text)
+            && let Some(accepted) =
+                state.answers.get(&(bot, user.clone(), key)).and_then(|answer| answer.accepted)
+        {
+            state.slowest = state.slowest.max(accepted.elapsed());
+        }
+        state.read.entry(user).or_default().push((bot, text));
+    }
+
+    /// How many answers have no end yet.
+    pub fn waiting(&self) -> usize {
+        self.state().answers.values().filter(|answer| answer.ends.is_empty()).count()
+    }
+
+    /// How many messages customers have read.
+    pub fn read(&self) -> usize {
+        self.state().read.values().map(Vec::len).sum()
+    }
+
+    pub fn table(&self, kills: u64) -> Table {
+        let state = self.state();
+        let nothing = Vec::new();
+        let (mut delivered, mut unknown, mut lost, mut misreported) = (0, 0, 0, 0);
+        let mut failed: BTreeMap<&str, u64> = BTreeMap::new();
+        for ((bot, user, key), answer) in &state.answers {
+            let text = if *bot { format!("bot:{key}") } else { key.to_string() };
+            let read = state.read.get(user).unwrap_or(&nothing).contains(&(*bot, text));
+            let was = |end: &What| answer.ends.contains(end);
+            let reason = answer.ends.iter().find_map(|end| match end {
+                What::Failed(reason) => Some(reason.as_str()),
+                _ => None,
+            });
+            match reason {
+                None if answer.ends.is_empty() => lost += 1,
+                None if was(&What::Delivered) && read => delivered += 1,
+                None if was(&What::Delivered) => lost += 1,
+                None => unknown += 1,
+                Some(reason) => {
+                    *failed.entry(reason).or_default() += 1;
+                    misreported += u64::from(read || answer.ends.len() > 1);
+                }
+            }
+        }
+        let (mut doubled, mut out_of_order) = (0, 0);
+        for read in state.read.values() {
+            let mut times: HashMap<_, u64> = HashMap::new();
+            for said in read {
+                *times.entry(said).or_default() += 1;
+            }
+            doubled += times.values().map(|times| times - 1).sum::<u64>();
+            let turns: Vec<u64> = read
+                .iter()
+                .filter(|(bot, _)| !bot)
+                .filter_map(|(_, text)| text.rsplit_once(':')?.1.parse().ok())
+                .collect();
+            out_of_order += turns.windows(2).filter(|pair| pair[0] > pair[1]).count() as u64;
+        }
+        let mut rows = vec![
+            ("accepted".to_owned(), state.answers.len() as u64),
+            ("delivered".to_owned(), delivered),
+            ("failed".to_owned(), failed.values().sum()),
+        ];
+        rows.extend(failed.iter().map(|(reason, number)| (format!("failed.{reason}"), *number)));
+        rows.extend(
+            [
+                ("unknown", unknown),
+                ("lost", lost),
+                ("doubled", doubled),
+                ("out_of_order", out_of_order),
+                ("misreported", misreported),
+                ("kills", kills),
+                ("conflicts", state.conflicts.values().sum()),
+                ("slowest_handover_ms", u64::try_from(state.slowest.as_millis()).unwrap_or(u64::MAX)),
+            ]
+            .map(|(name, number)| (name.to_owned(), number)),
+        );
+        Table { rows, broken: lost + doubled + out_of_order + misreported > 0 }
+    }
+
+    /// What went wrong, one answer a line.
+    pub fn complaints(&self) -> Vec<String> {
+        let state = self.state();
+        let mut lines: Vec<_> = state
+            .answers
+            .iter()
+            .filter(|(_, answer)| answer.ends.is_empty() || answer.ends.len() > 1)
+            .map(|((bot, user, key), answer)| {
+                format!("{} to {user}, {key}: {:?}", if *bot { "bot" } else { "desk" }, answer.ends)
+            })
+            .collect();
+        lines.sort();
+        lines
+    }
+}
+
+impl Table {
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub fn print(&self) {
+        for (name, number) in &self.rows {
+            println!("{name} {number}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! A process that is both a desk and a bot, over stores that it shares with the other replicas. It is killed without a word.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::routing::{any, post};
+use messenger_handover::bots_api::{self, Desk, HandoverRequest};
+use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::event::Inbound;
+use messenger_handover::graph::{GraphClient, ReqwestTransport};
+use messenger_handover::handover::{BoxError, Builder, Handler, Handover, Told};
+use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
+use messenger_handover::thread::{FailReason, Notice, Target, Timeouts};
+use messenger_handover::webhook::{self, Verifier};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::storage::{Counting, Storage};
+use crate::{BOT, DESK, SECRET, TOKEN};
+
+/// What a replica is told when it starts, as one line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Orders {
+    pub page: PageId,
+    pub graph: Url,
+    /// The balancer, and who is told what happened.
+    pub parent: Url,
+    pub storage: Storage,
+}
+
+/// What a replica tells its parent, until that has heard it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct News {
+    pub bot: bool,
+    pub user: UserId,
+    pub key: AnswerKey,
+    pub what: What,
+    /// Which process, and how often another was faster so far.
+    pub process: u32,
+    pub conflicts: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    Accepted,
+    Delivered,
+    Failed(String),
+    Unknown,
+}
+
+struct Host {
+    bot: bool,
+    parent: Url,
+    client: reqwest::Client,
+    conflicts: Arc<AtomicU64>,
+}
+
+impl Host {
+    async fn tell(&self, thread: &ThreadKey, key: &AnswerKey, what: What) -> Result<(), BoxError> {
+        let news = News {
+            bot: self.bot,
+            user: thread.user.clone(),
+            key: key.clone(),
+            what,
+            process: std::process::id(),
+            conflicts: self.conflicts.load(Ordering::SeqCst),
+        };
+        let post = self.client.post(self.parent.join("/news")?).body(serde_json::to_vec(&news)?);
+        post.send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// The bot's answer to a message has its id as key, so that it is one however often it is told.
+    async fn answer(
+        &self,
+        handover: &Handover,
+        thread: &ThreadKey,
+        inbound: &Inbound,
+    ) -> Result<(), BoxError> {
+        let Some(mid) = &inbound.mid else { return Ok(()) };
+        let key = AnswerKey::new(mid.to_string())?;
+        handover.send(thread, key.clone(), OutgoingMessage::text(format!("bot:{mid}"))?).await?;
+        self.tell(thread, &key, What::Accepted).await?;
+        if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
+            handover.hand_over(thread, Target::Desk).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Handler for Host {
+    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+        let thread = &told.thread;
+        match &told.notice {
+            Notice::AnswerDelivered { key, .. } => self.tell(thread, key, What::Delivered).await,
+            Notice::AnswerFailed { key, reason } => {
+                tracing::info!(%thread, %key, %reason, "failed");
+                self.tell(thread, key, What::Failed(name(reason).to_owned())).await
+            }
+            Notice::AnswerUnknown { key, .. } => {
+                self.tell(thread, key, What::Unknown).await?;
+                // Nobody here knows better: those behind it go on.
+                handover.resume(thread, key.clone()).await.or_else(|_| Ok(()))
+            }
+            Notice::Message { inbound, ours: true, .. } if self.bot => {
+                self.answer(handover, thread, inbound).await
+            }
+            Notice::ControlGained { unanswered, .. } if self.bot => {
+                for inbound in unanswered {
+                    self.answer(handover, thread, inbound).await?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn name(reason: &FailReason) -> &'static str {
+    match reason {
+        FailReason::NotGranted(_) => "not_granted",
+        FailReason::OutsideWindow(_) => "outside_window",
+        FailReason::RecipientUnavailable(_) => "recipient_unavailable",
+        FailReason::Rejected(_) => "rejected",
+        FailReason::Expired(_) => "expired",
+        FailReason::Cancelled => "cancelled",
+        _ => "other",
+    }
+}
+
+/// Everybody who writes is known.
+struct Identities(PageId);
+
+#[async_trait]
+impl Desk for Identities {
+    async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
+        Some(ThreadKey::new(self.0.clone(), request.identity.clone()?))
+    }
+}
+
+struct App {
+    page: PageId,
+    desk: Handover,
+    desk_hook: webhook::Server,
+    bot_hook: webhook::Server,
+    bots_api: bots_api::Server,
+}
+
+/// Short, so that what a killed process had under way is taken up while one looks on.
+fn timeouts() -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    timeouts.grant = Duration::from_secs(20);
+    timeouts.call_lease = Duration::from_secs(4);
+    timeouts.echo_grace = Duration::from_secs(4);
+    timeouts.notice_lease = Duration::from_secs(4);
+    timeouts.backoff = Duration::from_millis(200);
+    timeouts.backoff_max = Duration::from_secs(2);
+    timeouts
+}
+
+async fn app(orders: Orders) -> Result<App, BoxError> {
+    // It brings the TLS provider that a client asks for, even for plain HTTP.
+    drop(ReqwestTransport::new()?);
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
+    let builder = async |bot: bool| -> Result<Builder, BoxError> {
+        let name = if bot { "bot" } else { "desk" };
+        let graph =
+            GraphClient::builder().base_url(orders.graph.clone()).timeout(Duration::from_millis(1500));
+        let graph = graph.page(orders.page.clone(), format!("{TOKEN}-{name}").into()).build()?;
+        let conflicts = Arc::new(AtomicU64::new(0));
+        let store = Counting { inner: orders.storage.open(name).await?, conflicts: Arc::clone(&conflicts) };
+        let host = Host { bot, parent: orders.parent.clone(), client: client.clone(), conflicts };
+        let (app, role) = if bot { (BOT, Role::Bot) } else { (DESK, Role::Desk) };
+        let builder = Handover::builder(AppId::from(app), role, BotPrimary, Arc::new(graph), host);
+        Ok(builder.store(Arc::new(store)).timeouts(timeouts()))
+    };
+    let desk = builder(false).await?.start()?;
+    let ed = bots_api::Client::new(&orders.parent, TOKEN.into())?;
+    let bot = builder(true).await?.desk_app(AppId::from(DESK)).desk_endpoint(Arc::new(ed)).start()?;
+    let hook = |name: &str, handover: &Handover| {
+        webhook::Server::new(Verifier::new(format!("{SECRET}-{name}").into()), TOKEN.into(), handover.clone())
+    };
+    Ok(App {
+        desk_hook: hook("desk", &desk),
+        bot_hook: hook("bot", &bot),
+        bots_api: bots_api::Server::new(TOKEN.into(), desk.clone(), Identities(orders.page.clone())),
+        page: orders.page,
+        desk,
+    })
+}
+
+async fn hook(
+    app: State<Arc<App>>,
+    Path(name): Path<String>,
+    method: Method,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<String> {
+    let hook = if name == "bot" { &app.bot_hook } else { &app.desk_hook };
+    hook.handle(&method, query.as_deref(), &headers, &body).await
+}
+
+async fn bots(
+    app: State<Arc<App>>,
+    method: Method,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<String> {
+    app.bots_api.handle(&method, query.as_deref(), &headers).await
+}
+
+/// What an agent does: `open`, `close`, `answer` with a key, which is the text too.
+async fn agent(
+    app: State<Arc<App>>,
+    Path((user, action)): Path<(String, String)>,
+    key: String,
+) -> (StatusCode, String) {
+    let act = async {
+        let thread = ThreadKey::new(app.page.clone(), UserId::new(user)?);
+        match action.as_str() {
+            "open" => app.desk.open_intervention(&thread).await?,
+            "close" => app.desk.close_intervention(&thread).await?,
+            _ => drop(app.desk.send(&thread, AnswerKey::new(&key)?, OutgoingMessage::text(&key)?).await?),
+        }
+        Ok::<_, BoxError>(())
+    };
+    match act.await {
+        Ok(()) => (StatusCode::OK, String::new()),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    }
+}
+
+/// Serves until it is killed; tells its port as a line.
+pub async fn run() -> Result<(), BoxError> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let app = app(serde_json::from_str(&line)?).await?;
+    let router = Router::new()
+        .route("/hook/{app}", any(hook))
+        .route(bots_api::PATH, any(bots))
+        .route("/agent/{user}/{action}", post(agent))
+        .with_state(Arc::new(app));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?.port());
+    // With its parent it ends too.
+    tokio::task::spawn_blocking(|| {
+        let _ = std::io::stdin().read_line(&mut String::new());
+        std::process::exit(0);
+    });
+    axum::serve(listener, router).await?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The store of a run: as a word that replicas get too, opened by each, and removed at the end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use messenger_handover::handover::BoxError;
+use messenger_handover::id::ThreadKey;
+use messenger_handover::store::{
+    Loaded, MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError, Swap, Swapped, ThreadStore,
+};
+use messenger_handover::time::Timestamp;
+use redis::AsyncCommands;
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+
+/// Where a run keeps its conversations: the store of a host is this with the host's name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Storage {
+    /// `sqlite`, or the URL of a server.
+    pub place: String,
+    /// A folder for SQLite; a schema or prefix that no other run has.
+    pub name: String,
+}
+
+impl Storage {
+    pub async fn open(&self, host: &str) -> Result<Arc<dyn ThreadStore>, BoxError> {
+        let name = format!("{}_{host}", self.name);
+        Ok(match self.place.split(':').next() {
+            Some("sqlite") => Arc::new(SqliteStore::open(format!("{}/{host}.db", self.name))?),
+            Some("postgres" | "postgresql") => {
+                Arc::new(PostgresStore::builder(&*self.place).schema(name).connections(4).connect().await?)
+            }
+            // Each process has its own: what this costs shows that the accounts can tell.
+            Some("memory") => Arc::new(MemoryStore::new()),
+            Some("redis" | "rediss") => {
+                Arc::new(RedisStore::builder(&*self.place).prefix(name).connect().await?)
+            }
+            _ => return Err("--store is sqlite, postgres://…, redis://… or memory".into()),
+        })
+    }
+
+    /// Removes what the run has written.
+    pub async fn remove(&self, hosts: &[&str]) -> Result<(), BoxError> {
+        if self.place.starts_with("postgres") {
+            let mut db = PgConnection::connect(&self.place).await?;
+            for host in hosts {
+                let drop = format!("DROP SCHEMA IF EXISTS {}_{host} CASCADE", self.name);
+                raw_sql(AssertSqlSafe(drop)).execute(&mut db).await?;
+            }
+        } else if self.place.starts_with("redis") {
+            let mut db = redis::Client::open(&*self.place)?.get_multiplexed_async_connection().await?;
+            for host in hosts {
+                let names: Vec<String> = db.keys(format!("{{{}_{host}*", self.name)).await?;
+                for name in names {
+                    let () = db.del(name).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts how often somebody else was faster.
+#[derive(Debug)]
+pub struct Counting {
+    pub inner: Arc<dyn ThreadStore>,
+    pub conflicts: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl ThreadStore for Counting {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        self.inner.load(keys).await
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        let swapped = self.inner.swap(swaps).await?;
+        let conflicts = swapped.iter().filter(|swapped| **swapped == Swapped::Conflict).count();
+        self.conflicts.fetch_add(conflicts as u64, Ordering::SeqCst);
+        Ok(swapped)
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.due(now, lease, limit).await
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.open(after, limit).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        self.inner.forget(keys).await
+    }
+}
