@@ -39,8 +39,6 @@ const DESK: u64 = 2002;
 const PAGE: u64 = 10;
 const SECRET: &str = "secret";
 const TOKEN: &str = "token";
-/// After so long without an end an answer counts as lost.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 const HELP: &str = "\
   --store S      sqlite, postgres://… or redis://…; with memory, each replica's own, it must go wrong
@@ -48,6 +46,7 @@ const HELP: &str = "\
   --threads N    conversations, 50 if not given
   --messages N   agents' answers in all, 500 if not given
   --kills N      processes killed meanwhile, 10 if not given
+  --patience S   seconds after which an answer without an end counts as lost, 120 if not given
   --seed N       who does what, who is killed and what goes wrong
 ";
 
@@ -57,6 +56,7 @@ struct Options {
     threads: u64,
     messages: u64,
     kills: u64,
+    patience: u64,
     seed: u64,
 }
 
@@ -67,6 +67,7 @@ fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
     };
     let (replicas, threads) = (number("--replicas", 3)?, number("--threads", 50)?);
     let (messages, kills, seed) = (number("--messages", 500)?, number("--kills", 10)?, number("--seed", 1)?);
+    let patience = number("--patience", 120)?;
     let rest = arguments.finish();
     if !rest.is_empty() {
         return Err(format!("unknown arguments {rest:?}").into());
@@ -74,7 +75,7 @@ fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
     if replicas == 0 || threads == 0 {
         return Err("at least one replica and one conversation".into());
     }
-    Ok(Options { store, replicas: usize::try_from(replicas)?, threads, messages, kills, seed })
+    Ok(Options { store, replicas: usize::try_from(replicas)?, threads, messages, kills, patience, seed })
 }
 
 async fn platform(account: &Arc<Account>, seed: u64) -> Result<Server, BoxError> {
@@ -135,7 +136,7 @@ async fn run(options: Options) -> Result<account::Table, BoxError> {
     bar.set_style(ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} answers, {msg}")?);
     let kills = load::run(&options, &mut rng, &sim, &fleet, &account, &bar).await?;
     sim.clear_faults();
-    let settled = settle(&sim, &account, &bar).await;
+    let settled = settle(&sim, &account, &bar, Duration::from_secs(options.patience)).await;
     bar.finish_and_clear();
     let table = account.table(kills);
     if !settled || table.is_broken() {
@@ -147,9 +148,9 @@ async fn run(options: Options) -> Result<account::Table, BoxError> {
 }
 
 /// Until every answer has its end, and nothing more comes.
-async fn settle(sim: &Server, account: &Account, bar: &ProgressBar) -> bool {
+async fn settle(sim: &Server, account: &Account, bar: &ProgressBar, patience: Duration) -> bool {
     let (begun, mut quiet, mut read) = (Instant::now(), 0, account.read());
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < patience {
         bar.set_message(format!("{} without an end", account.waiting()));
         tokio::time::sleep(Duration::from_millis(500)).await;
         let calm = sim.settled(Duration::from_millis(500)).await;
