@@ -137,7 +137,7 @@ impl Handover {
         for output in saved.out {
             match output {
                 Output::Call { id, call, retry } => self.begin_call(key, id, call, retry, saved.at),
-                Output::Notice { id, notice } => self.begin_telling(key, id, notice),
+                Output::Notice { id, notice } => self.begin_telling(key, id, notice, saved.at),
                 Output::PageRefuses(call) => self.inner.remember_refusal(&key.page, call, saved.at),
             }
         }

@@ -23,10 +23,8 @@ impl Handover {
         let (service, key) = (self.clone(), key.clone());
         self.inner.tasks.spawn(async move {
             let inner = &service.inner;
-            // Saving it took long: it would still be made when its lease is over, and be made again.
-            let is_late = inner.now().since(at) > inner.config.timeouts.call_lease / 2;
             let held_back = match retry {
-                _ if is_late => Some(Duration::ZERO),
+                _ if service.is_late(at, inner.config.timeouts.call_lease) => Some(Duration::ZERO),
                 true => inner.may_retry(&key.page).err(),
                 false => None,
             };
@@ -44,12 +42,18 @@ impl Handover {
         });
     }
 
-    pub(super) fn begin_telling(&self, key: &ThreadKey, id: NoticeId, notice: Notice) {
+    /// Saving it took long: it would still be under way when its lease is over, and be begun again by another.
+    fn is_late(&self, at: Timestamp, lease: Duration) -> bool {
+        self.inner.now().since(at) > lease / 2
+    }
+
+    pub(super) fn begin_telling(&self, key: &ThreadKey, id: NoticeId, notice: Notice, at: Timestamp) {
         let service = self.clone();
         let told = Told::new(key.clone(), id, notice);
         self.inner.tasks.spawn(async move {
             let key = told.thread.clone();
-            let ok = service.tell(told).await;
+            let late = service.is_late(at, service.inner.config.timeouts.notice_lease);
+            let ok = !late && service.tell(told).await;
             service.conclude(key, Input::NoticeDone { notice: id, ok }).await;
         });
     }

@@ -22,24 +22,26 @@ use messenger_handover::store::{Swap, Swapped, ThreadStore, conformance};
 use messenger_handover::thread::{Command, Config, Context, Input, Thread};
 use messenger_handover::time::Timestamp;
 
-pub type Ended = Result<(), Failed>;
+type Ended = Result<(), Failed>;
 type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
 /// Connects to the same store once more.
-pub type Connect =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Arc<dyn ThreadStore>, Failed>> + Send>> + Send + Sync>;
+type Connect = Arc<dyn Fn() -> Connecting + Send + Sync>;
+type Connecting = Pin<Box<dyn Future<Output = Result<Arc<dyn ThreadStore>, Failed>> + Send>>;
+/// A test by name.
+type Test = (&'static str, fn(Connect) -> Running);
 
 /// A name that no other test has, nor another run at the same time.
-pub fn a_name() -> String {
+fn a_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("handover_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
 }
 
-pub fn key(user: u64) -> ThreadKey {
+fn key(user: u64) -> ThreadKey {
     ThreadKey::new(PageId::from(10), UserId::from(user))
 }
 
 /// A desk with an answer that waits.
-pub fn thread(text: &str) -> Thread {
+fn thread(text: &str) -> Thread {
     let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
     let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text(text).unwrap());
     let mut thread = Thread::new();
@@ -104,7 +106,7 @@ async fn many_at_once_are_all_served(connect: Connect) -> Ended {
 }
 
 /// What any of them must do.
-pub const COMMON: [(&str, fn(Connect) -> Running); 4] = [
+const COMMON: [Test; 4] = [
     ("conforms", |connect| Box::pin(conforms(connect))),
     ("two_of_them_conform", |connect| Box::pin(two_of_them_conform(connect))),
     ("what_was_written_is_there_after_a_restart", |connect| {
@@ -115,8 +117,8 @@ pub const COMMON: [(&str, fn(Connect) -> Running); 4] = [
 
 /// A server that a test may need.
 #[derive(Debug)]
-pub struct Server {
-    pub name: &'static str,
+struct Server {
+    name: &'static str,
     url: Option<String>,
 }
 
@@ -131,7 +133,7 @@ impl Server {
     }
 
     /// A test that gets the server's address, in a runtime of its own.
-    pub fn trial<F>(&self, name: &str, run: impl FnOnce(String) -> F + Send + 'static) -> Trial
+    fn trial<F>(&self, name: &str, run: impl FnOnce(String) -> F + Send + 'static) -> Trial
     where
         F: Future<Output = Ended>,
     {

@@ -38,6 +38,8 @@ pub fn scene(rng: &mut Rng) -> (Setup, Platform) {
     for skew in &mut setup.skews {
         *skew = [0, 0, 1_500, -1_500][rng.usize(..4)];
     }
+    setup.replicas = rng.usize(1..=2);
+    setup.others = [0, 2_000, -2_000][rng.usize(..3)];
     setup.lively = true;
     let request = [RequestUnderDefaultApp::Refused, RequestUnderDefaultApp::SilentSuccess][rng.usize(..2)];
     let zero_config = [ZeroConfig::Observed, ZeroConfig::Documented][rng.usize(..2)];

@@ -142,23 +142,37 @@ pub struct Host {
     pub ground: Arc<Ground>,
     pub book: Arc<Book>,
     pub kept: Arc<MemoryStore>,
-    process: Mutex<Option<Arc<Process>>>,
+    /// All work on what is kept.
+    replicas: Mutex<Vec<Arc<Process>>>,
 }
 
 impl Host {
     pub fn new(side: Side, app: AppId, secret: &'static str, ground: Arc<Ground>) -> Self {
-        let (book, kept, process) = (Arc::default(), Arc::default(), Mutex::new(None));
-        Self { side, app, secret, ground, book, kept, process }
+        let (book, kept, replicas) = (Arc::default(), Arc::default(), Mutex::default());
+        Self { side, app, secret, ground, book, kept, replicas }
     }
 
+    pub fn has_process(&self) -> bool {
+        !self.replicas.lock().unwrap().is_empty()
+    }
+
+    /// Any of the replicas, as a balancer finds it.
     pub fn process(&self) -> Arc<Process> {
-        Arc::clone(self.process.lock().unwrap().as_ref().expect("started"))
+        let replicas = self.replicas.lock().unwrap();
+        match &replicas[..] {
+            [only] => Arc::clone(only),
+            several => Arc::clone(&several[self.ground.rng().usize(..several.len())]),
+        }
     }
 
-    /// Another process goes on with what is saved.
-    pub fn run(&self, process: Process) {
-        if let Some(old) = self.process.lock().unwrap().replace(Arc::new(process)) {
-            old.life.end();
+    /// Another process goes on with what is saved: instead of one of so many, which ends, or beside them.
+    pub fn run(&self, process: Process, of: usize) {
+        let mut replicas = self.replicas.lock().unwrap();
+        if replicas.len() < of {
+            replicas.push(Arc::new(process));
+        } else {
+            let unlucky = if of == 1 { 0 } else { self.ground.rng().usize(..of) };
+            std::mem::replace(&mut replicas[unlucky], Arc::new(process)).life.end();
         }
     }
 

@@ -35,8 +35,11 @@ pub struct Setup {
     pub desk_may_take: bool,
     pub endpoint: bool,
     pub bot_trusts: bool,
-    /// How far the clocks of the hosts are from the platform's, in milliseconds.
+    /// How many processes of each host there are.
+    pub replicas: usize,
+    /// How far the clocks of the hosts are from the platform's, in milliseconds; of their first process, and of every other.
     pub skews: [i64; 2],
+    pub others: i64,
     /// How long webhooks wait at the platform before they leave, at most: what it holds back meanwhile is lost.
     pub held_ms: u64,
     /// Whether the hosts do something about what they are told.
@@ -52,7 +55,9 @@ impl Setup {
             desk_may_take: false,
             endpoint: true,
             bot_trusts: true,
+            replicas: 1,
             skews: [0, 0],
+            others: 0,
             held_ms: 0,
             lively: false,
         }
@@ -89,8 +94,10 @@ impl World {
         let bot = host(Side::Bot, BOT, "secret of the bot");
         let desk = host(Side::Desk, DESK, "secret of the desk");
         let world = Arc::new(Self { ground, bot, desk, setup });
-        world.run(Side::Desk);
-        world.run(Side::Bot);
+        for _ in 0..world.setup.replicas {
+            world.run(Side::Desk);
+            world.run(Side::Bot);
+        }
         tokio::spawn(Self::carry_post(Arc::downgrade(&world)));
         world
     }
@@ -102,7 +109,7 @@ impl World {
         }
     }
 
-    /// Runs a new process of a host; the old one ends, wherever it is.
+    /// Runs a new process of a host; an old one ends, wherever it is.
     pub fn run(&self, side: Side) {
         let (host, ground, life) = (self.host(side), &self.ground, Life::default());
         let wire = ToPlatform { ground: Arc::clone(ground), app: host.app.clone(), life: life.clone() };
@@ -125,7 +132,7 @@ impl World {
         let mut builder = Handover::builder(host.app.clone(), role, policy, Arc::new(graph), ear)
             .timeouts(timeouts)
             .store(Arc::new(store))
-            .clock(ground.clock(skew));
+            .clock(ground.clock(if host.has_process() { skew + self.setup.others } else { skew }));
         if side == Side::Bot {
             builder = builder.desk_app(AppId::from(DESK));
             if self.setup.endpoint {
@@ -139,7 +146,7 @@ impl World {
         let verifier = Verifier::new(host.secret.into());
         let webhook = webhook::Server::new(verifier, "v".into(), handover.clone());
         let bots_api = bots_api::Server::new(TOKEN.into(), handover.clone(), Everybody(Arc::clone(ground)));
-        host.run(Process { life, handover, webhook, bots_api });
+        host.run(Process { life, handover, webhook, bots_api }, self.setup.replicas);
     }
 
     /// A bot's client of the desk's endpoint.
