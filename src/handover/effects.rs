@@ -53,7 +53,7 @@ impl Handover {
         self.inner.tasks.spawn(async move {
             let key = told.thread.clone();
             let late = service.is_late(at, service.inner.config.timeouts.notice_lease);
-            let ok = !late && service.tell(told).await;
+            let ok = !late && service.tell(told, at).await;
             service.conclude(key, Input::NoticeDone { notice: id, ok }).await;
         });
     }
@@ -101,9 +101,10 @@ impl Handover {
     }
 
     /// Answers whether the handler has dealt with it. A handler that panics has not.
-    async fn tell(&self, told: Told) -> bool {
+    async fn tell(&self, told: Told, at: Timestamp) -> bool {
         // It ends before its lease does: else the next attempt would run beside it.
-        let within = self.inner.config.timeouts.notice_lease.mul_f32(0.9);
+        let within =
+            self.inner.config.timeouts.notice_lease.mul_f32(0.9).saturating_sub(self.inner.now().since(at));
         let (service, key, id) = (self.clone(), told.thread.clone(), told.id);
         let handling = tokio::spawn(async move {
             tokio::time::timeout(within, service.inner.handler.told(&service, &told)).await

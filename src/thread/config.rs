@@ -102,8 +102,9 @@ pub struct Timeouts {
     /// How long a forwarded request may stay unanswered before `thread_owner` is read and the plan
     /// goes on. 30 s.
     pub grant: Duration,
-    /// After this a call without an answer counts as lost: its process died. Longer than the total
-    /// timeout of the client. 60 s.
+    /// After this a call without an answer counts as lost: its process died. It may begin until half of this is
+    /// over, so the other half is longer than the total timeout of the client, by more than the clocks of replicas
+    /// differ. 60 s.
     pub call_lease: Duration,
     /// How long the echo of a message with unknown outcome is waited for. 30 s.
     pub echo_grace: Duration,

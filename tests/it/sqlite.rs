@@ -17,28 +17,28 @@ use tempfile::TempDir;
 use crate::in_turn::InTurn;
 
 /// In a folder that is gone when the test is over.
-struct File(TempDir);
+pub struct File(TempDir);
 
 impl File {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.0.path().join("threads.db")
     }
 
     /// All that is on the disk.
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         fs::read_dir(&self.0).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
     }
 }
 
-fn key(user: u64) -> ThreadKey {
+pub fn key(user: u64) -> ThreadKey {
     ThreadKey::new(PageId::from(10), UserId::from(user))
 }
 
-fn thread(text: &str) -> Thread {
+pub fn thread(text: &str) -> Thread {
     let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
     let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text(text).unwrap());
     let mut thread = Thread::new();
@@ -47,7 +47,7 @@ fn thread(text: &str) -> Thread {
     thread
 }
 
-fn contains(bytes: &[u8], words: &str) -> bool {
+pub fn contains(bytes: &[u8], words: &str) -> bool {
     bytes.windows(words.len()).any(|window| window == words.as_bytes())
 }
 

@@ -17,6 +17,7 @@ use messenger_handover::handover::{Accepted, BoxError, Handler, Handover, Handov
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::sim::{self, Platform, Rules, Server, Wire};
+use messenger_handover::store::{MemoryStore, ThreadStore};
 use messenger_handover::thread::{AnswerStatus, Notice, Timeouts};
 use messenger_handover::webhook::{self, Verifier};
 use tokio::net::TcpListener;
@@ -113,6 +114,8 @@ pub struct Setup {
     pub timeouts: Timeouts,
     /// Whether the bot grants what the desk asks for by itself.
     pub bot_trusts: bool,
+    /// Where the bot and the desk keep their conversations.
+    pub stores: [Arc<dyn ThreadStore>; 2],
 }
 
 impl Setup {
@@ -122,7 +125,8 @@ impl Setup {
         timeouts.grant = Duration::from_secs(2);
         timeouts.backoff = Duration::from_millis(20);
         let platform = Platform::new();
-        Self { platform, rules, policy, desk_may_take: false, timeouts, bot_trusts: true }
+        let stores: [Arc<dyn ThreadStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
+        Self { platform, rules, policy, desk_may_take: false, timeouts, bot_trusts: true, stores }
     }
 }
 
@@ -135,7 +139,8 @@ pub struct World {
 
 impl World {
     pub async fn start(setup: Setup) -> Self {
-        let Setup { platform, rules, policy, desk_may_take, timeouts, bot_trusts } = setup;
+        let Setup { platform, rules, policy, desk_may_take, timeouts, bot_trusts, stores } = setup;
+        let [bots, desks] = stores;
         let platform = platform
             .with_app(sim::App::new(BOT, "Bot", BOT_SECRET, VERIFY_TOKEN))
             .with_app(sim::App::new(DESK, "Desk", DESK_SECRET, VERIFY_TOKEN).may_take(desk_may_take))
@@ -151,14 +156,15 @@ impl World {
 
         let ear = Ear::default();
         let handover = Handover::builder(desk(), Role::Desk, policy, client(DESK_TOKEN), ear.clone());
-        let handover = handover.timeouts(timeouts).start().unwrap();
+        let handover = handover.timeouts(timeouts).store(desks).start().unwrap();
         let server = bots_api::Server::new(ED_TOKEN.into(), handover.clone(), Known);
         let desk = host(handover, ear, DESK_SECRET, Some(server)).await;
 
         let ear = Ear::default();
         let endpoint = bots_api::Client::new(&desk.url, ED_TOKEN.into()).unwrap();
         let builder = Handover::builder(bot(), Role::Bot, policy, client(BOT_TOKEN), ear.clone());
-        let builder = builder.timeouts(timeouts).desk_app(self::desk()).desk_endpoint(Arc::new(endpoint));
+        let builder =
+            builder.timeouts(timeouts).store(bots).desk_app(self::desk()).desk_endpoint(Arc::new(endpoint));
         let builder = if bot_trusts { builder } else { builder.trust_nobody() };
         let bot = host(builder.start().unwrap(), ear, BOT_SECRET, None).await;
 

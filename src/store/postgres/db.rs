@@ -10,7 +10,7 @@ use crate::id::ThreadKey;
 use crate::store::StoreError;
 use crate::store::row::{self, Record, Write};
 
-/// How often a statement is repeated whose transaction lost against another.
+/// How often a statement is tried whose transaction lost against another.
 const TRIES: usize = 5;
 /// `deadlock_detected` and `serialization_failure`.
 const LOST: [&str; 2] = ["40P01", "40001"];
@@ -130,7 +130,7 @@ impl Db {
         sql: &Arc<str>,
         bind: impl Fn(Statement<'static>) -> Statement<'static>,
     ) -> Result<Vec<PgRow>, StoreError> {
-        for _ in 1..TRIES {
+        for _ in 0..TRIES {
             let mut connection = self.pool.acquire().await.map_err(failed)?;
             let statement = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
             match tokio::time::timeout(self.answers_within, statement.fetch_all(&mut *connection)).await {

@@ -1,10 +1,13 @@
 mod belief;
 mod farewells;
+mod faults;
 mod found;
+mod handoffs;
 mod interventions;
 mod outcomes;
 mod refusals;
 mod rest;
+mod walks;
 
 use std::time::Duration;
 

@@ -1,0 +1,128 @@
+//! Faults that pass: how long is waited, how often it is tried, and what counts as one.
+
+use super::*;
+
+impl World {
+    /// How long the thread waits before it goes on, in milliseconds.
+    fn pause(&self) -> u128 {
+        self.next_wake().expect("it waits").since(self.now).as_millis()
+    }
+}
+
+#[test]
+fn pauses_double_and_success_ends_them() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.send("a");
+    let mut pauses = Vec::new();
+    for _ in 0..3 {
+        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
+        pauses.push(desk.pause());
+        desk.sleep();
+    }
+    assert_eq!(pauses, [1_000, 2_000, 4_000]);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.passed_to(DESK);
+    desk.expect_send("a", refused(RefusalKind::Transient));
+    assert_eq!(desk.pause(), 1_000);
+}
+
+/// Looking whose it is does not end what is wrong with the call itself.
+#[test]
+fn reading_the_owner_does_not_end_a_fault() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(DESK);
+    desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    let mut pauses = Vec::new();
+    for _ in 0..3 {
+        desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, unknown());
+        pauses.push(desk.pause());
+        desk.sleep();
+        desk.expect(Call::ThreadOwner, owned_by(DESK));
+    }
+    assert_eq!(pauses, [1_000, 2_000, 4_000]);
+}
+
+/// An answer has an age of its own, and everything else is tried so often and no more.
+#[test]
+fn an_answer_is_tried_until_it_is_too_old_and_a_call_for_control_is_not() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    for _ in 0..20 {
+        desk.expect_send("a", refused(RefusalKind::Transient));
+        desk.sleep();
+    }
+    desk.expect_send("a", SENT);
+    assert_eq!(desk.delivered(), ["a"]);
+
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(BOT);
+    desk.send("a");
+    for _ in 0..7 {
+        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
+        desk.sleep();
+    }
+    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
+    desk.sleep();
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })));
+}
+
+/// Control is lost again and again under an answer: that is a fight, and it ends.
+#[test]
+fn an_answer_fails_where_control_is_lost_again_and_again() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    for _ in 0..2 {
+        desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+        desk.expect(Call::TakeThreadControl, CallResult::Done);
+    }
+    desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+    assert!(
+        desk.notices.iter().any(|notice| matches!(notice, Notice::AnswerFailed { .. })),
+        "{:?}",
+        desk.notices
+    );
+    assert!(desk.calls.is_empty());
+
+    // A guess that was wrong is no loss.
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.send("a");
+    desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+    for _ in 0..2 {
+        desk.expect(Call::TakeThreadControl, CallResult::Done);
+        desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+    }
+    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect_send("a", SENT);
+}
+
+/// Whoever makes the call is told whether it is a repetition: those have a budget.
+#[test]
+fn only_a_repetition_is_called_one() {
+    let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
+    let cx = Context::new(&config);
+    let (mut thread, mut now) = (Thread::new(), Timestamp::from_millis(BASE));
+    let mut retries = Vec::new();
+    let mut step = |thread: &mut Thread, input: Input, now: Timestamp| {
+        let mut out = Vec::new();
+        let _ = thread.step(&cx, input, now, &mut out);
+        out.into_iter().find_map(|output| match output {
+            Output::Call { id, retry, .. } => {
+                retries.push(retry);
+                Some(id)
+            }
+            _ => None,
+        })
+    };
+    let first = step(&mut thread, Input::Command(Command::OpenIntervention), now).unwrap();
+    let fault = Input::Answer { call: first, result: refused(RefusalKind::Transient) };
+    assert_eq!(step(&mut thread, fault, now), None);
+    now = thread.next_wake(&Context::new(&config)).unwrap();
+    let second = step(&mut thread, Input::Wake, now).unwrap();
+    step(&mut thread, Input::Answer { call: second, result: CallResult::Done }, now);
+    step(&mut thread, Input::Command(Command::CloseIntervention), now).unwrap();
+    assert_eq!(retries, [false, true, false]);
+}

@@ -1,0 +1,263 @@
+//! Giving control away, call by call: what is refused, what is unknown, and what is already done.
+
+use super::*;
+
+fn to(app: u64) -> Command {
+    Command::HandOver(Target::App(AppId::from(app)))
+}
+
+fn pass_to(app: u64) -> Call {
+    Call::PassThreadControl { to: AppId::from(app) }
+}
+
+fn idle() -> CallResult {
+    CallResult::Owner(ThreadOwner::Idle)
+}
+
+/// It belongs to the desk.
+fn desk(policy: ThreadControlPolicy) -> World {
+    let mut desk = World::desk(policy);
+    desk.passed_to(DESK);
+    desk
+}
+
+fn bot() -> World {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot
+}
+
+impl World {
+    fn hands_over(&mut self, command: Command) -> u64 {
+        match self.command(command) {
+            Reply::HandingOver { id, .. } => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn handed_over(&self, id: u64) -> HandoffProgress {
+        self.thread.handoff_progress(id)
+    }
+
+    /// Why the last attempt failed.
+    fn failed_with(&self, id: u64) -> RefusalKind {
+        match self.thread.handoff_progress(id) {
+            HandoffProgress::Failed(refusal) => refusal.kind,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn told_failures(&self) -> usize {
+        self.notices.iter().filter(|notice| matches!(notice, Notice::HandOverFailed { .. })).count()
+    }
+}
+
+#[test]
+fn what_is_there_already_is_not_handed_over() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(BOT);
+    assert_eq!(desk.command(Command::HandOver(Target::Nobody)), Reply::AlreadyThere);
+    assert_eq!(desk.command(to(BOT)), Reply::AlreadyThere);
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(DESK);
+    assert_eq!(bot.command(Command::HandOver(Target::Desk)), Reply::AlreadyThere);
+    // Somebody else has it, and nothing may be taken for that.
+    assert_eq!(bot.command(to(STRANGER)), Reply::Refused(CommandRefused::AnotherAppOwns));
+
+    // Nobody has it, which is not the desk whose app nobody knows.
+    let mut bot = self::bot();
+    bot.config.desk = None;
+    bot.command(Command::HandOver(Target::Nobody));
+    bot.expect(Call::ReleaseThreadControl, CallResult::Done);
+    bot.hands_over(Command::HandOver(Target::Desk));
+    bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+}
+
+/// What waits to be sent claims control first, so it is not there where it seems to be.
+#[test]
+fn an_answer_that_waits_comes_before_the_hand_over() {
+    for target in [Target::Nobody, Target::App(AppId::from(BOT))] {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        desk.passed_to(BOT);
+        desk.send("a");
+        let reply = desk.command(Command::HandOver(target.clone()));
+        assert!(matches!(reply, Reply::HandingOver { waits: true, .. }), "{reply:?}");
+        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.passed_to(DESK);
+        desk.expect_send("a", unknown());
+        assert!(desk.calls.is_empty(), "it may still be on its way");
+        desk.echo_of("a");
+        let call = if target == Target::Nobody { Call::ReleaseThreadControl } else { pass_to(BOT) };
+        desk.expect(call, CallResult::Done);
+    }
+}
+
+#[test]
+fn the_same_wish_is_one_and_another_replaces_it() {
+    let mut desk = desk(ThreadControlPolicy::NoPrimary);
+    desk.send("a");
+    let first = desk.hands_over(to(BOT));
+    assert_eq!(desk.command(to(BOT)), Reply::HandingOver { id: first, waits: true });
+    let second = desk.hands_over(to(STRANGER));
+    assert_ne!(first, second);
+    assert_eq!(desk.failed_with(first), RefusalKind::Conflict);
+    assert_eq!(desk.handed_over(second + 1), HandoffProgress::Gone);
+    desk.expect_send("a", SENT);
+    desk.expect(pass_to(STRANGER), CallResult::Done);
+    assert_eq!(desk.handed_over(second), HandoffProgress::Done);
+    assert_eq!(desk.told_failures(), 0);
+}
+
+#[test]
+fn a_pass_that_is_refused_because_another_owns_it() {
+    // A primary desk takes it to pass it on.
+    let mut primary = desk(ThreadControlPolicy::EdPrimary);
+    let id = primary.hands_over(to(BOT));
+    primary.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+    primary.expect(Call::TakeThreadControl, CallResult::Done);
+    primary.expect(pass_to(BOT), CallResult::Done);
+    assert_eq!(primary.handed_over(id), HandoffProgress::Done);
+
+    // Others look whose it is: perhaps it is there already.
+    for (owner, done) in [(BOT, true), (STRANGER, false)] {
+        let mut other = desk(ThreadControlPolicy::NoPrimary);
+        let id = other.hands_over(to(BOT));
+        other.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+        other.expect(Call::ThreadOwner, owned_by(owner));
+        assert!(other.calls.is_empty());
+        if done {
+            assert_eq!(other.handed_over(id), HandoffProgress::Done);
+        } else {
+            assert_eq!((other.failed_with(id), other.told_failures()), (RefusalKind::Conflict, 1));
+        }
+    }
+
+    // The platform contradicts itself: once more, and then it is enough.
+    let mut torn = desk(ThreadControlPolicy::NoPrimary);
+    let id = torn.hands_over(to(BOT));
+    torn.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+    torn.expect(Call::ThreadOwner, owned_by(DESK));
+    torn.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+    assert_eq!(torn.failed_with(id), RefusalKind::Conflict);
+    assert!(torn.calls.is_empty());
+}
+
+/// It was taken to be passed on, and is taken away again: not a second time.
+#[test]
+fn nothing_is_taken_twice_to_be_passed_on() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(STRANGER);
+    let id = desk.hands_over(to(BOT));
+    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+    desk.expect(Call::ThreadOwner, owned_by(STRANGER));
+    assert_eq!(desk.failed_with(id), RefusalKind::Conflict);
+    assert!(desk.calls.is_empty());
+}
+
+#[test]
+fn what_the_platform_refuses_for_good_is_told_in_its_words() {
+    // Nothing was taken for it, so nothing is given back.
+    let mut passes = desk(ThreadControlPolicy::NoPrimary);
+    let id = passes.hands_over(to(999));
+    passes.expect(pass_to(999), refused(RefusalKind::Invalid));
+    assert_eq!(passes.failed_with(id), RefusalKind::Invalid);
+    assert!(passes.calls.is_empty() && *passes.thread.owner() == Owner::Us);
+
+    let mut releases = desk(ThreadControlPolicy::NoPrimary);
+    let id = releases.hands_over(Command::HandOver(Target::Nobody));
+    releases.expect(Call::ReleaseThreadControl, refused(RefusalKind::Invalid));
+    assert_eq!(releases.failed_with(id), RefusalKind::Invalid);
+
+    let mut takes = World::desk(ThreadControlPolicy::EdPrimary);
+    takes.passed_to(STRANGER);
+    let id = takes.hands_over(to(BOT));
+    takes.expect(Call::TakeThreadControl, refused(RefusalKind::Invalid));
+    assert_eq!(takes.failed_with(id), RefusalKind::Invalid);
+
+    let mut asks = bot();
+    asks.config.desk = None;
+    let id = asks.hands_over(Command::HandOver(Target::Desk));
+    asks.expect(Call::AskDesk(Direction::BotToAgent), refused(RefusalKind::Invalid));
+    assert_eq!(asks.failed_with(id), RefusalKind::Invalid);
+
+    // A request of an app that the host or its configuration grants.
+    let mut grants = bot();
+    grants.requested_by(DESK);
+    grants.expect(pass_to(DESK), refused(RefusalKind::Invalid));
+    assert_eq!(grants.told_failures(), 1);
+    assert!(grants.calls.is_empty() && grants.thread.is_at_rest());
+}
+
+/// Control was ours, and afterwards nobody has it: it went, and came back.
+#[test]
+fn a_pass_with_an_unknown_outcome_is_looked_into() {
+    let mut gone = desk(ThreadControlPolicy::NoPrimary);
+    let id = gone.hands_over(to(BOT));
+    gone.expect(pass_to(BOT), unknown());
+    gone.sleep();
+    gone.expect(Call::ThreadOwner, idle());
+    assert_eq!(gone.handed_over(id), HandoffProgress::Done);
+    assert_eq!(gone.notices.last(), Some(&Notice::HandedOver { to: Some(AppId::from(BOT)) }));
+
+    // Nobody had it before either: it is still to be done.
+    let mut nobodys = desk(ThreadControlPolicy::NoPrimary);
+    nobodys.hands_over(Command::HandOver(Target::Nobody));
+    nobodys.expect(Call::ReleaseThreadControl, CallResult::Done);
+    let id = nobodys.hands_over(to(BOT));
+    nobodys.expect(pass_to(BOT), unknown());
+    nobodys.sleep();
+    nobodys.expect(Call::ThreadOwner, idle());
+    nobodys.expect(pass_to(BOT), CallResult::Done);
+    assert_eq!(nobodys.handed_over(id), HandoffProgress::Done);
+
+    // It is ours still.
+    let mut ours = desk(ThreadControlPolicy::NoPrimary);
+    ours.hands_over(to(BOT));
+    ours.expect(pass_to(BOT), unknown());
+    ours.sleep();
+    ours.expect(Call::ThreadOwner, owned_by(DESK));
+    ours.expect(pass_to(BOT), CallResult::Done);
+
+    // A take to pass it on, whose outcome is not known, worked.
+    let mut takes = World::desk(ThreadControlPolicy::EdPrimary);
+    takes.passed_to(STRANGER);
+    takes.hands_over(to(BOT));
+    takes.expect(Call::TakeThreadControl, unknown());
+    takes.sleep();
+    takes.expect(Call::ThreadOwner, owned_by(DESK));
+    takes.expect(pass_to(BOT), CallResult::Done);
+}
+
+#[test]
+fn a_bot_waits_for_the_desk_that_it_has_asked() {
+    let mut asked = bot();
+    let id = asked.hands_over(Command::HandOver(Target::Desk));
+    asked.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+    assert!(asked.calls.is_empty(), "it asks for control within a moment");
+    asked.wait(29_000);
+    asked.step(Input::Wake);
+    assert!(asked.calls.is_empty(), "{:?}", asked.calls);
+    asked.passed_to(DESK);
+    assert_eq!(asked.handed_over(id), HandoffProgress::Done);
+
+    // There is a way without the endpoint, so nobody waits for it.
+    let mut around = bot();
+    around.hands_over(Command::HandOver(Target::Desk));
+    around.expect(Call::AskDesk(Direction::BotToAgent), refused(RefusalKind::Transient));
+    around.expect(pass_to(DESK), CallResult::Done);
+
+    let mut without = bot();
+    without.config.desk_endpoint = false;
+    without.hands_over(Command::HandOver(Target::Desk));
+    without.expect(pass_to(DESK), CallResult::Done);
+
+    // While an answer was on its way the desk took control: nothing is left to ask for.
+    let mut taken = bot();
+    taken.send("a");
+    let id = taken.hands_over(Command::HandOver(Target::Desk));
+    taken.passed_to(DESK);
+    taken.expect_send("a", SENT);
+    assert!(taken.calls.is_empty(), "{:?}", taken.calls);
+    assert_eq!(taken.handed_over(id), HandoffProgress::Done);
+}

@@ -1,0 +1,308 @@
+//! The walk of a claim, call by call: what is tried in which order, what is never tried, and how it is reported.
+
+use super::*;
+use crate::policy::ClaimStep;
+
+fn idle() -> CallResult {
+    CallResult::Owner(ThreadOwner::Idle)
+}
+
+fn hidden() -> CallResult {
+    CallResult::Owner(ThreadOwner::Hidden { expires: None })
+}
+
+impl World {
+    fn claim(&mut self, origin: ClaimOrigin) -> u64 {
+        match self.command(Command::Claim(origin)) {
+            Reply::Claiming(id) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The steps of the report of a claim that has failed, in order.
+    fn steps(&self, id: u64) -> Vec<ClaimStep> {
+        match self.thread.claim_progress(id) {
+            ClaimProgress::NotGranted(report) => report.steps.iter().map(|tried| tried.step).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn not_granted(&self) -> Vec<&ClaimOrigin> {
+        let mut origins = Vec::new();
+        for notice in &self.notices {
+            if let Notice::ControlNotGranted { origin, .. } = notice {
+                origins.push(origin);
+            }
+        }
+        origins
+    }
+}
+
+/// Whether a request is there is known by its own refusal, where the owner is not known.
+#[test]
+fn a_take_follows_a_request_that_does_not_exist_and_no_other() {
+    for (refusal, takes) in [
+        (RefusalKind::Invalid, true),
+        (RefusalKind::NotAvailable, true),
+        (RefusalKind::NotThreadOwner, false),
+        (RefusalKind::Conflict, false),
+    ] {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        let id = desk.claim(ClaimOrigin::Host);
+        desk.expect(Call::RequestThreadControl, refused(refusal));
+        desk.expect(Call::ThreadOwner, hidden());
+        if takes {
+            desk.expect(Call::TakeThreadControl, CallResult::Done);
+            assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Granted);
+        } else {
+            assert_eq!(desk.steps(id), [ClaimStep::Request], "{refusal}");
+        }
+        // Nothing is known about the Page: the request may have been refused because control is ours.
+        assert!(!desk.page_refuses_request(), "{refusal}");
+    }
+}
+
+impl World {
+    fn page_refuses_request(&self) -> bool {
+        let cx = Context { page: self.page, ..Context::new(&self.config) };
+        cx.refused(&PageMemory::default(), self.now).request
+    }
+}
+
+#[test]
+fn only_what_a_page_does_not_have_is_remembered_of_it() {
+    for (refusal, remembered) in
+        [(RefusalKind::Invalid, true), (RefusalKind::NotThreadOwner, false), (RefusalKind::Conflict, false)]
+    {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        desk.passed_to(BOT);
+        desk.claim(ClaimOrigin::Host);
+        desk.expect(Call::RequestThreadControl, refused(refusal));
+        assert_eq!(desk.page_refuses_request(), remembered, "{refusal}");
+    }
+    // A pass to ourselves is no call that a Page lacks.
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.claim(ClaimOrigin::Host);
+    desk.expect(Call::RequestThreadControl, refused(RefusalKind::NotThreadOwner));
+    desk.expect(Call::ThreadOwner, idle());
+    desk.expect(Call::TakeThreadControl, refused(RefusalKind::NotThreadOwner));
+    let before = desk.page;
+    desk.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(RefusalKind::Invalid));
+    assert_eq!(desk.page, before);
+}
+
+/// An unanswered request becomes a take only where the thread turns out to be nobody's.
+#[test]
+fn after_an_unanswered_request_only_an_idle_thread_is_taken() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    let id = desk.claim(ClaimOrigin::Host);
+    assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Trying);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Accepted);
+    assert_eq!(desk.thread.claim_progress(id + 1), ClaimProgress::Gone);
+    desk.sleep();
+    desk.expect(Call::ThreadOwner, idle());
+    // A change of the owner voids the request, so it is made once more.
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.sleep();
+    desk.expect(Call::ThreadOwner, idle());
+    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Granted);
+    assert_eq!(desk.thread.claim_progress(id + 1), ClaimProgress::Gone);
+
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    let id = bot.claim(ClaimOrigin::Host);
+    bot.expect(Call::ThreadOwner, refused(RefusalKind::NotAvailable));
+    bot.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    bot.sleep();
+    bot.expect(Call::ThreadOwner, owned_by(STRANGER));
+    assert_eq!(bot.steps(id), [ClaimStep::Request]);
+}
+
+#[test]
+fn what_may_have_been_accepted_is_not_reported_as_accepted() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    let id = desk.claim(ClaimOrigin::Host);
+    desk.expect(Call::RequestThreadControl, unknown());
+    assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Trying);
+    desk.passed_to(DESK);
+    assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Granted);
+}
+
+#[test]
+fn a_request_is_repeated_for_each_new_owner_but_not_for_ever() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.claim(ClaimOrigin::Host);
+    for turn in 0..4 {
+        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.passed_to(if turn % 2 == 0 { STRANGER } else { BOT });
+    }
+    assert!(desk.calls.is_empty(), "{:?}", desk.calls);
+}
+
+/// A bot that asks to be asked joins what is under way; the host's own wish does not change whose it is.
+#[test]
+fn whose_claim_it_is_is_told_in_the_end() {
+    for (joins, whose) in
+        [(ClaimOrigin::BotAsked, ClaimOrigin::BotAsked), (ClaimOrigin::Host, ClaimOrigin::Intervention)]
+    {
+        let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+        desk.passed_to(BOT);
+        desk.command(Command::OpenIntervention);
+        desk.claim(joins);
+        desk.expect(Call::TakeThreadControl, refused(RefusalKind::Conflict));
+        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+        desk.expect(Call::ThreadOwner, owned_by(BOT));
+        assert_eq!(desk.not_granted(), [&whose]);
+    }
+}
+
+/// Who waits for an answer hears of its answer; who waits for control besides hears of both.
+#[test]
+fn a_failed_claim_is_told_once_to_whoever_waits() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.send("a");
+    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    assert_eq!(desk.not_granted(), Vec::<&ClaimOrigin>::new());
+    assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })));
+
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.command(Command::OpenIntervention);
+    desk.send("a");
+    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    assert_eq!(desk.not_granted(), [&ClaimOrigin::Intervention]);
+    assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })));
+}
+
+/// Nothing was accepted, so what comes later is not the answer to it.
+#[test]
+fn what_comes_after_a_claim_that_was_refused_is_kept() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.command(Command::OpenIntervention);
+    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    desk.command(Command::CloseIntervention);
+    desk.passed_to(DESK);
+    assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
+}
+
+#[test]
+fn a_bot_asks_the_desk_where_it_can_and_says_where_it_cannot() {
+    let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
+    bot.passed_to(DESK);
+    let id = bot.claim(ClaimOrigin::Host);
+    bot.expect(Call::AskDesk(Direction::AgentToBot), CallResult::Done);
+    assert_eq!(bot.thread.claim_progress(id), ClaimProgress::Accepted);
+    bot.passed_to(BOT);
+    assert_eq!(bot.thread.claim_progress(id), ClaimProgress::Granted);
+
+    let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
+    bot.config.desk_endpoint = false;
+    bot.passed_to(DESK);
+    let id = bot.claim(ClaimOrigin::Host);
+    bot.expect(Call::ThreadOwner, owned_by(DESK));
+    let ClaimProgress::NotGranted(report) = bot.thread.claim_progress(id) else { panic!() };
+    assert_eq!(report.steps.len(), 1);
+    assert_eq!(report.steps[0].outcome, StepOutcome::NotConfigured);
+}
+
+/// People are not interrupted, nor who may be people; anybody else is.
+#[test]
+fn a_bot_takes_from_others_but_not_from_people() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(STRANGER);
+    bot.claim(ClaimOrigin::Host);
+    bot.expect(Call::ThreadOwner, owned_by(STRANGER));
+    bot.expect(Call::TakeThreadControl, CallResult::Done);
+
+    for (desk, endpoint, takes) in
+        [(true, true, false), (true, false, false), (false, true, false), (false, false, true)]
+    {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        (bot.config.desk, bot.config.desk_endpoint) = (desk.then(|| AppId::from(DESK)), endpoint);
+        bot.customer("m1", Channel::Standby);
+        let id = bot.claim(ClaimOrigin::Host);
+        bot.expect(Call::ThreadOwner, hidden());
+        if takes {
+            bot.expect(Call::TakeThreadControl, CallResult::Done);
+        } else {
+            assert_eq!(bot.steps(id), [], "{desk} {endpoint}");
+        }
+    }
+
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.config.take_from_desk = true;
+    bot.passed_to(DESK);
+    bot.claim(ClaimOrigin::Host);
+    bot.expect(Call::TakeThreadControl, CallResult::Done);
+}
+
+/// Meta's own inbox never answers: nothing is asked of it, and that is said.
+#[test]
+fn nothing_is_asked_of_who_never_answers() {
+    for mut world in [World::bot(ThreadControlPolicy::NoPrimary), World::desk(ThreadControlPolicy::NoPrimary)]
+    {
+        world.passed_to(PAGE_INBOX);
+        let id = world.claim(ClaimOrigin::Host);
+        world.expect(Call::ThreadOwner, owned_by(PAGE_INBOX));
+        let ClaimProgress::NotGranted(report) = world.thread.claim_progress(id) else { panic!() };
+        assert_eq!(report.steps[0].outcome, StepOutcome::Futile);
+    }
+}
+
+#[test]
+fn a_take_with_an_unknown_outcome_is_not_made_again() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(BOT);
+    let id = desk.claim(ClaimOrigin::Host);
+    desk.expect(Call::TakeThreadControl, unknown());
+    desk.sleep();
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    assert_eq!(desk.steps(id), [ClaimStep::Take, ClaimStep::Request]);
+}
+
+#[test]
+fn a_pass_to_ourselves_is_the_last_resort_for_an_idle_thread() {
+    for (ended, granted) in [(CallResult::Done, true), (unknown(), false)] {
+        let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+        let id = desk.claim(ClaimOrigin::Host);
+        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+        desk.expect(Call::ThreadOwner, idle());
+        desk.expect(Call::TakeThreadControl, refused(RefusalKind::Conflict));
+        desk.expect(Call::PassThreadControl { to: AppId::from(DESK) }, ended);
+        if granted {
+            assert_eq!(*desk.thread.owner(), Owner::Us);
+            assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Granted);
+            assert!(matches!(desk.notices[..], [Notice::ControlGained { .. }]), "{:?}", desk.notices);
+        } else {
+            desk.sleep();
+            desk.expect(Call::ThreadOwner, idle());
+            assert_eq!(desk.steps(id), [ClaimStep::Request, ClaimStep::Take, ClaimStep::PassToSelf]);
+        }
+    }
+}
+
+/// A wrong guess costs one refused call, a right one saves the claim; but two bots must not both answer.
+#[test]
+fn who_speaks_before_it_claims() {
+    for (mut world, speaks) in [
+        (World::bot(ThreadControlPolicy::BotPrimary), true),
+        (World::bot(ThreadControlPolicy::EdPrimary), true),
+        (World::bot(ThreadControlPolicy::NoPrimary), false),
+        (World::desk(ThreadControlPolicy::NoPrimary), true),
+    ] {
+        world.send("a");
+        let (_, call) = world.call();
+        assert_eq!(matches!(call, Call::SendMessage { .. }), speaks, "{call:?}");
+    }
+}

@@ -1,0 +1,93 @@
+//! What a handover costs a store. The figures are in docs/stores.md.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use messenger_handover::id::ThreadKey;
+use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
+use messenger_handover::sim::Rules;
+use messenger_handover::store::{Loaded, MemoryStore, Records, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::thread::AnswerStatus;
+use messenger_handover::time::Timestamp;
+
+use crate::world::{BOT, DESK, Host, Setup, World, thread};
+
+/// Counts what is written.
+#[derive(Debug, Default)]
+struct Counting {
+    inner: MemoryStore,
+    writes: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+#[async_trait]
+impl ThreadStore for Counting {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        self.inner.load(keys).await
+    }
+
+    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+        for Swap { key, thread, .. } in &swaps {
+            let record = thread.as_ref().map(|thread| Records::new().encode(key, thread).unwrap());
+            self.bytes.fetch_add(record.map_or(0, |record| record.len()), Ordering::SeqCst);
+        }
+        self.writes.fetch_add(swaps.len(), Ordering::SeqCst);
+        self.inner.swap(swaps).await
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.due(now, lease, limit).await
+    }
+
+    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.open(after, limit).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        self.inner.forget(keys).await
+    }
+}
+
+/// The record of the conversation, in bytes.
+async fn record(host: &Host) -> usize {
+    let now = host.handover.thread(&thread()).await.unwrap();
+    Records::new().encode(&thread(), &now).unwrap().len()
+}
+
+/// A customer writes while the bot has control or nobody, an agent answers, and control goes back.
+async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
+    let stores = [Arc::new(Counting::default()), Arc::new(Counting::default())];
+    let mut setup = Setup::new(rules, policy);
+    setup.stores = stores.clone().map(|store| store as Arc<dyn ThreadStore>);
+    let world = World::start(setup).await;
+    world.customer_writes("hello");
+    world.rest().await;
+    world.desk.handover.open_intervention(&thread()).await.unwrap();
+    world.desk.send("an answer").await.unwrap();
+    world.rest().await;
+    assert!(matches!(world.desk.status("an answer").await, AnswerStatus::Delivered { .. }));
+    world.desk.handover.close_intervention(&thread()).await.unwrap();
+    world.rest().await;
+    let sizes = [record(&world.bot).await, record(&world.desk).await];
+    let writes = stores.each_ref().map(|store| store.writes.load(Ordering::SeqCst));
+    let bytes = stores.each_ref().map(|store| store.bytes.load(Ordering::SeqCst));
+    println!(
+        "{policy:?}: bot and desk wrote {writes:?} times, {bytes:?} bytes; a record has {sizes:?} at the end"
+    );
+    assert!(sizes.iter().all(|size| *size < 1_000), "{sizes:?}");
+    writes
+}
+
+#[tokio::test]
+async fn a_handover_costs_few_writes() {
+    for (rules, policy, most) in [
+        (Rules::primary(BOT), BotPrimary, [12, 16]),
+        (Rules::primary(DESK), EdPrimary, [12, 16]),
+        (Rules::no_primary(), NoPrimary, [12, 16]),
+    ] {
+        let writes = a_handover(rules, policy).await;
+        assert!(writes[0] <= most[0] && writes[1] <= most[1], "{policy:?}: {writes:?}");
+    }
+}
