@@ -12,7 +12,7 @@ const MIGRATIONS: &[&str] = &["
         open INTEGER NOT NULL,
         record BLOB NOT NULL,
         PRIMARY KEY (page, customer)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX handover_wake ON handover_threads (wake) WHERE wake IS NOT NULL;
     CREATE INDEX handover_open ON handover_threads (page, customer) WHERE open = 1;
 "];
