@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use messenger_handover::call::AnswerKey;
-use messenger_handover::id::{AppId, UserId};
+use messenger_handover::id::{AppId, MessageId, UserId};
 
 use crate::DESK;
 use crate::replica::{News, What};
@@ -21,6 +21,8 @@ pub struct Account {
 #[derive(Default)]
 struct State {
     answers: HashMap<Of, Answer>,
+    /// What customers wrote, by its id, and which hosts were told of it.
+    written: HashMap<String, [bool; 2]>,
     /// What each customer has read, by whom.
     read: HashMap<UserId, Vec<(bool, String)>>,
     conflicts: HashMap<u32, u64>,
@@ -56,12 +58,18 @@ impl Account {
         let mut state = self.state();
         let seen = state.conflicts.entry(process).or_default();
         *seen = conflicts.max(*seen);
-        if what != What::Accepted {
+        if what == What::Heard {
+            state.written.entry(key.to_string()).or_default()[usize::from(bot)] = true;
+        } else if what != What::Accepted {
             let answer = state.answers.entry((bot, user, key)).or_default();
             if !answer.ends.contains(&what) {
                 answer.ends.push(what);
             }
         }
+    }
+
+    pub fn wrote(&self, mid: &MessageId) {
+        self.state().written.entry(mid.to_string()).or_default();
     }
 
     pub fn reached(&self, app: &AppId, user: UserId, text: String) {
@@ -76,9 +84,10 @@ impl Account {
         state.read.entry(user).or_default().push((bot, text));
     }
 
-    /// How many answers have no end yet.
+    /// How many answers have no end yet, and how many messages were not told to both hosts.
     pub fn waiting(&self) -> usize {
-        self.state().answers.values().filter(|answer| answer.ends.is_empty()).count()
+        let state = self.state();
+        state.answers.values().filter(|answer| answer.ends.is_empty()).count() + state.unheard()
     }
 
     /// How many messages customers have read.
@@ -86,7 +95,8 @@ impl Account {
         self.state().read.values().map(Vec::len).sum()
     }
 
-    pub fn table(&self, kills: u64) -> Table {
+    /// Everything is settled, or nothing more is waited for; so many of so many processes were killed.
+    pub fn table(&self, settled: bool, kills: u64, wanted: u64) -> Table {
         let state = self.state();
         let nothing = Vec::new();
         let (mut delivered, mut unknown, mut lost, mut misreported) = (0, 0, 0, 0);
@@ -106,8 +116,18 @@ impl Account {
                 None => unknown += 1,
                 Some(reason) => {
                     *failed.entry(reason).or_default() += 1;
-                    misreported += u64::from(read || answer.ends.len() > 1);
+                    misreported += u64::from(read);
                 }
+            }
+            // Only an echo that comes late corrects what was told.
+            let corrected = answer.ends == [What::Unknown, What::Delivered];
+            misreported += u64::from(answer.ends.len() > 1 && !corrected);
+        }
+        for (user, read) in &state.read {
+            for (bot, text) in read {
+                let key = AnswerKey::new(text.strip_prefix("bot:").unwrap_or(text));
+                let known = key.is_ok_and(|key| state.answers.contains_key(&(*bot, user.clone(), key)));
+                misreported += u64::from(!known);
             }
         }
         let (mut doubled, mut out_of_order) = (0, 0);
@@ -137,13 +157,15 @@ impl Account {
                 ("doubled", doubled),
                 ("out_of_order", out_of_order),
                 ("misreported", misreported),
+                ("unheard", state.unheard() as u64),
                 ("kills", kills),
                 ("conflicts", state.conflicts.values().sum()),
                 ("slowest_handover_ms", u64::try_from(state.slowest.as_millis()).unwrap_or(u64::MAX)),
             ]
             .map(|(name, number)| (name.to_owned(), number)),
         );
-        Table { rows, broken: lost + doubled + out_of_order + misreported > 0 }
+        let wrong = lost + doubled + out_of_order + misreported + state.unheard() as u64;
+        Table { rows, broken: wrong > 0 || !settled || kills < wanted || delivered == 0 }
     }
 
     /// What went wrong, one answer a line.
@@ -159,6 +181,12 @@ impl Account {
             .collect();
         lines.sort();
         lines
+    }
+}
+
+impl State {
+    fn unheard(&self) -> usize {
+        self.written.values().filter(|told| **told != [true, true]).count()
     }
 }
 

@@ -67,6 +67,17 @@ impl Fleet {
         Ok(())
     }
 
+    /// Kills all of them; none is left that could write.
+    pub async fn end(&self) -> Result<(), BoxError> {
+        for replica in &self.replicas {
+            let last = lock(replica).take();
+            if let Some(Replica { mut child, .. }) = last {
+                child.kill().await?;
+            }
+        }
+        Ok(())
+    }
+
     fn below(&self, end: usize) -> usize {
         lock(&self.rng).usize(..end.max(1))
     }

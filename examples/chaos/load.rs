@@ -83,18 +83,25 @@ pub async fn run(
     while let Some(ended) = conversations.join_next().await {
         ended??;
     }
+    // Those that are left die while the rest is worked off.
+    while kills < options.kills {
+        tokio::time::sleep(Duration::from_millis(rng.u64(..500))).await;
+        fleet.kill().await?;
+        kills += 1;
+    }
     Ok(kills)
 }
 
 impl Desk {
     async fn conversation(self, user: u64, answers: u64, mut rng: fastrand::Rng) -> Result<(), BoxError> {
         let (page, customer) = (PageId::from(PAGE), UserId::from(user));
-        self.sim.customer_writes(&page, &customer, "hello");
+        let writes = |text| self.account.wrote(&self.sim.customer_writes(&page, &customer, text));
+        writes("hello");
         for turn in 0..answers {
             tokio::time::sleep(Duration::from_millis(rng.u64(..400))).await;
             match rng.u8(..10) {
-                0 | 1 => drop(self.sim.customer_writes(&page, &customer, "and another thing")),
-                2 => drop(self.sim.customer_writes(&page, &customer, "a person, please")),
+                0 | 1 => writes("and another thing"),
+                2 => writes("a person, please"),
                 3 | 4 => self.until_taken(user, "open", "").await?,
                 5 | 6 => self.until_taken(user, "close", "").await?,
                 _ => {}

@@ -39,6 +39,8 @@ const DESK: u64 = 2002;
 const PAGE: u64 = 10;
 const SECRET: &str = "secret";
 const TOKEN: &str = "token";
+/// Longer than any lease, that of a due thread (30 s) included: what a replica still had to do, it has done.
+const QUIET: Duration = Duration::from_secs(35);
 
 const HELP: &str = "\
   --store S      sqlite, postgres://… or redis://…; with memory, each replica's own, it must go wrong
@@ -138,26 +140,27 @@ async fn run(options: Options) -> Result<account::Table, BoxError> {
     sim.clear_faults();
     let settled = settle(&sim, &account, &bar, Duration::from_secs(options.patience)).await;
     bar.finish_and_clear();
-    let table = account.table(kills);
-    if !settled || table.is_broken() {
+    let table = account.table(settled, kills, options.kills);
+    if table.is_broken() {
         account.complaints().iter().for_each(|line| eprintln!("{line}"));
     }
-    drop(fleet);
+    fleet.end().await?;
     storage.remove(&["bot", "desk"]).await?;
     Ok(table)
 }
 
 /// Until every answer has its end, and nothing more comes.
 async fn settle(sim: &Server, account: &Account, bar: &ProgressBar, patience: Duration) -> bool {
-    let (begun, mut quiet, mut read) = (Instant::now(), 0, account.read());
+    let (begun, mut quiet, mut read) = (Instant::now(), Instant::now(), account.read());
     while begun.elapsed() < patience {
         bar.set_message(format!("{} without an end", account.waiting()));
         tokio::time::sleep(Duration::from_millis(500)).await;
         let calm = sim.settled(Duration::from_millis(500)).await;
-        quiet = if calm && account.waiting() == 0 && account.read() == read { quiet + 1 } else { 0 };
+        if !calm || account.waiting() > 0 || account.read() != read {
+            quiet = Instant::now();
+        }
         read = account.read();
-        // Longer than any lease: what a replica still has to do, it has done.
-        if quiet > 12 {
+        if quiet.elapsed() > QUIET {
             return true;
         }
     }

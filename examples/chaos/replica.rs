@@ -49,6 +49,8 @@ pub struct News {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
+    /// The customer's message with this id as key was told.
+    Heard,
     Accepted,
     Delivered,
     Failed(String),
@@ -110,8 +112,11 @@ impl Handler for Host {
                 // Nobody here knows better: those behind it go on.
                 handover.resume(thread, key.clone()).await.or_else(|_| Ok(()))
             }
-            Notice::Message { inbound, ours: true, .. } if self.bot => {
-                self.answer(handover, thread, inbound).await
+            Notice::Message { inbound, ours, .. } => {
+                if let Some(mid) = &inbound.mid {
+                    self.tell(thread, &AnswerKey::new(mid.to_string())?, What::Heard).await?;
+                }
+                if self.bot && *ours { self.answer(handover, thread, inbound).await } else { Ok(()) }
             }
             Notice::ControlGained { unanswered, .. } if self.bot => {
                 for inbound in unanswered {

@@ -331,7 +331,6 @@ fn believed(owner: &Owner, config: &Config) -> Believed {
         Owner::Unknown => Believed::Unknown,
         Owner::Idle => Believed::Idle,
         Owner::Us => Believed::Us,
-        Owner::Other(_) if config.role == Role::Desk => Believed::Other,
         Owner::Other(Some(app)) if config.desk.as_ref() == Some(app) => Believed::Desk,
         // Who is hidden may be the desk: people are not interrupted on a guess.
         Owner::Other(None) if config.desk.is_some() || config.desk_endpoint => Believed::Desk,

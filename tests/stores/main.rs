@@ -8,6 +8,7 @@ mod in_turn;
 mod postgres;
 mod redis;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,7 +34,8 @@ type Test = (&'static str, fn(Connect) -> Running);
 /// A name that no other test has, nor another run at the same time.
 fn a_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("handover_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
+    // None is the beginning of another.
+    format!("handover_test_{:08}_{:04}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
 }
 
 fn key(user: u64) -> ThreadKey {
@@ -84,7 +86,7 @@ async fn many_at_once_are_all_served(connect: Connect) -> Ended {
             let mut users: Vec<u64> = (0..40).collect();
             users.rotate_left(usize::try_from(writer * 7 % 40).unwrap());
             let keys: Vec<_> = users.into_iter().map(key).collect();
-            let mut written = 0;
+            let mut written = Vec::new();
             for turn in 0..5 {
                 let loaded = store.load(&keys).await?;
                 let swap = |(key, version): (&ThreadKey, u64)| {
@@ -92,16 +94,30 @@ async fn many_at_once_are_all_served(connect: Connect) -> Ended {
                 };
                 let swaps = keys.iter().zip(loaded.iter().map(|loaded| loaded.version)).map(swap).collect();
                 let verdicts = store.swap(swaps).await?;
-                written += verdicts.iter().filter(|verdict| **verdict == Swapped::Written).count();
+                for ((key, loaded), verdict) in keys.iter().zip(&loaded).zip(verdicts) {
+                    if verdict == Swapped::Written {
+                        written.push((key.clone(), loaded.version, 1 + writer * 100 + turn));
+                    }
+                }
             }
             Ok::<_, Failed>(written)
         });
     }
-    let mut written = 0;
+    let mut after = BTreeMap::new();
     while let Some(writer) = writers.join_next().await {
-        written += writer??;
+        for (key, expected, version) in writer?? {
+            assert_eq!(after.insert((key, expected), version), None, "two were written over {expected}");
+        }
     }
-    assert!(written >= 40, "{written}");
+    // Each was written over the one before, up to what is kept.
+    for key in (0..40).map(key) {
+        let mut last = 0;
+        while let Some(next) = after.remove(&(key.clone(), last)) {
+            last = next;
+        }
+        assert_eq!(stores[0].load(&[key]).await?.remove(0).version, last);
+    }
+    assert_eq!(after, BTreeMap::new());
     Ok(())
 }
 

@@ -122,6 +122,28 @@ async fn a_server_that_evicts_conversations_is_refused(prefix: Prefix) -> Ended 
     Ok(())
 }
 
+/// As where a password is changed, or all connections are taken for a while: what the server answers to a new connection
+/// is an error, and not for ever.
+async fn a_server_that_refuses_connections_is_tried_again(prefix: Prefix) -> Ended {
+    let store = prefix.builder().answers_within(Duration::from_secs(2)).connect().await?;
+    let mut admin = prefix.server()?;
+    let () = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("another").query(&mut admin)?;
+    let () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut admin)?;
+    let refused = store.load(&[key(1)]).await.is_err() && store.load(&[key(1)]).await.is_err();
+    let () = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("").query(&mut admin)?;
+    let mut ended = store.load(&[key(1)]).await;
+    for _ in 0..50 {
+        if ended.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        ended = store.load(&[key(1)]).await;
+    }
+    ended?;
+    assert!(refused, "it was let in without the password");
+    Ok(())
+}
+
 async fn what_is_wrong_with_an_address_is_told_without_the_password(prefix: Prefix) -> Ended {
     for address in ["redis://me:geheim@127.0.0.1:1/", "redis://me:geheim@[/", "geheim"] {
         let builder = Prefix { url: address.to_owned(), ..prefix.clone() }.builder();
@@ -161,6 +183,11 @@ pub fn trials(server: &Server, cluster: bool) -> Vec<Trial> {
         let _alone = SERVER.write().await;
         a_server_that_evicts_conversations_is_refused(Prefix::new(url, cluster)).await
     });
+    let refuses_connections =
+        server.trial("a_server_that_refuses_connections_is_tried_again", move |url| async move {
+            let _alone = SERVER.write().await;
+            a_server_that_refuses_connections_is_tried_again(Prefix::new(url, cluster)).await
+        });
     let breaks = server.trial("a_broken_connection_is_replaced", move |url| async move {
         let _alone = SERVER.write().await;
         let prefix = Prefix::new(url, cluster);
@@ -175,6 +202,6 @@ pub fn trials(server: &Server, cluster: bool) -> Vec<Trial> {
             prefixes_do_not_meet
             what_is_wrong_with_an_address_is_told_without_the_password
         ])
-        .chain([refuses, breaks])
+        .chain([refuses, refuses_connections, breaks])
         .collect()
 }

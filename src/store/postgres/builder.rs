@@ -1,6 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, raw_sql};
 
 use super::db::Db;
 use super::writers::Writers;
@@ -67,8 +69,15 @@ impl Builder {
         let options: PgConnectOptions =
             self.url.expose().parse().map_err(|_| StoreError::new("no URL of a Postgres database"))?;
         let options = options.application_name("messenger-handover");
-        let pool =
-            PgPoolOptions::new().max_connections(self.connections).acquire_timeout(self.answers_within);
+        // A statement that nobody waits for any more ends too, and is not done later.
+        let timeout: Arc<str> = format!("SET statement_timeout = {}", self.answers_within.as_millis()).into();
+        let pool = PgPoolOptions::new()
+            .max_connections(self.connections)
+            .acquire_timeout(self.answers_within)
+            .after_connect(move |connection, _| {
+                let timeout = AssertSqlSafe(Arc::clone(&timeout));
+                Box::pin(async move { raw_sql(timeout).execute(connection).await.map(drop) })
+            });
         let schema = schema::quoted(&self.schema)?;
         let db = Db::new(pool.connect_lazy_with(options), &schema, self.answers_within);
         schema::migrate(&db, &self.schema, &schema).await?;

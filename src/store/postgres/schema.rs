@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
 
 use super::db::{Db, failed};
@@ -22,6 +24,9 @@ const MIGRATIONS: &[&str] = &["
 /// Any number that others do not use.
 const LOCK: i64 = 0x6d68_6f5f_7462_6c73;
 
+/// So long it is waited for whoever brings the tables up to date.
+const LONGEST: Duration = Duration::from_mins(2);
+
 /// The longest name that Postgres does not cut, in bytes.
 const LONGEST_NAME: usize = 63;
 
@@ -40,7 +45,14 @@ pub(super) fn quoted(name: &str) -> Result<String, StoreError> {
 /// Brings the tables up to date. One replica does it, others wait for it. A role that may not create anything is enough
 /// where there is nothing to create.
 pub(super) async fn migrate(db: &Db, name: &str, schema: &str) -> Result<(), StoreError> {
+    let migrated = tokio::time::timeout(LONGEST, bring_up_to_date(db, name, schema)).await;
+    migrated.unwrap_or_else(|_| Err(StoreError::new("somebody else holds the tables for too long")))
+}
+
+async fn bring_up_to_date(db: &Db, name: &str, schema: &str) -> Result<(), StoreError> {
     let mut transaction = db.pool.begin().await.map_err(failed)?;
+    // Others may take their time.
+    sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await.map_err(failed)?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
         .execute(&mut *transaction)

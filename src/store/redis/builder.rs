@@ -94,10 +94,13 @@ impl Builder {
 
 /// Conversations have no time to live: only some policies evict them.
 async fn keeps_what_is_written(connection: &Connection) -> Result<(), StoreError> {
-    match connection.info("memory").await?.get::<String>("maxmemory_policy") {
-        Some(policy) if policy.starts_with("allkeys") => Err(StoreError::new(format!(
-            "its maxmemory-policy is {policy}, which evicts conversations: set noeviction"
-        ))),
-        _ => Ok(()),
+    for memory in connection.info("memory").await? {
+        let policy: Option<String> = memory.get("maxmemory_policy");
+        if let Some(policy) = policy.filter(|policy| policy.starts_with("allkeys")) {
+            return Err(StoreError::new(format!(
+                "its maxmemory-policy is {policy}, which evicts conversations: set noeviction"
+            )));
+        }
     }
+    Ok(())
 }

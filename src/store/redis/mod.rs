@@ -39,6 +39,9 @@ pub const PARTITIONS: u8 = 16;
 /// So many conversations are in one script at most: nothing else runs in Redis meanwhile.
 const PART: usize = 128;
 
+/// How often it is looked for more where others took what was due.
+const ROUNDS: usize = 8;
+
 /// Between the two ids of a conversation; no id holds it.
 const BETWEEN: char = '\u{1f}';
 
@@ -121,6 +124,47 @@ fn score(millis: i64) -> i64 {
     millis.min(1 << 53)
 }
 
+/// A member of a partition, and when it is due.
+type Due = (i64, String, u8);
+
+impl RedisStore {
+    /// The longest overdue of all partitions.
+    async fn seen_due(&self, now: i64, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let mut due: Vec<Due> = Vec::new();
+        for partition in 0..PARTITIONS {
+            let mut ask = redis::cmd("ZRANGEBYSCORE");
+            ask.arg(self.name(partition, "wake")).arg("-inf").arg(now).arg("WITHSCORES");
+            ask.arg("LIMIT").arg(0).arg(row::at_most(limit));
+            let found: Vec<(String, f64)> = self.connection.ask(&ask).await?;
+            #[allow(clippy::cast_possible_truncation, reason = "it was written as a whole number")]
+            due.extend(found.into_iter().map(|(member, score)| (score as i64, member, partition)));
+        }
+        due.sort_unstable();
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    /// Those that nobody else has taken or written meanwhile, in their order.
+    async fn take(&self, due: Vec<Due>, until: i64) -> Result<Vec<ThreadKey>, StoreError> {
+        let mut leased = vec![None; due.len()];
+        for partition in 0..PARTITIONS {
+            let ours: Vec<_> = due.iter().enumerate().filter(|(_, due)| due.2 == partition).collect();
+            for part in ours.chunks(PART) {
+                let words =
+                    part.iter().flat_map(|(_, (score, member, _))| [member.clone(), score.to_string()]);
+                let words: Vec<_> =
+                    std::iter::once(until.to_string()).chain(words).map(String::into_bytes).collect();
+                let names = [self.name(partition, "wake")];
+                let taken: Vec<bool> = self.connection.run(&self.scripts.lease, &names, &words).await?;
+                for ((place, (_, member, _)), _) in part.iter().zip(taken).filter(|(_, taken)| *taken) {
+                    leased[*place] = Some(key(member)?);
+                }
+            }
+        }
+        Ok(leased.into_iter().flatten().collect())
+    }
+}
+
 #[async_trait]
 impl ThreadStore for RedisStore {
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
@@ -164,33 +208,19 @@ impl ThreadStore for RedisStore {
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let (now, until) = (score(row::moment(now)), score(row::moment(now.plus(lease))));
-        let mut due: Vec<(i64, String, u8)> = Vec::new();
-        for partition in 0..PARTITIONS {
-            let mut ask = redis::cmd("ZRANGEBYSCORE");
-            ask.arg(self.name(partition, "wake")).arg("-inf").arg(now).arg("WITHSCORES");
-            ask.arg("LIMIT").arg(0).arg(row::at_most(limit));
-            let found: Vec<(String, f64)> = self.connection.ask(&ask).await?;
-            #[allow(clippy::cast_possible_truncation, reason = "it was written as a whole number")]
-            due.extend(found.into_iter().map(|(member, score)| (score as i64, member, partition)));
-        }
-        due.sort_unstable();
-        due.truncate(limit);
-        let mut leased = vec![None; due.len()];
-        for partition in 0..PARTITIONS {
-            let ours: Vec<_> = due.iter().enumerate().filter(|(_, due)| due.2 == partition).collect();
-            for part in ours.chunks(PART) {
-                let words =
-                    part.iter().flat_map(|(_, (score, member, _))| [member.clone(), score.to_string()]);
-                let words: Vec<_> =
-                    std::iter::once(until.to_string()).chain(words).map(String::into_bytes).collect();
-                let names = [self.name(partition, "wake")];
-                let taken: Vec<bool> = self.connection.run(&self.scripts.lease, &names, &words).await?;
-                for ((place, (_, member, _)), _) in part.iter().zip(taken).filter(|(_, taken)| *taken) {
-                    leased[*place] = Some(key(member)?);
-                }
+        let mut leased = Vec::new();
+        // What others took meanwhile leaves room for more, but they cannot be faster for ever.
+        for _ in 0..ROUNDS {
+            let wanted = limit - leased.len();
+            let seen = self.seen_due(now, wanted).await?;
+            let full = seen.len() == wanted;
+            let taken = self.take(seen, until).await?;
+            leased.extend(taken);
+            if !full || leased.len() >= limit {
+                break;
             }
         }
-        Ok(leased.into_iter().flatten().collect())
+        Ok(leased)
     }
 
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {

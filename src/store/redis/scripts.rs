@@ -1,4 +1,22 @@
-use redis::Script;
+/// A script, and the name under which Redis keeps it.
+pub(super) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(text: &'static str) -> Self {
+        Self { text, hash: redis::Script::new(text).get_hash().to_owned() }
+    }
+
+    pub(super) fn text(&self) -> &'static str {
+        self.text
+    }
+
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
+    }
+}
 
 /// What Redis does as a whole. All of them get the names of the wake times and of the open threads of a partition, and
 /// then those of the threads.

@@ -211,3 +211,31 @@ fn what_was_heard_a_day_ago_is_not_known_any_more() {
     belief.lapse(later(20), Some(later(20)));
     assert_eq!(*belief.owner(), Owner::Unknown);
 }
+
+/// What says the same is no contradiction, and may say it better.
+#[test]
+fn what_agrees_makes_more_precise_and_no_doubt() {
+    let mut belief = Belief::default();
+    belief.answer(Owner::Other(None), during(100, 110), belief.revision(), None);
+    assert!(belief.event(other(1), at(105), TOLERANCE));
+    assert_eq!((belief.owner(), belief.in_doubt), (&other(1), false));
+
+    let mut belief = Belief::default();
+    let before = belief.revision();
+    assert!(belief.event(Owner::Us, at(100), TOLERANCE));
+    belief.answer(Owner::Us, during(90, 110), before, None);
+    assert_eq!((belief.owner(), belief.in_doubt), (&Owner::Us, false));
+    belief.answer(other(1), during(90, 120), before, None);
+    assert!(belief.in_doubt, "what contradicts it does");
+}
+
+/// An answer was placed by another clock than an event.
+#[test]
+fn what_two_clocks_placed_is_old_only_beyond_the_tolerance() {
+    for (millis, learns) in [(94_999, false), (95_000, true), (99_000, true)] {
+        let mut belief = Belief::default();
+        belief.answer(Owner::Us, during(100_000, 100_100), belief.revision(), None);
+        assert_eq!(belief.event(other(1), at(millis), TOLERANCE), learns, "{millis}");
+        assert_eq!(belief.in_doubt, learns, "{millis}");
+    }
+}

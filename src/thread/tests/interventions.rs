@@ -201,3 +201,19 @@ fn a_bot_looks_again_until_the_desk_has_released() {
     bot.expect(Call::ThreadOwner, owned_by(DESK));
     assert_eq!(bot.next_wake(), None);
 }
+
+/// An answer whose outcome is not known needs no control any more: what an intervention claimed is given back.
+#[test]
+fn control_that_comes_late_is_given_back_though_an_answer_is_unsettled() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.expect_send("a", unknown());
+    desk.passed_to(BOT);
+    desk.command(Command::OpenIntervention);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.command(Command::CloseIntervention);
+    desk.passed_to(DESK);
+    desk.echo_of("a");
+    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+}

@@ -89,6 +89,7 @@ fn only_what_a_page_does_not_have_is_remembered_of_it() {
     let before = desk.page;
     desk.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(RefusalKind::Invalid));
     assert_eq!(desk.page, before);
+    assert!(desk.calls.is_empty() && !desk.not_granted().is_empty(), "it is not passed again");
 }
 
 /// An unanswered request becomes a take only where the thread turns out to be nobody's.
@@ -258,6 +259,19 @@ fn nothing_is_asked_of_who_never_answers() {
     }
 }
 
+/// It turns out while the request is open: nobody waits for it then.
+#[test]
+fn a_request_that_went_to_who_never_answers_is_not_waited_for() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    let id = desk.claim(ClaimOrigin::Host);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    assert!(desk.calls.is_empty());
+    desk.passed_to(PAGE_INBOX);
+    desk.expect(Call::ThreadOwner, owned_by(PAGE_INBOX));
+    let ClaimProgress::NotGranted(report) = desk.thread.claim_progress(id) else { panic!() };
+    assert_eq!(report.steps[0].outcome, StepOutcome::Futile);
+}
+
 #[test]
 fn a_take_with_an_unknown_outcome_is_not_made_again() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
@@ -304,5 +318,19 @@ fn who_speaks_before_it_claims() {
         world.send("a");
         let (_, call) = world.call();
         assert_eq!(matches!(call, Call::SendMessage { .. }), speaks, "{call:?}");
+    }
+}
+
+#[test]
+fn a_delivery_on_standby_close_behind_our_take_may_be_from_before_it() {
+    for (waits, believes) in [(1, Owner::Unknown), (5_000, Owner::Other(None)), (60_000, Owner::Other(None))]
+    {
+        let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+        desk.passed_to(BOT);
+        desk.command(Command::OpenIntervention);
+        desk.expect(Call::TakeThreadControl, CallResult::Done);
+        desk.wait(waits);
+        desk.customer("m1", Channel::Standby);
+        assert_eq!(*desk.thread.owner(), believes, "{waits}");
     }
 }
