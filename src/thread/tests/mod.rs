@@ -5,6 +5,7 @@ mod found;
 mod handoffs;
 mod interventions;
 mod outcomes;
+mod queues;
 mod refusals;
 mod rest;
 mod walks;

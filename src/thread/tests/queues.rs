@@ -1,0 +1,244 @@
+//! What waits in a thread: answers, requests of others, notices, and what was seen already.
+
+use super::*;
+use crate::call::InlineControl;
+
+fn key(name: &str) -> AnswerKey {
+    AnswerKey::new(name).unwrap()
+}
+
+fn no_such_answer() -> Reply {
+    Reply::Refused(CommandRefused::NoSuchAnswer)
+}
+
+#[test]
+fn only_an_answer_that_waits_can_be_cancelled() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.send("b");
+    desk.send("c");
+    assert_eq!(desk.command(Command::Cancel(key("a"))), no_such_answer(), "it is on its way");
+    assert_eq!(desk.command(Command::Cancel(key("x"))), no_such_answer());
+    assert_eq!(desk.command(Command::Cancel(key("b"))), Reply::Done);
+    let cancelled = Notice::AnswerFailed { key: key("b"), reason: FailReason::Cancelled };
+    assert_eq!(desk.notices.last(), Some(&cancelled));
+    desk.expect_send("a", SENT);
+    desk.expect_send("c", SENT);
+    assert_eq!(desk.delivered(), ["a", "c"]);
+}
+
+#[test]
+fn the_late_answer_to_a_send_is_worth_knowing() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    let (call, _) = desk.call();
+    desk.sleep();
+    assert_eq!(desk.thread.answer(&key("a")), Some(AnswerStatus::Waiting));
+    let stray = Input::Answer { call: CallId(call.0 + 1000), result: SENT };
+    assert_eq!(desk.step(stray), Reply::Ignored);
+    assert_eq!(desk.step(Input::Answer { call, result: SENT }), Reply::Done);
+    assert_eq!(desk.delivered(), ["a"]);
+}
+
+#[test]
+fn the_hosts_word_is_about_one_answer() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.send("b");
+    desk.expect_send("a", unknown());
+    desk.sleep();
+    assert_eq!(desk.command(Command::Continue(key("b"))), no_such_answer());
+    assert!(desk.calls.is_empty(), "b waits for the word on a");
+    assert_eq!(desk.command(Command::Continue(key("a"))), Reply::Done);
+    desk.expect_send("b", SENT);
+}
+
+#[test]
+fn apps_that_ask_wait_each_once_and_until_they_are_answered() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    let waiting = |bot: &World| bot.thread.waiting_requests().cloned().collect::<Vec<_>>();
+    bot.requested_by(STRANGER);
+    bot.requested_by(4);
+    bot.requested_by(STRANGER);
+    assert_eq!(waiting(&bot), [AppId::from(STRANGER), AppId::from(4)]);
+    // However long the host thinks about it.
+    bot.wait(600_000);
+    bot.customer("m1", Channel::Messaging);
+    assert_eq!(waiting(&bot), [AppId::from(STRANGER), AppId::from(4)]);
+    let refuse = |app| Command::Refuse(AppId::from(app));
+    assert_eq!(bot.command(refuse(9)), Reply::Refused(CommandRefused::NoSuchRequest));
+    assert_eq!(bot.command(refuse(4)), Reply::Done);
+    assert_eq!(waiting(&bot), [AppId::from(STRANGER)]);
+    // Trusted by now: it is granted when it asks again.
+    bot.config.trusted.insert(AppId::from(STRANGER));
+    bot.requested_by(STRANGER);
+    bot.requested_by(STRANGER);
+    bot.expect(Call::PassThreadControl { to: AppId::from(STRANGER) }, CallResult::Done);
+}
+
+#[test]
+fn only_the_notice_at_hand_is_done() {
+    let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
+    let (cx, now) = (Context::new(&config), Timestamp::from_millis(BASE));
+    let (mut thread, mut out) = with_a_notice(&config);
+    let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
+    let done = |id| Input::NoticeDone { notice: id, ok: true };
+    assert_eq!(thread.step(&cx, done(NoticeId(id.0 + 1)), now, &mut out), Reply::Ignored);
+    assert!(!thread.is_at_rest());
+    assert_eq!(thread.step(&cx, done(id), now, &mut out), Reply::Done);
+    assert!(thread.is_at_rest());
+    assert_eq!(thread.step(&cx, done(NoticeId(id.0 + 1)), now, &mut out), Reply::Ignored);
+}
+
+#[test]
+fn a_control_event_that_comes_twice_is_one() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    let change = ControlChange { new_owner: Some(AppId::from(DESK)), ..ControlChange::default() };
+    for (at, again) in [(Span::at(desk.now), Reply::Ignored), (Span::UNKNOWN, Reply::Done)] {
+        let kind = EventKind::PassThreadControl(change.clone());
+        let event = Event { channel: Channel::Messaging, at, kind };
+        assert_eq!(desk.step(Input::Event(event.clone())), Reply::Done);
+        assert_eq!(desk.step(Input::Event(event)), again, "{at:?}");
+    }
+}
+
+/// The take event of 2017 names only who lost control.
+#[test]
+fn an_event_that_names_who_had_control() {
+    for (take, previous, owner) in
+        [(true, DESK, Some(Owner::Other(None))), (true, STRANGER, None), (false, DESK, None)]
+    {
+        let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+        desk.passed_to(DESK);
+        let change =
+            ControlChange { previous_owner: Some(AppId::from(previous)), ..ControlChange::default() };
+        let kind =
+            if take { EventKind::TakeThreadControl(change) } else { EventKind::PassThreadControl(change) };
+        desk.event(Channel::Messaging, kind);
+        match owner {
+            Some(owner) => {
+                assert!(*desk.thread.owner() == owner && desk.calls.is_empty(), "{take} {previous}")
+            }
+            None => desk.expect(Call::ThreadOwner, owned_by(DESK)),
+        }
+    }
+}
+
+/// What was written at the very moment of somebody else's answer is taken care of.
+#[test]
+fn what_another_has_answered_is_not_told_again() {
+    for (later, unanswered_in_the_end) in [(0, 0), (1, 0), (2, 1)] {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        let answered = desk.now.plus(Duration::from_millis(1));
+        desk.wait(later);
+        desk.customer("m1", Channel::Standby);
+        let echo = Echo {
+            mid: Some(MessageId::new("e").unwrap()),
+            app_id: Some(AppId::from(BOT)),
+            metadata: None,
+            text: None,
+        };
+        let at = Span::at(answered);
+        desk.step(Input::Event(Event { channel: Channel::Standby, at, kind: EventKind::Echo(echo) }));
+        desk.passed_to(DESK);
+        let told = desk.notices.iter().find_map(|notice| match notice {
+            Notice::ControlGained { unanswered, .. } => Some(unanswered.len()),
+            _ => None,
+        });
+        assert_eq!(told, Some(unanswered_in_the_end), "{later}");
+    }
+}
+
+/// A desk that has had control for an intervention does not take it back for that alone.
+#[test]
+fn control_that_is_lost_is_not_claimed_again_for_the_same_intervention() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.command(Command::OpenIntervention);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.passed_to(DESK);
+    desk.passed_to(BOT);
+    assert!(desk.calls.is_empty(), "{:?}", desk.calls);
+}
+
+fn farewell(key: &str, control: InlineControl) -> Command {
+    let message = OutgoingMessage::text("Bye").unwrap().then(control);
+    Command::Send { key: AnswerKey::new(key).unwrap(), message }
+}
+
+impl World {
+    fn sent(&mut self) {
+        let (call, _) = self.call();
+        self.step(Input::Answer { call, result: SENT });
+    }
+
+    fn went(&self) -> Vec<Option<AppId>> {
+        let mut went = Vec::new();
+        for notice in &self.notices {
+            if let Notice::HandedOver { to } = notice {
+                went.push(to.clone());
+            }
+        }
+        went
+    }
+}
+
+/// An agent is engaged, or the host has said meanwhile where control is to go.
+#[test]
+fn a_farewell_gives_nothing_away_that_is_wanted() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(DESK);
+    desk.command(farewell("a", InlineControl::Release));
+    desk.command(Command::OpenIntervention);
+    desk.sent();
+    desk.expect(Call::ThreadOwner, owned_by(DESK));
+    assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
+
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    desk.command(farewell("b", InlineControl::Release));
+    desk.sent();
+    desk.sent();
+    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+    assert_eq!(desk.went(), [Some(AppId::from(BOT))]);
+}
+
+#[test]
+fn where_control_went_with_a_farewell_is_looked_into() {
+    let mut bot = World::bot(ThreadControlPolicy::NoPrimary);
+    bot.passed_to(BOT);
+    bot.command(farewell("a", InlineControl::Release));
+    bot.sent();
+    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    assert_eq!(bot.went(), [None]);
+
+    let mut bot = World::bot(ThreadControlPolicy::NoPrimary);
+    bot.passed_to(BOT);
+    bot.command(farewell("a", InlineControl::PassTo(AppId::from(PAGE_INBOX))));
+    bot.sent();
+    bot.expect(Call::ThreadOwner, owned_by(STRANGER));
+    assert_eq!(bot.went(), []);
+    assert!(bot.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
+}
+
+/// Whether it arrived is still open, though control is where it should go already.
+#[test]
+fn an_unsettled_answer_keeps_a_hand_over_open() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.expect_send("a", unknown());
+    desk.passed_to(BOT);
+    let reply = desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    let Reply::HandingOver { id, waits: true } = reply else { panic!("{reply:?}") };
+    let metadata = Some(AnswerKey::new("a").unwrap().to_metadata(&AppId::from(DESK)));
+    let echo = Echo { mid: None, app_id: Some(AppId::from(DESK)), metadata, text: None };
+    desk.event(Channel::Standby, EventKind::Echo(echo));
+    assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Done);
+}
