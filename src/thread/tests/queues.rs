@@ -242,3 +242,71 @@ fn an_unsettled_answer_keeps_a_hand_over_open() {
     desk.event(Channel::Standby, EventKind::Echo(echo));
     assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Done);
 }
+
+#[test]
+fn who_has_control_now_is_told_where_it_is_known() {
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(DESK);
+    desk.passed_to(BOT);
+    assert_eq!(desk.notices.last(), Some(&Notice::ControlLost { to: Some(AppId::from(BOT)) }));
+    desk.passed_to(DESK);
+    desk.customer("m1", Channel::Standby);
+    assert!(desk.notices.contains(&Notice::ControlLost { to: None }));
+}
+
+/// What an intervention asked for is given back when it comes after it; not what comes much later, nor what somebody has
+/// wanted since.
+#[test]
+fn late_control_is_given_back_for_two_minutes() {
+    for (millis, given_back) in [(119_998, true), (119_999, false)] {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        desk.passed_to(BOT);
+        desk.command(Command::OpenIntervention);
+        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.command(Command::CloseIntervention);
+        // An event comes a millisecond later.
+        desk.wait(millis);
+        desk.passed_to(DESK);
+        assert_eq!(desk.calls.len(), usize::from(given_back), "{millis}");
+    }
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.command(Command::OpenIntervention);
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.command(Command::CloseIntervention);
+    desk.command(Command::Claim(ClaimOrigin::Host));
+    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    desk.passed_to(DESK);
+    assert!(desk.calls.is_empty(), "the host has wanted it: {:?}", desk.calls);
+}
+
+#[test]
+fn a_bot_looks_for_the_desks_release_until_it_is_there() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(DESK);
+    bot.command(Command::InterventionReported { open: false, at: None });
+    bot.sleep();
+    bot.expect(Call::ThreadOwner, owned_by(DESK));
+    assert!(bot.next_wake().is_some(), "the desk has answers to settle");
+    bot.sleep();
+    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    assert_eq!(bot.next_wake(), None);
+}
+
+/// The second attempt of a farewell may have to go without what the first one carried.
+#[test]
+fn what_the_last_attempt_carried_counts() {
+    let mut bot = World::bot(ThreadControlPolicy::NoPrimary);
+    bot.passed_to(BOT);
+    bot.command(farewell("a", InlineControl::Release));
+    let (call, first) = bot.call();
+    assert!(matches!(first, Call::SendMessage { message, .. } if message.control().is_some()));
+    bot.step(Input::Answer { call, result: refused(RefusalKind::Transient) });
+    bot.requested_by(DESK);
+    bot.sleep();
+    let (call, second) = bot.call();
+    assert!(matches!(second, Call::SendMessage { message, .. } if message.control().is_none()));
+    bot.step(Input::Answer { call, result: SENT });
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+}
