@@ -310,3 +310,21 @@ fn what_the_last_attempt_carried_counts() {
     bot.step(Input::Answer { call, result: SENT });
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
 }
+
+/// It was taken to be passed on, and is being passed: what says that it is ours is no reason to answer.
+#[test]
+fn nothing_is_told_to_be_ours_while_it_is_passed_on() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(STRANGER);
+    desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    let gained = |desk: &World| {
+        desk.notices.iter().filter(|notice| matches!(notice, Notice::ControlGained { .. })).count()
+    };
+    let before = gained(&desk);
+    desk.customer("m1", Channel::Standby);
+    desk.passed_to(DESK);
+    assert_eq!(gained(&desk), before);
+    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+    assert_eq!(gained(&desk), before);
+}
