@@ -121,7 +121,7 @@ fn an_event_that_names_who_had_control() {
         desk.event(Channel::Messaging, kind);
         match owner {
             Some(owner) => {
-                assert!(*desk.thread.owner() == owner && desk.calls.is_empty(), "{take} {previous}")
+                assert!(*desk.thread.owner() == owner && desk.calls.is_empty(), "{take} {previous}");
             }
             None => desk.expect(Call::ThreadOwner, owned_by(DESK)),
         }
