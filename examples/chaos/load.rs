@@ -15,7 +15,8 @@ use crate::account::Account;
 use crate::fleet::Fleet;
 use crate::{Options, PAGE};
 
-/// Of calls one in ten goes wrong, half of them after they were made; of webhooks one in ten.
+/// Of calls one in eight is refused, lost before or after it was made, or slow; of webhooks one in ten comes twice, late or
+/// in another order.
 pub fn faults() -> Vec<Fault> {
     let fault = |on, action, chance, ms| {
         let mut fault = Fault::new(on, action);

@@ -14,7 +14,7 @@ use messenger_handover::bots_api::{self, Desk, HandoverRequest};
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
 use messenger_handover::graph::{GraphClient, ReqwestTransport};
-use messenger_handover::handover::{BoxError, Builder, Handler, Handover, Told};
+use messenger_handover::handover::{BoxError, Builder, Handler, Handover, HandoverError, Told};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
 use messenger_handover::thread::{FailReason, Notice, Target, Timeouts};
@@ -110,7 +110,11 @@ impl Handler for Host {
             Notice::AnswerUnknown { key, .. } => {
                 self.tell(thread, key, What::Unknown).await?;
                 // Nobody here knows better: those behind it go on.
-                handover.resume(thread, key.clone()).await.or_else(|_| Ok(()))
+                match handover.resume(thread, key.clone()).await {
+                    // A late echo was faster.
+                    Err(HandoverError::Refused(_)) => Ok(()),
+                    ended => Ok(ended?),
+                }
             }
             Notice::Message { inbound, ours, .. } => {
                 if let Some(mid) = &inbound.mid {

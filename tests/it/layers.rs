@@ -18,7 +18,10 @@ const MAY_USE: &[(&str, &str)] = &[
     ("store/mod", "id thread time"),
     ("store/memory", "id thread time"),
     ("store/record", "id thread"),
+    ("store/row", "id time"),
     ("store/sqlite", "id store time"),
+    ("store/postgres", "id secret store time"),
+    ("store/redis", "id secret store time"),
     ("store/conformance", "call id policy store thread time"),
     // The ports come first, the service stands on them, and the edges stand on the service.
     ("bots_api/mod", "call control"),

@@ -125,22 +125,38 @@ async fn a_server_that_evicts_conversations_is_refused(prefix: Prefix) -> Ended 
 /// As where a password is changed, or all connections are taken for a while: what the server answers to a new connection
 /// is an error, and not for ever.
 async fn a_server_that_refuses_connections_is_tried_again(prefix: Prefix) -> Ended {
-    let store = prefix.builder().answers_within(Duration::from_secs(2)).connect().await?;
     let mut admin = prefix.server()?;
-    let () = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("another").query(&mut admin)?;
-    let () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut admin)?;
-    let refused = store.load(&[key(1)]).await.is_err() && store.load(&[key(1)]).await.is_err();
-    let () = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg("").query(&mut admin)?;
-    let mut ended = store.load(&[key(1)]).await;
-    for _ in 0..50 {
-        if ended.is_ok() {
-            break;
+    let mut require = move |password: &str| -> RedisResult<()> {
+        let () = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg(password).query(&mut admin)?;
+        redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut admin)
+    };
+    require("old")?;
+    let url = prefix.url.replace("://", "://:old@");
+    let store =
+        Prefix { url, ..prefix.clone() }.builder().answers_within(Duration::from_secs(2)).connect().await;
+    require("new")?;
+    let mut refused = true;
+    if let Ok(store) = &store {
+        for _ in 0..10 {
+            refused &= store.load(&[key(1)]).await.is_err();
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        ended = store.load(&[key(1)]).await;
     }
-    ended?;
-    assert!(refused, "it was let in without the password");
+    require("old")?;
+    let mut ended = None;
+    if let Ok(store) = &store {
+        for _ in 0..50 {
+            ended = Some(store.load(&[key(1)]).await);
+            if ended.as_ref().is_some_and(Result::is_ok) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    require("")?;
+    store?;
+    ended.ok_or("it was not asked")??;
+    assert!(refused, "it was let in with the old password");
     Ok(())
 }
 
@@ -186,7 +202,10 @@ pub fn trials(server: &Server, cluster: bool) -> Vec<Trial> {
     let refuses_connections =
         server.trial("a_server_that_refuses_connections_is_tried_again", move |url| async move {
             let _alone = SERVER.write().await;
-            a_server_that_refuses_connections_is_tried_again(Prefix::new(url, cluster)).await
+            let prefix = Prefix::new(url, cluster);
+            let ended = a_server_that_refuses_connections_is_tried_again(prefix.clone()).await;
+            prefix.drop()?;
+            ended
         });
     let breaks = server.trial("a_broken_connection_is_replaced", move |url| async move {
         let _alone = SERVER.write().await;

@@ -136,9 +136,11 @@ async fn what_is_written_is_read(store: Store) -> Found {
     let swap = |((key, thread), version): ((&ThreadKey, &Thread), u64)| {
         Swap::write(key.clone(), 0, version, thread.clone(), Some(at(version)))
     };
-    let versions = [7, i64::MAX.unsigned_abs(), 1 << 60];
-    let swaps = keys.iter().zip(&threads).zip(versions).map(swap).collect();
+    let given = [7, i64::MAX.unsigned_abs(), 1 << 60];
+    let swaps = keys.iter().zip(&threads).zip(given).map(swap).collect();
     same("the verdicts", &store.swap(swaps).await?, &vec![Swapped::Written; 3])?;
+    let twice = [keys[0].clone(), keys[0].clone()];
+    same("the versions of one that is asked for twice", &versions(&store, &twice).await?, &vec![7, 7])?;
     let backwards: Vec<_> = keys.iter().rev().cloned().collect();
     for ((loaded, thread), version) in store
         .load(&backwards)

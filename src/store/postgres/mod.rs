@@ -3,7 +3,8 @@
 //!
 //! Batches are one statement each, however many conversations they touch; what several deliveries have to write at the same
 //! time shares one. Behind a pooler that hands connections from one transaction to another, add
-//! `statement-cache-capacity=0` to the URL.
+//! `statement-cache-capacity=0` to the URL, and give these hosts a pool of their own: each connection sets its
+//! `statement_timeout`.
 
 mod builder;
 mod db;
@@ -56,11 +57,8 @@ impl ThreadStore for PostgresStore {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let mut found: HashMap<_, _> = self.db.load(keys).await?.into_iter().collect();
-        // A key may be asked for twice.
-        let twice = keys.len() != found.len();
-        let mut record = |key| if twice { found.get(key).cloned() } else { found.remove(key) };
-        let rows = keys.iter().map(&mut record).collect();
+        let found: HashMap<_, _> = self.db.load(keys).await?.into_iter().collect();
+        let rows = keys.iter().map(|key| found.get(key).cloned()).collect();
         Ok(row::loaded(&self.records, keys, rows))
     }
 
