@@ -83,9 +83,9 @@ async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
 #[tokio::test]
 async fn a_handover_costs_few_writes() {
     for (rules, policy, most) in [
-        (Rules::primary(BOT), BotPrimary, [12, 16]),
-        (Rules::primary(DESK), EdPrimary, [12, 16]),
-        (Rules::no_primary(), NoPrimary, [12, 16]),
+        (Rules::primary(BOT), BotPrimary, [9, 15]),
+        (Rules::primary(DESK), EdPrimary, [5, 14]),
+        (Rules::no_primary(), NoPrimary, [5, 15]),
     ] {
         let writes = a_handover(rules, policy).await;
         assert!(writes[0] <= most[0] && writes[1] <= most[1], "{policy:?}: {writes:?}");
