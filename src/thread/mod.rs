@@ -292,9 +292,8 @@ impl Thread {
                     }
                     self.notices.push(Notice::ControlGained { unanswered, more });
                 }
-                let wanted = self.claim.is_some() || !self.outbox.is_settled();
                 self.claim_granted();
-                if self.intervention.gained(now) && !wanted && self.handoff.is_none() {
+                if self.intervention.gained(now) && !self.outbox.wants_control() && self.handoff.is_none() {
                     self.start_handoff(Target::Nobody);
                 }
             }

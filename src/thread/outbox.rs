@@ -149,6 +149,11 @@ impl Outbox {
         self.waiting.iter().all(Answer::is_held) && self.waiting.len() <= 1
     }
 
+    /// An answer is still to be sent; one that awaits its echo needs no control.
+    pub(super) fn wants_control(&self) -> bool {
+        self.waiting.iter().any(|answer| answer.state == State::Waiting)
+    }
+
     /// An answer was reported as unknown and waits for the host's word.
     pub(super) fn is_held(&self) -> bool {
         self.waiting.iter().any(Answer::is_held)

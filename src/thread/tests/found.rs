@@ -31,6 +31,39 @@ fn a_grant_of_a_request_whose_answer_was_lost_is_given_back() {
     released(&mut desk);
 }
 
+/// A desk whose claim has failed, while an answer from before awaits its echo.
+fn unsettled_and_refused() -> World {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.expect_send("a", unknown());
+    desk.passed_to(BOT);
+    desk.config.timeouts.grant = Duration::from_secs(1);
+    desk.command(Command::Claim(ClaimOrigin::Host));
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.sleep();
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
+    assert!(!desk.thread.is_at_rest(), "the answer is not settled");
+    desk
+}
+
+#[test]
+fn a_late_grant_is_given_back_once_an_answer_from_before_is_settled() {
+    let mut desk = unsettled_and_refused();
+    desk.passed_to(DESK);
+    assert!(desk.calls.is_empty(), "not while it is unsettled");
+    desk.echo_of("a");
+    released(&mut desk);
+
+    let mut desk = unsettled_and_refused();
+    desk.send("b");
+    desk.passed_to(DESK);
+    desk.echo_of("a");
+    desk.expect_send("b", SENT);
+    assert!(desk.thread.is_at_rest() && *desk.thread.owner() == Owner::Us, "somebody writes");
+}
+
 #[test]
 fn what_a_bot_passes_on_its_own_is_kept() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
