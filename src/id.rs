@@ -44,14 +44,18 @@ impl Repr {
         if text.len() > MAX_ID_BYTES {
             return Err(InvalidId::TooLong);
         }
-        if text.chars().any(char::is_control) {
+        // Canonical decimals; what does not fit stays a text.
+        if (text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9')))
+            && let Ok(number) = text.parse()
+        {
+            return Ok(Self::Number(number));
+        }
+        // Nearly all are ASCII, which is quickly looked through.
+        let printable = text.bytes().fold(true, |printable, byte| printable & matches!(byte, b' '..=b'~'));
+        if !printable && text.chars().any(char::is_control) {
             return Err(InvalidId::ControlCharacter);
         }
-        let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-        Ok(match (canonical, text.parse()) {
-            (true, Ok(number)) => Self::Number(number),
-            _ => Self::Text(text.into()),
-        })
+        Ok(Self::Text(text.into()))
     }
 }
 
@@ -169,6 +173,19 @@ id! {
 id! {
     /// The platform's id of one message (`mid`).
     MessageId
+}
+
+#[cfg(feature = "webhook")]
+impl PageId {
+    /// Whether this Page is what an event calls one of its parties.
+    pub(crate) fn is(&self, party: &UserId) -> bool {
+        self.0 == party.0
+    }
+
+    /// The Page that is one of the parties of an event.
+    pub(crate) fn among_parties(party: UserId) -> Self {
+        Self(party.0)
+    }
 }
 
 /// The Page inbox as an app (facts §1.2). The 14-digit id on one of Meta's pages is a misprint.

@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::id::ThreadKey;
 use crate::store::{Loaded, RecordError, Swap};
@@ -7,16 +8,24 @@ use crate::time::Timestamp;
 
 /// Inputs of many conversations that are worked on together: one load and one swap for all.
 pub(super) struct Batch {
-    waiting: BTreeMap<ThreadKey, Work>,
+    /// In the order of the keys.
+    work: Vec<Work>,
+    /// The inputs in the order of the work, with their places among the replies.
+    inputs: Vec<(usize, Input)>,
     replies: Vec<Reply>,
     unreadable: Option<RecordError>,
 }
 
 /// The inputs of one conversation, with their places among all, and what was tried to be saved for them.
-#[derive(Default)]
 struct Work {
-    inputs: Vec<(usize, Input)>,
-    tried: Vec<Tried>,
+    key: ThreadKey,
+    /// Which of the inputs.
+    inputs: Range<usize>,
+    /// What was tried last.
+    tried: Option<Tried>,
+    /// What was tried before that, after conflicts and faults.
+    tried_before: Vec<Tried>,
+    is_done: bool,
 }
 
 /// What was given to the store under a version of its own.
@@ -36,21 +45,42 @@ pub(super) struct Saved {
 
 impl Batch {
     pub(super) fn new(inputs: Vec<(ThreadKey, Input)>) -> Self {
-        let mut waiting: BTreeMap<ThreadKey, Work> = BTreeMap::new();
         let replies = vec![Reply::Ignored; inputs.len()];
-        for (index, (key, input)) in inputs.into_iter().enumerate() {
-            waiting.entry(key).or_default().inputs.push((index, input));
+        let mut inputs: Vec<_> = inputs.into_iter().enumerate().collect();
+        // Those of one conversation stay in their order.
+        inputs.sort_by(|(_, (a, _)), (_, (b, _))| a.cmp(b));
+        let mut work: Vec<Work> = Vec::with_capacity(inputs.len());
+        let mut sorted = Vec::with_capacity(inputs.len());
+        for (place, (key, input)) in inputs {
+            let at = sorted.len();
+            sorted.push((place, input));
+            match work.last_mut() {
+                Some(work) if work.key == key => work.inputs.end = at + 1,
+                _ => work.push(Work {
+                    key,
+                    inputs: at..at + 1,
+                    tried: None,
+                    tried_before: Vec::new(),
+                    is_done: false,
+                }),
+            }
         }
-        Self { waiting, replies, unreadable: None }
+        Self { work, inputs: sorted, replies, unreadable: None }
     }
 
-    /// What is not done yet, in the order of the keys.
+    /// All conversations, in the order of their keys.
     pub(super) fn keys(&self) -> Vec<ThreadKey> {
-        self.waiting.keys().cloned().collect()
+        self.work.iter().map(|work| work.key.clone()).collect()
+    }
+
+    /// The places of what is not done yet, with the keys.
+    pub(super) fn waiting(&self) -> (Vec<usize>, Vec<ThreadKey>) {
+        let waiting = self.work.iter().enumerate().filter(|(_, work)| !work.is_done);
+        waiting.map(|(place, work)| (place, work.key.clone())).unzip()
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.waiting.is_empty()
+        self.work.iter().all(|work| work.is_done)
     }
 
     /// The replies in the order of the inputs, if every conversation could be read.
@@ -58,37 +88,40 @@ impl Batch {
         self.unreadable.map_or(Ok(self.replies), Err)
     }
 
-    /// Steps a conversation as it was loaded, and answers what there is to write. Where an earlier write turns out
-    /// to have been done, what follows from that one.
+    /// Steps the conversation at this place as it was loaded, and answers what there is to write. Where an earlier write
+    /// turns out to have been done, what follows from that one.
     pub(super) fn step(
         &mut self,
-        key: &ThreadKey,
+        place: usize,
         loaded: Loaded,
         cx: &Context<'_>,
         now: Timestamp,
         version: u64,
     ) -> Step {
-        let Some(work) = self.waiting.get_mut(key) else { return Step::Nothing };
-        if work.tried.iter().any(|tried| tried.version == loaded.version) {
-            return self.written(key, loaded.version).map_or(Step::Nothing, Step::Saved);
+        let work = &mut self.work[place];
+        if work.tried.iter().chain(&work.tried_before).any(|tried| tried.version == loaded.version) {
+            return self.written(place, loaded.version).map_or(Step::Nothing, Step::Saved);
         }
         let before = match loaded.thread {
             Ok(thread) => thread,
             Err(error) => {
-                tracing::error!(thread = %key, %error, "a conversation cannot be read");
+                tracing::error!(thread = %work.key, %error, "a conversation cannot be read");
                 self.unreadable.get_or_insert(error);
-                self.waiting.remove(key);
+                work.is_done = true;
                 return Step::Nothing;
             }
         };
-        let mut thread = before.clone();
+        let mut stepped = Arc::clone(&before);
+        let thread = Arc::make_mut(&mut stepped);
         let mut out = Vec::new();
-        let step = |(_, input): &(usize, Input)| thread.step(cx, input.clone(), now, &mut out);
-        let replies: Vec<Reply> = work.inputs.iter().map(step).collect();
-        // A woken thread is always written: its lease must become a wake time again.
-        let woken = work.inputs.iter().any(|(_, input)| *input == Input::Wake);
+        let inputs = &self.inputs[work.inputs.clone()];
+        let replies: Vec<Reply> =
+            inputs.iter().map(|(_, input)| thread.step(cx, input.clone(), now, &mut out)).collect();
         let fresh = thread.is_fresh();
-        let unchanged = if loaded.version == 0 { fresh } else { thread == before && !woken };
+        let unchanged = match loaded.version {
+            0 => fresh,
+            _ => out.is_empty() && inputs.iter().zip(&replies).all(may_change_nothing) && *thread == *before,
+        };
         let wake = match thread.next_wake(cx) {
             // It was set when the thread was written.
             _ if unchanged => None,
@@ -96,31 +129,49 @@ impl Batch {
             _ if !cx.begins && !thread.is_at_rest() => Some(now),
             wake => wake,
         };
-        work.tried.push(Tried { version, replies, saved: Saved { out, wake, at: now } });
+        let tried = Tried { version, replies, saved: Saved { out, wake, at: now } };
+        work.tried_before.extend(work.tried.replace(tried));
         if unchanged {
-            return self.written(key, version).map_or(Step::Nothing, Step::Saved);
+            return self.written(place, version).map_or(Step::Nothing, Step::Saved);
         }
-        Step::Write(Box::new(if fresh {
-            Swap::remove(key.clone(), loaded.version, version)
+        Step::Write(if fresh {
+            Swap::remove(work.key.clone(), loaded.version, version)
         } else {
-            Swap::write(key.clone(), loaded.version, version, thread, wake)
-        }))
+            Swap::write(work.key.clone(), loaded.version, version, stepped, wake)
+        })
     }
 
-    /// A conversation is done: this version of it was written.
-    pub(super) fn written(&mut self, key: &ThreadKey, version: u64) -> Option<Saved> {
-        let Work { inputs, tried } = self.waiting.remove(key)?;
-        let tried = tried.into_iter().find(|tried| tried.version == version)?;
-        for ((index, _), reply) in inputs.into_iter().zip(tried.replies) {
-            self.replies[index] = reply;
+    pub(super) fn key(&self, place: usize) -> &ThreadKey {
+        &self.work[place].key
+    }
+
+    /// The conversation at this place is done: this version of it was written.
+    pub(super) fn written(&mut self, place: usize, version: u64) -> Option<Saved> {
+        let work = &mut self.work[place];
+        let mut tried = work.tried.take().into_iter().chain(std::mem::take(&mut work.tried_before));
+        let tried = tried.find(|tried| tried.version == version)?;
+        work.is_done = true;
+        for ((place, _), reply) in self.inputs[work.inputs.clone()].iter().zip(tried.replies) {
+            self.replies[*place] = reply;
         }
         Some(tried.saved)
     }
 }
 
+/// What is answered as done has changed something, but for events, which often tell nothing new, and commands.
+/// A woken thread is always written: its lease must become a wake time again.
+fn may_change_nothing(((_, input), reply): (&(usize, Input), &Reply)) -> bool {
+    match input {
+        Input::Wake => false,
+        Input::NoticeDone { .. } | Input::Answer { .. } => *reply != Reply::Done,
+        Input::Event(_) | Input::Command(_) => true,
+    }
+}
+
 /// What is to be done for one conversation.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 pub(super) enum Step {
     Nothing,
-    Write(Box<Swap>),
+    Write(Swap),
     Saved(Saved),
 }

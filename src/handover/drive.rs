@@ -1,8 +1,10 @@
-use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio_util::task::TaskTracker;
 
 use crate::bots_api::DeskEndpoint;
@@ -16,7 +18,7 @@ use crate::time::Timestamp;
 use super::batch::{Batch, Saved, Step};
 use super::locks::Locks;
 use super::wake::Alarm;
-use super::{Clock, Handler, Handover, HandoverError};
+use super::{Clock, Handler, Handover, HandoverError, Told};
 
 /// How often a conversation that others write too is tried before the caller is told.
 const MAX_TRIES: u32 = 20;
@@ -61,28 +63,38 @@ impl Default for PageState {
 }
 
 impl Handover {
-    /// Steps each conversation with its inputs and answers for each input. Goes on in a task of its
-    /// own, so that dropping this future loses nothing.
+    /// Steps each conversation with its inputs and answers for each input. What cannot be done at once goes on in a task
+    /// of its own: dropping this future loses nothing, and not polling it keeps nobody waiting.
     pub(super) async fn drive(&self, inputs: Vec<(ThreadKey, Input)>) -> Result<Vec<Reply>, HandoverError> {
         let service = self.clone();
-        match self.inner.tasks.spawn(async move { service.drive_to_the_end(inputs).await }).await {
+        let mut driving = Box::pin(async move { service.drive_to_the_end(inputs).await });
+        let at_once = {
+            let _begun = self.inner.tasks.token();
+            poll_fn(|cx| Poll::Ready(driving.as_mut().poll(cx))).await
+        };
+        if let Poll::Ready(replies) = at_once {
+            return replies;
+        }
+        match self.inner.tasks.spawn(driving).await {
             Ok(replies) => replies,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(HandoverError::ShuttingDown),
         }
     }
 
-    async fn drive_to_the_end(&self, inputs: Vec<(ThreadKey, Input)>) -> Result<Vec<Reply>, HandoverError> {
+    /// As [`Self::drive`], for who cannot be dropped.
+    pub(super) async fn drive_to_the_end(
+        &self,
+        inputs: Vec<(ThreadKey, Input)>,
+    ) -> Result<Vec<Reply>, HandoverError> {
         let mut batch = Batch::new(inputs);
-        // In the order of their keys, so that two batches never wait for each other.
-        let entries: Vec<_> = batch.keys().iter().map(|key| self.inner.locks.entry(key)).collect();
-        let mut guards = Vec::with_capacity(entries.len());
-        for entry in &entries {
-            guards.push(entry.lock().await);
-        }
+        let keys = batch.keys();
+        let _held = self.inner.locks.hold(&keys).await;
         let mut faults = 0;
         for attempt in 0..MAX_TRIES {
-            tokio::time::sleep(Duration::from_millis(5) * attempt.min(10)).await;
+            if attempt > 0 {
+                tokio::time::sleep(Duration::from_millis(5) * attempt.min(10)).await;
+            }
             if let Err(error) = self.step_all(&mut batch).await {
                 faults += 1;
                 if faults == FAULTS.attempts {
@@ -92,7 +104,7 @@ impl Handover {
                 tokio::time::sleep(FAULTS.wait(faults, None, jitter())).await;
             }
             if batch.is_done() {
-                entries.iter().for_each(super::locks::Entry::tell_changed);
+                self.inner.locks.tell_changed(&keys);
                 return Ok(batch.replies()?);
             }
         }
@@ -102,44 +114,74 @@ impl Handover {
     /// Loads, steps and saves what waits, and begins what follows from what was saved. Conflicts remain.
     async fn step_all(&self, batch: &mut Batch) -> Result<(), StoreError> {
         let inner = &self.inner;
-        let keys = batch.keys();
+        let (places, keys) = batch.waiting();
         let loaded = inner.store.load(&keys).await?;
         let now = inner.now();
-        let mut swaps = Vec::new();
-        for (key, loaded) in keys.iter().zip(loaded) {
-            let cx = inner.context(&key.page, now);
-            match batch.step(key, loaded, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
+        let mut pages = Pages::new(inner);
+        let (mut written, mut swaps, mut telling) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, loaded) in places.into_iter().zip(loaded) {
+            let cx = pages.context(&batch.key(place).page, now);
+            match batch.step(place, loaded, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
                 Step::Nothing => {}
-                Step::Write(swap) => swaps.push(*swap),
-                Step::Saved(saved) => self.act(key, saved),
+                Step::Write(swap) => {
+                    written.push((place, swap.version));
+                    swaps.push(swap);
+                }
+                Step::Saved(saved) => self.act(batch.key(place), saved, &mut telling),
             }
         }
-        if swaps.is_empty() {
-            return Ok(());
-        }
-        let written: Vec<_> = swaps.iter().map(|swap| (swap.key.clone(), swap.version)).collect();
-        let swapped = inner.store.swap(swaps).await?;
-        for ((key, version), swapped) in written.into_iter().zip(swapped) {
-            if swapped == Swapped::Written
-                && let Some(saved) = batch.written(&key, version)
+        let swapped = if swaps.is_empty() { Ok(Vec::new()) } else { inner.store.swap(swaps).await };
+        for ((place, version), swapped) in written.into_iter().zip(swapped.as_deref().unwrap_or_default()) {
+            if *swapped == Swapped::Written
+                && let Some(saved) = batch.written(place, version)
             {
-                self.act(&key, saved);
+                self.act(batch.key(place), saved, &mut telling);
             }
         }
-        Ok(())
+        self.begin_telling(telling);
+        swapped.map(drop)
     }
 
-    /// Begins what was put out; the thread that asks for it is saved.
-    fn act(&self, key: &ThreadKey, saved: Saved) {
+    /// Begins what was put out; the thread that asks for it is saved. What the host is to be told is collected.
+    fn act(&self, key: &ThreadKey, saved: Saved, telling: &mut Vec<(Told, Timestamp)>) {
         if let Some(wake) = saved.wake {
             self.inner.alarm.set(wake);
         }
         for output in saved.out {
             match output {
                 Output::Call { id, call, retry } => self.begin_call(key, id, call, retry, saved.at),
-                Output::Notice { id, notice } => self.begin_telling(key, id, notice, saved.at),
+                Output::Notice { id, notice } => telling.push((Told::new(key.clone(), id, notice), saved.at)),
                 Output::PageRefuses(call) => self.inner.remember_refusal(&key.page, call, saved.at),
             }
+        }
+    }
+}
+
+/// What is known of the Page of one conversation after the other; most deliveries are about one Page.
+struct Pages<'a> {
+    inner: &'a Inner,
+    last: Option<(PageId, PageMemory)>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(inner: &'a Inner) -> Self {
+        Self { inner, last: None }
+    }
+
+    fn context(&mut self, page: &PageId, now: Timestamp) -> Context<'a> {
+        let inner = self.inner;
+        let memory = match &self.last {
+            Some((last, memory)) if last == page => *memory,
+            _ => inner.pages().get(page).map(|state| state.memory).unwrap_or_default(),
+        };
+        self.last = Some((page.clone(), memory));
+        Context {
+            config: &inner.config,
+            page: memory,
+            jitter: jitter(),
+            // A thousand numbers a millisecond are more than any conversation uses.
+            ids_from: now.as_millis().saturating_mul(1000),
+            begins: !inner.is_stopping(),
         }
     }
 }
@@ -155,17 +197,6 @@ impl Inner {
 
     fn pages(&self) -> MutexGuard<'_, HashMap<PageId, PageState>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn context(&self, page: &PageId, now: Timestamp) -> Context<'_> {
-        Context {
-            config: &self.config,
-            page: self.pages().get(page).map(|state| state.memory).unwrap_or_default(),
-            jitter: jitter(),
-            // A thousand numbers a millisecond are more than any conversation uses.
-            ids_from: now.as_millis().saturating_mul(1000),
-            begins: !self.is_stopping(),
-        }
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -1,5 +1,9 @@
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use crate::bots_api::HandoverRequest;
@@ -7,7 +11,7 @@ use crate::call::{Call, CallId, CallResult, Direction, Refusal, RefusalKind};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
 use crate::retry::Backoff;
-use crate::thread::{Input, Notice, NoticeId};
+use crate::thread::Input;
 use crate::time::Timestamp;
 
 use super::drive::jitter;
@@ -17,6 +21,9 @@ use super::{Handover, HandoverError, Told};
 const SAVES_FOR: Duration = Duration::from_mins(3);
 const SAVES: Backoff =
     Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
+
+/// How long handlers are given to end at once, all that are told together.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 impl Handover {
     pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call, retry: bool, at: Timestamp) {
@@ -38,7 +45,7 @@ impl Handover {
             if !matches!(result, CallResult::Refused(_) | CallResult::Unknown(_) | CallResult::HeldBack(_)) {
                 service.inner.call_succeeded(&key.page);
             }
-            service.conclude(key, Input::Answer { call: id, result }).await;
+            service.conclude(vec![(key, Input::Answer { call: id, result })]).await;
         });
     }
 
@@ -47,14 +54,34 @@ impl Handover {
         self.inner.now().since(at) > lease / 2
     }
 
-    pub(super) fn begin_telling(&self, key: &ThreadKey, id: NoticeId, notice: Notice, at: Timestamp) {
+    /// Tells the host each of these. Handlers that end at once, as most do that pass on what they are told, are done with
+    /// in one task, and what follows is saved in one go.
+    pub(super) fn begin_telling(&self, telling: Vec<(Told, Timestamp)>) {
+        if telling.is_empty() {
+            return;
+        }
         let service = self.clone();
-        let told = Told::new(key.clone(), id, notice);
         self.inner.tasks.spawn(async move {
-            let key = told.thread.clone();
-            let late = service.is_late(at, service.inner.config.timeouts.notice_lease);
-            let ok = !late && service.tell(told, at).await;
-            service.conclude(key, Input::NoticeDone { notice: id, ok }).await;
+            let begun = Instant::now();
+            let mut done = Vec::with_capacity(telling.len());
+            for (told, at) in telling {
+                let mut telling = Box::pin(service.clone().tell(told, at));
+                // A handler that does not let go of its thread must not keep the others waiting.
+                let at_once = if begun.elapsed() < AT_ONCE {
+                    poll_fn(|cx| Poll::Ready(telling.as_mut().poll(cx))).await
+                } else {
+                    Poll::Pending
+                };
+                match at_once {
+                    Poll::Ready(input) => done.push(input),
+                    Poll::Pending => {
+                        let tells = service.clone();
+                        let telling = async move { tells.conclude(vec![telling.await]).await };
+                        service.inner.tasks.spawn(telling);
+                    }
+                }
+            }
+            service.conclude(done).await;
         });
     }
 
@@ -100,40 +127,44 @@ impl Handover {
         })
     }
 
-    /// Answers whether the handler has dealt with it. A handler that panics has not.
-    async fn tell(&self, told: Told, at: Timestamp) -> bool {
+    /// Answers what there is to save: whether the handler has dealt with it. A handler that panics has not.
+    async fn tell(self, told: Told, at: Timestamp) -> (ThreadKey, Input) {
+        let ok = !self.is_late(at, self.inner.config.timeouts.notice_lease) && self.is_told(&told, at).await;
+        (told.thread, Input::NoticeDone { notice: told.id, ok })
+    }
+
+    async fn is_told(&self, told: &Told, at: Timestamp) -> bool {
         // It ends before its lease does: else the next attempt would run beside it.
         let within =
             self.inner.config.timeouts.notice_lease.mul_f32(0.9).saturating_sub(self.inner.now().since(at));
-        let (service, key, id) = (self.clone(), told.thread.clone(), told.id);
-        let handling = tokio::spawn(async move {
-            tokio::time::timeout(within, service.inner.handler.told(&service, &told)).await
-        });
-        match handling.await {
+        let handling = AssertUnwindSafe(self.inner.handler.told(self, told)).catch_unwind();
+        let (thread, id) = (&told.thread, told.id);
+        match tokio::time::timeout(within, handling).await {
             Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => {
-                tracing::warn!(thread = %key, ?id, %error, "the handler failed; it is told again");
+                tracing::warn!(%thread, ?id, %error, "the handler failed; it is told again");
             }
-            Ok(Err(_)) => tracing::warn!(thread = %key, ?id, "the handler took too long; it is told again"),
-            Err(error) => {
-                tracing::error!(thread = %key, ?id, %error, "the handler panicked; it is told again");
-            }
+            Err(_) => tracing::warn!(%thread, ?id, "the handler took too long; it is told again"),
+            Ok(Err(_)) => tracing::error!(%thread, ?id, "the handler panicked; it is told again"),
         }
         false
     }
 
-    /// Saves how a call or a notice ended, if need be again: the store may be away for a moment.
-    async fn conclude(&self, key: ThreadKey, input: Input) {
+    /// Saves how calls or notices ended, if need be again: the store may be away for a moment.
+    async fn conclude(&self, inputs: Vec<(ThreadKey, Input)>) {
+        if inputs.is_empty() {
+            return;
+        }
         let begun = Instant::now();
         let mut faults = 0;
         while begun.elapsed() < SAVES_FOR {
-            match self.drive(vec![(key.clone(), input.clone())]).await {
+            match self.drive_to_the_end(inputs.clone()).await {
                 Ok(_) | Err(HandoverError::ShuttingDown) => return,
-                Err(error) => tracing::warn!(thread = %key, %error, "an outcome could not be saved yet"),
+                Err(error) => tracing::warn!(first = %inputs[0].0, %error, "outcomes could not be saved yet"),
             }
             faults += 1;
             tokio::time::sleep(SAVES.wait(faults, None, jitter())).await;
         }
-        tracing::error!(thread = %key, "an outcome was not saved; its lease brings it up again");
+        tracing::error!(first = %inputs[0].0, "outcomes were not saved; their leases bring them up again");
     }
 }

@@ -1,8 +1,10 @@
-use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, OwnedMutexGuard};
+use foldhash::HashMap;
+use tokio::sync::{Notify, oneshot};
 
 use crate::id::ThreadKey;
 
@@ -10,58 +12,119 @@ use crate::id::ThreadKey;
 /// against other processes.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
-    map: Arc<Mutex<HashMap<ThreadKey, Arc<Inside>>>>,
+    /// The conversations that somebody is busy with, and who waits for each, in order.
+    busy: Arc<Mutex<HashMap<ThreadKey, VecDeque<oneshot::Sender<Held>>>>>,
+    watched: Arc<Mutex<HashMap<ThreadKey, Arc<Notify>>>>,
 }
 
-#[derive(Debug, Default)]
-struct Inside {
-    lock: Arc<tokio::sync::Mutex<()>>,
-    changed: Notify,
-}
-
-/// A conversation that somebody in this process is busy with.
+/// A conversation that nobody else in this process changes until this is dropped.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct Held {
+    /// Nothing once it is passed on.
+    key: Option<ThreadKey>,
+    busy: Arc<Mutex<HashMap<ThreadKey, VecDeque<oneshot::Sender<Held>>>>>,
+}
+
+/// Somebody wants to know when a conversation changes.
+#[derive(Debug)]
+pub(super) struct Watch {
     key: ThreadKey,
     /// Nothing only while it is dropped.
-    inside: Option<Arc<Inside>>,
-    map: Arc<Mutex<HashMap<ThreadKey, Arc<Inside>>>>,
+    notify: Option<Arc<Notify>>,
+    watched: Arc<Mutex<HashMap<ThreadKey, Arc<Notify>>>>,
 }
 
 impl Locks {
-    pub(super) fn entry(&self, key: &ThreadKey) -> Entry {
-        let inside = Arc::clone(lock(&self.map).entry(key.clone()).or_default());
-        Entry { key: key.clone(), inside: Some(inside), map: Arc::clone(&self.map) }
+    /// Waits for each of these in turn. Whoever holds several asks for them in the order of their keys: then two never
+    /// wait for each other.
+    pub(super) async fn hold(&self, keys: &[ThreadKey]) -> Vec<Held> {
+        let mut held = Vec::with_capacity(keys.len());
+        while held.len() < keys.len() {
+            if let Some(turn) = self.hold_what_is_free(keys, &mut held)
+                && let Ok(one) = turn.await
+            {
+                held.push(one);
+            }
+        }
+        held
+    }
+
+    /// Answers where to wait for the next one, if somebody is busy with it.
+    fn hold_what_is_free(&self, keys: &[ThreadKey], held: &mut Vec<Held>) -> Option<oneshot::Receiver<Held>> {
+        let mut busy = lock(&self.busy);
+        for key in &keys[held.len()..] {
+            match busy.entry(key.clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(VecDeque::new());
+                    held.push(Held { key: Some(key.clone()), busy: Arc::clone(&self.busy) });
+                }
+                Entry::Occupied(mut waiting) => {
+                    let (next, turn) = oneshot::channel();
+                    waiting.get_mut().push_back(next);
+                    return Some(turn);
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn watch(&self, key: &ThreadKey) -> Watch {
+        let notify = Arc::clone(lock(&self.watched).entry(key.clone()).or_default());
+        Watch { key: key.clone(), notify: Some(notify), watched: Arc::clone(&self.watched) }
+    }
+
+    pub(super) fn tell_changed(&self, keys: &[ThreadKey]) {
+        let watched = lock(&self.watched);
+        if !watched.is_empty() {
+            keys.iter().filter_map(|key| watched.get(key)).for_each(|watch| watch.notify_waiters());
+        }
     }
 }
 
-impl Entry {
-    pub(super) async fn lock(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.inside().lock).lock_owned().await
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(mut key) = self.key.take() else { return };
+        loop {
+            let next = {
+                let mut busy = lock(&self.busy);
+                let next = busy.get_mut(&key).and_then(VecDeque::pop_front);
+                if next.is_none() {
+                    busy.remove(&key);
+                }
+                next
+            };
+            let Some(next) = next else { return };
+            // Whoever waited may be gone; then it is the turn of the one behind.
+            match next.send(Self { key: Some(key), busy: Arc::clone(&self.busy) }) {
+                Ok(()) => return,
+                Err(mut back) => match back.key.take() {
+                    Some(same) => key = same,
+                    None => return,
+                },
+            }
+        }
     }
+}
 
+impl Watch {
     /// The next change after this call.
     pub(super) fn changed(&self) -> impl Future<Output = ()> + '_ {
-        self.inside().changed.notified()
+        self.notify().notified()
     }
 
-    pub(super) fn tell_changed(&self) {
-        self.inside().changed.notify_waiters();
-    }
-
-    #[expect(clippy::expect_used, reason = "it is there until the entry is dropped")]
-    fn inside(&self) -> &Inside {
-        self.inside.as_ref().expect("the entry is not dropped")
+    #[expect(clippy::expect_used, reason = "it is there until the watch is dropped")]
+    fn notify(&self) -> &Notify {
+        self.notify.as_ref().expect("the watch is not dropped")
     }
 }
 
-impl Drop for Entry {
+impl Drop for Watch {
     fn drop(&mut self) {
-        let mut map = lock(&self.map);
+        let mut watched = lock(&self.watched);
         // Under the lock, so that of two that are dropped at once the second sees that it is the last.
-        drop(self.inside.take());
-        if map.get(&self.key).is_some_and(|inside| Arc::strong_count(inside) == 1) {
-            map.remove(&self.key);
+        drop(self.notify.take());
+        if watched.get(&self.key).is_some_and(|notify| Arc::strong_count(notify) == 1) {
+            watched.remove(&self.key);
         }
     }
 }
@@ -72,36 +135,83 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
     use crate::id::{PageId, UserId};
+
+    fn key(user: u64) -> ThreadKey {
+        ThreadKey::new(PageId::from(1), UserId::from(user))
+    }
+
+    const SOON: Duration = Duration::from_millis(5);
 
     #[tokio::test]
     async fn a_conversation_nobody_is_busy_with_costs_nothing() {
         let locks = Locks::default();
-        let key = ThreadKey::new(PageId::from(1), UserId::from(2));
-        let (first, second) = (locks.entry(&key), locks.entry(&key));
-        let guard = first.lock().await;
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), second.lock()).await.is_err());
-        drop(guard);
-        let guard = second.lock().await;
-        drop((first, guard));
-        assert_eq!(lock(&locks.map).len(), 1);
-        drop(second);
-        assert_eq!(lock(&locks.map).len(), 0);
+        let (one, watch) = (locks.hold(&[key(1)]).await, locks.watch(&key(1)));
+        assert!(timeout(SOON, locks.hold(&[key(1)])).await.is_err());
+        drop((one, watch));
+        // Who gave up waiting is passed over.
+        let two = locks.hold(&[key(1), key(2)]).await;
+        assert_eq!(lock(&locks.busy).len(), 2);
+        drop(two);
+        assert!(lock(&locks.busy).is_empty() && lock(&locks.watched).is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_it_in_turn_and_what_was_got_meanwhile_is_given_back() {
+        let locks = Arc::new(Locks::default());
+        let first = locks.hold(&[key(2)]).await;
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let wait = |name: u32, keys: Vec<ThreadKey>| {
+            let (locks, got) = (Arc::clone(&locks), Arc::clone(&got));
+            tokio::spawn(async move {
+                let held = locks.hold(&keys).await;
+                lock(&got).push(name);
+                drop(held);
+            })
+        };
+        let gives_up = wait(0, vec![key(1), key(2)]);
+        tokio::time::sleep(SOON).await;
+        let others = [wait(1, vec![key(1)]), wait(2, vec![key(2)]), wait(3, vec![key(2)])];
+        tokio::time::sleep(SOON).await;
+        assert!(lock(&got).is_empty(), "the first holds both: one, and a place in the other's queue");
+        gives_up.abort();
+        tokio::time::sleep(SOON).await;
+        assert_eq!(*lock(&got), [1]);
+        drop(first);
+        for other in others {
+            other.await.unwrap();
+        }
+        assert_eq!(*lock(&got), [1, 2, 3]);
+        assert!(lock(&locks.busy).is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn nothing_is_left_of_those_that_end_at_the_same_time() {
         let locks = Arc::new(Locks::default());
+        let changing = Arc::new(std::sync::atomic::AtomicU64::new(0));
         let mut busy = tokio::task::JoinSet::new();
         for turn in 0..20_000_u64 {
-            let locks = Arc::clone(&locks);
+            let (locks, changing) = (Arc::clone(&locks), Arc::clone(&changing));
             busy.spawn(async move {
-                let entry = locks.entry(&ThreadKey::new(PageId::from(1), UserId::from(turn / 4)));
-                drop(entry.lock().await);
+                let keys = [key(turn / 4), key(1_000_000)];
+                let held = locks.hold(&keys);
+                // Some give up at any moment.
+                let held =
+                    if turn % 3 == 0 { timeout(Duration::ZERO, held).await.ok() } else { Some(held.await) };
+                if held.is_some() {
+                    assert_eq!(changing.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                    changing.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                }
             });
         }
-        while busy.join_next().await.is_some() {}
-        assert_eq!(lock(&locks.map).len(), 0);
+        while let Some(ended) = busy.join_next().await {
+            ended.unwrap();
+        }
+        assert!(lock(&locks.busy).is_empty());
     }
 }

@@ -303,7 +303,8 @@ impl Handover {
     /// [`HandoverError::Store`] or [`HandoverError::Record`].
     pub async fn thread(&self, thread: &ThreadKey) -> Result<Thread, HandoverError> {
         let loaded = self.inner.store.load(std::slice::from_ref(thread)).await?;
-        Ok(loaded.into_iter().next().map_or_else(|| Ok(Thread::new()), |loaded| loaded.thread)?)
+        let Some(loaded) = loaded.into_iter().next() else { return Ok(Thread::new()) };
+        Ok(Arc::unwrap_or_clone(loaded.thread?))
     }
 
     async fn command(&self, thread: &ThreadKey, command: Command) -> Result<Reply, HandoverError> {
@@ -326,9 +327,9 @@ impl Handover {
     ) -> Result<Option<T>, HandoverError> {
         const LOOK_AGAIN: Duration = Duration::from_millis(500);
         let begun = Instant::now();
-        let entry = self.inner.locks.entry(key);
+        let watch = self.inner.locks.watch(key);
         loop {
-            let changed = entry.changed();
+            let changed = watch.changed();
             if let Some(found) = found(&self.thread(key).await?) {
                 return Ok(Some(found));
             }

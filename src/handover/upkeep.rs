@@ -55,10 +55,10 @@ impl Handover {
         self.is_taking_in()?;
         let (service, key) = (self.clone(), thread.clone());
         let forgetting = self.inner.tasks.spawn(async move {
-            let entry = service.inner.locks.entry(&key);
-            let _guard = entry.lock().await;
-            service.inner.store.forget(std::slice::from_ref(&key)).await?;
-            entry.tell_changed();
+            let keys = [key];
+            let _held = service.inner.locks.hold(&keys).await;
+            service.inner.store.forget(&keys).await?;
+            service.inner.locks.tell_changed(&keys);
             Ok(())
         });
         match forgetting.await {

@@ -1,9 +1,10 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use foldhash::HashMap;
 
 use super::{Loaded, StoreError, Swap, Swapped, ThreadStore};
 use crate::id::ThreadKey;
@@ -19,15 +20,20 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct State {
     threads: HashMap<ThreadKey, Kept>,
-    wakes: BTreeSet<(Timestamp, ThreadKey)>,
+    /// When each thread that has a wake time is looked at: then, or before.
+    looks: BTreeSet<(Timestamp, ThreadKey)>,
     open: BTreeSet<ThreadKey>,
 }
 
 #[derive(Debug)]
 struct Kept {
     version: u64,
-    thread: Thread,
+    thread: Arc<Thread>,
     wake: Option<Timestamp>,
+    /// Its entry among the looks. It stays where the wake time is moved to later, as most are that come with a delivery:
+    /// so that not each of them costs two changes of an ordered set.
+    look: Option<Timestamp>,
+    is_open: bool,
 }
 
 impl MemoryStore {
@@ -59,42 +65,72 @@ impl State {
     fn swap(&mut self, swap: Swap) -> Swapped {
         let is_open = swap.is_open();
         let Swap { key, expected, version, thread, wake } = swap;
-        if self.threads.get(&key).map_or(0, |kept| kept.version) != expected {
+        let kept = self.threads.get_mut(&key);
+        if kept.as_ref().map_or(0, |kept| kept.version) != expected {
             return Swapped::Conflict;
         }
         let Some(thread) = thread else {
             self.remove(&key);
             return Swapped::Written;
         };
-        match self.threads.get_mut(&key) {
-            Some(kept) => (kept.version, kept.thread) = (version, thread),
-            None => {
-                self.threads.insert(key.clone(), Kept { version, thread, wake: None });
+        let was_open = match kept {
+            Some(kept) => {
+                (kept.version, kept.thread) = (version, thread);
+                std::mem::replace(&mut kept.is_open, is_open)
             }
-        }
+            None => {
+                let kept = Kept { version, thread, wake: None, look: None, is_open };
+                self.threads.insert(key.clone(), kept);
+                false
+            }
+        };
         self.set_wake(&key, wake);
-        if is_open {
-            self.open.insert(key);
-        } else {
-            self.open.remove(&key);
+        match (was_open, is_open) {
+            (false, true) => drop(self.open.insert(key)),
+            (true, false) => drop(self.open.remove(&key)),
+            _ => {}
         }
         Swapped::Written
     }
 
     fn remove(&mut self, key: &ThreadKey) {
-        self.set_wake(key, None);
-        self.threads.remove(key);
+        let Some(kept) = self.threads.remove(key) else { return };
+        if let Some(look) = kept.look {
+            self.looks.remove(&(look, key.clone()));
+        }
         self.open.remove(key);
     }
 
     fn set_wake(&mut self, key: &ThreadKey, wake: Option<Timestamp>) {
         let Some(kept) = self.threads.get_mut(key) else { return };
-        if let Some(old) = std::mem::replace(&mut kept.wake, wake) {
-            self.wakes.remove(&(old, key.clone()));
+        kept.wake = wake;
+        let Some(wake) = wake else { return };
+        match kept.look.replace(wake) {
+            Some(look) if look <= wake => kept.look = Some(look),
+            Some(later) => {
+                self.looks.remove(&(later, key.clone()));
+                self.looks.insert((wake, key.clone()));
+            }
+            None => drop(self.looks.insert((wake, key.clone()))),
         }
-        if let Some(wake) = wake {
-            self.wakes.insert((wake, key.clone()));
+    }
+
+    /// The threads whose wake time has come.
+    fn due(&mut self, now: Timestamp, limit: usize) -> Vec<(Timestamp, ThreadKey)> {
+        let mut due = Vec::new();
+        while let Some((look, _)) = self.looks.first().filter(|(look, _)| *look <= now && due.len() < limit) {
+            let look = *look;
+            let Some((_, key)) = self.looks.pop_first() else { break };
+            let Some(kept) = self.threads.get_mut(&key) else { continue };
+            kept.look = None;
+            match kept.wake {
+                // The longest overdue come first: it is looked at again in its turn.
+                Some(wake) if wake > look => self.set_wake(&key, Some(wake)),
+                Some(wake) => due.push((wake, key)),
+                None => {}
+            }
         }
+        due
     }
 }
 
@@ -104,7 +140,7 @@ impl ThreadStore for MemoryStore {
         let state = self.state();
         let load = |key| {
             let kept = state.threads.get(key);
-            kept.map_or_else(Loaded::fresh, |kept| Loaded::new(kept.version, Ok(kept.thread.clone())))
+            kept.map_or_else(Loaded::fresh, |kept| Loaded::new(kept.version, Ok(Arc::clone(&kept.thread))))
         };
         Ok(keys.iter().map(load).collect())
     }
@@ -116,13 +152,11 @@ impl ThreadStore for MemoryStore {
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let mut state = self.state();
-        let due: Vec<_> =
-            state.wakes.iter().take_while(|(wake, _)| *wake <= now).take(limit).cloned().collect();
-        let keys: Vec<_> = due.into_iter().map(|(_, key)| key).collect();
-        for key in &keys {
+        let due = state.due(now, limit);
+        for (_, key) in &due {
             state.set_wake(key, Some(now.plus(lease)));
         }
-        Ok(keys)
+        Ok(due.into_iter().map(|(_, key)| key).collect())
     }
 
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {

@@ -96,14 +96,14 @@ pub struct Loaded {
     /// The version to expect when it is written; 0 if it was not kept.
     pub version: u64,
     /// The thread, or why its record cannot be read.
-    pub thread: Result<Thread, RecordError>,
+    pub thread: Result<Arc<Thread>, RecordError>,
 }
 
 impl Loaded {
     /// A thread with its version.
     #[must_use]
-    pub fn new(version: u64, thread: Result<Thread, RecordError>) -> Self {
-        Self { version, thread }
+    pub fn new(version: u64, thread: Result<impl Into<Arc<Thread>>, RecordError>) -> Self {
+        Self { version, thread: thread.map(Into::into) }
     }
 
     /// A thread that is not kept.
@@ -126,7 +126,7 @@ pub struct Swap {
     /// random ones.
     pub version: u64,
     /// What it becomes; nothing if it is to be removed. What is not kept is not removed: then `expected` is not 0.
-    pub thread: Option<Thread>,
+    pub thread: Option<Arc<Thread>>,
     /// When it has to be looked at again.
     pub wake: Option<Timestamp>,
 }
@@ -138,10 +138,10 @@ impl Swap {
         key: ThreadKey,
         expected: u64,
         version: u64,
-        thread: Thread,
+        thread: impl Into<Arc<Thread>>,
         wake: Option<Timestamp>,
     ) -> Self {
-        Self { key, expected, version, thread: Some(thread), wake }
+        Self { key, expected, version, thread: Some(thread.into()), wake }
     }
 
     /// The removal of a thread that knows nothing any more.
@@ -153,7 +153,7 @@ impl Swap {
     /// Whether somebody still has to do something about it: see [`Thread::is_open`].
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.thread.as_ref().is_some_and(Thread::is_open)
+        self.thread.as_deref().is_some_and(Thread::is_open)
     }
 }
 

@@ -101,7 +101,7 @@ impl Thread {
         if let Some(claim) = self.claim.as_ref().filter(|claim| claim.id == id) {
             return if claim.accepted { ClaimProgress::Accepted } else { ClaimProgress::Trying };
         }
-        match self.last_claim.as_ref().filter(|end| end.id == id) {
+        match self.last_claim.as_deref().filter(|end| end.id == id) {
             Some(ClaimEnd { not_granted: Some(report), .. }) => ClaimProgress::NotGranted(report.clone()),
             Some(_) => ClaimProgress::Granted,
             None => ClaimProgress::Gone,
@@ -117,7 +117,7 @@ impl Thread {
             return claim.id;
         }
         let id = self.next_id();
-        self.claim = Some(Claim {
+        self.claim = Some(Box::new(Claim {
             id,
             origin,
             tried: Vec::new(),
@@ -125,7 +125,7 @@ impl Thread {
             accepted: false,
             looked: false,
             asked_again: 0,
-        });
+        }));
         id
     }
 
@@ -149,7 +149,7 @@ impl Thread {
 
     pub(super) fn claim_granted(&mut self) {
         if let Some(claim) = self.claim.take() {
-            self.last_claim = Some(ClaimEnd { id: claim.id, not_granted: None });
+            self.last_claim = Some(Box::new(ClaimEnd { id: claim.id, not_granted: None }));
         }
     }
 
@@ -262,7 +262,7 @@ impl Thread {
         self.may_still_be_granted(cx, unwanted && claim.may_be_granted(), now);
         claim.tried.extend(last);
         let report = NotGranted { steps: claim.tried };
-        self.last_claim = Some(ClaimEnd { id: claim.id, not_granted: Some(report.clone()) });
+        self.last_claim = Some(Box::new(ClaimEnd { id: claim.id, not_granted: Some(report.clone()) }));
         self.intervention.claim_failed();
         let reason = super::FailReason::NotGranted(report.clone());
         let failed = self.outbox.all_failed(&reason, cx.config);

@@ -37,7 +37,7 @@ impl Thread {
             EventKind::RequestThreadControl(request) => self.control_requested(config, request, at, now),
             EventKind::Inbound(inbound) => {
                 self.inbox.written(at, arrived);
-                self.inbound(config, &inbound, channel)
+                self.inbound(config, inbound, channel)
             }
             EventKind::Echo(echo) => self.echo(config, echo, at),
             EventKind::Read | EventKind::Delivery(_) => Reply::Done,
@@ -84,16 +84,16 @@ impl Thread {
         Reply::Done
     }
 
-    fn inbound(&mut self, config: &Config, inbound: &Inbound, channel: Channel) -> Reply {
+    fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel) -> Reply {
         let ours = match self.belief.owner() {
             Owner::Us => true,
             Owner::Other(_) => false,
             Owner::Idle | Owner::Unknown => channel == Channel::Messaging,
         };
-        if self.inbox.note(inbound, ours, config.limits) == Novelty::Known {
+        if self.inbox.note(&inbound, ours, config.limits) == Novelty::Known {
             return Reply::Ignored;
         }
-        if ours {
+        if ours && self.inbox.has_unanswered() {
             // Control came back without a word: a release and an expiry send none. What was written
             // meanwhile and not answered is ours now too.
             let (unanswered, _) = self.inbox.take_unanswered();
@@ -103,7 +103,7 @@ impl Thread {
                 ours,
             }));
         }
-        self.notices.push(Notice::Message { inbound: inbound.clone(), channel, ours });
+        self.notices.push(Notice::Message { inbound, channel, ours });
         Reply::Done
     }
 

@@ -79,7 +79,7 @@ impl Thread {
         if self.handoff.as_ref().is_some_and(|handoff| handoff.id == id) {
             return HandoffProgress::Waiting;
         }
-        match self.last_handoff.as_ref().filter(|end| end.id == id) {
+        match self.last_handoff.as_deref().filter(|end| end.id == id) {
             Some(HandoffEnd { failed: Some(refusal), .. }) => HandoffProgress::Failed(refusal.clone()),
             Some(_) => HandoffProgress::Done,
             None => HandoffProgress::Gone,
@@ -125,14 +125,14 @@ impl Thread {
 
     pub(super) fn start_handoff(&mut self, target: Target) -> u64 {
         let id = self.next_id();
-        self.handoff = Some(Handoff {
+        self.handoff = Some(Box::new(Handoff {
             id,
             target,
             stage: Stage::Start,
             taken_from: None,
             giving_back: None,
             had_control: false,
-        });
+        }));
         id
     }
 
@@ -161,7 +161,8 @@ impl Thread {
     /// Ends the open attempt without a word to the host.
     pub(super) fn end_handoff(&mut self, failed: Option<Refusal>) -> Option<Target> {
         let handoff = self.handoff.take()?;
-        self.last_handoff = Some(HandoffEnd { id: handoff.id, failed: handoff.giving_back.or(failed) });
+        self.last_handoff =
+            Some(Box::new(HandoffEnd { id: handoff.id, failed: handoff.giving_back.or(failed) }));
         Some(handoff.target)
     }
 
@@ -221,7 +222,7 @@ impl Thread {
                 }
             }
         }
-        let Some(Handoff { target, stage, had_control, .. }) = self.handoff.clone() else {
+        let Some(Handoff { target, stage, had_control, .. }) = self.handoff.as_deref().cloned() else {
             return Move::Rest;
         };
         if target == Target::Desk

@@ -1,10 +1,11 @@
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 use crate::call::MessagingType;
 use crate::event::{EventKind, Inbound};
-use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
 
 use super::is_default;
@@ -18,37 +19,68 @@ pub(super) struct Inbox {
     #[serde(skip_serializing_if = "is_default")]
     more: u32,
     #[serde(skip_serializing_if = "is_default")]
+    seen_mids: Vec<SeenMid>,
+    #[serde(skip_serializing_if = "is_default")]
     seen: VecDeque<Seen>,
     /// When the standard messaging window closes: a day after the customer last wrote.
     #[serde(skip_serializing_if = "is_default")]
     window_closes: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Seen {
-    /// A message, and whether the host was told that it is ours to answer.
-    Message { id: InboundId, ours: bool },
-    /// A pass, take or request event: one was seen four times in production (facts §4.4).
-    Control { at: Span, kind: EventKind },
-}
-
-/// The standby copy and the owner's copy of a message share their `mid`; what has none is known by
-/// its time and content, and where it has no time either it counts as new: rather told twice than lost.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// How a message is known again: by its `mid`, which the standby copy and the owner's copy share. What has none is known
+/// by its time and content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum InboundId {
-    Mid(MessageId),
-    Content(Box<Inbound>),
+    Mid(u64),
+    Content(Span, u64),
 }
 
 impl InboundId {
     fn of(inbound: &Inbound) -> Self {
-        match &inbound.mid {
-            Some(mid) => Self::Mid(mid.clone()),
-            None => Self::Content(Box::new(inbound.clone())),
+        let Inbound { mid, at, text, payload, postback, attachments } = inbound;
+        match mid {
+            Some(mid) => Self::Mid(digest(mid) | 1),
+            None => Self::Content(*at, digest(&(text, payload, postback, attachments))),
         }
     }
+}
+
+/// A message with a `mid` that was seen, in eight bytes: of its id the lowest bit says whether the host was told that it
+/// is ours to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+struct SeenMid(u64);
+
+impl SeenMid {
+    fn new(id: u64, ours: bool) -> Self {
+        Self(if ours { id } else { id & !1 })
+    }
+
+    fn is(self, id: u64) -> bool {
+        self.0 | 1 == id
+    }
+
+    fn told_as_ours(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// Something else that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Seen {
+    /// A message without a `mid`.
+    Message { at: Span, content: u64, ours: bool },
+    /// A pass, take or request event: one was seen four times in production (facts §4.4).
+    Control { at: Span, event: u64 },
+}
+
+/// The same in every process. Where another version of Rust hashes otherwise, what comes again right after an update is
+/// told again.
+fn digest(of: &impl Hash) -> u64 {
+    let mut hasher = SipHasher13::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What an inbound message is to us, by what was seen before.
@@ -64,19 +96,23 @@ impl Inbox {
     /// Notes a message. One that is not ours waits for whoever gains control next.
     pub(super) fn note(&mut self, inbound: &Inbound, ours: bool, limits: super::Limits) -> Novelty {
         let id = InboundId::of(inbound);
-        let recognisable = inbound.mid.is_some() || inbound.at != Span::UNKNOWN;
-        let known = self.seen.iter_mut().find_map(|seen| match seen {
-            Seen::Message { id: other, ours } if recognisable && *other == id => Some(ours),
-            _ => None,
-        });
-        match known {
-            Some(told) if ours && !*told => {
-                *told = true;
+        match self.was_told(id) {
+            Some(as_ours) if ours && !as_ours => {
+                self.tell_as_ours(id);
                 self.unanswered.retain(|waiting| InboundId::of(waiting) != id);
                 return Novelty::NowOurs;
             }
             Some(_) => return Novelty::Known,
-            None => self.remember(Seen::Message { id, ours }, limits),
+            None => {}
+        }
+        match id {
+            InboundId::Mid(id) => {
+                while self.seen_mids.len() >= limits.seen.max(1) {
+                    self.seen_mids.remove(0);
+                }
+                self.seen_mids.push(SeenMid::new(id, ours));
+            }
+            InboundId::Content(at, content) => self.remember(Seen::Message { at, content, ours }, limits),
         }
         if !ours {
             if self.unanswered.len() >= limits.unanswered {
@@ -86,6 +122,50 @@ impl Inbox {
             self.unanswered.push_back(inbound.clone());
         }
         Novelty::New
+    }
+
+    /// Whether a message was seen before, and if so, whether as ours to answer.
+    fn was_told(&self, message: InboundId) -> Option<bool> {
+        match message {
+            InboundId::Mid(id) => {
+                self.seen_mids.iter().find(|seen| seen.is(id)).map(|seen| seen.told_as_ours())
+            }
+            // Without a time either it counts as new: rather told twice than lost.
+            InboundId::Content(Span::UNKNOWN, _) => None,
+            InboundId::Content(..) => self.seen.iter().find_map(|seen| match seen {
+                Seen::Message { at, content, ours } if InboundId::Content(*at, *content) == message => {
+                    Some(*ours)
+                }
+                _ => None,
+            }),
+        }
+    }
+
+    /// The host is told now that a message which was seen is ours to answer.
+    fn tell_as_ours(&mut self, message: InboundId) {
+        match message {
+            InboundId::Mid(id) => {
+                for seen in self.seen_mids.iter_mut().filter(|seen| seen.is(id)) {
+                    *seen = SeenMid::new(id, true);
+                }
+            }
+            InboundId::Content(..) => {
+                for seen in &mut self.seen {
+                    if let Seen::Message { at, content, ours } = seen
+                        && InboundId::Content(*at, *content) == message
+                    {
+                        *ours = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn remember(&mut self, seen: Seen, limits: super::Limits) {
+        while self.seen.len() >= limits.seen.max(1) {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(seen);
     }
 
     /// The customer wrote then, at the latest.
@@ -100,7 +180,7 @@ impl Inbox {
 
     /// Whether this very control event was seen before; remembers it if not.
     pub(super) fn is_repeated(&mut self, at: Span, kind: &EventKind, limits: super::Limits) -> bool {
-        let event = Seen::Control { at, kind: kind.clone() };
+        let event = Seen::Control { at, event: digest(kind) };
         // Without a stamp two events cannot be told from one that came twice.
         if at != Span::UNKNOWN && self.seen.contains(&event) {
             return true;
@@ -124,30 +204,15 @@ impl Inbox {
     /// Hands over what is unanswered to the host, who holds control now.
     pub(super) fn take_unanswered(&mut self) -> (Vec<Inbound>, u32) {
         let unanswered: Vec<_> = self.unanswered.drain(..).collect();
-        for inbound in &unanswered {
-            let told = InboundId::of(inbound);
-            for seen in &mut self.seen {
-                if let Seen::Message { id, ours } = seen
-                    && *id == told
-                {
-                    *ours = true;
-                }
-            }
-        }
+        unanswered.iter().for_each(|inbound| self.tell_as_ours(InboundId::of(inbound)));
         (unanswered, std::mem::take(&mut self.more))
-    }
-
-    fn remember(&mut self, seen: Seen, limits: super::Limits) {
-        while self.seen.len() >= limits.seen.max(1) {
-            self.seen.pop_front();
-        }
-        self.seen.push_back(seen);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::MessageId;
     use crate::thread::Limits;
 
     fn message(mid: &str, at: u64) -> Inbound {
@@ -190,7 +255,7 @@ mod tests {
         for at in 0..5 {
             inbox.note(&message(&format!("m{at}"), at), false, limits);
         }
-        assert_eq!(inbox.seen.len(), 3);
+        assert_eq!(inbox.seen_mids.len(), 3);
         assert_eq!(inbox.take_unanswered(), (vec![message("m3", 3), message("m4", 4)], 3));
     }
 

@@ -53,7 +53,8 @@ use outbox::{Head, Outbox};
 use requests::Requests;
 
 /// One conversation: who is believed to own it, the answers that wait, what was asked of the platform
-/// and what the host has yet to be told.
+/// and what the host has yet to be told. What most conversations have none of is kept apart, so that many of them fit
+/// into little memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Thread {
@@ -66,13 +67,13 @@ pub struct Thread {
     #[serde(skip_serializing_if = "is_default")]
     intervention: Intervention,
     #[serde(skip_serializing_if = "is_default")]
-    claim: Option<Claim>,
+    claim: Option<Box<Claim>>,
     #[serde(skip_serializing_if = "is_default")]
-    last_claim: Option<ClaimEnd>,
+    last_claim: Option<Box<ClaimEnd>>,
     #[serde(skip_serializing_if = "is_default")]
-    handoff: Option<Handoff>,
+    handoff: Option<Box<Handoff>>,
     #[serde(skip_serializing_if = "is_default")]
-    last_handoff: Option<HandoffEnd>,
+    last_handoff: Option<Box<HandoffEnd>>,
     #[serde(skip_serializing_if = "is_default")]
     requests: Requests,
     #[serde(skip_serializing_if = "is_default")]
@@ -206,8 +207,8 @@ impl Thread {
         // One call at a time, and none in a pause; a claim comes before a hand-over, and so do answers. A
         // deadline that nothing can follow from yet would only wake the host over and over.
         let blocked = self.in_flight.as_ref().map(|call| call.until).or(self.pause.until);
-        let claim = self.claim.as_ref().and_then(Claim::next_wake);
-        let handoff = self.handoff.as_ref().and_then(Handoff::next_wake);
+        let claim = self.claim.as_deref().and_then(Claim::next_wake);
+        let handoff = self.handoff.as_deref().and_then(Handoff::next_wake);
         let next_move = match blocked {
             Some(_) if cx.config.is(Broken::NoWake) => None,
             Some(until) => Some(until),

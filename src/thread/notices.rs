@@ -70,6 +70,10 @@ impl Notices {
         }
         if ok {
             self.queue.pop_front();
+            if self.queue.is_empty() {
+                // Its memory, too: hardly any conversation has something to tell at a time.
+                self.queue = VecDeque::new();
+            }
             self.first = self.first.wrapping_add(1);
             self.faults = 0;
             self.not_before = Timestamp::default();

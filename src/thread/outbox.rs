@@ -299,6 +299,9 @@ impl Outbox {
         window: Option<Timestamp>,
         has_left: bool,
     ) -> Vec<Notice> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
         let expired: Vec<_> = self
             .waiting
             .iter()

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::item::{self, Item};
 use super::json::{self, field};
+use super::ordinary;
 use super::signature::VerifiedBody;
 use crate::event::Channel;
 use crate::id::PageId;
@@ -67,6 +68,11 @@ pub fn parse(body: &VerifiedBody<'_>) -> Result<Delivery, ParseError> {
 /// # Errors
 /// As [`parse`].
 pub fn dangerous_parse_unverified(body: &[u8]) -> Result<Delivery, ParseError> {
+    ordinary::read(body).map_or_else(|| read_tolerantly(body), Ok)
+}
+
+/// Reads whatever comes, and keeps what is not understood.
+pub(super) fn read_tolerantly(body: &[u8]) -> Result<Delivery, ParseError> {
     let body = json::read(body).map_err(ParseError::NotJson)?;
     let Value::Object(mut body) = body else { return Err(ParseError::NotAnObject) };
     let Some(Value::Array(entries)) = body.remove("entry") else { return Err(ParseError::NoEntries) };

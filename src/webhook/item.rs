@@ -100,11 +100,11 @@ pub(super) fn id<T: DeserializeOwned>(value: &Value) -> Result<Option<T>, Broken
 /// Why an element cannot be read.
 type Broken = &'static str;
 
-/// The parties of an element, as it names them.
-struct Parties<'a> {
-    page: Option<&'a PageId>,
-    sender: Option<String>,
-    recipient: Option<String>,
+/// The parties of an element, as it names them: a Page is called one like people are.
+pub(super) struct Parties<'a> {
+    pub(super) page: Option<&'a PageId>,
+    pub(super) sender: Option<UserId>,
+    pub(super) recipient: Option<UserId>,
 }
 
 fn known(page: Option<&PageId>, channel: Channel, raw: &Value) -> Result<Vec<Item>, Broken> {
@@ -144,9 +144,9 @@ const KINDS: [(&str, Reader); 7] = [
 ];
 
 impl Parties<'_> {
-    fn sent_by_page(&self) -> bool {
-        let is_page = |id: &str| self.page.is_some_and(|page| page.to_string() == id);
-        self.sender.as_deref().is_some_and(is_page) && !self.is_redacted()
+    pub(super) fn sent_by_page(&self) -> bool {
+        let is_page = |party| self.page.is_some_and(|page| page.is(party));
+        self.sender.as_ref().is_some_and(is_page) && !self.is_redacted()
     }
 
     /// Recorded deliveries come with one word in place of all ids. A Page cannot write to itself.
@@ -156,7 +156,7 @@ impl Parties<'_> {
 
     /// The Page where the element is about no person.
     fn page(&self) -> Result<PageId, Broken> {
-        let named = || self.recipient.as_deref().and_then(|id| PageId::new(id).ok());
+        let named = || self.recipient.clone().map(PageId::among_parties);
         self.page.cloned().or_else(named).ok_or("roles of no Page")
     }
 
@@ -164,24 +164,19 @@ impl Parties<'_> {
     /// samples name people in both places, and some clients' Pages in the wrong one; then an echo is
     /// about its recipient and everything else about its sender. Of a redacted one, the person is called
     /// as the Page is.
-    fn thread(&self, echo: bool) -> Result<ThreadKey, Broken> {
+    pub(super) fn thread(&self, echo: bool) -> Result<ThreadKey, Broken> {
         let (person, account) =
             if echo { (&self.recipient, &self.sender) } else { (&self.sender, &self.recipient) };
-        let page = match (self.page, account) {
-            (Some(page), _) => page.clone(),
-            (None, Some(account)) => PageId::new(account).map_err(|_| "an event of no Page")?,
-            (None, None) => return Err("an event of no Page"),
-        };
-        let named = page.to_string();
-        let user = [person, account].into_iter().flatten().find(|id| **id != named || self.is_redacted());
-        let user = user.and_then(|id| UserId::new(id).ok()).ok_or("an event of no person")?;
+        let named = || account.clone().map(PageId::among_parties);
+        let page = self.page.cloned().or_else(named).ok_or("an event of no Page")?;
+        let user = [person, account].into_iter().flatten().find(|id| !page.is(id) || self.is_redacted());
+        let user = user.cloned().ok_or("an event of no person")?;
         Ok(ThreadKey::new(page, user))
     }
 }
 
-fn party(raw: &Value, name: &str) -> Result<Option<String>, Broken> {
-    let Some(value) = field(raw, name).and_then(|party| party.get("id")) else { return Ok(None) };
-    Ok(id::<UserId>(value)?.map(|id| id.to_string()))
+fn party(raw: &Value, name: &str) -> Result<Option<UserId>, Broken> {
+    field(raw, name).and_then(|party| party.get("id")).map_or(Ok(None), id)
 }
 
 fn app_roles(roles: &Value) -> Result<Vec<(AppId, Vec<String>)>, Broken> {

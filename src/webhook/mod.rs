@@ -26,6 +26,7 @@ mod envelope;
 mod handshake;
 mod item;
 mod json;
+mod ordinary;
 #[cfg(feature = "service")]
 pub(crate) mod server;
 mod signature;

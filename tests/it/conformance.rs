@@ -94,7 +94,7 @@ impl ThreadStore for Faulty {
         }
         if self.fault == LosesTheThread {
             for loaded in &mut loaded {
-                loaded.thread = Ok(Thread::new());
+                loaded.thread = Ok(Thread::new().into());
             }
         }
         Ok(loaded)
@@ -110,7 +110,7 @@ impl ThreadStore for Faulty {
             match self.fault {
                 IgnoresTheVersion => swap.expected = kept.version,
                 RemovesWhateverTheVersion if removes => swap.expected = kept.version,
-                KeepsWhatIsRemoved if removes => swap.thread = Some(Thread::new()),
+                KeepsWhatIsRemoved if removes => swap.thread = Some(Thread::new().into()),
                 KeepsTheOldWakeTime if kept.version != 0 => swap.wake = Some(Timestamp::from_millis(10)),
                 _ => {}
             }

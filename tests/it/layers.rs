@@ -44,6 +44,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("webhook/handshake", "secret"),
     ("webhook/item", "event id time"),
     ("webhook/json", ""),
+    ("webhook/ordinary", "event id time"),
     ("webhook/signature", "secret"),
     ("webhook/server", "handover id secret"),
     ("sim/platform", "id secret time"),

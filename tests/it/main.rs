@@ -5,6 +5,7 @@ mod cancel;
 mod claims;
 mod conformance;
 mod cost;
+mod critical_path;
 mod doctor;
 mod engage;
 mod examples;

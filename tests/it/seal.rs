@@ -85,7 +85,7 @@ async fn what_is_sealed_is_read_by_whoever_has_the_key() {
     renewed.swap(vec![write(1, 2)]).await.unwrap();
     let loaded = renewed.load(&[key(1), key(2), key(3)]).await.unwrap();
     let loaded: Vec<_> = loaded.into_iter().map(|loaded| loaded.thread.unwrap()).collect();
-    assert_eq!(loaded, [thread("a private matter"), thread("a private matter"), old]);
+    assert_eq!(loaded, [thread("a private matter"), thread("a private matter"), old].map(Into::into));
     // The old key alone opens only what it has sealed.
     let loaded = sealed.load(&[key(1), key(2)]).await.unwrap();
     assert!(matches!(loaded[0].thread, Err(RecordError::Sealed(Some(_)))) && loaded[1].thread.is_ok());

@@ -74,7 +74,7 @@ async fn what_was_written_is_there_after_a_restart() {
     drop(store);
     let store = open(&file.path());
     let loaded = store.load(&[key(1)]).await.unwrap().remove(0);
-    assert_eq!((loaded.version, loaded.thread.unwrap()), (7, thread("hello")));
+    assert_eq!((loaded.version, &*loaded.thread.unwrap()), (7, &thread("hello")));
     let due = store.due(Timestamp::from_millis(9), Duration::from_secs(1), 9).await.unwrap();
     assert_eq!(due, [key(1)]);
     assert_eq!(store.open(None, 9).await.unwrap(), [key(1)]);

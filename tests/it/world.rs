@@ -189,6 +189,15 @@ impl World {
         said.iter().map(|said| said.text().unwrap().to_owned()).collect()
     }
 
+    /// What was on the wire, in order.
+    pub fn wires(&self) -> Vec<Wire> {
+        self.wires.lock().unwrap().clone()
+    }
+
+    pub fn forget_wires(&self) {
+        self.wires.lock().unwrap().clear();
+    }
+
     /// The calls of one app that would change something, with the code of a refusal.
     pub fn calls(&self, by: &AppId) -> Vec<String> {
         let wires = self.wires.lock().unwrap();

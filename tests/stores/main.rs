@@ -68,7 +68,7 @@ async fn what_was_written_is_there_after_a_restart(connect: Connect) -> Ended {
     assert_eq!(written, [Swapped::Written]);
     let store = connect().await?;
     let loaded = store.load(&[key(1)]).await?.remove(0);
-    assert_eq!((loaded.version, loaded.thread?), (7, thread("hello")));
+    assert_eq!((loaded.version, loaded.thread?), (7, Arc::new(thread("hello"))));
     let due = store.due(Timestamp::from_millis(9), Duration::from_secs(1), 9).await?;
     assert_eq!(due, [key(1)]);
     assert_eq!(store.open(None, 9).await?, [key(1)]);

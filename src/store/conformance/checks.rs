@@ -124,7 +124,7 @@ async fn what_is_not_kept_is_fresh(store: Store) -> Found {
     same("threads loaded", &loaded.len(), &3)?;
     for loaded in loaded {
         same("the version", &loaded.version, &0)?;
-        same("the thread", &loaded.thread.map_err(|error| Wrong(error.to_string()))?, &Thread::new())?;
+        same("the thread", &*loaded.thread.map_err(|error| Wrong(error.to_string()))?, &Thread::new())?;
     }
     same("threads loaded for no key", &store.load(&[]).await?.len(), &0)?;
     same("verdicts for no write", &store.swap(Vec::new()).await?, &Vec::new())
@@ -150,7 +150,7 @@ async fn what_is_written_is_read(store: Store) -> Found {
         .zip([1 << 60, i64::MAX.unsigned_abs(), 7])
     {
         same("the version", &loaded.version, &version)?;
-        same("the thread", &loaded.thread.map_err(|error| Wrong(error.to_string()))?, thread)?;
+        same("the thread", &*loaded.thread.map_err(|error| Wrong(error.to_string()))?, thread)?;
     }
     Ok(())
 }
@@ -404,7 +404,7 @@ async fn large_batches_and_records_are_kept_whole(store: Store) -> Found {
     same("the verdicts", &verdicts, &vec![Swapped::Written; 700])?;
     for (index, loaded) in store.load(&keys).await?.into_iter().enumerate() {
         let expected = if index == 350 { large.clone() } else { thread(1, index) };
-        if !loaded.thread.is_ok_and(|thread| thread == expected) {
+        if !loaded.thread.is_ok_and(|thread| *thread == expected) {
             return Err(Wrong(format!("thread {index} of 700 is not what was written")));
         }
     }

@@ -82,7 +82,7 @@ struct Case {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
     seen: Seen,
-    saved: [Thread; 2],
+    saved: [Arc<Thread>; 2],
 }
 
 /// As far as it does not depend on when it happened.

@@ -1,0 +1,77 @@
+//! One line for each figure: what, ours, the alternative in the same run, their ratio, the target and whether it is
+//! met.
+
+use std::fmt;
+
+/// What a ratio is to be.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    AtMost { target: f64, stretch: Option<f64> },
+    AtLeast(f64),
+}
+
+impl Target {
+    pub fn at_most(target: f64) -> Self {
+        Self::AtMost { target, stretch: None }
+    }
+
+    pub fn or_stretch(target: f64, stretch: f64) -> Self {
+        Self::AtMost { target, stretch: Some(stretch) }
+    }
+
+    fn verdict(self, ratio: f64) -> &'static str {
+        match self {
+            Self::AtMost { stretch: Some(stretch), .. } if ratio <= stretch => "stretch",
+            Self::AtMost { target, .. } if ratio <= target => "met",
+            Self::AtLeast(target) if ratio >= target => "met",
+            _ => "not met",
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost { target, stretch: Some(stretch) } => {
+                write!(f, "≤ {target}, stretch {stretch}")
+            }
+            Self::AtMost { target, stretch: None } => write!(f, "≤ {target}"),
+            Self::AtLeast(target) => write!(f, "≥ {target}"),
+        }
+    }
+}
+
+pub const HEAD: &str = "| what | ours | alternative | ratio | target | |\n|---|---|---|---|---|---|";
+
+/// Prints a line whose ratio is that of two figures of the same unit.
+pub fn line(what: &str, ours: (f64, &str), alternative: (f64, &str), target: Target) {
+    compared(what, ours, alternative, ours.0 / alternative.0, target);
+}
+
+/// Prints a line of two figures whose ratio was taken otherwise: as the median of pairs, for one.
+pub fn compared(what: &str, ours: (f64, &str), alternative: (f64, &str), ratio: f64, target: Target) {
+    let (ours, alternative) = (figure(ours), figure(alternative));
+    println!("| {what} | {ours} | {alternative} | {ratio:.2} | {target} | {} |", target.verdict(ratio));
+}
+
+/// Prints a line for what is compared with nothing.
+pub fn alone(what: &str, ours: (f64, &str), target: Target) {
+    println!("| {what} | {} | – | – | {target} | {} |", figure(ours), target.verdict(ours.0));
+}
+
+fn figure((value, unit): (f64, &str)) -> String {
+    let digits = match value.abs() {
+        small if small < 10.0 => 2,
+        medium if medium < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+/// The middle one, or the mean of the two in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    assert!(!values.is_empty(), "a median of nothing");
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+    f64::midpoint(low, high)
+}

@@ -1,0 +1,78 @@
+//! A host with the store in memory.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method};
+use messenger_handover::graph::GraphClient;
+use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::id::AppId;
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::secret::{AppSecret, VerifyToken};
+use messenger_handover::store::{MemoryStore, ThreadStore};
+use messenger_handover::webhook::{self, SIGNATURE_HEADER, Verifier};
+use tokio::runtime::Runtime;
+
+use crate::common::deliveries::{Deliveries, SECRET};
+use crate::threads::EVENTS;
+
+/// A host that has nothing to do when it is told something.
+struct Deaf;
+
+#[async_trait::async_trait]
+impl Handler for Deaf {
+    async fn told(&self, _: &Handover, _: &Told) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// A bot, of which nothing that is measured calls Graph. Within a runtime.
+pub fn host(store: Arc<dyn ThreadStore>) -> Result<Handover, BoxError> {
+    let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).build()?;
+    let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
+    Ok(Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf).store(store).start()?)
+}
+
+/// A webhook of that host, on one thread.
+pub struct Service {
+    runtime: Runtime,
+    handover: Handover,
+    server: webhook::Server,
+    deliveries: RefCell<Deliveries>,
+}
+
+impl Service {
+    pub fn new(runtime: Runtime, users: u64) -> Result<Self, BoxError> {
+        let handover = {
+            let _here = runtime.enter();
+            host(Arc::new(MemoryStore::new()))?
+        };
+        let verifier = Verifier::new(AppSecret::new(SECRET));
+        let server = webhook::Server::new(verifier, VerifyToken::new("a verify token"), handover.clone());
+        let service = Self { runtime, handover, server, deliveries: RefCell::new(Deliveries::new(users)) };
+        // Every customer has written.
+        for first in (0..users).step_by(EVENTS) {
+            let last = users.min(first + EVENTS as u64);
+            let (signature, body) = service.deliveries.borrow_mut().signed_of(first..last);
+            service.take_in(&signature, &body);
+        }
+        Ok(service)
+    }
+
+    /// Takes in a delivery, and waits until the host has dealt with what it was told.
+    pub fn take_in(&self, signature: &str, body: &[u8]) {
+        let mut header = HeaderMap::new();
+        header.insert(SIGNATURE_HEADER, HeaderValue::from_str(signature).expect("it is hexadecimal"));
+        self.runtime.block_on(async {
+            let answer = self.server.handle(&Method::POST, None, &header, body).await;
+            assert_eq!(answer.status(), 200);
+            while !self.handover.open_threads(None, 1).await.expect("it is in memory").is_empty() {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    pub fn delivery(&self) -> (String, Vec<u8>) {
+        self.deliveries.borrow_mut().signed(EVENTS)
+    }
+}

@@ -1,0 +1,76 @@
+//! The simulated platform, without HTTP: long schedules are played over it.
+
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion};
+use messenger_handover::id::{AppId, PageId, UserId};
+use messenger_handover::sim::{ApiCall, App, Page, Platform, Rules};
+use messenger_handover::time::Timestamp;
+use serde_json::json;
+
+use crate::common::deliveries::BEGIN;
+use crate::common::table::{self, Target, median};
+use crate::in_turn;
+
+const BOT: u64 = 1001;
+const DESK: u64 = 2002;
+const PAGE: u64 = 10;
+const CUSTOMERS: u64 = 100;
+/// What one customer goes through: a step is a call, or a message of the customer.
+const STEPS: u64 = 5;
+
+/// Each customer writes, the desk takes control and answers, and gives control back.
+fn play(platform: &mut Platform, mut now: Timestamp) {
+    let (desk, page) = (AppId::from(DESK), PageId::from(PAGE));
+    for customer in 0..CUSTOMERS {
+        let user = UserId::from(7_000 + customer);
+        now = now.plus(Duration::from_millis(10));
+        platform.customer_writes(&page, &user, "hello", now);
+        let calls = [
+            ApiCall::Take { user: user.clone(), metadata: None },
+            ApiCall::Send {
+                user: user.clone(),
+                message: json!({"text": "How can I help you?"}),
+                messaging_type: Some("RESPONSE".into()),
+                tag: None,
+                thread_control: None,
+            },
+            ApiCall::Pass { user: user.clone(), target: Some(AppId::from(BOT)), metadata: None },
+            ApiCall::ThreadOwner { user },
+        ];
+        for call in calls {
+            platform.call(&desk, &page, &call, now).expect("the desk may");
+        }
+        assert!(!platform.take_outgoing().is_empty());
+    }
+}
+
+pub fn run(criterion: &mut Criterion) {
+    let platform = || {
+        Platform::new()
+            .with_app(App::new(BOT, "Bot", "secret", "verify"))
+            .with_app(App::new(DESK, "Desk", "secret", "verify").may_take(true))
+            .with_page(Page::new(PAGE, Rules::primary(DESK)).app(BOT, "bot").app(DESK, "desk"))
+    };
+    let rounds = in_turn(
+        criterion,
+        "simulator",
+        &mut [("steps", &mut |bencher| {
+            bencher.iter_batched(
+                platform,
+                |mut platform| {
+                    play(&mut platform, Timestamp::from_millis(BEGIN));
+                    platform
+                },
+                BatchSize::SmallInput,
+            );
+        })],
+    );
+    if rounds.is_empty() {
+        return;
+    }
+    let nanos = median(rounds.iter().map(|round| round[0]).collect());
+    #[expect(clippy::cast_precision_loss, reason = "some hundred")]
+    let a_second = (CUSTOMERS * STEPS) as f64 * 1e9 / nanos;
+    table::alone("simulator, pure core", (a_second, "steps/s"), Target::AtLeast(200_000.0));
+}

@@ -1,0 +1,267 @@
+//! Deliveries into a store that keeps them for good, beside the same number of rows that are written by hand: a
+//! compare-and-swap of each, and nothing else.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use messenger_handover::handover::{BoxError, Handover};
+use messenger_handover::store::{PostgresStore, Records, SqliteStore};
+use messenger_handover::webhook::dangerous_parse_unverified;
+use rusqlite::{Connection, params};
+use sqlx::postgres::PgPoolOptions;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+use crate::ROUNDS;
+use crate::common::deliveries::{Deliveries, FIRST_USER, PAGE};
+use crate::common::table::{self, Target, median};
+use crate::host::host;
+use crate::threads::{EVENTS, key};
+
+const USERS: u64 = 5_000;
+/// How long each thing is measured in a round.
+const FOR: Duration = Duration::from_secs(2);
+const IN_FLIGHT: usize = 32;
+const CONNECTIONS: usize = 4;
+const SCHEMA: &str = "handover_performance";
+
+/// What was done in a round: how many rows a second, and how long each piece took, in seconds.
+struct Figures {
+    rows: f64,
+    times: Vec<f64>,
+}
+
+/// Takes in deliveries, so many at a time, and waits in the end until all that they led to is saved.
+async fn deliver(host: &Handover, seed: u64, in_flight: usize, events: usize) -> Result<Figures, BoxError> {
+    let mut senders = JoinSet::new();
+    let begun = Instant::now();
+    for sender in 0..in_flight {
+        let host = host.clone();
+        let mut deliveries = Deliveries::of(USERS, seed * 1_000 + sender as u64);
+        senders.spawn(async move {
+            let mut times = Vec::new();
+            while begun.elapsed() < FOR {
+                let delivery = dangerous_parse_unverified(&deliveries.body(events))?;
+                let begun = Instant::now();
+                host.receive(delivery).await?;
+                times.push(begun.elapsed().as_secs_f64());
+            }
+            Ok::<_, BoxError>(times)
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(sent) = senders.join_next().await {
+        times.extend(sent??);
+    }
+    while !host.open_threads(None, 1).await?.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "some thousand rows")]
+    let rows = (times.len() * events) as f64 / begun.elapsed().as_secs_f64();
+    Ok(Figures { rows, times })
+}
+
+/// As large as what we write of such a conversation.
+fn record(host: &Handover, runtime: &Runtime) -> Result<Vec<u8>, BoxError> {
+    let thread = runtime.block_on(host.thread(&key(7)))?;
+    Ok(Records::new().encode(&key(7), &thread)?)
+}
+
+/// A table without what makes a store, and a statement for each row.
+fn raw_sqlite(db: &mut Connection, record: &[u8], rows: usize) -> Result<Figures, BoxError> {
+    let (mut random, mut times) = (fastrand::Rng::with_seed(7), Vec::new());
+    let begun = Instant::now();
+    while begun.elapsed() < FOR {
+        let begun = Instant::now();
+        let transaction = db.transaction()?;
+        {
+            let mut select =
+                transaction.prepare_cached("SELECT version FROM raw WHERE page = ?1 AND customer = ?2")?;
+            let mut update = transaction.prepare_cached(
+                "UPDATE raw SET version = ?3, record = ?4 WHERE page = ?1 AND customer = ?2 AND version = ?5",
+            )?;
+            for _ in 0..rows {
+                let (page, user) = (PAGE.to_string(), (FIRST_USER + random.u64(..USERS)).to_string());
+                let version: i64 = select.query_row(params![page, user], |row| row.get(0))?;
+                let changed = update.execute(params![page, user, version + 1, record, version])?;
+                assert_eq!(changed, 1);
+            }
+        }
+        transaction.commit()?;
+        times.push(begun.elapsed().as_secs_f64());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "some thousand rows")]
+    let done = (times.len() * rows) as f64 / begun.elapsed().as_secs_f64();
+    Ok(Figures { rows: done, times })
+}
+
+fn raw_table(path: &std::path::Path, record: &[u8]) -> Result<Connection, BoxError> {
+    let mut db = Connection::open(path)?;
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    db.execute_batch(
+        "CREATE TABLE raw (page TEXT NOT NULL, customer TEXT NOT NULL, version INTEGER NOT NULL, record BLOB NOT NULL,
+         PRIMARY KEY (page, customer)) STRICT",
+    )?;
+    let filling = db.transaction()?;
+    for user in 0..USERS {
+        let row = params![PAGE.to_string(), (FIRST_USER + user).to_string(), 1, record];
+        filling.execute("INSERT INTO raw VALUES (?1, ?2, ?3, ?4)", row)?;
+    }
+    filling.commit()?;
+    Ok(db)
+}
+
+fn sqlite(runtime: &Runtime) -> Result<(), BoxError> {
+    let folder = tempfile::tempdir()?;
+    let host = {
+        let _here = runtime.enter();
+        host(Arc::new(SqliteStore::open(folder.path().join("ours.db"))?))?
+    };
+    // Every conversation is there before anything counts.
+    runtime.block_on(deliver(&host, 1, IN_FLIGHT, EVENTS))?;
+    let record = record(&host, runtime)?;
+    let mut raw = raw_table(&folder.path().join("raw.db"), &record)?;
+    let (mut fifty, mut single, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=ROUNDS as u64 {
+        let ours = runtime.block_on(deliver(&host, 10 + round, 1, EVENTS))?;
+        fifty.push((ours.rows, raw_sqlite(&mut raw, &record, EVENTS)?.rows));
+        let ours = runtime.block_on(deliver(&host, 20 + round, IN_FLIGHT, 1))?;
+        let one = raw_sqlite(&mut raw, &record, 1)?;
+        single.push((ours.rows, one.rows));
+        waits.push((percentile_99(ours.times) * 1000.0, median(one.times) * 1000.0));
+    }
+    line(
+        "SQLite, 50 events a delivery; raw compare-and-swap, 50 a transaction",
+        &fifty,
+        "rows/s",
+        Target::AtLeast(0.5),
+    );
+    line(
+        "SQLite, 1 event a delivery, 32 in flight; raw, one a transaction",
+        &single,
+        "rows/s",
+        Target::AtLeast(5.0),
+    );
+    line("the same, p99 of a delivery; the median of a raw commit", &waits, "ms", Target::at_most(10.0));
+    Ok(())
+}
+
+async fn raw_postgres(pool: &sqlx::PgPool, record: &[u8]) -> Result<Figures, BoxError> {
+    let begun = Instant::now();
+    let mut writers = JoinSet::new();
+    for writer in 0..CONNECTIONS as u64 {
+        let (pool, record) = (pool.clone(), record.to_vec());
+        writers.spawn(async move {
+            let (mut random, mut times) = (fastrand::Rng::with_seed(writer), Vec::new());
+            let pages = vec![PAGE.to_string(); EVENTS];
+            while begun.elapsed() < FOR {
+                let begun = Instant::now();
+                let mut users: Vec<String> = Vec::new();
+                while users.len() < EVENTS {
+                    let user = (FIRST_USER + random.u64(..USERS)).to_string();
+                    if !users.contains(&user) {
+                        users.push(user);
+                    }
+                }
+                users.sort();
+                let versions: Vec<(String, i64)> = sqlx::query_as(
+                    "SELECT customer, version FROM handover_performance.raw
+                     JOIN UNNEST($1::text[], $2::text[]) AS given (page, customer) USING (page, customer)",
+                )
+                .bind(&pages)
+                .bind(&users)
+                .fetch_all(&pool)
+                .await?;
+                let (users, versions): (Vec<_>, Vec<_>) = versions.into_iter().unzip();
+                // Others may have written some of them meanwhile; those count all the same.
+                sqlx::query(
+                    "UPDATE handover_performance.raw AS kept SET version = given.version + 1, record = given.record
+                     FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bytea[])
+                         AS given (page, customer, version, record)
+                     WHERE kept.page = given.page AND kept.customer = given.customer AND kept.version = given.version",
+                )
+                .bind(&pages)
+                .bind(users)
+                .bind(versions)
+                .bind(vec![record.clone(); EVENTS])
+                .execute(&pool)
+                .await?;
+                times.push(begun.elapsed().as_secs_f64());
+            }
+            Ok::<_, BoxError>(times)
+        });
+    }
+    let mut times = Vec::new();
+    while let Some(written) = writers.join_next().await {
+        times.extend(written??);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "some thousand rows")]
+    let rows = (times.len() * EVENTS) as f64 / begun.elapsed().as_secs_f64();
+    Ok(Figures { rows, times })
+}
+
+fn postgres(runtime: &Runtime, url: &str) -> Result<(), BoxError> {
+    let connections = u32::try_from(CONNECTIONS)?;
+    let store = PostgresStore::builder(url).schema(SCHEMA).connections(connections).connect();
+    let host = {
+        let _here = runtime.enter();
+        host(Arc::new(runtime.block_on(store)?))?
+    };
+    runtime.block_on(deliver(&host, 1, CONNECTIONS, EVENTS))?;
+    let record = record(&host, runtime)?;
+    let pool = runtime.block_on(PgPoolOptions::new().max_connections(connections).connect(url))?;
+    let fill = async {
+        sqlx::raw_sql(
+            "CREATE TABLE handover_performance.raw (page text COLLATE \"C\" NOT NULL, customer text COLLATE \"C\" NOT NULL,
+             version bigint NOT NULL, record bytea NOT NULL, PRIMARY KEY (page, customer))",
+        )
+        .execute(&pool)
+        .await?;
+        let users: Vec<String> = (0..USERS).map(|user| (FIRST_USER + user).to_string()).collect();
+        sqlx::query("INSERT INTO handover_performance.raw SELECT $1, UNNEST($2::text[]), 1, $3")
+            .bind(PAGE.to_string())
+            .bind(users)
+            .bind(&record)
+            .execute(&pool)
+            .await
+    };
+    runtime.block_on(fill)?;
+    let mut rounds = Vec::new();
+    for round in 1..=ROUNDS as u64 {
+        let ours = runtime.block_on(deliver(&host, 10 + round, CONNECTIONS, EVENTS))?;
+        rounds.push((ours.rows, runtime.block_on(raw_postgres(&pool, &record))?.rows));
+    }
+    line(
+        "Postgres, 50 events a delivery, 4 connections; raw UNNEST of 50",
+        &rounds,
+        "rows/s",
+        Target::AtLeast(0.4),
+    );
+    runtime.block_on(sqlx::raw_sql("DROP SCHEMA handover_performance CASCADE").execute(&pool))?;
+    Ok(())
+}
+
+fn percentile_99(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() * 99 / 100]
+}
+
+/// A line of medians over the rounds; the ratio is the median of the rounds' ratios.
+fn line(what: &str, rounds: &[(f64, f64)], unit: &str, target: Target) {
+    let over = |figure: fn(&(f64, f64)) -> f64| median(rounds.iter().map(figure).collect());
+    let (ours, other) = (over(|round| round.0), over(|round| round.1));
+    table::compared(what, (ours, unit), (other, unit), over(|(ours, other)| ours / other), target);
+}
+
+pub fn run() -> Result<(), BoxError> {
+    let runtime = Runtime::new()?;
+    sqlite(&runtime)?;
+    match std::env::var("TEST_POSTGRES_URL") {
+        Ok(url) => postgres(&runtime, &url),
+        Err(_) => {
+            eprintln!("performance: without Postgres, since TEST_POSTGRES_URL names none");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Threads of a bot in a map: a store without what makes one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::secret::AppSecret;
+use messenger_handover::thread::{Config, Context, Input, Output, Thread};
+use messenger_handover::time::Timestamp;
+use messenger_handover::webhook::{Item, Verifier, parse};
+
+use crate::common::deliveries::{BEGIN, Deliveries, FIRST_USER, PAGE, SECRET};
+
+pub const EVENTS: usize = 50;
+
+pub struct Threads {
+    config: Config,
+    verifier: Verifier,
+    threads: HashMap<ThreadKey, Thread>,
+    deliveries: Deliveries,
+    out: Vec<Output>,
+}
+
+pub fn key(user: u64) -> ThreadKey {
+    ThreadKey::new(PageId::from(PAGE), UserId::from(FIRST_USER + user))
+}
+
+impl Threads {
+    pub fn new(users: u64) -> Self {
+        Self {
+            config: Config::new(AppId::from(1001), Role::Bot, ThreadControlPolicy::BotPrimary),
+            verifier: Verifier::new(AppSecret::new(SECRET)),
+            threads: (0..users).map(|user| (key(user), Thread::new())).collect(),
+            deliveries: Deliveries::new(users),
+            out: Vec::new(),
+        }
+    }
+
+    pub fn delivery(&mut self) -> (String, Vec<u8>) {
+        self.deliveries.signed(EVENTS)
+    }
+
+    #[allow(dead_code, reason = "not every bench needs it")]
+    pub fn thread(&self, user: u64) -> &Thread {
+        &self.threads[&key(user)]
+    }
+
+    /// Verifies and reads a delivery, steps each thread with its event, and once more when the host has dealt with
+    /// what it was told.
+    pub fn take_in(&mut self, header: &str, body: &[u8]) -> usize {
+        let verified = self.verifier.verify(Some(header), body).expect("it is signed");
+        let delivery = parse(&verified).expect("it is a delivery");
+        let cx = Context::new(&self.config);
+        let now = Timestamp::from_millis(BEGIN).plus(Duration::from_hours(1));
+        let (mut told, mut done) = (0, Vec::new());
+        for item in delivery.items {
+            let Item::Event { thread, event } = item else { continue };
+            let thread = self.threads.entry(thread).or_default();
+            let _ = thread.step(&cx, Input::Event(event), now, &mut self.out);
+            for output in self.out.drain(..) {
+                if let Output::Notice { id, .. } = output {
+                    told += 1;
+                    let _ = thread.step(&cx, Input::NoticeDone { notice: id, ok: true }, now, &mut done);
+                }
+            }
+            assert!(done.is_empty(), "one notice for a message");
+        }
+        assert_eq!(told, EVENTS);
+        told
+    }
+}

@@ -1,0 +1,47 @@
+//! A process that is measured.
+
+use std::process::Stdio;
+
+use messenger_handover::handover::BoxError;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::common::os;
+
+/// A server that is a child of this process.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+}
+
+impl Server {
+    /// This program, as one of its servers.
+    pub async fn own(what: &str) -> Result<Self, BoxError> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["--serve", what]);
+        Self::start(command).await
+    }
+
+    pub async fn start(mut command: Command) -> Result<Self, BoxError> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let stdout = child.stdout.take().ok_or("a server that says nothing")?;
+        let line = BufReader::new(stdout).lines().next_line().await?;
+        let port = line.ok_or("a server ended before it began")?.parse()?;
+        Ok(Self { child, port })
+    }
+
+    /// The CPU time that it has used until now, in nanoseconds.
+    pub fn cpu(&self) -> Result<u64, BoxError> {
+        Ok(os::cpu_nanos(self.child.id().ok_or("the server has ended")?)?)
+    }
+}
+
+/// Runs this program once more and answers what it prints.
+pub async fn output(arguments: &[&str]) -> Result<String, BoxError> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let output = command.args(arguments).kill_on_drop(true).output().await?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}

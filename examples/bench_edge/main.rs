@@ -1,0 +1,125 @@
+//! What this crate costs where HTTP is involved, as ratios in one table. Servers and callers are processes of their own
+//! and take turns, A B A B; what is compared is the CPU time that the operating system counts for each, and for calls
+//! the time until their answer.
+//!
+//! `cargo run --release --example bench_edge`; `-- --rounds 3 --requests 2000` is quicker. `docs/performance.md` says how
+//! to read it.
+
+mod calls;
+mod child;
+mod load;
+mod served;
+
+#[path = "../../benches/common/mod.rs"]
+mod common;
+
+use messenger_handover::handover::BoxError;
+use pico_args::Arguments;
+use tokio::process::Command;
+
+use child::Server;
+use common::deliveries::{Deliveries, SECRET};
+use common::table::{self, Target, median};
+
+/// How many customers write.
+const CUSTOMERS: u64 = 10_000;
+
+struct Effort {
+    rounds: usize,
+    requests: usize,
+}
+
+/// The CPU time of each server for a delivery, in nanoseconds, round by round.
+async fn webhook(servers: &[&Server], effort: &Effort, events: usize) -> Result<Vec<Vec<f64>>, BoxError> {
+    let mut deliveries = Deliveries::new(CUSTOMERS);
+    let requests = effort.requests / events.min(10);
+    let mut rounds = Vec::new();
+    // One more, which warms up and does not count.
+    for _ in 0..=effort.rounds {
+        let mut round = Vec::new();
+        for server in servers {
+            round.push(load::cpu_per_request(server, &mut deliveries, requests, events).await?);
+        }
+        rounds.push(round);
+    }
+    Ok(rounds.split_off(1))
+}
+
+/// The time and the CPU time of a call, in nanoseconds, of each caller, round by round.
+async fn graph(effort: &Effort, in_flight: usize) -> Result<Vec<[(f64, f64); 2]>, BoxError> {
+    let server = Server::own("graph").await?;
+    let (port, in_flight) = (server.port.to_string(), in_flight.to_string());
+    let calls = effort.requests.to_string();
+    let mut rounds = Vec::new();
+    for _ in 0..=effort.rounds {
+        let mut round = [(0.0, 0.0); 2];
+        for (figures, which) in round.iter_mut().zip(["typed", "raw"]) {
+            let arguments =
+                ["--calls", which, "--port", &port, "--in-flight", &in_flight, "--requests", &calls];
+            let printed = child::output(&arguments).await?;
+            let (time, cpu) = printed.trim().split_once(' ').ok_or("no figures")?;
+            *figures = (time.parse()?, cpu.parse()?);
+        }
+        rounds.push(round);
+    }
+    Ok(rounds.split_off(1))
+}
+
+/// A line of medians over the rounds, in microseconds; the ratio is the median of the rounds' ratios.
+fn line(what: &str, rounds: &[(f64, f64)], target: Target) {
+    let over = |figure: fn(&(f64, f64)) -> f64| median(rounds.iter().map(figure).collect());
+    let (ours, other) = (over(|round| round.0) / 1000.0, over(|round| round.1) / 1000.0);
+    table::compared(what, (ours, "µs"), (other, "µs"), over(|(ours, other)| ours / other), target);
+}
+
+fn column(rounds: &[Vec<f64>], other: usize) -> Vec<(f64, f64)> {
+    rounds.iter().map(|round| (round[0], round[other])).collect()
+}
+
+async fn measure(effort: Effort) -> Result<(), BoxError> {
+    println!("{}", table::HEAD);
+    let (ours, noop) = (Server::own("ours").await?, Server::own("noop").await?);
+    let mut node = Command::new("node");
+    node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/bench_edge/node.mjs")).arg(SECRET);
+    let node = Server::start(node).await;
+    let mut servers = vec![&ours, &noop];
+    servers.extend(&node);
+    let one = webhook(&servers, &effort, 1).await?;
+    line(
+        "one signed event over HTTP, CPU; axum that answers 200",
+        &column(&one, 1),
+        Target::or_stretch(1.5, 1.3),
+    );
+    match &node {
+        Ok(_) => line("the same; node:http with HMAC and JSON.parse", &column(&one, 2), Target::at_most(0.5)),
+        Err(error) => eprintln!("bench_edge: without node: {error}"),
+    }
+    let fifty = webhook(&servers, &effort, 50).await?;
+    line(
+        "50 events in one body, CPU; axum that answers 200",
+        &column(&fifty, 1),
+        Target::or_stretch(9.0, 7.3),
+    );
+    let one_by_one: Vec<_> = graph(&effort, 1).await?.iter().map(|[ours, raw]| (ours.0, raw.0)).collect();
+    line("a typed Graph call, p50; raw reqwest", &one_by_one, Target::at_most(1.05));
+    let busy: Vec<_> = graph(&effort, 32).await?.iter().map(|[ours, raw]| (ours.1, raw.1)).collect();
+    line("the same, CPU at 32 in flight; raw reqwest", &busy, Target::at_most(1.1));
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let mut arguments = Arguments::from_env();
+    if let Some(what) = arguments.opt_value_from_str::<_, String>("--serve")? {
+        return served::serve(&what).await;
+    }
+    let calls: Option<String> = arguments.opt_value_from_str("--calls")?;
+    let requests = arguments.opt_value_from_str("--requests")?.unwrap_or(20_000);
+    if let Some(which) = calls {
+        let (port, in_flight) =
+            (arguments.value_from_str("--port")?, arguments.value_from_str("--in-flight")?);
+        return calls::run(&which, port, in_flight, requests).await;
+    }
+    let rounds = arguments.opt_value_from_str("--rounds")?.unwrap_or(7);
+    measure(Effort { rounds, requests }).await
+}

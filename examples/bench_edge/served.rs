@@ -1,0 +1,82 @@
+//! The servers that are measured, each a process of its own: it prints its port and ends with its standard input.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::routing::any;
+use messenger_handover::graph::GraphClient;
+use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::id::AppId;
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::secret::{AppSecret, VerifyToken};
+use messenger_handover::webhook::{self, Verifier};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use crate::common::deliveries::SECRET;
+
+/// A host that has nothing to do when it is told something.
+struct Deaf;
+
+#[async_trait]
+impl Handler for Deaf {
+    async fn told(&self, _: &Handover, _: &Told) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+async fn webhook(
+    server: State<webhook::Server>,
+    method: Method,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<String> {
+    server.handle(&method, query.0.as_deref(), &headers, &body).await
+}
+
+/// All that a host does with a delivery, over the store in memory.
+fn ours() -> Result<Router, BoxError> {
+    // Nothing of what is measured calls Graph.
+    let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).build()?;
+    let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
+    let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf).start()?;
+    let verifier = Verifier::new(AppSecret::new(SECRET));
+    let server = webhook::Server::new(verifier, VerifyToken::new("a verify token"), handover);
+    Ok(Router::new().route("/", any(webhook)).with_state(server))
+}
+
+/// The body is read, and 200 is the answer.
+fn noop() -> Router {
+    async fn read(_: HeaderMap, _: Bytes) -> StatusCode {
+        StatusCode::OK
+    }
+    Router::new().route("/", any(read))
+}
+
+/// Graph, as far as a message is concerned.
+fn graph() -> Router {
+    async fn sent(_: Bytes) -> ([(&'static str, &'static str); 1], &'static str) {
+        let json = r#"{"recipient_id":"7000000000000077","message_id":"m_AG5Hz2Uq7tuwNEhXfYYKj8mJEM_QPpz5jdCK48PnKAjSdjfipqx"}"#;
+        ([("content-type", "application/json")], json)
+    }
+    Router::new().route("/{*any}", any(sent))
+}
+
+pub async fn serve(what: &str) -> Result<(), BoxError> {
+    let router = match what {
+        "ours" => ours()?,
+        "noop" => noop(),
+        "graph" => graph(),
+        _ => return Err("there are: ours, noop, graph".into()),
+    };
+    let router = router.layer(DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?.port());
+    let ended = async { drop(tokio::io::stdin().read_to_end(&mut Vec::new()).await) };
+    Ok(axum::serve(listener, router).with_graceful_shutdown(ended).await?)
+}

@@ -1,0 +1,130 @@
+//! How many calls of Graph, and how many webhooks, lie between an agent's answer and the customer who reads it: as few
+//! as the protocol allows, and exactly one more for a wrong belief.
+
+use messenger_handover::id::AppId;
+use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
+use messenger_handover::sim::{ApiCall, Fault, FaultAction, Rules, Wire};
+use messenger_handover::thread::AnswerStatus;
+
+use crate::world::{BOT, DESK, Host, Setup, World, bot, desk, thread};
+
+/// What is on the wire, in order, up to the call that sends this text.
+fn until_it_is_sent(wires: &[Wire], text: &str) -> Vec<String> {
+    let who = |app: &AppId| if *app == bot() { "bot" } else { "desk" };
+    let mut path = Vec::new();
+    for wire in wires {
+        match wire {
+            Wire::Call { app, edge, outcome, detail, .. } => {
+                let refused = if outcome.is_err() { " refused" } else { "" };
+                path.push(format!("{} {edge}{refused}", who(app)));
+                if edge == "messages" && outcome.is_ok() && detail.as_deref() == Some(text) {
+                    return path;
+                }
+            }
+            Wire::Webhook { app, label, .. } => path.push(format!("{} hears {label}", who(app))),
+            _ => {}
+        }
+    }
+    panic!("{text} was never sent: {wires:#?}");
+}
+
+async fn give_to(world: &World, app: &AppId) {
+    let by = world.owner().unwrap_or_else(|| app.clone());
+    if by != *app || world.owner().is_none() {
+        let pass = ApiCall::Pass { user: thread().user, target: Some(app.clone()), metadata: None };
+        world.sim.with_platform(|platform, now| platform.call(&by, &thread().page, &pass, now).unwrap());
+    }
+    world.rest().await;
+    assert_eq!(world.owner().as_ref(), Some(app));
+}
+
+/// The customer has written, and somebody or nobody has control.
+async fn start(rules: Rules, policy: ThreadControlPolicy, may_take: bool, owner: Option<AppId>) -> World {
+    let mut setup = Setup::new(rules, policy);
+    setup.desk_may_take = may_take;
+    let world = World::start(setup).await;
+    world.customer_writes("hello");
+    world.rest().await;
+    if let Some(owner) = owner {
+        give_to(&world, &owner).await;
+    }
+    world
+}
+
+async fn path(world: &World, host: &Host) -> Vec<String> {
+    world.forget_wires();
+    host.send("an answer").await.unwrap();
+    world.rest().await;
+    assert!(matches!(host.status("an answer").await, AnswerStatus::Delivered { .. }));
+    until_it_is_sent(&world.wires(), "an answer")
+}
+
+fn owners(policy: ThreadControlPolicy) -> Rules {
+    match policy {
+        BotPrimary => Rules::primary(BOT),
+        EdPrimary => Rules::primary(DESK),
+        NoPrimary => Rules::no_primary(),
+    }
+}
+
+#[tokio::test]
+async fn who_has_control_already_sends() {
+    for policy in ThreadControlPolicy::ALL {
+        let world = start(owners(policy), policy, false, Some(desk())).await;
+        assert_eq!(path(&world, &world.desk).await, ["desk messages"], "{policy}");
+        let world = start(owners(policy), policy, false, Some(bot())).await;
+        assert_eq!(path(&world, &world.bot).await, ["bot messages"], "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn the_primary_takes_and_sends_without_waiting_for_a_webhook() {
+    let world = start(owners(EdPrimary), EdPrimary, false, Some(bot())).await;
+    // What the other app is told meanwhile is not waited for.
+    let path = path(&world, &world.desk).await;
+    assert_eq!(calls_of(&path), ["desk take_thread_control", "desk messages"]);
+}
+
+#[tokio::test]
+async fn a_secondary_asks_is_passed_control_and_sends() {
+    let expected = [
+        "desk request_thread_control",
+        "bot hears request_thread_control",
+        "bot pass_thread_control",
+        "desk hears pass_thread_control",
+        "desk messages",
+    ];
+    for policy in [BotPrimary, NoPrimary] {
+        let world = start(owners(policy), policy, false, Some(bot())).await;
+        assert_eq!(path(&world, &world.desk).await, expected, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn of_an_idle_thread() {
+    for policy in ThreadControlPolicy::ALL {
+        let world = start(Rules::no_primary(), policy, false, None).await;
+        println!("{policy}: {:?} {:?}", path(&world, &world.desk).await, path(&world, &world.bot).await);
+    }
+}
+
+/// An answer goes out on a belief, and nothing is asked first; a wrong one costs the call that is refused, and no more.
+#[tokio::test]
+async fn a_wrong_belief_costs_one_call() {
+    for (policy, right) in [(EdPrimary, 2), (BotPrimary, 3), (NoPrimary, 3)] {
+        let world = start(owners(policy), policy, false, Some(desk())).await;
+        // It goes to the bot, and the desk is not told.
+        let mut lost = Fault::new("webhook", FaultAction::Lose);
+        lost.app = Some(desk());
+        world.sim.add_fault(lost).unwrap();
+        give_to(&world, &bot()).await;
+        world.sim.clear_faults();
+        let path = path(&world, &world.desk).await;
+        assert_eq!(path[0], "desk messages refused", "{policy}");
+        assert_eq!(calls_of(&path).len(), right + 1, "{policy}: {path:?}");
+    }
+}
+
+fn calls_of(path: &[String]) -> Vec<&str> {
+    path.iter().map(String::as_str).filter(|step| !step.contains(" hears ")).collect()
+}
