@@ -10,7 +10,7 @@ use messenger_handover::id::AppId;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::{AppSecret, VerifyToken};
 use messenger_handover::store::{MemoryStore, ThreadStore};
-use messenger_handover::webhook::{self, SIGNATURE_HEADER, Verifier};
+use messenger_handover::webhook::{self, Delivery, SIGNATURE_HEADER, Verifier};
 use tokio::runtime::Runtime;
 
 use crate::common::deliveries::{Deliveries, SECRET};
@@ -57,6 +57,17 @@ impl Service {
             service.take_in(&signature, &body);
         }
         Ok(service)
+    }
+
+    /// As [`Self::take_in`], of what is verified and read.
+    #[allow(dead_code, reason = "not every bench needs it")]
+    pub fn receive(&self, delivery: Delivery) {
+        self.runtime.block_on(async {
+            self.handover.receive(delivery).await.expect("it is in memory");
+            while !self.handover.open_threads(None, 1).await.expect("it is in memory").is_empty() {
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     /// Takes in a delivery, and waits until the host has dealt with what it was told.

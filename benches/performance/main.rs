@@ -4,6 +4,7 @@
 mod events;
 mod host;
 mod journey;
+mod memory;
 mod service;
 mod simulator;
 mod stores;
@@ -23,6 +24,10 @@ use messenger_handover::handover::BoxError;
 use serde_json::Value;
 
 use common::table;
+
+/// As a host in production has one: with that of the system the same costs twice as much (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How often the things that are compared are measured, one after the other: A B A B A B.
 const ROUNDS: usize = 3;
@@ -84,6 +89,9 @@ fn main() -> Result<(), BoxError> {
         .measurement_time(Duration::from_secs(2))
         .output_directory(figures())
         .configure_from_args();
+    if let Some(with) = memory::asked_to_fill() {
+        return memory::fill(&with);
+    }
     println!("{}", table::HEAD);
     // A try needs no million.
     let many = if std::env::args().any(|argument| argument == "--test") { 1_000 } else { 1_000_000 };
@@ -98,6 +106,9 @@ fn main() -> Result<(), BoxError> {
     }
     if many == 1_000 {
         return Ok(());
+    }
+    if is_wanted("memory") {
+        memory::run()?;
     }
     if is_wanted("stores") {
         stores::run()?;

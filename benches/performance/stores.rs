@@ -257,11 +257,10 @@ fn line(what: &str, rounds: &[(f64, f64)], unit: &str, target: Target) {
 pub fn run() -> Result<(), BoxError> {
     let runtime = Runtime::new()?;
     sqlite(&runtime)?;
-    match std::env::var("TEST_POSTGRES_URL") {
-        Ok(url) => postgres(&runtime, &url),
-        Err(_) => {
-            eprintln!("performance: without Postgres, since TEST_POSTGRES_URL names none");
-            Ok(())
-        }
+    if let Ok(url) = std::env::var("TEST_POSTGRES_URL") {
+        postgres(&runtime, &url)?;
+    } else {
+        eprintln!("performance: without Postgres, since TEST_POSTGRES_URL names none");
     }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
 use messenger_handover::thread::{Config, Context, Input, Output, Thread};
 use messenger_handover::time::Timestamp;
-use messenger_handover::webhook::{Item, Verifier, parse};
+use messenger_handover::webhook::{Delivery, Item, Verifier, parse};
 
 use crate::common::deliveries::{BEGIN, Deliveries, FIRST_USER, PAGE, SECRET};
 
@@ -17,7 +17,7 @@ pub const EVENTS: usize = 50;
 pub struct Threads {
     config: Config,
     verifier: Verifier,
-    threads: HashMap<ThreadKey, Thread>,
+    kept: HashMap<ThreadKey, Thread>,
     deliveries: Deliveries,
     out: Vec<Output>,
 }
@@ -31,7 +31,7 @@ impl Threads {
         Self {
             config: Config::new(AppId::from(1001), Role::Bot, ThreadControlPolicy::BotPrimary),
             verifier: Verifier::new(AppSecret::new(SECRET)),
-            threads: (0..users).map(|user| (key(user), Thread::new())).collect(),
+            kept: (0..users).map(|user| (key(user), Thread::new())).collect(),
             deliveries: Deliveries::new(users),
             out: Vec::new(),
         }
@@ -43,20 +43,24 @@ impl Threads {
 
     #[allow(dead_code, reason = "not every bench needs it")]
     pub fn thread(&self, user: u64) -> &Thread {
-        &self.threads[&key(user)]
+        &self.kept[&key(user)]
     }
 
-    /// Verifies and reads a delivery, steps each thread with its event, and once more when the host has dealt with
-    /// what it was told.
-    pub fn take_in(&mut self, header: &str, body: &[u8]) -> usize {
+    /// Verifies and reads a delivery, and steps what is in it.
+    #[allow(dead_code, reason = "not every bench needs it")]
+    pub fn take_in(&mut self, header: &str, body: &[u8]) {
         let verified = self.verifier.verify(Some(header), body).expect("it is signed");
-        let delivery = parse(&verified).expect("it is a delivery");
+        self.step(parse(&verified).expect("it is a delivery"));
+    }
+
+    /// Steps each thread with its event, and once more when the host has dealt with what it was told.
+    pub fn step(&mut self, delivery: Delivery) {
         let cx = Context::new(&self.config);
         let now = Timestamp::from_millis(BEGIN).plus(Duration::from_hours(1));
         let (mut told, mut done) = (0, Vec::new());
         for item in delivery.items {
             let Item::Event { thread, event } = item else { continue };
-            let thread = self.threads.entry(thread).or_default();
+            let thread = self.kept.entry(thread).or_default();
             let _ = thread.step(&cx, Input::Event(event), now, &mut self.out);
             for output in self.out.drain(..) {
                 if let Output::Notice { id, .. } = output {
@@ -67,6 +71,5 @@ impl Threads {
             assert!(done.is_empty(), "one notice for a message");
         }
         assert_eq!(told, EVENTS);
-        told
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use http::{Method, Request, Response};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
@@ -55,7 +55,8 @@ pub(super) enum Node {
 /// A success.
 pub(super) struct Answer {
     pub(super) json: Value,
-    date: Option<Timestamp>,
+    /// The `Date` header, as it came.
+    date: Option<HeaderValue>,
 }
 
 impl GraphClient {
@@ -140,7 +141,7 @@ impl GraphClient {
     /// # Errors
     /// [`CallError`].
     pub async fn platform_time(&self, page: &PageId) -> Result<Option<Timestamp>, CallError> {
-        Ok(self.read(page, "", &[("fields", "id")]).await?.date)
+        Ok(self.read(page, "", &[("fields", "id")]).await?.date.as_ref().and_then(response::date))
     }
 
     pub(super) fn url(&self, page: &PageId, node: Node, edge: &str) -> Result<Url, CallError> {
@@ -224,7 +225,7 @@ impl GraphClient {
             Ok(answer) => {
                 let result = response::read(&answer, &asked);
                 self.learn(page, &answer, result.as_ref().err());
-                result.map(|json| Answer { json, date: response::date(answer.headers()) })
+                result.map(|json| Answer { json, date: answer.headers().get(DATE).cloned() })
             }
             Err(error) => Err(response::not_answered(error, &asked)),
         };

@@ -65,14 +65,23 @@ impl Transport for ReqwestTransport {
         let request = reqwest::Request::try_from(request).map_err(failed)?;
         let client = if is_loopback(request.url()) { &self.direct } else { &self.client };
         let mut answer = client.execute(request).await.map_err(failed)?;
-        let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > self.max_body {
-                return Err(TransportError::lost(BodyTooLarge { limit: self.max_body }));
+        let within = |bytes: usize| {
+            let limit = self.max_body;
+            if bytes <= limit { Ok(()) } else { Err(TransportError::lost(BodyTooLarge { limit })) }
+        };
+        // Nearly all answers come in one piece, which needs no copy.
+        let mut body = answer.chunk().await.map_err(failed)?.unwrap_or_default();
+        within(body.len())?;
+        if let Some(second) = answer.chunk().await.map_err(failed)? {
+            let (mut all, mut next) = (BytesMut::from(body), Some(second));
+            while let Some(chunk) = next {
+                within(all.len() + chunk.len())?;
+                all.extend_from_slice(&chunk);
+                next = answer.chunk().await.map_err(failed)?;
             }
-            body.extend_from_slice(&chunk);
+            body = all.freeze();
         }
-        let mut response = Response::new(body.freeze());
+        let mut response = Response::new(body);
         *response.status_mut() = answer.status();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)

@@ -255,8 +255,8 @@ fn retry_after(headers: &HeaderMap, kind: RefusalKind) -> Option<Duration> {
 }
 
 /// When the answer was made, by the platform's clock.
-pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+pub(super) fn date(header: &HeaderValue) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(header.to_str().ok()?).ok()?;
     Some(Timestamp::default().plus(date.duration_since(UNIX_EPOCH).ok()?))
 }
 

@@ -169,7 +169,6 @@ fn may_change_nothing(((_, input), reply): (&(usize, Input), &Reply)) -> bool {
 }
 
 /// What is to be done for one conversation.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 pub(super) enum Step {
     Nothing,
     Write(Swap),

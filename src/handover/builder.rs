@@ -3,6 +3,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::bots_api::DeskEndpoint;
@@ -25,6 +26,7 @@ pub struct Builder {
     store: Option<Arc<dyn ThreadStore>>,
     clock: Arc<dyn Clock>,
     events_within: Duration,
+    events_at_once: usize,
 }
 
 /// Why a configuration makes no sense.
@@ -67,6 +69,7 @@ impl Handover {
             store: None,
             clock: Arc::new(SystemClock),
             events_within: Duration::from_secs(4),
+            events_at_once: 10_000,
         }
     }
 }
@@ -163,12 +166,20 @@ impl Builder {
         self
     }
 
+    /// How many events may be under way: being saved, or being told to the handler. More are refused at once
+    /// ([`HandoverError::Overloaded`](super::HandoverError::Overloaded)), before they take memory, and the platform
+    /// delivers them again. 10,000 if nothing is set, some 20 MB; at least 1.
+    pub fn events_at_once(mut self, events: usize) -> Self {
+        self.events_at_once = events.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
     /// Starts the service on the tokio runtime that runs here.
     ///
     /// # Errors
     /// [`BuildError`] says what makes no sense.
     pub fn start(self) -> Result<Handover, BuildError> {
-        let Self { config, client, handler, desk, store, clock, events_within } = self;
+        let Self { config, client, handler, desk, store, clock, events_within, events_at_once } = self;
         check(&config)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let inner = Arc::new(Inner {
@@ -184,6 +195,8 @@ impl Builder {
             tasks: TaskTracker::new(),
             stopping: AtomicBool::new(false),
             events_within,
+            events_at_once,
+            room: Arc::new(Semaphore::new(events_at_once)),
         });
         runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
         Ok(Handover { inner })

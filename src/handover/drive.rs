@@ -5,6 +5,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use foldhash::HashMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use crate::bots_api::DeskEndpoint;
@@ -47,6 +49,18 @@ pub(super) struct Inner {
     pub(super) stopping: AtomicBool,
     /// How long the platform waits for the answer to a delivery.
     pub(super) events_within: Duration,
+    /// How many events may be under way, and room for as many.
+    pub(super) events_at_once: usize,
+    pub(super) room: Arc<Semaphore>,
+}
+
+/// Who tells the host what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Whoever drives, as far as the handlers end at once.
+    Here,
+    /// A task: whoever drives may hold what a handler waits for.
+    InATask,
 }
 
 /// What the service knows of a Page beyond its threads.
@@ -65,27 +79,56 @@ impl Default for PageState {
 impl Handover {
     /// Steps each conversation with its inputs and answers for each input. What cannot be done at once goes on in a task
     /// of its own: dropping this future loses nothing, and not polling it keeps nobody waiting.
-    pub(super) async fn drive(&self, inputs: Vec<(ThreadKey, Input)>) -> Result<Vec<Reply>, HandoverError> {
+    pub(super) async fn drive(
+        &self,
+        inputs: Vec<(ThreadKey, Input)>,
+        tells: Tells,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<Vec<Reply>, HandoverError> {
         let service = self.clone();
-        let mut driving = Box::pin(async move { service.drive_to_the_end(inputs).await });
-        let at_once = {
-            let _begun = self.inner.tasks.token();
-            poll_fn(|cx| Poll::Ready(driving.as_mut().poll(cx))).await
+        let driving = async move {
+            let mut telling = Vec::new();
+            let saved = service.save(inputs, &mut telling).await;
+            match tells {
+                Tells::Here => service.tell(telling).await,
+                Tells::InATask => service.begin_telling(telling),
+            }
+            drop(room);
+            saved
         };
-        if let Poll::Ready(replies) = at_once {
-            return replies;
-        }
-        match self.inner.tasks.spawn(driving).await {
+        match self.at_once(driving).await {
             Ok(replies) => replies,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(HandoverError::ShuttingDown),
+            Err(rest) => match rest.await {
+                Ok(replies) => replies,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => Err(HandoverError::ShuttingDown),
+            },
         }
     }
 
-    /// As [`Self::drive`], for who cannot be dropped.
-    pub(super) async fn drive_to_the_end(
+    /// Does what can be done at once, and leaves the rest to a task.
+    pub(super) async fn at_once<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, JoinHandle<T>> {
+        let mut work = Box::pin(work);
+        let token = self.inner.tasks.token();
+        match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => {
+                let rest = self.inner.tasks.spawn(work);
+                drop(token);
+                Err(rest)
+            }
+        }
+    }
+
+    /// Steps and saves. Collects what the host is to be told: that is done when nobody waits for these conversations any
+    /// more.
+    pub(super) async fn save(
         &self,
         inputs: Vec<(ThreadKey, Input)>,
+        telling: &mut Vec<(Told, Timestamp)>,
     ) -> Result<Vec<Reply>, HandoverError> {
         let mut batch = Batch::new(inputs);
         let keys = batch.keys();
@@ -95,7 +138,7 @@ impl Handover {
             if attempt > 0 {
                 tokio::time::sleep(Duration::from_millis(5) * attempt.min(10)).await;
             }
-            if let Err(error) = self.step_all(&mut batch).await {
+            if let Err(error) = self.step_all(&mut batch, telling).await {
                 faults += 1;
                 if faults == FAULTS.attempts {
                     return Err(error.into());
@@ -112,13 +155,17 @@ impl Handover {
     }
 
     /// Loads, steps and saves what waits, and begins what follows from what was saved. Conflicts remain.
-    async fn step_all(&self, batch: &mut Batch) -> Result<(), StoreError> {
+    async fn step_all(
+        &self,
+        batch: &mut Batch,
+        telling: &mut Vec<(Told, Timestamp)>,
+    ) -> Result<(), StoreError> {
         let inner = &self.inner;
         let (places, keys) = batch.waiting();
         let loaded = inner.store.load(&keys).await?;
         let now = inner.now();
         let mut pages = Pages::new(inner);
-        let (mut written, mut swaps, mut telling) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut written, mut swaps) = (Vec::new(), Vec::new());
         for (place, loaded) in places.into_iter().zip(loaded) {
             let cx = pages.context(&batch.key(place).page, now);
             match batch.step(place, loaded, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
@@ -127,7 +174,7 @@ impl Handover {
                     written.push((place, swap.version));
                     swaps.push(swap);
                 }
-                Step::Saved(saved) => self.act(batch.key(place), saved, &mut telling),
+                Step::Saved(saved) => self.act(batch.key(place), saved, telling),
             }
         }
         let swapped = if swaps.is_empty() { Ok(Vec::new()) } else { inner.store.swap(swaps).await };
@@ -135,10 +182,9 @@ impl Handover {
             if *swapped == Swapped::Written
                 && let Some(saved) = batch.written(place, version)
             {
-                self.act(batch.key(place), saved, &mut telling);
+                self.act(batch.key(place), saved, telling);
             }
         }
-        self.begin_telling(telling);
         swapped.map(drop)
     }
 
@@ -197,6 +243,14 @@ impl Inner {
 
     fn pages(&self) -> MutexGuard<'_, HashMap<PageId, PageState>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for so many events; nothing where too much is under way already: events that are being saved, or tasks, which
+    /// are what the host is being told, and calls.
+    pub(super) fn room_for(&self, events: usize) -> Result<OwnedSemaphorePermit, HandoverError> {
+        let places = u32::try_from(events.min(self.events_at_once)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(places);
+        room.ok().filter(|_| self.tasks.len() < self.events_at_once).ok_or(HandoverError::Overloaded)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -54,35 +54,39 @@ impl Handover {
         self.inner.now().since(at) > lease / 2
     }
 
-    /// Tells the host each of these. Handlers that end at once, as most do that pass on what they are told, are done with
-    /// in one task, and what follows is saved in one go.
+    /// Tells the host each of these, in a task.
     pub(super) fn begin_telling(&self, telling: Vec<(Told, Timestamp)>) {
-        if telling.is_empty() {
-            return;
+        if !telling.is_empty() {
+            let service = self.clone();
+            self.inner.tasks.spawn(async move { service.tell(telling).await });
         }
-        let service = self.clone();
-        self.inner.tasks.spawn(async move {
-            let begun = Instant::now();
-            let mut done = Vec::with_capacity(telling.len());
-            for (told, at) in telling {
-                let mut telling = Box::pin(service.clone().tell(told, at));
-                // A handler that does not let go of its thread must not keep the others waiting.
-                let at_once = if begun.elapsed() < AT_ONCE {
-                    poll_fn(|cx| Poll::Ready(telling.as_mut().poll(cx))).await
-                } else {
-                    Poll::Pending
-                };
-                match at_once {
-                    Poll::Ready(input) => done.push(input),
-                    Poll::Pending => {
-                        let tells = service.clone();
-                        let telling = async move { tells.conclude(vec![telling.await]).await };
-                        service.inner.tasks.spawn(telling);
-                    }
+    }
+
+    /// Tells the host each of these. Handlers that end at once, as most do that pass on what they are told, need no task,
+    /// and what follows from them is saved in one go.
+    pub(super) async fn tell(&self, telling: Vec<(Told, Timestamp)>) {
+        let begun = Instant::now();
+        let mut done = Vec::with_capacity(telling.len());
+        for (told, at) in telling {
+            let mut telling = Box::pin(self.clone().tell_one(told, at));
+            // A handler that does not let go of its thread must not keep the others waiting.
+            let at_once = if begun.elapsed() < AT_ONCE {
+                poll_fn(|cx| Poll::Ready(telling.as_mut().poll(cx))).await
+            } else {
+                Poll::Pending
+            };
+            match at_once {
+                Poll::Ready(input) => done.push(input),
+                Poll::Pending => {
+                    let service = self.clone();
+                    self.inner.tasks.spawn(async move { service.conclude(vec![telling.await]).await });
                 }
             }
-            service.conclude(done).await;
-        });
+        }
+        if !done.is_empty() {
+            let service = self.clone();
+            drop(self.at_once(async move { service.conclude(done).await }).await);
+        }
     }
 
     async fn make(&self, key: &ThreadKey, call: Call) -> Result<CallResult, CallError> {
@@ -128,7 +132,7 @@ impl Handover {
     }
 
     /// Answers what there is to save: whether the handler has dealt with it. A handler that panics has not.
-    async fn tell(self, told: Told, at: Timestamp) -> (ThreadKey, Input) {
+    async fn tell_one(self, told: Told, at: Timestamp) -> (ThreadKey, Input) {
         let ok = !self.is_late(at, self.inner.config.timeouts.notice_lease) && self.is_told(&told, at).await;
         (told.thread, Input::NoticeDone { notice: told.id, ok })
     }
@@ -152,13 +156,13 @@ impl Handover {
 
     /// Saves how calls or notices ended, if need be again: the store may be away for a moment.
     async fn conclude(&self, inputs: Vec<(ThreadKey, Input)>) {
-        if inputs.is_empty() {
-            return;
-        }
         let begun = Instant::now();
         let mut faults = 0;
         while begun.elapsed() < SAVES_FOR {
-            match self.drive_to_the_end(inputs.clone()).await {
+            let mut telling = Vec::new();
+            let saved = self.save(inputs.clone(), &mut telling).await;
+            self.begin_telling(telling);
+            match saved {
                 Ok(_) | Err(HandoverError::ShuttingDown) => return,
                 Err(error) => tracing::warn!(first = %inputs[0].0, %error, "outcomes could not be saved yet"),
             }

@@ -32,7 +32,7 @@ use crate::thread::{
 };
 use crate::time::Timestamp;
 
-use drive::Inner;
+use drive::{Inner, Tells};
 
 /// Who may answer now, how to change it, and how to get an answer out once: for all conversations of
 /// one host. Cheap to clone; all clones are one service.
@@ -60,6 +60,9 @@ pub enum HandoverError {
     /// Others wrote the same conversation again and again meanwhile.
     #[error("the conversation is too busy to be changed now")]
     Busy,
+    /// Too much is under way already ([`Builder::events_at_once`]): nothing was taken in, let the platform deliver again.
+    #[error("too many events are under way")]
+    Overloaded,
     /// It takes longer than the platform waits. It goes on; what is delivered again is recognised.
     #[error("the events could not be saved in time")]
     TooSlow,
@@ -78,6 +81,7 @@ impl HandoverError {
             | Self::Record(_)
             | Self::Busy
             | Self::TooSlow
+            | Self::Overloaded
             | Self::ShuttingDown
             | Self::Refused(CommandRefused::QueueFull | CommandRefused::NoticesFull) => Advice::RetryLater,
             Self::Refused(_) => Advice::GiveUp,
@@ -123,9 +127,12 @@ impl Handover {
     /// # Errors
     /// [`HandoverError`]: let the platform deliver again. Events are recognised when they come twice.
     pub async fn events(&self, events: Vec<(ThreadKey, Event)>) -> Result<(), HandoverError> {
+        let many = events.len();
         let inputs = events.into_iter().map(|(key, event)| (key, Input::Event(event))).collect();
         self.is_taking_in()?;
-        let driven = tokio::time::timeout(self.inner.events_within, self.drive(inputs)).await;
+        let room = Some(self.inner.room_for(many)?);
+        let driven =
+            tokio::time::timeout(self.inner.events_within, self.drive(inputs, Tells::Here, room)).await;
         for reply in driven.map_err(|_| HandoverError::TooSlow)?? {
             if let Reply::Refused(refused) = reply {
                 return Err(refused.into());
@@ -309,7 +316,8 @@ impl Handover {
 
     async fn command(&self, thread: &ThreadKey, command: Command) -> Result<Reply, HandoverError> {
         self.is_taking_in()?;
-        let replies = self.drive(vec![(thread.clone(), Input::Command(command))]).await?;
+        let replies =
+            self.drive(vec![(thread.clone(), Input::Command(command))], Tells::InATask, None).await?;
         match replies.into_iter().next() {
             Some(Reply::Refused(refused)) => Err(refused.into()),
             Some(reply) => Ok(reply),

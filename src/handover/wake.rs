@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use crate::thread::Input;
 use crate::time::Timestamp;
 
-use super::drive::Inner;
+use super::drive::{Inner, Tells};
 use super::{Clock, Handover};
 
 /// How often the store is asked for due threads when nothing is known to be due: other replicas and
@@ -97,7 +97,7 @@ async fn wake_round(inner: Arc<Inner>) -> Round {
     let round = if due.len() == BATCH { Round::Full } else { Round::Done };
     if !due.is_empty() {
         let inputs = due.into_iter().map(|key| (key, Input::Wake)).collect();
-        if let Err(error) = (Handover { inner }).drive(inputs).await {
+        if let Err(error) = (Handover { inner }).drive(inputs, Tells::Here, None).await {
             tracing::warn!(%error, "due threads could not be woken; they come again");
         }
     }

@@ -73,16 +73,12 @@ impl State {
             self.remove(&key);
             return Swapped::Written;
         };
-        let was_open = match kept {
-            Some(kept) => {
-                (kept.version, kept.thread) = (version, thread);
-                std::mem::replace(&mut kept.is_open, is_open)
-            }
-            None => {
-                let kept = Kept { version, thread, wake: None, look: None, is_open };
-                self.threads.insert(key.clone(), kept);
-                false
-            }
+        let was_open = if let Some(kept) = kept {
+            (kept.version, kept.thread) = (version, thread);
+            std::mem::replace(&mut kept.is_open, is_open)
+        } else {
+            self.threads.insert(key.clone(), Kept { version, thread, wake: None, look: None, is_open });
+            false
         };
         self.set_wake(&key, wake);
         match (was_open, is_open) {

@@ -25,7 +25,7 @@ impl Thread {
         out: &mut Vec<Output>,
     ) -> Reply {
         if let Some(call) = self.in_flight.take_if(|call| call.id == id) {
-            self.conclude(cx, call, result, now, out);
+            self.conclude(cx, *call, result, now, out);
             return Reply::Done;
         }
         // Its lease was over. That a message was sent is worth knowing all the same.

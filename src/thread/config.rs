@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::broken::Broken;
 use super::is_default;
+use super::shared::Fresh;
 use crate::id::{AppId, INSTAGRAM_INBOX, LEAD_ADS, META_AI, PAGE_INBOX};
 use crate::policy::{Refused, Role, ThreadControlPolicy};
 use crate::retry::{Backoff, Jitter};
@@ -196,6 +197,11 @@ pub struct PageMemory {
     /// Roles changed then (`app_roles`): refusals before that count no more.
     #[serde(skip_serializing_if = "is_default")]
     pub forgotten: Option<Timestamp>,
+}
+
+impl Fresh for PageMemory {
+    const FRESH: &'static Self =
+        &Self { request_refused: None, take_refused: None, inline_refused: None, forgotten: None };
 }
 
 impl PageMemory {

@@ -202,7 +202,9 @@ impl Thread {
         if !settled || self.claim.is_some() {
             return Move::Rest;
         }
-        if let Some(by) = self.requests.take_stale(now, cx.config.timeouts.grant) {
+        if !self.requests.is_empty()
+            && let Some(by) = self.requests.take_stale(now, cx.config.timeouts.grant)
+        {
             let words = "whether control went to it is not known, and it does not wait for it any more";
             let reason = Refusal::new(RefusalKind::Conflict, words);
             self.notices.push(Notice::HandOverFailed { target: Target::App(by), reason });

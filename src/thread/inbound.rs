@@ -9,6 +9,7 @@ use crate::event::{EventKind, Inbound};
 use crate::time::{Span, Timestamp};
 
 use super::is_default;
+use super::shared::Fresh;
 
 /// What came from the customer while it was not ours to answer, and what was seen already.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -25,6 +26,16 @@ pub(super) struct Inbox {
     /// When the standard messaging window closes: a day after the customer last wrote.
     #[serde(skip_serializing_if = "is_default")]
     window_closes: Option<Timestamp>,
+}
+
+impl Fresh for Inbox {
+    const FRESH: &'static Self = &Self {
+        unanswered: VecDeque::new(),
+        more: 0,
+        seen_mids: Vec::new(),
+        seen: VecDeque::new(),
+        window_closes: None,
+    };
 }
 
 /// How a message is known again: by its `mid`, which the standby copy and the owner's copy share. What has none is known
@@ -204,7 +215,9 @@ impl Inbox {
     /// Hands over what is unanswered to the host, who holds control now.
     pub(super) fn take_unanswered(&mut self) -> (Vec<Inbound>, u32) {
         let unanswered: Vec<_> = self.unanswered.drain(..).collect();
-        unanswered.iter().for_each(|inbound| self.tell_as_ours(InboundId::of(inbound)));
+        for inbound in &unanswered {
+            self.tell_as_ours(InboundId::of(inbound));
+        }
         (unanswered, std::mem::take(&mut self.more))
     }
 }

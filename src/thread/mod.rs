@@ -21,6 +21,7 @@ mod outbox;
 mod outcome;
 mod requests;
 mod rest;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +52,7 @@ use intervention::Intervention;
 use notices::Notices;
 use outbox::{Head, Outbox};
 use requests::Requests;
+use shared::Shared;
 
 /// One conversation: who is believed to own it, the answers that wait, what was asked of the platform
 /// and what the host has yet to be told. What most conversations have none of is kept apart, so that many of them fit
@@ -61,11 +63,11 @@ pub struct Thread {
     #[serde(skip_serializing_if = "is_default")]
     belief: Belief,
     #[serde(skip_serializing_if = "is_default")]
-    inbox: Inbox,
+    inbox: Shared<Inbox>,
     #[serde(skip_serializing_if = "is_default")]
-    outbox: Outbox,
+    outbox: Shared<Outbox>,
     #[serde(skip_serializing_if = "is_default")]
-    intervention: Intervention,
+    intervention: Shared<Intervention>,
     #[serde(skip_serializing_if = "is_default")]
     claim: Option<Box<Claim>>,
     #[serde(skip_serializing_if = "is_default")]
@@ -75,13 +77,13 @@ pub struct Thread {
     #[serde(skip_serializing_if = "is_default")]
     last_handoff: Option<Box<HandoffEnd>>,
     #[serde(skip_serializing_if = "is_default")]
-    requests: Requests,
+    requests: Shared<Requests>,
     #[serde(skip_serializing_if = "is_default")]
-    refused: PageMemory,
+    refused: Shared<PageMemory>,
     #[serde(skip_serializing_if = "is_default")]
     notices: Notices,
     #[serde(skip_serializing_if = "is_default")]
-    in_flight: Option<InFlight>,
+    in_flight: Option<Box<InFlight>>,
     #[serde(skip_serializing_if = "is_default")]
     pause: Pause,
     /// The host was told that control is ours, and not yet that it is gone.
@@ -260,11 +262,14 @@ impl Thread {
         if let Some(lost) = self.in_flight.take_if(|call| call.until <= now && !answers(call.id)) {
             let words = "the call was never answered: its process may have ended";
             let result = CallResult::Unknown(Refusal::new(RefusalKind::Transport, words));
-            self.conclude(cx, lost, result, now, out);
+            self.conclude(cx, *lost, result, now, out);
         }
         let has_left = matches!(self.belief.owner(), Owner::Idle | Owner::Other(_));
-        self.notices.extend(self.outbox.lapse(now, cx.config, self.inbox.window_closes(), has_left));
+        if !self.outbox.is_empty() {
+            self.notices.extend(self.outbox.lapse(now, cx.config, self.inbox.window_closes(), has_left));
+        }
         if self.in_flight.is_none()
+            && self.intervention.next_look().is_some_and(|at| at <= now)
             && self.intervention.looks_now(now)
             && matches!(self.belief.owner(), Owner::Other(_))
         {
@@ -275,7 +280,7 @@ impl Thread {
     /// What follows from a change of the owner, whatever brought it about.
     fn owner_settled(&mut self, cx: &Context<'_>, before: &Owner, now: Timestamp) {
         let owner = self.belief.owner().clone();
-        if !matches!(owner, Owner::Unknown | Owner::Other(_)) {
+        if !matches!(owner, Owner::Unknown | Owner::Other(_)) && self.intervention.next_look().is_some() {
             self.intervention.stop_looking();
         }
         match &owner {
@@ -294,12 +299,16 @@ impl Thread {
                     self.notices.push(Notice::ControlGained { unanswered, more });
                 }
                 self.claim_granted();
-                if self.intervention.gained(now) && !self.outbox.wants_control() && self.handoff.is_none() {
+                if self.intervention.may_give_back()
+                    && self.intervention.gained(now)
+                    && !self.outbox.wants_control()
+                    && self.handoff.is_none()
+                {
                     self.start_handoff(Target::Nobody);
                 }
             }
             Owner::Idle | Owner::Other(_) => {
-                if owner == Owner::Idle {
+                if owner == Owner::Idle && !self.requests.is_empty() {
                     self.requests.came_back();
                 }
                 if std::mem::take(&mut self.told_ours) {
@@ -348,7 +357,9 @@ impl Thread {
         }
         if *self.belief.owner() == Owner::Us {
             self.claim_granted();
-            self.intervention.has_control();
+            if self.intervention.wants_control() {
+                self.intervention.has_control();
+            }
         } else if self.claim.is_none() && self.intervention.wants_control() {
             self.open_claim(ClaimOrigin::Intervention);
         }
@@ -387,13 +398,13 @@ impl Thread {
         if let Call::SendMessage { message, .. } = &call {
             self.outbox.sending(id, message.control().is_some());
         }
-        self.in_flight = Some(InFlight {
+        self.in_flight = Some(Box::new(InFlight {
             id,
             made: Made::of(&call),
             since: now,
             until: now.plus(cx.config.timeouts.call_lease),
             revision: self.belief.revision(),
-        });
+        }));
         out.push(Output::Call { id, call, retry: self.pause.faults > 0 });
     }
 }

@@ -11,6 +11,7 @@ use super::config::{Config, OnUnknown};
 use super::io::{CommandRefused, Notice, Reply};
 use super::is_default;
 use super::outcome::{AnswerStatus, Expiry, FailReason, NoEcho};
+use super::shared::Fresh;
 
 /// The answers of one thread, in the order they were accepted (design §3.3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -75,6 +76,10 @@ pub(super) enum Head<'a> {
     /// Something is under way or must be waited for.
     Blocked,
     Ready(&'a AnswerKey, &'a OutgoingMessage),
+}
+
+impl Fresh for Outbox {
+    const FRESH: &'static Self = &Self { waiting: VecDeque::new(), finished: VecDeque::new() };
 }
 
 impl Answer {
@@ -145,6 +150,11 @@ impl Outbox {
     }
 
     /// No answer may still change the conversation. A reported unknown one alone does not count.
+    /// No answer is under way or waits for the host's word.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.waiting.iter().all(Answer::is_held) && self.waiting.len() <= 1
     }
@@ -299,9 +309,6 @@ impl Outbox {
         window: Option<Timestamp>,
         has_left: bool,
     ) -> Vec<Notice> {
-        if self.waiting.is_empty() {
-            return Vec::new();
-        }
         let expired: Vec<_> = self
             .waiting
             .iter()

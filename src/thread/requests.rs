@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::AppId;
 use crate::time::Timestamp;
 
+use super::shared::Fresh;
+
 /// The most apps that are remembered as waiting for control.
 const MAX_REQUESTS: usize = 8;
 
@@ -24,7 +26,15 @@ struct Request {
     unsure: bool,
 }
 
+impl Fresh for Requests {
+    const FRESH: &'static Self = &Self(VecDeque::new());
+}
+
 impl Requests {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn push(&mut self, by: AppId, granted: bool, at: Timestamp) {
         if let Some(request) = self.0.iter_mut().find(|request| request.by == by) {
             request.granted |= granted;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::time::Timestamp;
 
 use super::config::Context;
-use super::{Belief, Inbox, Intervention, Outbox, PageMemory, Pause, Requests, Thread};
+use super::{Belief, Pause, Thread};
 
 /// A thread at rest is written again for what happens in it only after this part of its retention.
 const PARTS: u32 = 8;
@@ -54,15 +54,15 @@ impl Thread {
             at_rest_since: _,
         } = self;
         *belief == Belief::default()
-            && *inbox == Inbox::default()
-            && *outbox == Outbox::default()
-            && *intervention == Intervention::default()
+            && inbox.is_fresh()
+            && outbox.is_fresh()
+            && intervention.is_fresh()
             && claim.is_none()
             && last_claim.is_none()
             && handoff.is_none()
             && last_handoff.is_none()
-            && *requests == Requests::default()
-            && *refused == PageMemory::default()
+            && requests.is_fresh()
+            && refused.is_fresh()
             && notices.len() == 0
             && in_flight.is_none()
             && *pause == Pause::default()
@@ -71,6 +71,11 @@ impl Thread {
 
     /// Notes that the thread is at rest, or forgets what it knows when it has been for long.
     pub(super) fn note_rest(&mut self, cx: &Context<'_>, now: Timestamp, is_news: bool) {
+        self.inbox.tidy();
+        self.outbox.tidy();
+        self.intervention.tidy();
+        self.requests.tidy();
+        self.refused.tidy();
         let retention = cx.config.timeouts.retention;
         if retention == Duration::MAX || !self.is_at_rest() || self.intervention.is_open() || self.is_fresh()
         {

@@ -13,6 +13,7 @@ mod in_turn;
 mod layers;
 mod model;
 mod outage;
+mod overload;
 mod payloads;
 mod records;
 mod schedules;
