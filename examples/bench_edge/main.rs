@@ -26,7 +26,7 @@ use common::table::{self, Target, median};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many customers write.
-const CUSTOMERS: u64 = 10_000;
+const CUSTOMERS: u64 = 1_000;
 
 struct Effort {
     rounds: usize,

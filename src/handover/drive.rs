@@ -165,7 +165,8 @@ impl Handover {
         let loaded = inner.store.load(&keys).await?;
         let now = inner.now();
         let mut pages = Pages::new(inner);
-        let (mut written, mut swaps) = (Vec::new(), Vec::new());
+        let (mut written, mut swaps) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+        telling.reserve(keys.len());
         for (place, loaded) in places.into_iter().zip(loaded) {
             let cx = pages.context(&batch.key(place).page, now);
             match batch.step(place, loaded, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {

@@ -36,7 +36,7 @@ async fn give_to(world: &World, app: &AppId) {
     match world.owner() {
         Some(owner) if owner == *app => {}
         Some(owner) => {
-            drop(host(&owner).handover.hand_over(&thread(), Target::App(app.clone())).await.unwrap())
+            host(&owner).handover.hand_over(&thread(), Target::App(app.clone())).await.unwrap();
         }
         None => {
             let claimed =
