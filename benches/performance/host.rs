@@ -84,6 +84,10 @@ impl Service {
     }
 
     pub fn delivery(&self) -> (String, Vec<u8>) {
-        self.deliveries.borrow_mut().signed(EVENTS)
+        self.delivery_of(EVENTS)
+    }
+
+    pub fn delivery_of(&self, events: usize) -> (String, Vec<u8>) {
+        self.deliveries.borrow_mut().signed(events)
     }
 }

@@ -4,7 +4,6 @@
 mod events;
 mod host;
 mod journey;
-mod memory;
 mod service;
 mod simulator;
 mod stores;
@@ -89,9 +88,6 @@ fn main() -> Result<(), BoxError> {
         .measurement_time(Duration::from_secs(2))
         .output_directory(figures())
         .configure_from_args();
-    if let Some(with) = memory::asked_to_fill() {
-        return memory::fill(&with);
-    }
     println!("{}", table::HEAD);
     // A try needs no million.
     let many = if std::env::args().any(|argument| argument == "--test") { 1_000 } else { 1_000_000 };
@@ -106,9 +102,6 @@ fn main() -> Result<(), BoxError> {
     }
     if many == 1_000 {
         return Ok(());
-    }
-    if is_wanted("memory") {
-        memory::run()?;
     }
     if is_wanted("stores") {
         stores::run()?;

@@ -15,6 +15,9 @@ pub trait Handler: Send + Sync + 'static {
     /// it, of the same conversation, wait. So it may come more than once, also after a restart, and
     /// must not be done twice: what it sends has an [`AnswerKey`](crate::call::AnswerKey) for that.
     ///
+    /// What ends without waiting for anything, such as passing it on to a channel, is done before the platform is answered;
+    /// everything else goes on in a task of its own. So it must not block its thread.
+    ///
     /// It is dropped, and comes again, if it takes longer than
     /// [`Timeouts::notice_lease`](crate::thread::Timeouts::notice_lease).
     ///

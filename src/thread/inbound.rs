@@ -176,6 +176,10 @@ impl Inbox {
         while self.seen.len() >= limits.seen.max(1) {
             self.seen.pop_front();
         }
+        // Most conversations see one or two of these.
+        if self.seen.len() == self.seen.capacity() {
+            self.seen.reserve_exact(self.seen.len().max(1));
+        }
         self.seen.push_back(seen);
     }
 

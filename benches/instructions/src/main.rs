@@ -13,11 +13,11 @@ use std::hint::black_box;
 use messenger_handover::handover::BoxError;
 use messenger_handover::store::Records;
 use messenger_handover::thread::Thread;
-use messenger_handover::webhook::{Delivery, dangerous_parse_unverified};
+use messenger_handover::webhook::{Delivery, ParseError, dangerous_parse_unverified};
 use tokio::runtime::Builder;
 
 use host::Service;
-use threads::Threads;
+use threads::{EVENTS, Threads};
 
 const TIMES: usize = 20;
 const CUSTOMERS: u64 = 100;
@@ -35,6 +35,11 @@ fn counted_step(threads: &mut Threads, deliveries: Vec<Delivery>) {
 #[inline(never)]
 fn counted_service(service: &Service, deliveries: Vec<Delivery>) {
     deliveries.into_iter().for_each(|delivery| service.receive(delivery));
+}
+
+#[inline(never)]
+fn counted_single(service: &Service, bodies: &[Vec<u8>]) -> Result<(), ParseError> {
+    bodies.iter().try_for_each(|body| Ok(service.receive(dangerous_parse_unverified(body)?)))
 }
 
 #[inline(never)]
@@ -69,5 +74,7 @@ fn main() -> Result<(), BoxError> {
     let deliveries = deliveries.iter().map(|body| dangerous_parse_unverified(body));
     let deliveries = deliveries.collect::<Result<Vec<_>, _>>()?;
     counted_service(&service, deliveries);
+    let deliveries = (0..EVENTS * TIMES).map(|_| service.delivery_of(1).1).collect::<Vec<_>>();
+    counted_single(&service, &deliveries)?;
     Ok(())
 }
