@@ -17,11 +17,10 @@ pub(super) struct Locks {
     watched: Arc<Mutex<HashMap<ThreadKey, Arc<Notify>>>>,
 }
 
-/// A conversation that nobody else in this process changes until this is dropped.
+/// Conversations that nobody else in this process changes until this is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// Nothing once it is passed on.
-    key: Option<ThreadKey>,
+    keys: Vec<ThreadKey>,
     busy: Arc<Mutex<HashMap<ThreadKey, VecDeque<oneshot::Sender<Held>>>>>,
 }
 
@@ -37,35 +36,16 @@ pub(super) struct Watch {
 impl Locks {
     /// Waits for each of these in turn. Whoever holds several asks for them in the order of their keys: then two never
     /// wait for each other.
-    pub(super) async fn hold(&self, keys: &[ThreadKey]) -> Vec<Held> {
-        let mut held = Vec::with_capacity(keys.len());
-        while held.len() < keys.len() {
-            if let Some(turn) = self.hold_what_is_free(keys, &mut held)
-                && let Ok(one) = turn.await
+    pub(super) async fn hold(&self, keys: &[ThreadKey]) -> Held {
+        let mut held = Held { keys: Vec::with_capacity(keys.len()), busy: Arc::clone(&self.busy) };
+        while held.keys.len() < keys.len() {
+            if let Some(turn) = held.take_what_is_free(keys)
+                && let Ok(mut one) = turn.await
             {
-                held.push(one);
+                held.keys.append(&mut one.keys);
             }
         }
         held
-    }
-
-    /// Answers where to wait for the next one, if somebody is busy with it.
-    fn hold_what_is_free(&self, keys: &[ThreadKey], held: &mut Vec<Held>) -> Option<oneshot::Receiver<Held>> {
-        let mut busy = lock(&self.busy);
-        for key in &keys[held.len()..] {
-            match busy.entry(key.clone()) {
-                Entry::Vacant(free) => {
-                    free.insert(VecDeque::new());
-                    held.push(Held { key: Some(key.clone()), busy: Arc::clone(&self.busy) });
-                }
-                Entry::Occupied(mut waiting) => {
-                    let (next, turn) = oneshot::channel();
-                    waiting.get_mut().push_back(next);
-                    return Some(turn);
-                }
-            }
-        }
-        None
     }
 
     pub(super) fn watch(&self, key: &ThreadKey) -> Watch {
@@ -81,26 +61,46 @@ impl Locks {
     }
 }
 
+impl Held {
+    /// Answers where to wait for the next one, if somebody is busy with it.
+    fn take_what_is_free(&mut self, keys: &[ThreadKey]) -> Option<oneshot::Receiver<Held>> {
+        let mut busy = lock(&self.busy);
+        for key in &keys[self.keys.len()..] {
+            match busy.entry(key.clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(VecDeque::new());
+                    self.keys.push(key.clone());
+                }
+                Entry::Occupied(mut waiting) => {
+                    let (next, turn) = oneshot::channel();
+                    waiting.get_mut().push_back(next);
+                    return Some(turn);
+                }
+            }
+        }
+        None
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(mut key) = self.key.take() else { return };
-        loop {
-            let next = {
+        let mut left = std::mem::take(&mut self.keys);
+        while !left.is_empty() {
+            let mut nexts = Vec::new();
+            {
                 let mut busy = lock(&self.busy);
-                let next = busy.get_mut(&key).and_then(VecDeque::pop_front);
-                if next.is_none() {
-                    busy.remove(&key);
+                for key in left.drain(..) {
+                    match busy.get_mut(&key).and_then(VecDeque::pop_front) {
+                        Some(next) => nexts.push((key, next)),
+                        None => drop(busy.remove(&key)),
+                    }
                 }
-                next
-            };
-            let Some(next) = next else { return };
-            // Whoever waited may be gone; then it is the turn of the one behind.
-            match next.send(Self { key: Some(key), busy: Arc::clone(&self.busy) }) {
-                Ok(()) => return,
-                Err(mut back) => match back.key.take() {
-                    Some(same) => key = same,
-                    None => return,
-                },
+            }
+            for (key, next) in nexts {
+                // Whoever waited may be gone; then it is the turn of the one behind.
+                if let Err(mut back) = next.send(Self { keys: vec![key], busy: Arc::clone(&self.busy) }) {
+                    left.append(&mut back.keys);
+                }
             }
         }
     }

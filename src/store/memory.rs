@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,8 +15,13 @@ use crate::time::Timestamp;
 /// Keeps threads in memory: for tests, and for hosts that may forget everything at a restart.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    /// Which part a thread is in is decided by a hash of its key.
+    parts: [Mutex<State>; PARTS],
+    hashes: foldhash::fast::FixedState,
 }
+
+/// So many, each with a lock of its own: the threads of a runtime are seldom in each other's way.
+const PARTS: usize = 32;
 
 #[derive(Debug, Default)]
 struct State {
@@ -46,7 +52,7 @@ impl MemoryStore {
     /// How many threads are kept.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.state().threads.len()
+        self.parts.iter().map(|part| state(part).threads.len()).sum()
     }
 
     /// Whether none is kept.
@@ -55,10 +61,18 @@ impl MemoryStore {
         self.len() == 0
     }
 
-    // Each change is complete before anything can panic, so a poisoned lock guards a sound state.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn place(&self, key: &ThreadKey) -> usize {
+        usize::try_from(self.hashes.hash_one(key) % PARTS as u64).unwrap_or_default()
     }
+
+    fn of(&self, key: &ThreadKey) -> MutexGuard<'_, State> {
+        state(&self.parts[self.place(key)])
+    }
+}
+
+// Each change is complete before anything can panic, so a poisoned lock guards a sound state.
+fn state(part: &Mutex<State>) -> MutexGuard<'_, State> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
@@ -133,8 +147,8 @@ impl State {
 #[async_trait]
 impl ThreadStore for MemoryStore {
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
-        let state = self.state();
         let load = |key| {
+            let state = self.of(key);
             let kept = state.threads.get(key);
             kept.map_or_else(Loaded::fresh, |kept| Loaded::new(kept.version, Ok(Arc::clone(&kept.thread))))
         };
@@ -142,28 +156,37 @@ impl ThreadStore for MemoryStore {
     }
 
     async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let mut state = self.state();
-        Ok(swaps.into_iter().map(|swap| state.swap(swap)).collect())
+        let swap = |swap: Swap| self.of(&swap.key).swap(swap);
+        Ok(swaps.into_iter().map(swap).collect())
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        let mut state = self.state();
-        let due = state.due(now, limit);
-        for (_, key) in &due {
-            state.set_wake(key, Some(now.plus(lease)));
+        let mut due: Vec<_> = self.parts.iter().flat_map(|part| state(part).due(now, limit)).collect();
+        due.sort_unstable();
+        for (place, (wake, key)) in due.iter().enumerate() {
+            // What does not come in its turn yet stays as it was.
+            let wake = if place < limit { now.plus(lease) } else { *wake };
+            self.of(key).set_wake(key, Some(wake));
         }
-        Ok(due.into_iter().map(|(_, key)| key).collect())
+        Ok(due.into_iter().take(limit).map(|(_, key)| key).collect())
     }
 
+    /// Part by part, and in each by their keys.
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(self.state().open.range((from, Bound::Unbounded)).take(limit).cloned().collect())
+        let (first, mut from) =
+            after.map_or((0, Bound::Unbounded), |key| (self.place(key), Bound::Excluded(key.clone())));
+        let mut open = Vec::new();
+        for part in &self.parts[first..] {
+            let state = state(part);
+            let range = (std::mem::replace(&mut from, Bound::Unbounded), Bound::Unbounded);
+            open.extend(state.open.range(range).take(limit - open.len()).cloned());
+        }
+        Ok(open)
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        let mut state = self.state();
         for key in keys {
-            state.remove(key);
+            self.of(key).remove(key);
         }
         Ok(())
     }
