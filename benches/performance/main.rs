@@ -89,8 +89,9 @@ fn main() -> Result<(), BoxError> {
         .output_directory(figures())
         .configure_from_args();
     println!("{}", table::HEAD);
-    // A try needs no million.
-    let many = if std::env::args().any(|argument| argument == "--test") { 1_000 } else { 1_000_000 };
+    // As criterion does: without `--bench` it is only tried whether everything runs, which needs no million.
+    let measures = std::env::args().any(|argument| argument == "--bench");
+    let many = if measures { 1_000_000 } else { 1_000 };
     if is_wanted("events") {
         events::run(&mut criterion, many);
     }
@@ -100,7 +101,7 @@ fn main() -> Result<(), BoxError> {
     if is_wanted("simulator") {
         simulator::run(&mut criterion);
     }
-    if many == 1_000 {
+    if !measures {
         return Ok(());
     }
     if is_wanted("stores") {
