@@ -48,10 +48,16 @@ pub fn line(what: &str, ours: (f64, &str), alternative: (f64, &str), target: Tar
     compared(what, ours, alternative, ours.0 / alternative.0, target);
 }
 
-/// Prints a line of two figures whose ratio was taken otherwise: as the median of pairs, for one.
-pub fn compared(what: &str, ours: (f64, &str), alternative: (f64, &str), ratio: f64, target: Target) {
+fn compared(what: &str, ours: (f64, &str), alternative: (f64, &str), ratio: f64, target: Target) {
     let (ours, alternative) = (figure(ours), figure(alternative));
     println!("| {what} | {ours} | {alternative} | {ratio:.2} | {target} | {} |", target.verdict(ratio));
+}
+
+/// Prints a line of medians over rounds of (ours, alternative); the ratio is the median of the rounds' ratios.
+pub fn rounds(what: &str, rounds: &[(f64, f64)], unit: &str, target: Target) {
+    let over = |figure: fn(&(f64, f64)) -> f64| median(rounds.iter().map(figure).collect());
+    let (ours, other) = (over(|round| round.0), over(|round| round.1));
+    compared(what, (ours, unit), (other, unit), over(|(ours, other)| ours / other), target);
 }
 
 /// Prints a line for what is compared with nothing.

@@ -68,10 +68,8 @@ fn line(what: &str, rounds: &[Vec<f64>], ours: usize, other: usize, target: tabl
     if rounds.is_empty() {
         return;
     }
-    let over = |figure: &dyn Fn(&Vec<f64>) -> f64| table::median(rounds.iter().map(figure).collect());
-    let micros = |thing: usize| (over(&|round| round[thing]) / 1000.0, "µs");
-    let ratio = over(&|round| round[ours] / round[other]);
-    table::compared(what, micros(ours), micros(other), ratio, target);
+    let pairs: Vec<_> = rounds.iter().map(|round| (round[ours] / 1000.0, round[other] / 1000.0)).collect();
+    table::rounds(what, &pairs, "µs", target);
 }
 
 /// Whether this part is asked for: all are, or those that are named.

@@ -131,19 +131,24 @@ fn sqlite(runtime: &Runtime) -> Result<(), BoxError> {
         single.push((ours.rows, one.rows));
         waits.push((percentile_99(ours.times) * 1000.0, median(one.times) * 1000.0));
     }
-    line(
+    table::rounds(
         "SQLite, 50 events a delivery; raw compare-and-swap, 50 a transaction",
         &fifty,
         "rows/s",
         Target::AtLeast(0.5),
     );
-    line(
+    table::rounds(
         "SQLite, 1 event a delivery, 32 in flight; raw, one a transaction",
         &single,
         "rows/s",
         Target::AtLeast(5.0),
     );
-    line("the same, p99 of a delivery; the median of a raw commit", &waits, "ms", Target::at_most(10.0));
+    table::rounds(
+        "the same, p99 of a delivery; the median of a raw commit",
+        &waits,
+        "ms",
+        Target::at_most(10.0),
+    );
     Ok(())
 }
 
@@ -232,7 +237,7 @@ fn postgres(runtime: &Runtime, url: &str) -> Result<(), BoxError> {
         let ours = runtime.block_on(deliver(&host, 10 + round, CONNECTIONS, EVENTS))?;
         rounds.push((ours.rows, runtime.block_on(raw_postgres(&pool, &record))?.rows));
     }
-    line(
+    table::rounds(
         "Postgres, 50 events a delivery, 4 connections; raw UNNEST of 50",
         &rounds,
         "rows/s",
@@ -245,13 +250,6 @@ fn postgres(runtime: &Runtime, url: &str) -> Result<(), BoxError> {
 fn percentile_99(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() * 99 / 100]
-}
-
-/// A line of medians over the rounds; the ratio is the median of the rounds' ratios.
-fn line(what: &str, rounds: &[(f64, f64)], unit: &str, target: Target) {
-    let over = |figure: fn(&(f64, f64)) -> f64| median(rounds.iter().map(figure).collect());
-    let (ours, other) = (over(|round| round.0), over(|round| round.1));
-    table::compared(what, (ours, unit), (other, unit), over(|(ours, other)| ours / other), target);
 }
 
 pub fn run() -> Result<(), BoxError> {

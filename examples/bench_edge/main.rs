@@ -19,7 +19,7 @@ use tokio::process::Command;
 
 use child::Server;
 use common::deliveries::{Deliveries, SECRET};
-use common::table::{self, Target, median};
+use common::table::{self, Target};
 
 /// As a host in production has one: with that of the system the same costs twice as much (docs/performance.md).
 #[global_allocator]
@@ -69,11 +69,10 @@ async fn graph(effort: &Effort, in_flight: usize) -> Result<Vec<[(f64, f64); 2]>
     Ok(rounds.split_off(1))
 }
 
-/// A line of medians over the rounds, in microseconds; the ratio is the median of the rounds' ratios.
+/// A line of figures in nanoseconds.
 fn line(what: &str, rounds: &[(f64, f64)], target: Target) {
-    let over = |figure: fn(&(f64, f64)) -> f64| median(rounds.iter().map(figure).collect());
-    let (ours, other) = (over(|round| round.0) / 1000.0, over(|round| round.1) / 1000.0);
-    table::compared(what, (ours, "µs"), (other, "µs"), over(|(ours, other)| ours / other), target);
+    let micros: Vec<_> = rounds.iter().map(|(ours, other)| (ours / 1000.0, other / 1000.0)).collect();
+    table::rounds(what, &micros, "µs", target);
 }
 
 fn column(rounds: &[Vec<f64>], other: usize) -> Vec<(f64, f64)> {

@@ -167,8 +167,9 @@ impl Builder {
     }
 
     /// How many events may be under way: being saved, or being told to the handler. More are refused at once
-    /// ([`HandoverError::Overloaded`](super::HandoverError::Overloaded)), before they take memory, and the platform
-    /// delivers them again. 10,000 if nothing is set, some 20 MB; at least 1.
+    /// ([`HandoverError::Overloaded`](super::HandoverError::Overloaded)), nothing of them is kept, and the platform
+    /// delivers them again. A delivery that has more than that alone is taken in when nothing else is. 10,000 if nothing is
+    /// set; at least 1.
     pub fn events_at_once(mut self, events: usize) -> Self {
         self.events_at_once = events.clamp(1, Semaphore::MAX_PERMITS);
         self

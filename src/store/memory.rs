@@ -125,22 +125,29 @@ impl State {
         }
     }
 
-    /// The threads whose wake time has come.
+    /// The threads whose wake time has come, the longest overdue first.
     fn due(&mut self, now: Timestamp, limit: usize) -> Vec<(Timestamp, ThreadKey)> {
-        let mut due = Vec::new();
-        while let Some((look, _)) = self.looks.first().filter(|(look, _)| *look <= now && due.len() < limit) {
-            let look = *look;
-            let Some((_, key)) = self.looks.pop_first() else { break };
+        let is_early = |(look, key): &&(Timestamp, ThreadKey)| {
+            self.threads.get(key).is_none_or(|kept| kept.wake != Some(*look))
+        };
+        let looked_at = self.looks.iter().take_while(|(look, _)| *look <= now);
+        for (look, key) in looked_at.filter(is_early).cloned().collect::<Vec<_>>() {
             let Some(kept) = self.threads.get_mut(&key) else { continue };
             kept.look = None;
-            match kept.wake {
-                // The longest overdue come first: it is looked at again in its turn.
-                Some(wake) if wake > look => self.set_wake(&key, Some(wake)),
-                Some(wake) => due.push((wake, key)),
-                None => {}
-            }
+            let wake = kept.wake;
+            self.looks.remove(&(look, key.clone()));
+            self.set_wake(&key, wake);
         }
-        due
+        self.looks.iter().take_while(|(wake, _)| *wake <= now).take(limit).cloned().collect()
+    }
+
+    /// Leases a thread that was due, unless it was written meanwhile.
+    fn lease(&mut self, key: &ThreadKey, wake: Timestamp, until: Timestamp) -> bool {
+        let is_due = self.threads.get(key).is_some_and(|kept| kept.wake == Some(wake));
+        if is_due {
+            self.set_wake(key, Some(until));
+        }
+        is_due
     }
 }
 
@@ -163,12 +170,9 @@ impl ThreadStore for MemoryStore {
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let mut due: Vec<_> = self.parts.iter().flat_map(|part| state(part).due(now, limit)).collect();
         due.sort_unstable();
-        for (place, (wake, key)) in due.iter().enumerate() {
-            // What does not come in its turn yet stays as it was.
-            let wake = if place < limit { now.plus(lease) } else { *wake };
-            self.of(key).set_wake(key, Some(wake));
-        }
-        Ok(due.into_iter().take(limit).map(|(_, key)| key).collect())
+        due.truncate(limit);
+        due.retain(|(wake, key)| self.of(key).lease(key, *wake, now.plus(lease)));
+        Ok(due.into_iter().map(|(_, key)| key).collect())
     }
 
     /// Part by part, and in each by their keys.
@@ -189,5 +193,31 @@ impl ThreadStore for MemoryStore {
             self.of(key).remove(key);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{PageId, UserId};
+
+    #[test]
+    fn a_thread_that_is_written_between_being_due_and_leased_keeps_its_new_wake_time() {
+        let (key, at) = (ThreadKey::new(PageId::from(1), UserId::from(2)), Timestamp::from_millis);
+        let mut state = State::default();
+        let write = |state: &mut State, expected, wake| {
+            let swap = Swap::write(key.clone(), expected, expected + 1, Thread::new(), Some(at(wake)));
+            assert_eq!(state.swap(swap), Swapped::Written);
+        };
+        write(&mut state, 0, 10);
+        let due = state.due(at(10), 5);
+        assert_eq!(due, [(at(10), key.clone())]);
+        write(&mut state, 1, 12);
+        assert!(!state.lease(&key, at(10), at(40)));
+        assert!(state.due(at(11), 5).is_empty());
+        assert_eq!(state.due(at(12), 5), [(at(12), key.clone())]);
+        assert!(state.lease(&key, at(12), at(40)));
+        assert!(state.due(at(39), 5).is_empty());
+        assert_eq!(state.due(at(40), 5), [(at(40), key)]);
     }
 }
