@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::id::ThreadKey;
 use crate::store::{Loaded, RecordError, Swap};
-use crate::thread::{Context, Input, Output, Reply};
+use crate::thread::{Context, Input, Output, Reply, Thread};
 use crate::time::Timestamp;
 
 /// Inputs of many conversations that are worked on together: one load and one swap for all.
@@ -41,6 +41,15 @@ pub(super) struct Saved {
     pub(super) wake: Option<Timestamp>,
     /// When it was stepped.
     pub(super) at: Timestamp,
+    /// What it became; nothing if it was removed.
+    pub(super) thread: Option<Arc<Thread>>,
+}
+
+/// A conversation to be stepped.
+pub(super) struct Found {
+    pub(super) loaded: Loaded,
+    /// It is a copy: another process may have written meanwhile.
+    pub(super) is_copy: bool,
 }
 
 impl Batch {
@@ -93,7 +102,7 @@ impl Batch {
     pub(super) fn step(
         &mut self,
         place: usize,
-        loaded: Loaded,
+        Found { loaded, is_copy }: Found,
         cx: &Context<'_>,
         now: Timestamp,
         version: u64,
@@ -122,6 +131,9 @@ impl Batch {
             0 => fresh,
             _ => out.is_empty() && inputs.iter().zip(&replies).all(may_change_nothing) && *thread == *before,
         };
+        if unchanged && is_copy {
+            return Step::Nothing;
+        }
         let wake = match thread.next_wake(cx) {
             // It was set when the thread was written.
             _ if unchanged => None,
@@ -129,7 +141,8 @@ impl Batch {
             _ if !cx.begins && !thread.is_at_rest() => Some(now),
             wake => wake,
         };
-        let tried = Tried { version, replies, saved: Saved { out, wake, at: now } };
+        let kept = (!fresh).then(|| Arc::clone(&stepped));
+        let tried = Tried { version, replies, saved: Saved { out, wake, at: now, thread: kept } };
         work.tried_before.extend(work.tried.replace(tried));
         if unchanged {
             return self.written(place, version).map_or(Step::Nothing, Step::Saved);
@@ -170,6 +183,7 @@ fn may_change_nothing(((_, input), reply): (&(usize, Input), &Reply)) -> bool {
 
 /// What is to be done for one conversation.
 pub(super) enum Step {
+    /// Nothing, or it has to be loaded first.
     Nothing,
     Write(Swap),
     Saved(Saved),

@@ -14,6 +14,7 @@ use crate::store::{MemoryStore, ThreadStore};
 use crate::thread::{Config, Limits, OnUnknown, Timeouts};
 
 use super::drive::Inner;
+use super::recent::Recent;
 use super::{Clock, Handler, Handover, SystemClock, wake};
 
 /// Puts a [`Handover`] together.
@@ -27,6 +28,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     events_within: Duration,
     events_at_once: usize,
+    copies: usize,
 }
 
 /// Why a configuration makes no sense.
@@ -70,6 +72,7 @@ impl Handover {
             clock: Arc::new(SystemClock),
             events_within: Duration::from_secs(4),
             events_at_once: 10_000,
+            copies: 10_000,
         }
     }
 }
@@ -175,19 +178,30 @@ impl Builder {
         self
     }
 
+    /// Of how many conversations the service keeps a copy of what it wrote last, about a kilobyte each, so that it need not
+    /// ask the store for them again; 10,000 if nothing is set. Where other replicas write the same conversations, an old copy
+    /// costs one write that is refused. Of a store in memory there are none.
+    pub fn copies(mut self, conversations: usize) -> Self {
+        self.copies = conversations;
+        self
+    }
+
     /// Starts the service on the tokio runtime that runs here.
     ///
     /// # Errors
     /// [`BuildError`] says what makes no sense.
     pub fn start(self) -> Result<Handover, BuildError> {
-        let Self { config, client, handler, desk, store, clock, events_within, events_at_once } = self;
+        let Self { config, client, handler, desk, store, clock, events_within, events_at_once, copies } =
+            self;
         check(&config)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let inner = Arc::new(Inner {
             config,
             client,
             desk,
-            store: store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
+            recent: Recent::new(if store.is_in_memory() { 0 } else { copies }),
+            store,
             handler,
             clock,
             locks: super::locks::Locks::default(),

@@ -13,12 +13,13 @@ use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
 use crate::retry::{Backoff, Budget, Jitter};
-use crate::store::{StoreError, Swapped, ThreadStore};
+use crate::store::{Loaded, StoreError, Swapped, ThreadStore};
 use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory, Reply};
 use crate::time::Timestamp;
 
-use super::batch::{Batch, Saved, Step};
+use super::batch::{Batch, Found, Saved, Step};
 use super::locks::Locks;
+use super::recent::Recent;
 use super::wake::Alarm;
 use super::{Clock, Handler, Handover, HandoverError, Told};
 
@@ -39,6 +40,7 @@ pub(super) struct Inner {
     pub(super) client: Arc<dyn HandoverClient>,
     pub(super) desk: Option<Arc<dyn DeskEndpoint>>,
     pub(super) store: Arc<dyn ThreadStore>,
+    pub(super) recent: Recent,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) locks: Locks,
@@ -61,6 +63,14 @@ pub(super) enum Tells {
     Here,
     /// A task: whoever drives may hold what a handler waits for.
     InATask,
+}
+
+/// Whether conversations were taken as they are at hand: then what could not be saved is tried again at once, as it is in
+/// the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copies {
+    None,
+    Some,
 }
 
 /// What the service knows of a Page beyond its threads.
@@ -135,20 +145,22 @@ impl Handover {
         let _held = self.inner.locks.hold(&keys).await;
         let mut faults = 0;
         for attempt in 0..MAX_TRIES {
-            if attempt > 0 {
-                tokio::time::sleep(Duration::from_millis(5) * attempt.min(10)).await;
-            }
-            if let Err(error) = self.step_all(&mut batch, telling).await {
-                faults += 1;
-                if faults == FAULTS.attempts {
-                    return Err(error.into());
-                }
-                tracing::debug!(%error, "the store is asked again");
-                tokio::time::sleep(FAULTS.wait(faults, None, jitter())).await;
-            }
+            let stepped = self.step_all(&mut batch, telling).await;
             if batch.is_done() {
                 self.inner.locks.tell_changed(&keys);
                 return Ok(batch.replies()?);
+            }
+            match stepped {
+                Ok(Copies::Some) => {}
+                Ok(Copies::None) => tokio::time::sleep(Duration::from_millis(5) * attempt.clamp(1, 10)).await,
+                Err(error) => {
+                    faults += 1;
+                    if faults == FAULTS.attempts {
+                        return Err(error.into());
+                    }
+                    tracing::debug!(%error, "the store is asked again");
+                    tokio::time::sleep(FAULTS.wait(faults, None, jitter())).await;
+                }
             }
         }
         Err(HandoverError::Busy)
@@ -159,17 +171,17 @@ impl Handover {
         &self,
         batch: &mut Batch,
         telling: &mut Vec<(Told, Timestamp)>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Copies, StoreError> {
         let inner = &self.inner;
         let (places, keys) = batch.waiting();
-        let loaded = inner.store.load(&keys).await?;
+        let (found, copies) = self.find(&keys).await?;
         let now = inner.now();
         let mut pages = Pages::new(inner);
         let (mut written, mut swaps) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
         telling.reserve(keys.len());
-        for (place, loaded) in places.into_iter().zip(loaded) {
+        for (place, found) in places.into_iter().zip(found) {
             let cx = pages.context(&batch.key(place).page, now);
-            match batch.step(place, loaded, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
+            match batch.step(place, found, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
                 Step::Nothing => {}
                 Step::Write(swap) => {
                     written.push((place, swap.version));
@@ -181,12 +193,34 @@ impl Handover {
         let swapped = if swaps.is_empty() { Ok(Vec::new()) } else { inner.store.swap(swaps).await };
         for ((place, version), swapped) in written.into_iter().zip(swapped.as_deref().unwrap_or_default()) {
             if *swapped == Swapped::Written
-                && let Some(saved) = batch.written(place, version)
+                && let Some(mut saved) = batch.written(place, version)
             {
-                self.act(batch.key(place), saved, telling);
+                let key = batch.key(place);
+                if let Some(thread) = saved.thread.take() {
+                    inner.recent.keep(key, version, thread);
+                }
+                self.act(key, saved, telling);
             }
         }
-        swapped.map(drop)
+        swapped.map(|_| copies)
+    }
+
+    /// Each of these as it is at hand, or else as it is loaded. Whoever asks holds them.
+    async fn find(&self, keys: &[ThreadKey]) -> Result<(Vec<Found>, Copies), StoreError> {
+        let copies = self.inner.recent.take(keys);
+        let missing = keys.iter().zip(&copies).filter(|(_, copy)| copy.is_none());
+        let missing: Vec<_> = missing.map(|(key, _)| key.clone()).collect();
+        let loaded = if missing.is_empty() { Vec::new() } else { self.inner.store.load(&missing).await? };
+        if loaded.len() != missing.len() {
+            return Err(StoreError::new("the store did not answer for each conversation"));
+        }
+        let mut loaded = loaded.into_iter();
+        let find = |copy: Option<Loaded>| {
+            let is_copy = copy.is_some();
+            copy.or_else(|| loaded.next()).map(|loaded| Found { loaded, is_copy })
+        };
+        let found = copies.into_iter().filter_map(find).collect();
+        Ok((found, if missing.len() < keys.len() { Copies::Some } else { Copies::None }))
     }
 
     /// Begins what was put out; the thread that asks for it is saved. What the host is to be told is collected.

@@ -8,6 +8,7 @@ mod drive;
 mod effects;
 mod handler;
 mod locks;
+mod recent;
 mod upkeep;
 mod wake;
 

@@ -47,7 +47,8 @@ impl Handover {
     }
 
     /// Removes all that is known of a conversation, as when a customer asks for that. Answers that wait in it
-    /// are dropped without a notice; what is under way is not called back.
+    /// are dropped without a notice; what is under way is not called back. Other replicas may have it in their memory until
+    /// that is needed for other conversations ([`Builder::copies`](super::Builder::copies)).
     ///
     /// # Errors
     /// [`HandoverError::Store`]: forget it again.
@@ -57,6 +58,7 @@ impl Handover {
         let forgetting = self.inner.tasks.spawn(async move {
             let keys = [key];
             let _held = service.inner.locks.hold(&keys).await;
+            drop(service.inner.recent.take(&keys));
             service.inner.store.forget(&keys).await?;
             service.inner.locks.tell_changed(&keys);
             Ok(())

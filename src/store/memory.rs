@@ -194,6 +194,10 @@ impl ThreadStore for MemoryStore {
         }
         Ok(())
     }
+
+    fn is_in_memory(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -87,6 +87,12 @@ pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the store cannot answer now.
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError>;
+
+    /// Whether threads are kept in the memory of this process, and nowhere else: loading one costs nothing, and the service
+    /// keeps no copies.
+    fn is_in_memory(&self) -> bool {
+        false
+    }
 }
 
 /// A thread as it was loaded.

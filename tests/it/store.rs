@@ -83,11 +83,13 @@ struct Moody {
     slow_ms: AtomicU64,
     /// Whose record cannot be read.
     newer: Option<ThreadKey>,
+    loads: AtomicUsize,
 }
 
 #[async_trait]
 impl ThreadStore for Moody {
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
         let mut loaded = self.inner.load(keys).await?;
         for (key, loaded) in keys.iter().zip(&mut loaded) {
             if self.newer.as_ref() == Some(key) {
@@ -311,4 +313,47 @@ async fn a_conversation_is_forgotten_when_the_host_says_so() {
     assert!(store.inner.is_empty(), "the late answer to a call brought it back");
     assert_eq!(desk.answer(&thread(), &key("a")).await.unwrap(), None);
     assert!(!ear.all().iter().any(|notice| matches!(notice, Notice::AnswerDelivered { .. })));
+}
+
+fn messages_told(ear: &Ear) -> usize {
+    ear.all().iter().filter(|notice| matches!(notice, Notice::Message { .. })).count()
+}
+
+/// What it wrote itself is at hand; only what would change nothing is looked up, and after a write of which the end is not
+/// known, what was written.
+#[tokio::test]
+async fn what_was_written_lately_is_not_loaded_again() {
+    let store = Arc::new(Moody::default());
+    let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
+    let loads = || store.loads.swap(0, Ordering::SeqCst);
+    for mid in ["m1", "m2", "m3"] {
+        desk.events(vec![message(mid)]).await.unwrap();
+    }
+    assert_eq!((messages_told(&ear), loads()), (3, 1));
+    desk.events(vec![message("m3")]).await.unwrap();
+    assert_eq!((messages_told(&ear), loads()), (3, 1));
+    store.hides.store(1, Ordering::SeqCst);
+    desk.events(vec![message("m4")]).await.unwrap();
+    assert_eq!((messages_told(&ear), store.hides.load(Ordering::SeqCst)), (4, 0));
+    assert!(loads() > 0);
+}
+
+/// A copy that another process has outdated decides nothing.
+#[tokio::test]
+async fn what_another_process_wrote_counts() {
+    let store = Arc::new(Moody::default());
+    let (_, first_ear, first) = a_desk(Arc::clone(&store), 0).await;
+    let (_, second_ear, second) = a_desk(Arc::clone(&store), 0).await;
+    let told = || (messages_told(&first_ear), messages_told(&second_ear));
+    first.events(vec![message("m1")]).await.unwrap();
+    second.events(vec![message("m1")]).await.unwrap();
+    assert_eq!(told(), (1, 0));
+    second.events(vec![message("m2")]).await.unwrap();
+    first.events(vec![message("m2")]).await.unwrap();
+    first.events(vec![message("m3")]).await.unwrap();
+    assert_eq!(told(), (2, 1));
+    // It is known to the first one's copy only.
+    second.forget(&thread()).await.unwrap();
+    first.events(vec![message("m3")]).await.unwrap();
+    assert_eq!((told(), store.inner.len()), ((3, 1), 1));
 }

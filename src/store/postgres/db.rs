@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,10 @@ pub(super) struct Db {
 
 struct Sql {
     load: Arc<str>,
-    swap: Arc<str>,
+    /// Those that are kept and stay so; most are.
+    update: Arc<str>,
+    /// Those that are new or are removed.
+    come_and_go: Arc<str>,
     due: Arc<str>,
     open: Arc<str>,
     forget: Arc<str>,
@@ -42,30 +44,28 @@ impl Db {
             load: sql("SELECT page, customer, version, record FROM {table}
                 JOIN UNNEST($1::text[], $2::text[]) AS wanted (page, customer) USING (page, customer)"),
             // No thread is in it twice, so that the parts never meet.
-            swap: sql("WITH given AS (
+            update: sql("UPDATE {table} AS kept
+                SET version = given.version, wake = given.wake, open = given.open, record = given.record
+                FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::bytea[])
+                    WITH ORDINALITY AS given (page, customer, expected, version, wake, open, record, place)
+                WHERE kept.page = given.page AND kept.customer = given.customer AND kept.version = given.expected
+                RETURNING given.place"),
+            // No thread is in it twice, so that the parts never meet.
+            come_and_go: sql("WITH given AS (
                     SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::bytea[])
-                        AS given (page, customer, expected, version, wake, open, record)
+                        WITH ORDINALITY AS given (page, customer, expected, version, wake, open, record, place)
                 ), removed AS (
                     DELETE FROM {table} AS kept USING given
                     WHERE kept.page = given.page AND kept.customer = given.customer AND kept.version = given.expected
                         AND given.record IS NULL
-                    RETURNING kept.page, kept.customer
-                ), updated AS (
-                    UPDATE {table} AS kept
-                    SET version = given.version, wake = given.wake, open = given.open, record = given.record
-                    FROM given
-                    WHERE kept.page = given.page AND kept.customer = given.customer AND kept.version = given.expected
-                        AND given.record IS NOT NULL AND given.expected <> 0
-                    RETURNING kept.page, kept.customer
+                    RETURNING given.place
                 ), inserted AS (
                     INSERT INTO {table} (page, customer, version, wake, open, record)
-                    SELECT page, customer, version, wake, open, record FROM given
-                    WHERE record IS NOT NULL AND expected = 0
+                    SELECT page, customer, version, wake, open, record FROM given WHERE record IS NOT NULL
                     ON CONFLICT DO NOTHING
                     RETURNING page, customer
                 )
-                SELECT page, customer FROM removed UNION ALL SELECT page, customer FROM updated
-                UNION ALL SELECT page, customer FROM inserted"),
+                SELECT place FROM removed UNION ALL SELECT place FROM inserted JOIN given USING (page, customer)"),
             due: sql("WITH due AS (
                     SELECT page, customer, wake FROM {table} WHERE wake <= $1
                     ORDER BY wake, page, customer LIMIT $3 FOR UPDATE SKIP LOCKED
@@ -90,17 +90,32 @@ impl Db {
             .collect()
     }
 
-    /// Which of the threads were written or removed; none may be among them twice.
-    pub(super) async fn swap(&self, writes: &[&Write]) -> Result<HashSet<ThreadKey>, StoreError> {
-        let bind = |statement| {
-            bind_keys(statement, writes.iter().map(|write| &write.key))
-                .bind(writes.iter().map(|write| write.expected).collect::<Vec<_>>())
-                .bind(writes.iter().map(|write| write.version).collect::<Vec<_>>())
-                .bind(writes.iter().map(|write| write.wake).collect::<Vec<_>>())
-                .bind(writes.iter().map(|write| write.open).collect::<Vec<_>>())
-                .bind(writes.iter().map(|write| write.record.clone()).collect::<Vec<_>>())
-        };
-        self.ask(&self.sql.swap, bind).await?.iter().map(key).collect()
+    /// Whether each was written or removed; none may be among them twice.
+    pub(super) async fn swap(&self, writes: &[&Write]) -> Result<Vec<bool>, StoreError> {
+        let stays = |place: &usize| writes[*place].expected != 0 && writes[*place].record.is_some();
+        let (stay, others): (Vec<usize>, Vec<usize>) = (0..writes.len()).partition(stays);
+        let mut written = vec![false; writes.len()];
+        for (sql, places) in [(&self.sql.update, stay), (&self.sql.come_and_go, others)] {
+            if places.is_empty() {
+                continue;
+            }
+            let these = || places.iter().map(|place| writes[*place]);
+            let bind = |statement| {
+                bind_keys(statement, these().map(|write| &write.key))
+                    .bind(these().map(|write| write.expected).collect::<Vec<_>>())
+                    .bind(these().map(|write| write.version).collect::<Vec<_>>())
+                    .bind(these().map(|write| write.wake).collect::<Vec<_>>())
+                    .bind(these().map(|write| write.open).collect::<Vec<_>>())
+                    .bind(these().map(|write| write.record.as_deref()).collect::<Vec<_>>())
+            };
+            for row in self.ask(sql, bind).await? {
+                // They are counted from 1.
+                let place: i64 = row.try_get(0).map_err(failed)?;
+                let place = usize::try_from(place - 1).ok().and_then(|place| places.get(place));
+                written[*place.ok_or_else(|| StoreError::new("Postgres answers what was not asked"))?] = true;
+            }
+        }
+        Ok(written)
     }
 
     pub(super) async fn due(&self, now: i64, until: i64, limit: i64) -> Result<Vec<ThreadKey>, StoreError> {

@@ -71,8 +71,8 @@ async fn write_all(db: &Db, group: &[Batch]) -> Result<Vec<bool>, StoreError> {
         now.sort_by(|(_, one), (_, other)| one.key.cmp(&other.key));
         let writes: Vec<_> = now.iter().map(|(_, write)| *write).collect();
         let done = db.swap(&writes).await?;
-        for (place, write) in now {
-            written[place] = done.contains(&write.key);
+        for ((place, _), done) in now.into_iter().zip(done) {
+            written[place] = done;
         }
         left = later;
     }

@@ -1,0 +1,40 @@
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::fast::RandomState;
+use lru::LruCache;
+
+use crate::id::ThreadKey;
+use crate::store::Loaded;
+use crate::thread::Thread;
+
+/// What this process wrote last of some conversations, so that it need not be loaded and read again.
+///
+/// Another process may have written them since. A write on top of an old copy is refused by its version; whoever would
+/// write nothing because of a copy has to ask the store.
+#[derive(Debug)]
+pub(super) struct Recent(Option<Mutex<LruCache<ThreadKey, Copied, RandomState>>>);
+
+/// The version, and the thread as it was written.
+type Copied = (u64, Arc<Thread>);
+
+impl Recent {
+    pub(super) fn new(most: usize) -> Self {
+        let cache = |most| Mutex::new(LruCache::with_hasher(most, RandomState::default()));
+        Self(NonZeroUsize::new(most).map(cache))
+    }
+
+    /// Copies of these conversations, which are not kept here any more until they are written again: after a write of
+    /// which the end is not known, nothing old is left. Whoever takes them must hold the conversations.
+    pub(super) fn take(&self, keys: &[ThreadKey]) -> Vec<Option<Loaded>> {
+        let Some(cache) = &self.0 else { return keys.iter().map(|_| None).collect() };
+        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let take = |key| cache.pop(key).map(|(version, thread)| Loaded::new(version, Ok(thread)));
+        keys.iter().map(take).collect()
+    }
+
+    pub(super) fn keep(&self, key: &ThreadKey, version: u64, thread: Arc<Thread>) {
+        let Some(cache) = &self.0 else { return };
+        drop(cache.lock().unwrap_or_else(PoisonError::into_inner).put(key.clone(), (version, thread)));
+    }
+}
