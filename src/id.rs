@@ -5,6 +5,7 @@
 //! without control characters: real ones are decimal, those of test platforms often are not.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -30,10 +31,20 @@ pub enum InvalidId {
 }
 
 /// Canonical decimals that fit are kept as numbers: no allocation, cheap to clone, hash and compare.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Repr {
     Number(u64),
     Text(Arc<str>),
+}
+
+// Which of both it is need not be hashed.
+impl Hash for Repr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Number(number) => state.write_u64(*number),
+            Self::Text(text) => text.hash(state),
+        }
+    }
 }
 
 impl Repr {

@@ -8,18 +8,18 @@ use crate::time::Timestamp;
 
 /// Inputs of many conversations that are worked on together: one load and one swap for all.
 pub(super) struct Batch {
+    inputs: Vec<(ThreadKey, Input)>,
+    /// The inputs in the order of their keys; those of one conversation in their own order.
+    order: Vec<usize>,
     /// In the order of the keys.
     work: Vec<Work>,
-    /// The inputs in the order of the work, with their places among the replies.
-    inputs: Vec<(usize, Input)>,
     replies: Vec<Reply>,
     unreadable: Option<RecordError>,
 }
 
-/// The inputs of one conversation, with their places among all, and what was tried to be saved for them.
+/// The inputs of one conversation, and what was tried to be saved for them.
 struct Work {
-    key: ThreadKey,
-    /// Which of the inputs.
+    /// Which of the order.
     inputs: Range<usize>,
     /// What was tried last.
     tried: Option<Tried>,
@@ -54,19 +54,15 @@ pub(super) struct Found {
 
 impl Batch {
     pub(super) fn new(inputs: Vec<(ThreadKey, Input)>) -> Self {
-        let replies = vec![Reply::Ignored; inputs.len()];
-        let mut inputs: Vec<_> = inputs.into_iter().enumerate().collect();
-        // Those of one conversation stay in their order.
-        inputs.sort_by(|(_, (a, _)), (_, (b, _))| a.cmp(b));
+        let mut order: Vec<_> = (0..inputs.len()).collect();
+        order.sort_by(|a, b| inputs[*a].0.cmp(&inputs[*b].0));
         let mut work: Vec<Work> = Vec::with_capacity(inputs.len());
-        let mut sorted = Vec::with_capacity(inputs.len());
-        for (place, (key, input)) in inputs {
-            let at = sorted.len();
-            sorted.push((place, input));
+        for (at, place) in order.iter().enumerate() {
             match work.last_mut() {
-                Some(work) if work.key == key => work.inputs.end = at + 1,
+                Some(work) if inputs[order[work.inputs.start]].0 == inputs[*place].0 => {
+                    work.inputs.end = at + 1
+                }
                 _ => work.push(Work {
-                    key,
                     inputs: at..at + 1,
                     tried: None,
                     tried_before: Vec::new(),
@@ -74,18 +70,19 @@ impl Batch {
                 }),
             }
         }
-        Self { work, inputs: sorted, replies, unreadable: None }
+        let replies = vec![Reply::Ignored; inputs.len()];
+        Self { inputs, order, work, replies, unreadable: None }
     }
 
     /// All conversations, in the order of their keys.
     pub(super) fn keys(&self) -> Vec<ThreadKey> {
-        self.work.iter().map(|work| work.key.clone()).collect()
+        (0..self.work.len()).map(|place| self.key(place).clone()).collect()
     }
 
     /// The places of what is not done yet, with the keys.
     pub(super) fn waiting(&self) -> (Vec<usize>, Vec<ThreadKey>) {
         let waiting = self.work.iter().enumerate().filter(|(_, work)| !work.is_done);
-        waiting.map(|(place, work)| (place, work.key.clone())).unzip()
+        waiting.map(|(place, _)| (place, self.key(place).clone())).unzip()
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -107,6 +104,7 @@ impl Batch {
         now: Timestamp,
         version: u64,
     ) -> Step {
+        let key = self.key(place).clone();
         let work = &mut self.work[place];
         if work.tried.iter().chain(&work.tried_before).any(|tried| tried.version == loaded.version) {
             return self.written(place, loaded.version).map_or(Step::Nothing, Step::Saved);
@@ -114,7 +112,7 @@ impl Batch {
         let before = match loaded.thread {
             Ok(thread) => thread,
             Err(error) => {
-                tracing::error!(thread = %work.key, %error, "a conversation cannot be read");
+                tracing::error!(thread = %key, %error, "a conversation cannot be read");
                 self.unreadable.get_or_insert(error);
                 work.is_done = true;
                 return Step::Nothing;
@@ -123,13 +121,13 @@ impl Batch {
         let mut stepped = Arc::clone(&before);
         let thread = Arc::make_mut(&mut stepped);
         let mut out = Vec::new();
-        let inputs = &self.inputs[work.inputs.clone()];
+        let inputs = self.order[work.inputs.clone()].iter().map(|at| &self.inputs[*at].1);
         let replies: Vec<Reply> =
-            inputs.iter().map(|(_, input)| thread.step(cx, input.clone(), now, &mut out)).collect();
+            inputs.clone().map(|input| thread.step(cx, input.clone(), now, &mut out)).collect();
         let fresh = thread.is_fresh();
         let unchanged = match loaded.version {
             0 => fresh,
-            _ => out.is_empty() && inputs.iter().zip(&replies).all(may_change_nothing) && *thread == *before,
+            _ => out.is_empty() && inputs.zip(&replies).all(may_change_nothing) && *thread == *before,
         };
         if unchanged && is_copy {
             return Step::Nothing;
@@ -148,14 +146,14 @@ impl Batch {
             return self.written(place, version).map_or(Step::Nothing, Step::Saved);
         }
         Step::Write(if fresh {
-            Swap::remove(work.key.clone(), loaded.version, version)
+            Swap::remove(key, loaded.version, version)
         } else {
-            Swap::write(work.key.clone(), loaded.version, version, stepped, wake)
+            Swap::write(key, loaded.version, version, stepped, wake)
         })
     }
 
     pub(super) fn key(&self, place: usize) -> &ThreadKey {
-        &self.work[place].key
+        &self.inputs[self.order[self.work[place].inputs.start]].0
     }
 
     /// The conversation at this place is done: this version of it was written.
@@ -164,8 +162,8 @@ impl Batch {
         let mut tried = work.tried.take().into_iter().chain(std::mem::take(&mut work.tried_before));
         let tried = tried.find(|tried| tried.version == version)?;
         work.is_done = true;
-        for ((place, _), reply) in self.inputs[work.inputs.clone()].iter().zip(tried.replies) {
-            self.replies[*place] = reply;
+        for (at, reply) in self.order[work.inputs.clone()].iter().zip(tried.replies) {
+            self.replies[*at] = reply;
         }
         Some(tried.saved)
     }
@@ -173,7 +171,7 @@ impl Batch {
 
 /// What is answered as done has changed something, but for events, which often tell nothing new, and commands.
 /// A woken thread is always written: its lease must become a wake time again.
-fn may_change_nothing(((_, input), reply): (&(usize, Input), &Reply)) -> bool {
+fn may_change_nothing((input, reply): (&Input, &Reply)) -> bool {
     match input {
         Input::Wake => false,
         Input::NoticeDone { .. } | Input::Answer { .. } => *reply != Reply::Done,

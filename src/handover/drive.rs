@@ -207,7 +207,11 @@ impl Handover {
 
     /// Each of these as it is at hand, or else as it is loaded. Whoever asks holds them.
     async fn find(&self, keys: &[ThreadKey]) -> Result<(Vec<Found>, Copies), StoreError> {
-        let copies = self.inner.recent.take(keys);
+        let Some(copies) = self.inner.recent.take(keys) else {
+            let loaded = self.inner.store.load(keys).await?;
+            let found = loaded.into_iter().map(|loaded| Found { loaded, is_copy: false }).collect();
+            return Ok((found, Copies::None));
+        };
         let missing = keys.iter().zip(&copies).filter(|(_, copy)| copy.is_none());
         let missing: Vec<_> = missing.map(|(key, _)| key.clone()).collect();
         let loaded = if missing.is_empty() { Vec::new() } else { self.inner.store.load(&missing).await? };

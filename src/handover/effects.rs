@@ -1,5 +1,6 @@
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,19 +68,30 @@ impl Handover {
     pub(super) async fn tell(&self, telling: Vec<(Told, Timestamp)>) {
         let begun = Instant::now();
         let mut done = Vec::with_capacity(telling.len());
+        let mut handling = None;
         for (told, at) in telling {
-            let mut telling = Box::pin(self.clone().tell_one(told, at));
+            // One place in memory for all, until one of them needs it for longer.
+            let mut one = match handling.take() {
+                None => Box::pin(self.clone().tell_one(told, at)),
+                Some(mut one) => {
+                    Pin::set(&mut one, self.clone().tell_one(told, at));
+                    one
+                }
+            };
             // A handler that does not let go of its thread must not keep the others waiting.
             let at_once = if begun.elapsed() < AT_ONCE {
-                poll_fn(|cx| Poll::Ready(telling.as_mut().poll(cx))).await
+                poll_fn(|cx| Poll::Ready(one.as_mut().poll(cx))).await
             } else {
                 Poll::Pending
             };
             match at_once {
-                Poll::Ready(input) => done.push(input),
+                Poll::Ready(input) => {
+                    done.push(input);
+                    handling = Some(one);
+                }
                 Poll::Pending => {
                     let service = self.clone();
-                    self.inner.tasks.spawn(async move { service.conclude(vec![telling.await]).await });
+                    self.inner.tasks.spawn(async move { service.conclude(vec![one.await]).await });
                 }
             }
         }
@@ -141,9 +153,14 @@ impl Handover {
         // It ends before its lease does: else the next attempt would run beside it.
         let within =
             self.inner.config.timeouts.notice_lease.mul_f32(0.9).saturating_sub(self.inner.now().since(at));
-        let handling = AssertUnwindSafe(self.inner.handler.told(self, told)).catch_unwind();
+        let mut handling = AssertUnwindSafe(self.inner.handler.told(self, told)).catch_unwind();
         let (thread, id) = (&told.thread, told.id);
-        match tokio::time::timeout(within, handling).await {
+        // Most end at once, without a timer.
+        let handled = match poll_fn(|cx| Poll::Ready(handling.poll_unpin(cx))).await {
+            Poll::Ready(handled) => Ok(handled),
+            Poll::Pending => tokio::time::timeout(within, handling).await,
+        };
+        match handled {
             Ok(Ok(Ok(()))) => return true,
             Ok(Ok(Err(error))) => {
                 tracing::warn!(%thread, ?id, %error, "the handler failed; it is told again");

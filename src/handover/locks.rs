@@ -90,9 +90,10 @@ impl Drop for Held {
             {
                 let mut busy = lock(&self.busy);
                 for key in left.drain(..) {
-                    match busy.get_mut(&key).and_then(VecDeque::pop_front) {
-                        Some(next) => nexts.push((key, next)),
-                        None => drop(busy.remove(&key)),
+                    let Entry::Occupied(mut waiting) = busy.entry(key) else { continue };
+                    match waiting.get_mut().pop_front() {
+                        Some(next) => nexts.push((waiting.key().clone(), next)),
+                        None => drop(waiting.remove()),
                     }
                 }
             }

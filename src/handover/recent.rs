@@ -24,13 +24,13 @@ impl Recent {
         Self(NonZeroUsize::new(most).map(cache))
     }
 
-    /// Copies of these conversations, which are not kept here any more until they are written again: after a write of
-    /// which the end is not known, nothing old is left. Whoever takes them must hold the conversations.
-    pub(super) fn take(&self, keys: &[ThreadKey]) -> Vec<Option<Loaded>> {
-        let Some(cache) = &self.0 else { return keys.iter().map(|_| None).collect() };
-        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The copies that there are of these conversations, if any are kept at all. They are not kept here any more
+    /// until they are written again: after a write of which the end is not known, nothing old is left. Whoever takes them must
+    /// hold the conversations.
+    pub(super) fn take(&self, keys: &[ThreadKey]) -> Option<Vec<Option<Loaded>>> {
+        let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let take = |key| cache.pop(key).map(|(version, thread)| Loaded::new(version, Ok(thread)));
-        keys.iter().map(take).collect()
+        Some(keys.iter().map(take).collect())
     }
 
     pub(super) fn keep(&self, key: &ThreadKey, version: u64, thread: Arc<Thread>) {

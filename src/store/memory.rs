@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +27,8 @@ const PARTS: usize = 32;
 #[derive(Debug, Default)]
 struct State {
     threads: HashMap<ThreadKey, Kept>,
-    /// When each thread that has a wake time is looked at: then, or before.
-    looks: BTreeSet<(Timestamp, ThreadKey)>,
+    /// When each thread whose wake time is near is looked at: then, or before.
+    looks: Looks,
     open: BTreeSet<ThreadKey>,
 }
 
@@ -35,11 +36,37 @@ struct State {
 struct Kept {
     version: u64,
     thread: Arc<Thread>,
-    wake: Option<Timestamp>,
+    wake: Timestamp,
     /// Its entry among the looks. It stays where the wake time is moved to later, as most are that come with a delivery:
     /// so that not each of them costs two changes of an ordered set.
-    look: Option<Timestamp>,
-    is_open: bool,
+    look: Timestamp,
+}
+
+/// A wake time, or an entry among the looks, that is none.
+const NEVER: Timestamp = Timestamp::from_millis(u64::MAX);
+
+#[derive(Debug, Default)]
+struct Looks {
+    ordered: BTreeSet<(Timestamp, ThreadKey)>,
+    /// What is due from then on has no entry: most threads are at rest, and due in days. They are gone through when it is
+    /// time.
+    near: Timestamp,
+}
+
+/// How far wake times are seen ahead.
+const AHEAD: Duration = Duration::from_hours(1);
+
+impl Looks {
+    fn set(&mut self, key: &ThreadKey, kept: &mut Kept, wake: Timestamp) {
+        kept.wake = wake;
+        if wake < self.near && wake < kept.look {
+            if kept.look != NEVER {
+                self.ordered.remove(&(kept.look, key.clone()));
+            }
+            self.ordered.insert((wake, key.clone()));
+            kept.look = wake;
+        }
+    }
 }
 
 impl MemoryStore {
@@ -79,22 +106,27 @@ impl State {
     fn swap(&mut self, swap: Swap) -> Swapped {
         let is_open = swap.is_open();
         let Swap { key, expected, version, thread, wake } = swap;
-        let kept = self.threads.get_mut(&key);
-        if kept.as_ref().map_or(0, |kept| kept.version) != expected {
-            return Swapped::Conflict;
-        }
-        let Some(thread) = thread else {
-            self.remove(&key);
-            return Swapped::Written;
+        let wake = wake.unwrap_or(NEVER);
+        let was_open = match self.threads.entry(key.clone()) {
+            Entry::Occupied(kept) if kept.get().version != expected => return Swapped::Conflict,
+            Entry::Vacant(_) if expected != 0 => return Swapped::Conflict,
+            Entry::Occupied(mut kept) => {
+                let Some(thread) = thread else {
+                    self.remove(&key);
+                    return Swapped::Written;
+                };
+                let kept = kept.get_mut();
+                kept.version = version;
+                self.looks.set(&key, kept, wake);
+                std::mem::replace(&mut kept.thread, thread).is_open()
+            }
+            Entry::Vacant(place) => {
+                let Some(thread) = thread else { return Swapped::Written };
+                let kept = place.insert(Kept { version, thread, wake: NEVER, look: NEVER });
+                self.looks.set(&key, kept, wake);
+                false
+            }
         };
-        let was_open = if let Some(kept) = kept {
-            (kept.version, kept.thread) = (version, thread);
-            std::mem::replace(&mut kept.is_open, is_open)
-        } else {
-            self.threads.insert(key.clone(), Kept { version, thread, wake: None, look: None, is_open });
-            false
-        };
-        self.set_wake(&key, wake);
         match (was_open, is_open) {
             (false, true) => drop(self.open.insert(key)),
             (true, false) => drop(self.open.remove(&key)),
@@ -105,47 +137,39 @@ impl State {
 
     fn remove(&mut self, key: &ThreadKey) {
         let Some(kept) = self.threads.remove(key) else { return };
-        if let Some(look) = kept.look {
-            self.looks.remove(&(look, key.clone()));
+        if kept.look != NEVER {
+            self.looks.ordered.remove(&(kept.look, key.clone()));
         }
         self.open.remove(key);
     }
 
-    fn set_wake(&mut self, key: &ThreadKey, wake: Option<Timestamp>) {
-        let Some(kept) = self.threads.get_mut(key) else { return };
-        kept.wake = wake;
-        let Some(wake) = wake else { return };
-        match kept.look.replace(wake) {
-            Some(look) if look <= wake => kept.look = Some(look),
-            Some(later) => {
-                self.looks.remove(&(later, key.clone()));
-                self.looks.insert((wake, key.clone()));
-            }
-            None => drop(self.looks.insert((wake, key.clone()))),
-        }
-    }
-
     /// The threads whose wake time has come, the longest overdue first.
     fn due(&mut self, now: Timestamp, limit: usize) -> Vec<(Timestamp, ThreadKey)> {
-        let is_early = |(look, key): &&(Timestamp, ThreadKey)| {
-            self.threads.get(key).is_none_or(|kept| kept.wake != Some(*look))
-        };
-        let looked_at = self.looks.iter().take_while(|(look, _)| *look <= now);
-        for (look, key) in looked_at.filter(is_early).cloned().collect::<Vec<_>>() {
-            let Some(kept) = self.threads.get_mut(&key) else { continue };
-            kept.look = None;
-            let wake = kept.wake;
-            self.looks.remove(&(look, key.clone()));
-            self.set_wake(&key, wake);
+        let Self { threads, looks, .. } = self;
+        if now >= looks.near {
+            looks.near = now.plus(AHEAD);
+            for (key, kept) in threads.iter_mut() {
+                looks.set(key, kept, kept.wake);
+            }
         }
-        self.looks.iter().take_while(|(wake, _)| *wake <= now).take(limit).cloned().collect()
+        let is_early =
+            |(look, key): &&(Timestamp, ThreadKey)| threads.get(key).is_none_or(|kept| kept.wake != *look);
+        let looked_at = looks.ordered.iter().take_while(|(look, _)| *look <= now);
+        for (look, key) in looked_at.filter(is_early).cloned().collect::<Vec<_>>() {
+            let Some(kept) = threads.get_mut(&key) else { continue };
+            kept.look = NEVER;
+            looks.set(&key, kept, kept.wake);
+            looks.ordered.remove(&(look, key));
+        }
+        looks.ordered.iter().take_while(|(wake, _)| *wake <= now).take(limit).cloned().collect()
     }
 
     /// Leases a thread that was due, unless it was written meanwhile.
     fn lease(&mut self, key: &ThreadKey, wake: Timestamp, until: Timestamp) -> bool {
-        let is_due = self.threads.get(key).is_some_and(|kept| kept.wake == Some(wake));
-        if is_due {
-            self.set_wake(key, Some(until));
+        let due = self.threads.get_mut(key).filter(|kept| kept.wake == wake);
+        let is_due = due.is_some();
+        if let Some(kept) = due {
+            self.looks.set(key, kept, until);
         }
         is_due
     }

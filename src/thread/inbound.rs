@@ -20,78 +20,60 @@ pub(super) struct Inbox {
     #[serde(skip_serializing_if = "is_default")]
     more: u32,
     #[serde(skip_serializing_if = "is_default")]
-    seen_mids: Vec<SeenMid>,
-    #[serde(skip_serializing_if = "is_default")]
-    seen: VecDeque<Seen>,
+    seen: Vec<Seen>,
     /// When the standard messaging window closes: a day after the customer last wrote.
     #[serde(skip_serializing_if = "is_default")]
     window_closes: Option<Timestamp>,
 }
 
 impl Fresh for Inbox {
-    const FRESH: &'static Self = &Self {
-        unanswered: VecDeque::new(),
-        more: 0,
-        seen_mids: Vec::new(),
-        seen: VecDeque::new(),
-        window_closes: None,
-    };
+    const FRESH: &'static Self =
+        &Self { unanswered: VecDeque::new(), more: 0, seen: Vec::new(), window_closes: None };
 }
 
-/// How a message is known again: by its `mid`, which the standby copy and the owner's copy share. What has none is known
-/// by its time and content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InboundId {
-    Mid(u64),
-    Content(Span, u64),
-}
-
-impl InboundId {
-    fn of(inbound: &Inbound) -> Self {
-        let Inbound { mid, at, text, payload, postback, attachments } = inbound;
-        match mid {
-            Some(mid) => Self::Mid(digest(mid) | 1),
-            None => Self::Content(*at, digest(&(text, payload, postback, attachments))),
-        }
-    }
-}
-
-/// A message with a `mid` that was seen, in eight bytes: of its id the lowest bit says whether the host was told that it
-/// is ours to answer.
+/// A message or a control event that was seen, in eight bytes: a digest, of which the lowest bit says whether the host was
+/// told that the message is ours to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-struct SeenMid(u64);
+struct Seen(u64);
 
-impl SeenMid {
-    fn new(id: u64, ours: bool) -> Self {
-        Self(if ours { id } else { id & !1 })
+impl Seen {
+    /// A message is known again by its `mid`, which the standby copy and the owner's copy share; what has none by its time
+    /// and content. Without a time either it counts as new: rather told twice than lost.
+    fn message(inbound: &Inbound) -> Option<Self> {
+        let Inbound { mid, at, text, payload, postback, attachments } = inbound;
+        match mid {
+            Some(mid) => Some(Self::new(&(0_u8, mid))),
+            None if *at == Span::UNKNOWN => None,
+            None => Some(Self::new(&(1_u8, at, (text, payload, postback, attachments)))),
+        }
     }
 
-    fn is(self, id: u64) -> bool {
-        self.0 | 1 == id
+    /// A pass, take or request event: one was seen four times in production (facts §4.4). Without a stamp two cannot be
+    /// told from one that came twice.
+    fn control(at: Span, kind: &EventKind) -> Option<Self> {
+        (at != Span::UNKNOWN).then(|| Self::new(&(2_u8, at, kind)))
+    }
+
+    /// The same in every process. Where another version of Rust hashes otherwise, what comes again right after an update is
+    /// told again.
+    fn new(of: &impl Hash) -> Self {
+        let mut hasher = SipHasher13::new();
+        of.hash(&mut hasher);
+        Self(hasher.finish() & !1)
+    }
+
+    fn is(self, other: Self) -> bool {
+        self.0 | 1 == other.0 | 1
     }
 
     fn told_as_ours(self) -> bool {
         self.0 & 1 == 1
     }
-}
 
-/// Something else that was seen.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Seen {
-    /// A message without a `mid`.
-    Message { at: Span, content: u64, ours: bool },
-    /// A pass, take or request event: one was seen four times in production (facts §4.4).
-    Control { at: Span, event: u64 },
-}
-
-/// The same in every process. Where another version of Rust hashes otherwise, what comes again right after an update is
-/// told again.
-fn digest(of: &impl Hash) -> u64 {
-    let mut hasher = SipHasher13::new();
-    of.hash(&mut hasher);
-    hasher.finish()
+    fn as_ours(self, ours: bool) -> Self {
+        Self(self.0 | u64::from(ours))
+    }
 }
 
 /// What an inbound message is to us, by what was seen before.
@@ -106,24 +88,17 @@ pub(super) enum Novelty {
 impl Inbox {
     /// Notes a message. One that is not ours waits for whoever gains control next.
     pub(super) fn note(&mut self, inbound: &Inbound, ours: bool, limits: super::Limits) -> Novelty {
-        let id = InboundId::of(inbound);
-        match self.was_told(id) {
-            Some(as_ours) if ours && !as_ours => {
-                self.tell_as_ours(id);
-                self.unanswered.retain(|waiting| InboundId::of(waiting) != id);
-                return Novelty::NowOurs;
+        let id = Seen::message(inbound);
+        if let Some(seen) = id.and_then(|id| self.seen.iter_mut().find(|seen| seen.is(id))) {
+            if !ours || seen.told_as_ours() {
+                return Novelty::Known;
             }
-            Some(_) => return Novelty::Known,
-            None => {}
+            *seen = seen.as_ours(true);
+            self.unanswered.retain(|waiting| Seen::message(waiting) != id);
+            return Novelty::NowOurs;
         }
-        match id {
-            InboundId::Mid(id) => {
-                while self.seen_mids.len() >= limits.seen.max(1) {
-                    self.seen_mids.remove(0);
-                }
-                self.seen_mids.push(SeenMid::new(id, ours));
-            }
-            InboundId::Content(at, content) => self.remember(Seen::Message { at, content, ours }, limits),
+        if let Some(id) = id {
+            self.remember(id.as_ours(ours), limits);
         }
         if !ours {
             if self.unanswered.len() >= limits.unanswered {
@@ -135,52 +110,15 @@ impl Inbox {
         Novelty::New
     }
 
-    /// Whether a message was seen before, and if so, whether as ours to answer.
-    fn was_told(&self, message: InboundId) -> Option<bool> {
-        match message {
-            InboundId::Mid(id) => {
-                self.seen_mids.iter().find(|seen| seen.is(id)).map(|seen| seen.told_as_ours())
-            }
-            // Without a time either it counts as new: rather told twice than lost.
-            InboundId::Content(Span::UNKNOWN, _) => None,
-            InboundId::Content(..) => self.seen.iter().find_map(|seen| match seen {
-                Seen::Message { at, content, ours } if InboundId::Content(*at, *content) == message => {
-                    Some(*ours)
-                }
-                _ => None,
-            }),
-        }
-    }
-
-    /// The host is told now that a message which was seen is ours to answer.
-    fn tell_as_ours(&mut self, message: InboundId) {
-        match message {
-            InboundId::Mid(id) => {
-                for seen in self.seen_mids.iter_mut().filter(|seen| seen.is(id)) {
-                    *seen = SeenMid::new(id, true);
-                }
-            }
-            InboundId::Content(..) => {
-                for seen in &mut self.seen {
-                    if let Seen::Message { at, content, ours } = seen
-                        && InboundId::Content(*at, *content) == message
-                    {
-                        *ours = true;
-                    }
-                }
-            }
-        }
-    }
-
     fn remember(&mut self, seen: Seen, limits: super::Limits) {
         while self.seen.len() >= limits.seen.max(1) {
-            self.seen.pop_front();
+            self.seen.remove(0);
         }
-        // Most conversations see one or two of these.
+        // Most conversations see one or two.
         if self.seen.len() == self.seen.capacity() {
             self.seen.reserve_exact(self.seen.len().max(1));
         }
-        self.seen.push_back(seen);
+        self.seen.push(seen);
     }
 
     /// The customer wrote then, at the latest.
@@ -195,9 +133,8 @@ impl Inbox {
 
     /// Whether this very control event was seen before; remembers it if not.
     pub(super) fn is_repeated(&mut self, at: Span, kind: &EventKind, limits: super::Limits) -> bool {
-        let event = Seen::Control { at, event: digest(kind) };
-        // Without a stamp two events cannot be told from one that came twice.
-        if at != Span::UNKNOWN && self.seen.contains(&event) {
+        let Some(event) = Seen::control(at, kind) else { return false };
+        if self.seen.contains(&event) {
             return true;
         }
         self.remember(event, limits);
@@ -219,8 +156,10 @@ impl Inbox {
     /// Hands over what is unanswered to the host, who holds control now.
     pub(super) fn take_unanswered(&mut self) -> (Vec<Inbound>, u32) {
         let unanswered: Vec<_> = self.unanswered.drain(..).collect();
-        for inbound in &unanswered {
-            self.tell_as_ours(InboundId::of(inbound));
+        for id in unanswered.iter().filter_map(Seen::message) {
+            for seen in self.seen.iter_mut().filter(|seen| seen.is(id)) {
+                *seen = seen.as_ours(true);
+            }
         }
         (unanswered, std::mem::take(&mut self.more))
     }
@@ -272,7 +211,7 @@ mod tests {
         for at in 0..5 {
             inbox.note(&message(&format!("m{at}"), at), false, limits);
         }
-        assert_eq!(inbox.seen_mids.len(), 3);
+        assert_eq!(inbox.seen.len(), 3);
         assert_eq!(inbox.take_unanswered(), (vec![message("m3", 3), message("m4", 4)], 3));
     }
 
