@@ -8,6 +8,7 @@ use url::Url;
 
 use super::client::{GraphClient, Shared};
 use super::pace::Pace;
+use super::place::Places;
 use super::reqwest_transport::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, ReqwestTransport};
 use super::tokens::{App, Auth, TokenProvider};
 use super::transport::{Transport, TransportError, is_loopback};
@@ -129,8 +130,8 @@ impl GraphClientBuilder {
         }
         let mut pages = HashMap::with_capacity(self.pages.len());
         for (page, token) in self.pages {
-            Auth::check(&page, &token)?;
-            pages.insert(page, token);
+            let auth = Auth::of_page(&page, token, self.app.as_ref())?;
+            pages.insert(page, auth);
         }
         let transport = match (self.transport, self.timeout) {
             (Some(_), Some(_)) => return Err(BuildError::TimeoutOfOwnTransport),
@@ -151,6 +152,7 @@ impl GraphClientBuilder {
             version,
             by_id: self.by_id,
             app: self.app,
+            places: Places::default(),
             pages: RwLock::new(pages),
             provider: self.provider,
             pace: (!self.unpaced).then(Pace::default),

@@ -1,6 +1,5 @@
 //! The calls of [`HandoverClient`] as Graph requests.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,13 +9,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use http::{Method, Request, Response};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
+use super::body::{Body, Control, Recipient, Sending, Write};
 use super::builder::{BuildError, GraphClientBuilder};
 use super::pace::{Pace, Turn};
-use super::page::message_body;
+use super::place::{Place, Places};
 use super::response::{self, Asked};
 use super::tokens::{App, Auth, TokenError, TokenProvider};
 use super::transport::Transport;
@@ -39,7 +40,8 @@ pub(super) struct Shared {
     /// Pages are named by their ids in paths, and not as `me`.
     pub(super) by_id: bool,
     pub(super) app: Option<App>,
-    pub(super) pages: RwLock<HashMap<PageId, PageToken>>,
+    pub(super) places: Places,
+    pub(super) pages: RwLock<HashMap<PageId, Arc<Auth>>>,
     pub(super) provider: Option<Arc<dyn TokenProvider>>,
     pub(super) pace: Option<Pace>,
     pub(super) transport: Arc<dyn Transport>,
@@ -71,8 +73,8 @@ impl GraphClient {
     /// # Errors
     /// [`BuildError::Token`] if the token is empty or has characters that no header can carry.
     pub fn set_page(&self, page: PageId, token: PageToken) -> Result<(), BuildError> {
-        Auth::check(&page, &token)?;
-        self.shared.pages.write().unwrap_or_else(PoisonError::into_inner).insert(page, token);
+        let auth = Auth::of_page(&page, token, self.app())?;
+        self.shared.pages.write().unwrap_or_else(PoisonError::into_inner).insert(page, auth);
         Ok(())
     }
 
@@ -89,37 +91,26 @@ impl GraphClient {
         self.shared.app.as_ref()
     }
 
-    async fn control(
-        &self,
-        thread: &ThreadKey,
-        edge: &'static str,
-        mut body: Map<String, Value>,
-        metadata: Option<&str>,
-    ) -> Result<Value, CallError> {
-        if let Some(metadata) = metadata {
-            body.insert("metadata".to_owned(), metadata.into());
-        }
-        self.post_to(thread, edge, body).await
-    }
-
     pub(super) async fn post_to(
         &self,
         thread: &ThreadKey,
         edge: &'static str,
-        mut body: Map<String, Value>,
+        body: &(impl Serialize + Sync),
     ) -> Result<Value, CallError> {
-        body.insert("recipient".to_owned(), json!({ "id": thread.user }));
-        self.post(&thread.page, edge, body).await
+        self.post(&thread.page, edge, body, Some(Recipient { id: &thread.user })).await
     }
 
     pub(super) async fn post(
         &self,
         page: &PageId,
         edge: &'static str,
-        body: Map<String, Value>,
+        own: &(impl Serialize + Sync),
+        recipient: Option<Recipient<'_>>,
     ) -> Result<Value, CallError> {
-        let url = self.url(page, Node::Page, edge)?;
-        Ok(self.exchange(page, Method::POST, url, edge, Some(body)).await?.json)
+        let place = self.place(page, Node::Page, edge, &[])?;
+        let write =
+            |proof: Option<&str>| serde_json::to_vec(&Body { own, recipient, appsecret_proof: proof });
+        Ok(self.exchange(page, &place, Some(&write)).await?.json)
     }
 
     pub(super) async fn read(
@@ -128,11 +119,8 @@ impl GraphClient {
         edge: &'static str,
         query: &[(&str, &str)],
     ) -> Result<Answer, CallError> {
-        let mut url = self.url(page, Node::Page, edge)?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        self.exchange(page, Method::GET, url, edge, None).await
+        let place = self.place(page, Node::Page, edge, query)?;
+        self.exchange(page, &place, None).await
     }
 
     /// The platform's clock, in whole seconds, as its answer to a small question tells; none if the
@@ -144,7 +132,17 @@ impl GraphClient {
         Ok(self.read(page, "", &[("fields", "id")]).await?.date.as_ref().and_then(response::date))
     }
 
-    pub(super) fn url(&self, page: &PageId, node: Node, edge: &str) -> Result<Url, CallError> {
+    pub(super) fn place(
+        &self,
+        page: &PageId,
+        node: Node,
+        edge: &'static str,
+        query: &[(&str, &str)],
+    ) -> Result<Place, CallError> {
+        let is_general = node == Node::Page && !self.shared.by_id && query.is_empty();
+        if is_general && let Some(place) = self.shared.places.get(edge) {
+            return Ok(place);
+        }
         let mut url = self.shared.base_url.clone();
         let by_id = self.shared.by_id.then(|| page.to_string());
         let node = (node == Node::Page).then(|| by_id.as_deref().unwrap_or("me"));
@@ -152,21 +150,26 @@ impl GraphClient {
         let mut segments = url.path_segments_mut().map_err(|()| invalid("the base URL takes no path"))?;
         segments.pop_if_empty().extend(parts.into_iter().flatten());
         drop(segments);
-        Ok(url)
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let place = Place::new(edge, url).ok_or_else(not_http)?;
+        if is_general {
+            self.shared.places.keep(&place);
+        }
+        Ok(place)
     }
 
-    /// One call; and one more where the token was refused, and so certainly nothing done, and there is
-    /// another token meanwhile.
+    /// One call, which acts if it has a body; and one more where the token was refused, and so certainly nothing done, and
+    /// there is another token meanwhile.
     async fn exchange(
         &self,
         page: &PageId,
-        method: Method,
-        url: Url,
-        edge: &'static str,
-        body: Option<Map<String, Value>>,
+        place: &Place,
+        body: Option<Write<'_>>,
     ) -> Result<Answer, CallError> {
         let auth = self.auth(page).await?;
-        let result = self.once(page, &method, &url, edge, body.as_ref(), &auth, None).await;
+        let result = self.once(page, place, body, &auth, None).await;
         match &result {
             Err(error) if error.kind() == RefusalKind::Token && !error.may_have_acted() => {
                 if let Some(provider) = &self.shared.provider {
@@ -174,7 +177,7 @@ impl GraphClient {
                 }
                 match self.auth(page).await {
                     Ok(fresh) if fresh.token.expose() != auth.token.expose() => {
-                        self.once(page, &method, &url, edge, body.as_ref(), &fresh, None).await
+                        self.once(page, place, body, &fresh, None).await
                     }
                     _ => result,
                 }
@@ -184,41 +187,34 @@ impl GraphClient {
     }
 
     /// One exchange over the wire. `shown` is a token that is in the URL, too.
-    #[expect(clippy::too_many_arguments, reason = "the one place where a request is written")]
     pub(super) async fn once(
         &self,
         page: &PageId,
-        method: &Method,
-        url: &Url,
-        edge: &'static str,
-        body: Option<&Map<String, Value>>,
+        place: &Place,
+        body: Option<Write<'_>>,
         auth: &Auth,
         shown: Option<&Auth>,
     ) -> Result<Answer, CallError> {
         self.wait_for_turn(page).await?;
-        let acts = method == Method::POST;
-        let (mut url, mut body) = (Cow::Borrowed(url), body.map(Cow::Borrowed));
-        match (&auth.proof, &mut body) {
-            (None, _) => {}
-            (Some(proof), Some(body)) => {
-                body.to_mut().insert("appsecret_proof".to_owned(), proof.as_str().into());
-            }
-            (Some(proof), None) => {
-                url.to_mut().query_pairs_mut().append_pair("appsecret_proof", proof);
-            }
+        let acts = body.is_some();
+        let edge = place.edge;
+        let mut place = place.clone();
+        if let (Some(proof), None) = (&auth.proof, body) {
+            place.url.query_pairs_mut().append_pair("appsecret_proof", proof);
+            place = Place::new(edge, place.url).ok_or_else(not_http)?;
         }
-        let mut request = Request::builder()
-            .method(method)
-            .uri(url.as_str())
-            .header(AUTHORIZATION, &auth.header)
-            .header(ACCEPT, "application/json");
-        if acts {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let body = body.map(|body| serde_json::to_vec(&*body)).transpose();
+        let body = body.map(|write| write(auth.proof.as_deref())).transpose();
         let body = body.map_err(|_| invalid("the body cannot be written as JSON"))?.unwrap_or_default();
-        let request =
-            request.body(body.into()).map_err(|_| invalid("the request cannot be written as HTTP"))?;
+        let mut request = Request::new(Bytes::from(body));
+        *request.uri_mut() = place.uri.clone();
+        request.extensions_mut().insert(place);
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, auth.header.clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if acts {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.method_mut() = Method::POST;
+        }
         let secrets: Vec<_> = [Some(auth), shown].into_iter().flatten().flat_map(Auth::secrets).collect();
         let asked = Asked { acts, secrets: &secrets };
         let result = match self.shared.transport.send(request).await {
@@ -272,13 +268,13 @@ impl GraphClient {
         }
     }
 
-    pub(super) async fn auth(&self, page: &PageId) -> Result<Auth, CallError> {
+    pub(super) async fn auth(&self, page: &PageId) -> Result<Arc<Auth>, CallError> {
         let own = {
             let pages = self.shared.pages.read().unwrap_or_else(PoisonError::into_inner);
             pages.get(page).cloned()
         };
         let token = match (own, &self.shared.provider) {
-            (Some(token), _) => Ok(token),
+            (Some(auth), _) => return Ok(auth),
             (None, Some(provider)) => provider.page_token(page).await,
             (None, None) => Err(TokenError::UnknownPage),
         };
@@ -289,8 +285,12 @@ impl GraphClient {
                 CallError::refused(Refusal::new(RefusalKind::Transport, words)).with_source(error)
             }
         })?;
-        Auth::new(token, self.app()).ok_or_else(|| no_token(page))
+        Auth::new(token, self.app()).map(Arc::new).ok_or_else(|| no_token(page))
     }
+}
+
+fn not_http() -> CallError {
+    invalid("the request cannot be written as HTTP")
 }
 
 fn no_token(page: &PageId) -> CallError {
@@ -320,15 +320,13 @@ impl HandoverClient for GraphClient {
         target: Option<&AppId>,
         metadata: Option<&str>,
     ) -> Result<(), CallError> {
-        let mut body = Map::new();
-        if let Some(target) = target {
-            body.insert("target_app_id".to_owned(), target.to_string().into());
-        }
-        response::success(&self.control(thread, "pass_thread_control", body, metadata).await?)
+        let body = Control { target_app_id: target, metadata, ..Control::default() };
+        response::success(&self.post_to(thread, "pass_thread_control", &body).await?)
     }
 
     async fn take_thread_control(&self, thread: &ThreadKey, metadata: Option<&str>) -> Result<(), CallError> {
-        response::taken(&self.control(thread, "take_thread_control", Map::new(), metadata).await?)
+        let body = Control { metadata, ..Control::default() };
+        response::taken(&self.post_to(thread, "take_thread_control", &body).await?)
     }
 
     async fn request_thread_control(
@@ -336,17 +334,18 @@ impl HandoverClient for GraphClient {
         thread: &ThreadKey,
         metadata: Option<&str>,
     ) -> Result<Forwarded, CallError> {
-        let answer = self.control(thread, "request_thread_control", Map::new(), metadata).await?;
+        let body = Control { metadata, ..Control::default() };
+        let answer = self.post_to(thread, "request_thread_control", &body).await?;
         response::success(&answer).map(|()| Forwarded::new())
     }
 
     async fn release_thread_control(&self, thread: &ThreadKey) -> Result<(), CallError> {
-        response::success(&self.control(thread, "release_thread_control", Map::new(), None).await?)
+        response::success(&self.post_to(thread, "release_thread_control", &Control::default()).await?)
     }
 
     async fn extend_thread_control(&self, thread: &ThreadKey, duration: Duration) -> Result<(), CallError> {
-        let body = Map::from_iter([("duration".to_owned(), duration.as_secs().into())]);
-        response::success(&self.control(thread, "extend_thread_control", body, None).await?)
+        let body = Control { duration: Some(duration.as_secs()), ..Control::default() };
+        response::success(&self.post_to(thread, "extend_thread_control", &body).await?)
     }
 
     async fn thread_owner(&self, thread: &ThreadKey) -> Result<ThreadOwner, CallError> {
@@ -368,7 +367,7 @@ impl HandoverClient for GraphClient {
         message: &OutgoingMessage,
         metadata: Option<&str>,
     ) -> Result<Sent, CallError> {
-        response::sent(&self.post_to(thread, "messages", message_body(message, metadata)).await?)
+        response::sent(&self.post_to(thread, "messages", &Sending::new(message, metadata)).await?)
     }
 }
 

@@ -23,11 +23,13 @@
 //!
 //! To speak through another HTTP stack, or to none in a test, implement [`Transport`].
 
+mod body;
 mod builder;
 mod client;
 mod codes;
 mod pace;
 mod page;
+mod place;
 mod reqwest_transport;
 mod response;
 mod tokens;

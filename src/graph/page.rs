@@ -1,12 +1,13 @@
 //! What Graph tells about a Page, a token and a conversation, beyond thread control.
 
-use http::Method;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::client::{GraphClient, Node};
 use super::response;
 use super::tokens::Auth;
-use crate::call::{OutgoingMessage, Refusal, RefusalKind, SenderAction};
+use crate::call::{Refusal, RefusalKind, SenderAction};
 use crate::control::{CallError, Sent};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::time::Timestamp;
@@ -141,7 +142,7 @@ impl GraphClient {
             return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
         }
         let body = Map::from_iter([("subscribed_fields".to_owned(), fields.join(",").into())]);
-        response::success(&self.post(page, "subscribed_apps", body).await?)
+        response::success(&self.post(page, "subscribed_apps", &body, None).await?)
     }
 
     /// The conversation with a person, if there is one: whether our app owns it and whether the Page
@@ -173,15 +174,14 @@ impl GraphClient {
         let inspected = self.auth(page).await?;
         let asking = match self.app() {
             // A proof of the app's own token is not asked for.
-            Some(app) => Auth::new(app.token(), None).ok_or_else(|| {
+            Some(app) => Auth::new(app.token(), None).map(Arc::new).ok_or_else(|| {
                 CallError::refused(Refusal::new(RefusalKind::Token, "the app's secret is no token"))
             })?,
-            None => inspected.clone(),
+            None => Arc::clone(&inspected),
         };
-        let mut url = self.url(page, Node::Root, "debug_token")?;
-        url.query_pairs_mut().append_pair("input_token", inspected.token.expose());
-        let answer =
-            self.once(page, &Method::GET, &url, "debug_token", None, &asking, Some(&inspected)).await?;
+        let query = [("input_token", inspected.token.expose())];
+        let place = self.place(page, Node::Root, "debug_token", &query)?;
+        let answer = self.once(page, &place, None, &asking, Some(&inspected)).await?;
         response::token_info(&answer.json, &inspected.token)
     }
 
@@ -191,7 +191,7 @@ impl GraphClient {
     /// [`CallError`] as for a message.
     pub async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError> {
         let body = Map::from_iter([("sender_action".to_owned(), action.as_str().into())]);
-        response::sent(&self.post_to(thread, "messages", body).await?).map(drop)
+        response::sent(&self.post_to(thread, "messages", &body).await?).map(drop)
     }
 
     /// `POST messages` with a body of your own: whatever the Send API takes that this crate has no type
@@ -200,7 +200,11 @@ impl GraphClient {
     ///
     /// # Errors
     /// [`CallError`]. Where [`CallError::may_have_acted`] the customer may have got it.
-    pub async fn send_raw(&self, thread: &ThreadKey, body: Map<String, Value>) -> Result<Sent, CallError> {
+    pub async fn send_raw(
+        &self,
+        thread: &ThreadKey,
+        mut body: Map<String, Value>,
+    ) -> Result<Sent, CallError> {
         if let Some(control) = body.get("thread_control") {
             let kind = control.get("control_type").and_then(Value::as_str);
             if !matches!(kind, Some("pass" | "release")) {
@@ -208,35 +212,11 @@ impl GraphClient {
                 return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
             }
         }
-        response::sent(&self.post_to(thread, "messages", body).await?)
+        // Those are added, and must not be there twice.
+        body.remove("recipient");
+        if self.app().is_some() {
+            body.remove("appsecret_proof");
+        }
+        response::sent(&self.post_to(thread, "messages", &body).await?)
     }
-}
-
-/// Also used by [`HandoverClient::send_message`](crate::control::HandoverClient::send_message).
-pub(super) fn message_body(message: &OutgoingMessage, metadata: Option<&str>) -> Map<String, Value> {
-    use crate::call::{InlineControl, MessagingType};
-    let mut content = message.body().clone();
-    if let Some(metadata) = metadata {
-        content.insert("metadata".to_owned(), metadata.into());
-    }
-    let (messaging_type, tag) = match message.is() {
-        MessagingType::Response => ("RESPONSE", None),
-        MessagingType::Update => ("UPDATE", None),
-        MessagingType::HumanAgent => ("MESSAGE_TAG", Some("HUMAN_AGENT")),
-    };
-    let mut body = Map::from_iter([
-        ("messaging_type".to_owned(), messaging_type.into()),
-        ("message".to_owned(), Value::Object(content)),
-    ]);
-    if let Some(tag) = tag {
-        body.insert("tag".to_owned(), tag.into());
-    }
-    let control = message.control().map(|control| match control {
-        InlineControl::PassTo(app) => serde_json::json!({"control_type": "pass", "app_id": app}),
-        InlineControl::Release => serde_json::json!({"control_type": "release"}),
-    });
-    if let Some(control) = control {
-        body.insert("thread_control".to_owned(), control);
-    }
-    body
 }

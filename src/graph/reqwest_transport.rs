@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use rustls::crypto::{CryptoProvider, ring};
 
+use super::place::Place;
 use super::transport::{Transport, TransportError, is_loopback};
 
 /// How long a whole exchange may take if nothing else is set.
@@ -62,7 +63,7 @@ impl ReqwestTransport {
 #[async_trait]
 impl Transport for ReqwestTransport {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
-        let request = reqwest::Request::try_from(request).map_err(failed)?;
+        let request = given(request)?;
         let client = if is_loopback(request.url()) { &self.direct } else { &self.client };
         let mut answer = client.execute(request).await.map_err(failed)?;
         let within = |bytes: usize| {
@@ -95,6 +96,19 @@ impl Transport for ReqwestTransport {
 pub struct BodyTooLarge {
     /// How many bytes are read at most.
     pub limit: usize,
+}
+
+/// The request as reqwest takes it. Its URL need not be read again, if it is still the one that the client wrote.
+fn given(mut request: Request<Bytes>) -> Result<reqwest::Request, TransportError> {
+    let place = request.extensions_mut().remove::<Place>();
+    let Some(place) = place.filter(|place| place.uri == *request.uri()) else {
+        return reqwest::Request::try_from(request).map_err(failed);
+    };
+    let (parts, body) = request.into_parts();
+    let mut given = reqwest::Request::new(parts.method, place.url);
+    *given.headers_mut() = parts.headers;
+    *given.body_mut() = Some(body.into());
+    Ok(given)
 }
 
 fn failed(error: reqwest::Error) -> TransportError {

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hmac::Mac;
@@ -41,7 +42,6 @@ pub enum TokenError {
 }
 
 /// A token, ready to be sent.
-#[derive(Clone)]
 pub(super) struct Auth {
     pub(super) token: PageToken,
     pub(super) header: HeaderValue,
@@ -60,9 +60,13 @@ impl Auth {
         Some(Self { token, header, proof })
     }
 
-    /// Whether a Page's token can be sent at all.
-    pub(super) fn check(page: &PageId, token: &PageToken) -> Result<(), BuildError> {
-        Self::new(token.clone(), None).map(drop).ok_or_else(|| BuildError::Token { page: page.clone() })
+    /// Refuses a Page's token that cannot be sent at all.
+    pub(super) fn of_page(
+        page: &PageId,
+        token: PageToken,
+        app: Option<&App>,
+    ) -> Result<Arc<Self>, BuildError> {
+        Self::new(token, app).map(Arc::new).ok_or_else(|| BuildError::Token { page: page.clone() })
     }
 
     /// What must not appear in the platform's words.

@@ -60,7 +60,7 @@ impl Batch {
         for (at, place) in order.iter().enumerate() {
             match work.last_mut() {
                 Some(work) if inputs[order[work.inputs.start]].0 == inputs[*place].0 => {
-                    work.inputs.end = at + 1
+                    work.inputs.end = at + 1;
                 }
                 _ => work.push(Work {
                     inputs: at..at + 1,

@@ -31,6 +31,10 @@ impl Notices {
     }
 
     pub(super) fn push(&mut self, notice: Notice) {
+        if self.queue.is_empty() {
+            // Seldom are there more.
+            self.queue.reserve_exact(1);
+        }
         self.queue.push_back(notice);
     }
 
@@ -52,6 +56,9 @@ impl Notices {
             return;
         }
         if let Some(notice) = self.queue.front() {
+            if out.is_empty() {
+                out.reserve_exact(1);
+            }
             out.push(Output::Notice { id: NoticeId(self.first), notice: notice.clone() });
             self.not_before = now.plus(lease);
         }

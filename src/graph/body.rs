@@ -1,0 +1,78 @@
+//! The bodies of calls, written straight from what they are made of.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::call::{InlineControl, MessagingType, OutgoingMessage};
+use crate::id::{AppId, UserId};
+
+/// Writes a body, with the `appsecret_proof` that belongs to the token it goes with.
+pub(super) type Write<'a> = &'a (dyn Fn(Option<&str>) -> serde_json::Result<Vec<u8>> + Sync);
+
+/// A body, with what every call takes beside its own.
+#[derive(Serialize)]
+pub(super) struct Body<'a, B> {
+    #[serde(flatten)]
+    pub(super) own: &'a B,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) recipient: Option<Recipient<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) appsecret_proof: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Recipient<'a> {
+    pub(super) id: &'a UserId,
+}
+
+/// What the thread-control edges take.
+#[derive(Default, Serialize)]
+pub(super) struct Control<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) target_app_id: Option<&'a AppId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<&'a str>,
+    /// In seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Sending<'a> {
+    messaging_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'static str>,
+    message: Content<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread_control: Option<ThreadControl<'a>>,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    #[serde(flatten)]
+    body: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "control_type", rename_all = "snake_case")]
+enum ThreadControl<'a> {
+    Pass { app_id: &'a AppId },
+    Release,
+}
+
+impl<'a> Sending<'a> {
+    pub(super) fn new(message: &'a OutgoingMessage, metadata: Option<&'a str>) -> Self {
+        let (messaging_type, tag) = match message.is() {
+            MessagingType::Response => ("RESPONSE", None),
+            MessagingType::Update => ("UPDATE", None),
+            MessagingType::HumanAgent => ("MESSAGE_TAG", Some("HUMAN_AGENT")),
+        };
+        let thread_control = message.control().map(|control| match control {
+            InlineControl::PassTo(app) => ThreadControl::Pass { app_id: app },
+            InlineControl::Release => ThreadControl::Release,
+        });
+        Self { messaging_type, tag, message: Content { body: message.body(), metadata }, thread_control }
+    }
+}
