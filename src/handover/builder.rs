@@ -171,8 +171,9 @@ impl Builder {
 
     /// How many events may be under way: being saved, or being told to the handler. More are refused at once
     /// ([`HandoverError::Overloaded`](super::HandoverError::Overloaded)), nothing of them is kept, and the platform
-    /// delivers them again. A delivery that has more than that alone is taken in when nothing else is. 10,000 if nothing is
-    /// set; at least 1.
+    /// delivers them again. What is saved, and waits until the handler has dealt with what came before it in its
+    /// conversation, does not count: [`Limits::notices`] bounds that. A delivery that has more than so many alone is taken in
+    /// when nothing else is. 10,000 if nothing is set; at least 1.
     pub fn events_at_once(mut self, events: usize) -> Self {
         self.events_at_once = events.clamp(1, Semaphore::MAX_PERMITS);
         self

@@ -151,12 +151,13 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Answers that wait. One more is refused. 100.
     pub answers: usize,
-    /// Notices that the host has not acknowledged. At this number events are refused, so that the
+    /// Notices that the host has not acknowledged. At this number events that are new are refused, so that the
     /// platform delivers them again. 256.
     pub notices: usize,
     /// Customer messages kept for whoever gains control next; older ones are counted only. 64.
     pub unanswered: usize,
-    /// Message ids and control events remembered to recognise duplicates. 64.
+    /// Messages and control events remembered to recognise duplicates, beyond those that the host has yet to be told.
+    /// What is delivered again behind more than that many newer ones of its conversation is told anew. 64.
     pub seen: usize,
     /// Finished answers whose outcome can be asked for by key, and whose key is still known. 64.
     pub finished: usize,

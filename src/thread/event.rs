@@ -5,7 +5,7 @@ use crate::time::{Span, Timestamp};
 use super::Thread;
 use super::belief::Owner;
 use super::broken::Broken;
-use super::config::{Config, Context};
+use super::config::{Config, Context, Limits};
 use super::inbound::Novelty;
 use super::io::{Notice, Reply};
 
@@ -19,8 +19,12 @@ impl Thread {
                 | EventKind::TakeThreadControl(_)
                 | EventKind::RequestThreadControl(_)
         );
-        if is_control && self.inbox.is_repeated(at, &kind, config.limits) {
-            return Reply::Ignored;
+        if is_control {
+            if self.inbox.has_seen(at, &kind) {
+                return Reply::Ignored;
+            }
+            let most = self.remembers(config);
+            self.inbox.see(at, &kind, most);
         }
         // What has no stamp happened before it arrived; else it would be newer than all that follows.
         let arrived = now.plus(config.timeouts.clock_tolerance);
@@ -42,6 +46,13 @@ impl Thread {
             EventKind::Echo(echo) => self.echo(config, echo, at),
             EventKind::Read | EventKind::Delivery(_) => Reply::Done,
         }
+    }
+
+    /// How much is remembered of what was seen: what waits for the host's handler, and then as much as is to be. Else a
+    /// delivery that comes again while the handler lags would be told anew, and lead to more that is refused.
+    fn remembers(&self, config: &Config) -> Limits {
+        let seen = config.limits.seen.max(1).saturating_add(self.notices.len());
+        Limits { seen, ..config.limits }
     }
 
     /// Direction is read from the ids, not from the event's name (facts §4.6).
@@ -84,13 +95,26 @@ impl Thread {
         Reply::Done
     }
 
-    fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel) -> Reply {
-        let ours = match self.belief.owner() {
+    /// Whether this event came before and would change nothing: there is room for it where there is none for others.
+    pub(super) fn is_known(&self, event: &Event) -> bool {
+        match &event.kind {
+            EventKind::Inbound(inbound) => self.inbox.knows(inbound, self.is_ours(event.channel)),
+            kind => self.inbox.has_seen(event.at, kind),
+        }
+    }
+
+    /// Whether what a customer writes is ours to answer.
+    fn is_ours(&self, channel: Channel) -> bool {
+        match self.belief.owner() {
             Owner::Us => true,
             Owner::Other(_) => false,
             Owner::Idle | Owner::Unknown => channel == Channel::Messaging,
-        };
-        if self.inbox.note(&inbound, ours, config.limits) == Novelty::Known {
+        }
+    }
+
+    fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel) -> Reply {
+        let (ours, most) = (self.is_ours(channel), self.remembers(config));
+        if self.inbox.note(&inbound, ours, most) == Novelty::Known {
             return Reply::Ignored;
         }
         if ours && self.inbox.has_unanswered() {

@@ -111,14 +111,20 @@ impl Inbox {
     }
 
     fn remember(&mut self, seen: Seen, limits: super::Limits) {
-        while self.seen.len() >= limits.seen.max(1) {
-            self.seen.remove(0);
-        }
+        // Where fewer are remembered than before, the oldest go one after the other: after a rush they may come again.
+        let surplus = (self.seen.len() + 1).saturating_sub(limits.seen.max(1)).min(2);
+        self.seen.drain(..surplus);
         // Most conversations see one or two.
         if self.seen.len() == self.seen.capacity() {
             self.seen.reserve_exact(self.seen.len().max(1));
         }
         self.seen.push(seen);
+    }
+
+    /// Whether a message was seen before, and is known as what it is now: ours to answer, or somebody else's.
+    pub(super) fn knows(&self, inbound: &Inbound, ours: bool) -> bool {
+        let seen = Seen::message(inbound).and_then(|id| self.seen.iter().find(|seen| seen.is(id)));
+        seen.is_some_and(|seen| !ours || seen.told_as_ours())
     }
 
     /// The customer wrote then, at the latest.
@@ -131,14 +137,16 @@ impl Inbox {
         self.window_closes
     }
 
-    /// Whether this very control event was seen before; remembers it if not.
-    pub(super) fn is_repeated(&mut self, at: Span, kind: &EventKind, limits: super::Limits) -> bool {
-        let Some(event) = Seen::control(at, kind) else { return false };
-        if self.seen.contains(&event) {
-            return true;
+    /// Whether this very control event was seen before.
+    pub(super) fn has_seen(&self, at: Span, kind: &EventKind) -> bool {
+        Seen::control(at, kind).is_some_and(|event| self.seen.contains(&event))
+    }
+
+    /// A control event is known from now on.
+    pub(super) fn see(&mut self, at: Span, kind: &EventKind, limits: super::Limits) {
+        if let Some(event) = Seen::control(at, kind) {
+            self.remember(event, limits);
         }
-        self.remember(event, limits);
-        false
     }
 
     /// Another app or a person answered: what was written up to then is taken care of.

@@ -173,9 +173,12 @@ impl Thread {
     /// Save the thread before doing what was put out, and step it again at [`Self::next_wake`].
     #[must_use = "a command may have been refused"]
     pub fn step(&mut self, cx: &Context<'_>, input: Input, now: Timestamp, out: &mut Vec<Output>) -> Reply {
-        if matches!(input, Input::Event(_)) && self.notices.len() >= cx.config.limits.notices {
-            // Nothing changes: the platform will deliver it again.
-            return Reply::Refused(CommandRefused::NoticesFull);
+        if let Input::Event(event) = &input
+            && self.notices.len() >= cx.config.limits.notices
+        {
+            // Nothing changes: the platform will deliver again what is new in its delivery.
+            let known = self.is_known(event);
+            return if known { Reply::Ignored } else { Reply::Refused(CommandRefused::NoticesFull) };
         }
         if self.last_id == 0 && cx.ids_from > 0 {
             self.last_id = cx.ids_from;

@@ -328,3 +328,38 @@ fn nothing_is_told_to_be_ours_while_it_is_passed_on() {
     desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
     assert_eq!(gained(&desk), before);
 }
+
+/// A delivery comes again, behind others and while the handler lags: it is refused only for what is new in it, and nothing is
+/// told anew, so that a rush cannot feed itself.
+#[test]
+fn what_waits_for_the_handler_is_not_forgotten() {
+    let mut config = Config::new(AppId::from(BOT), Role::Bot, ThreadControlPolicy::BotPrimary);
+    (config.limits.seen, config.limits.notices) = (2, 6);
+    let (mut thread, mut out) = (Thread::new(), Vec::new());
+    let mut step = |input| thread.step(&Context::new(&config), input, Timestamp::from_millis(BASE), &mut out);
+    let message = |number: usize| {
+        let inbound = Inbound {
+            mid: Some(MessageId::new(format!("m{number}")).unwrap()),
+            at: Span::at(Timestamp::from_millis(BASE)),
+            text: None,
+            payload: None,
+            postback: false,
+            attachments: vec![],
+        };
+        Input::Event(Event { channel: Channel::Messaging, at: inbound.at, kind: EventKind::Inbound(inbound) })
+    };
+    for number in 0..6 {
+        assert_eq!(step(message(number)), Reply::Done);
+    }
+    assert_eq!(step(message(0)), Reply::Ignored);
+    assert_eq!(step(message(6)), Reply::Refused(CommandRefused::NoticesFull));
+    for number in 0..6 {
+        let notice = NoticeId(number);
+        assert_eq!(step(Input::NoticeDone { notice, ok: true }), Reply::Done);
+    }
+    // It is dealt with: each that comes makes two of them forgotten, until two are left.
+    assert_eq!(
+        (step(message(6)), step(message(2)), step(message(0))),
+        (Reply::Done, Reply::Ignored, Reply::Done)
+    );
+}
