@@ -1,0 +1,238 @@
+//! The host that is measured: a bot in a process of its own. It tells its parent what it was told, a line each.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::http::{HeaderMap, Method, Response};
+use axum::routing::any;
+use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::event::Inbound;
+use messenger_handover::graph::GraphClient;
+use messenger_handover::handover::{BoxError, Handler, Handover, HandoverError, Told};
+use messenger_handover::id::{AppId, PageId, ThreadKey};
+use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
+use messenger_handover::store::SqliteStore;
+use messenger_handover::thread::{Limits, Notice, Target, Timeouts};
+use messenger_handover::webhook::{self, Verifier};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
+use url::Url;
+
+use crate::platform::{BOT, BOT_TOKEN, DESK, PAGE, SECRET};
+
+/// Of so many messages one is answered.
+const ANSWERED: u64 = 20;
+/// How much may wait to be written to the parent; the handler waits where there is more.
+const UNWRITTEN: usize = 10_000;
+
+/// What the host is told when it starts, as one line.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Orders {
+    pub graph: Url,
+    /// The file of its store; in memory if there is none.
+    pub sqlite: Option<String>,
+    pub events_at_once: Option<usize>,
+}
+
+/// From now on its handler does not end, until it may again.
+pub const HOLD: &str = "hold";
+pub const GO_ON: &str = "go on";
+
+/// What happened, by the number of the customer's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    Told { number: u64, ours: bool, notice: u64 },
+    Accepted(u64),
+    Delivered(u64),
+    Failed(u64),
+    Unknown(u64),
+}
+
+impl News {
+    fn write(self, line: &mut Vec<u8>) {
+        // Nothing is wrong with memory.
+        let _ = match self {
+            Self::Told { number, ours: true, notice } => writeln!(line, "ours {number} {notice}"),
+            Self::Told { number, ours: false, notice } => writeln!(line, "theirs {number} {notice}"),
+            Self::Accepted(number) => writeln!(line, "accepted {number}"),
+            Self::Delivered(number) => writeln!(line, "delivered {number}"),
+            Self::Failed(number) => writeln!(line, "failed {number}"),
+            Self::Unknown(number) => writeln!(line, "unknown {number}"),
+        };
+    }
+
+    pub fn read(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let (what, number) = (words.next()?, words.next()?.parse().ok()?);
+        Some(match what {
+            "ours" | "theirs" => {
+                Self::Told { number, ours: what == "ours", notice: words.next()?.parse().ok()? }
+            }
+            "accepted" => Self::Accepted(number),
+            "delivered" => Self::Delivered(number),
+            "failed" => Self::Failed(number),
+            "unknown" => Self::Unknown(number),
+            _ => return None,
+        })
+    }
+}
+
+/// The number of a message, with which its text begins.
+fn number(inbound: &Inbound) -> Option<u64> {
+    inbound.text.as_deref()?.split(' ').next()?.parse().ok()
+}
+
+struct Bot {
+    news: mpsc::Sender<News>,
+    may_end: watch::Receiver<bool>,
+}
+
+impl Bot {
+    /// Its key is the number of the message, so that it is one however often it is told.
+    async fn answer(
+        &self,
+        handover: &Handover,
+        thread: &ThreadKey,
+        inbound: &Inbound,
+    ) -> Result<(), BoxError> {
+        let Some(number) = number(inbound).filter(|number| number % ANSWERED == 0) else { return Ok(()) };
+        let answer = OutgoingMessage::text(format!("{number} Your parcel is on its way."))?;
+        handover.send(thread, AnswerKey::new(number.to_string())?, answer).await?;
+        Ok(self.news.send(News::Accepted(number)).await?)
+    }
+
+    async fn ended(&self, key: &AnswerKey, news: fn(u64) -> News) -> Result<(), BoxError> {
+        Ok(self.news.send(news(key.as_str().parse()?)).await?)
+    }
+}
+
+#[async_trait]
+impl Handler for Bot {
+    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+        let thread = &told.thread;
+        if !*self.may_end.borrow() {
+            self.may_end.clone().wait_for(|may| *may).await?;
+        }
+        match &told.notice {
+            Notice::Message { inbound, ours, .. } => {
+                let Some(number) = number(inbound) else { return Ok(()) };
+                if *ours {
+                    self.answer(handover, thread, inbound).await?;
+                    if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
+                        hand_over(handover, thread).await?;
+                    }
+                }
+                Ok(self.news.send(News::Told { number, ours: *ours, notice: told.id.0 }).await?)
+            }
+            Notice::ControlGained { unanswered, .. } => {
+                for inbound in unanswered {
+                    self.answer(handover, thread, inbound).await?;
+                }
+                Ok(())
+            }
+            Notice::AnswerDelivered { key, .. } => self.ended(key, News::Delivered).await,
+            Notice::AnswerFailed { key, reason } => {
+                tracing::info!(%thread, %key, %reason, "failed");
+                self.ended(key, News::Failed).await
+            }
+            Notice::AnswerUnknown { key, .. } => {
+                self.ended(key, News::Unknown).await?;
+                but_for_refusals(handover.resume(thread, key.clone()).await)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// To people. Where it is refused, somebody else was faster.
+async fn hand_over(handover: &Handover, thread: &ThreadKey) -> Result<(), BoxError> {
+    but_for_refusals(handover.hand_over(thread, Target::Desk).await.map(drop))
+}
+
+fn but_for_refusals(done: Result<(), HandoverError>) -> Result<(), BoxError> {
+    match done {
+        Err(HandoverError::Refused(_)) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn start(orders: Orders, bot: Bot) -> Result<Router, BoxError> {
+    let graph = GraphClient::builder().base_url(orders.graph).timeout(Duration::from_millis(1500));
+    let graph = graph.page(PageId::from(PAGE), BOT_TOKEN.into()).build()?;
+    let mut timeouts = Timeouts::default();
+    // Short, so that what a fault left in doubt is settled while one looks on.
+    timeouts.echo_grace = Duration::from_secs(4);
+    timeouts.backoff = Duration::from_millis(200);
+    timeouts.backoff_max = Duration::from_secs(2);
+    // What conversations remember is full after some seconds: then memory says something.
+    let mut limits = Limits::default();
+    limits.finished = 16;
+    let mut builder = Handover::builder(AppId::from(BOT), Role::Bot, BotPrimary, Arc::new(graph), bot)
+        .desk_app(AppId::from(DESK))
+        .timeouts(timeouts)
+        .limits(limits);
+    if let Some(file) = orders.sqlite {
+        builder = builder.store(Arc::new(SqliteStore::open(file)?));
+    }
+    if let Some(events) = orders.events_at_once {
+        builder = builder.events_at_once(events);
+    }
+    let server = webhook::Server::new(Verifier::new(SECRET.into()), "verify".into(), builder.start()?);
+    let body = DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY);
+    Ok(Router::new().route("/", any(hook)).layer(body).with_state(server))
+}
+
+async fn hook(
+    server: State<webhook::Server>,
+    method: Method,
+    query: RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<String> {
+    server.handle(&method, query.0.as_deref(), &headers, &body).await
+}
+
+/// Writes what comes to standard output, much of it at once.
+fn tell(mut news: mpsc::Receiver<News>) {
+    std::thread::spawn(move || {
+        let (mut some, mut lines) = (Vec::new(), Vec::new());
+        while news.blocking_recv_many(&mut some, UNWRITTEN) > 0 {
+            some.drain(..).for_each(|news| news.write(&mut lines));
+            let mut out = std::io::stdout().lock();
+            if out.write_all(&lines).and_then(|()| out.flush()).is_err() {
+                return;
+            }
+            lines.clear();
+            // What comes meanwhile is written together.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+}
+
+/// Serves until its parent ends or closes its standard input.
+pub async fn run() -> Result<(), BoxError> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let (news, waiting) = mpsc::channel(UNWRITTEN);
+    let (may, may_end) = watch::channel(true);
+    let router = start(serde_json::from_str(&line)?, Bot { news, may_end })?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?.port());
+    tell(waiting);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines() {
+            match line.as_deref() {
+                Ok(HOLD) => drop(may.send_replace(false)),
+                Ok(GO_ON) => drop(may.send_replace(true)),
+                _ => break,
+            }
+        }
+        std::process::exit(0);
+    });
+    Ok(axum::serve(listener, router).await?)
+}
