@@ -79,10 +79,15 @@ impl Batch {
         (0..self.work.len()).map(|place| self.key(place).clone()).collect()
     }
 
-    /// The places of what is not done yet, with the keys.
-    pub(super) fn waiting(&self) -> (Vec<usize>, Vec<ThreadKey>) {
-        let waiting = self.work.iter().enumerate().filter(|(_, work)| !work.is_done);
-        waiting.map(|(place, _)| (place, self.key(place).clone())).unzip()
+    /// Which of these are not done yet, with their keys.
+    pub(super) fn waiting(&self, places: &[usize]) -> (Vec<usize>, Vec<ThreadKey>) {
+        let waiting = places.iter().filter(|place| !self.work[**place].is_done);
+        waiting.map(|place| (*place, self.key(*place).clone())).unzip()
+    }
+
+    /// Whether these are done.
+    pub(super) fn are_done(&self, places: &[usize]) -> bool {
+        places.iter().all(|place| self.work[*place].is_done)
     }
 
     pub(super) fn is_done(&self) -> bool {

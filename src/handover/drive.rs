@@ -18,7 +18,7 @@ use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory, Reply}
 use crate::time::Timestamp;
 
 use super::batch::{Batch, Found, Saved, Step};
-use super::locks::Locks;
+use super::locks::{Locks, Turn};
 use super::recent::Recent;
 use super::wake::Alarm;
 use super::{Clock, Handler, Handover, HandoverError, Told};
@@ -141,14 +141,26 @@ impl Handover {
         telling: &mut Vec<(Told, Timestamp)>,
     ) -> Result<Vec<Reply>, HandoverError> {
         let mut batch = Batch::new(inputs);
-        let keys = batch.keys();
-        let _held = self.inner.locks.hold(&keys).await;
+        let mut turns = self.inner.locks.ask(batch.keys());
+        while let Some(Turn { places, held }) = turns.next().await {
+            self.save_these(&mut batch, &places, telling).await?;
+            self.inner.locks.tell_changed(&held.keys);
+        }
+        if batch.is_done() { Ok(batch.replies()?) } else { Err(HandoverError::Busy) }
+    }
+
+    /// Steps and saves the conversations at these places, which nobody else works on.
+    async fn save_these(
+        &self,
+        batch: &mut Batch,
+        places: &[usize],
+        telling: &mut Vec<(Told, Timestamp)>,
+    ) -> Result<(), HandoverError> {
         let mut faults = 0;
         for attempt in 0..MAX_TRIES {
-            let stepped = self.step_all(&mut batch, telling).await;
-            if batch.is_done() {
-                self.inner.locks.tell_changed(&keys);
-                return Ok(batch.replies()?);
+            let stepped = self.step_all(batch, places, telling).await;
+            if batch.are_done(places) {
+                return Ok(());
             }
             match stepped {
                 Ok(Copies::Some) => {}
@@ -170,10 +182,11 @@ impl Handover {
     async fn step_all(
         &self,
         batch: &mut Batch,
+        places: &[usize],
         telling: &mut Vec<(Told, Timestamp)>,
     ) -> Result<Copies, StoreError> {
         let inner = &self.inner;
-        let (places, keys) = batch.waiting();
+        let (places, keys) = batch.waiting(places);
         let (found, copies) = self.find(&keys).await?;
         let now = inner.now();
         let mut pages = Pages::new(inner);

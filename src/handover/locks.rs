@@ -1,9 +1,13 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll, ready};
 
 use foldhash::HashMap;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{Notify, oneshot};
 
 use crate::id::ThreadKey;
@@ -20,8 +24,59 @@ pub(super) struct Locks {
 /// Conversations that nobody else in this process changes until this is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    keys: Vec<ThreadKey>,
+    pub(super) keys: Vec<ThreadKey>,
     busy: Arc<Mutex<HashMap<ThreadKey, VecDeque<oneshot::Sender<Held>>>>>,
+}
+
+/// The turns of somebody who asked for several conversations. Each is worked on when it is free: who waited for all of them
+/// would keep others waiting for those that it has.
+#[derive(Debug)]
+pub(super) struct Turns {
+    free: Option<Turn>,
+    waiting: FuturesUnordered<Waiting>,
+}
+
+/// Some of the conversations that were asked for, and their places among them.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) places: Vec<usize>,
+    pub(super) held: Held,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    place: usize,
+    turn: oneshot::Receiver<Held>,
+}
+
+impl Future for Waiting {
+    type Output = Option<Turn>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Turn>> {
+        let place = self.place;
+        let held = ready!(Pin::new(&mut self.turn).poll(cx));
+        Poll::Ready(held.ok().map(|held| Turn { places: vec![place], held }))
+    }
+}
+
+impl Turns {
+    /// The next of them, with all whose turn has come; nothing when each was given.
+    pub(super) async fn next(&mut self) -> Option<Turn> {
+        if let Some(free) = self.free.take() {
+            return Some(free);
+        }
+        let mut turn = loop {
+            // Nothing if the locks are gone; so is whoever would be disturbed then.
+            if let Some(turn) = self.waiting.next().await? {
+                break turn;
+            }
+        };
+        while let Some(Some(Some(mut more))) = self.waiting.next().now_or_never() {
+            turn.places.append(&mut more.places);
+            turn.held.keys.append(&mut more.held.keys);
+        }
+        Some(turn)
+    }
 }
 
 /// Somebody wants to know when a conversation changes.
@@ -34,18 +89,30 @@ pub(super) struct Watch {
 }
 
 impl Locks {
-    /// Waits for each of these in turn. Whoever holds several asks for them in the order of their keys: then two never
-    /// wait for each other.
-    pub(super) async fn hold(&self, keys: &[ThreadKey]) -> Held {
-        let mut held = Held { keys: Vec::with_capacity(keys.len()), busy: Arc::clone(&self.busy) };
-        while held.keys.len() < keys.len() {
-            if let Some(turn) = held.take_what_is_free(keys)
-                && let Ok(mut one) = turn.await
-            {
-                held.keys.append(&mut one.keys);
+    /// Gets in line for each of these, which are all different.
+    pub(super) fn ask(&self, keys: Vec<ThreadKey>) -> Turns {
+        let mut free = Turn {
+            places: Vec::with_capacity(keys.len()),
+            held: Held { keys: Vec::with_capacity(keys.len()), busy: Arc::clone(&self.busy) },
+        };
+        let waiting = FuturesUnordered::new();
+        let mut busy = lock(&self.busy);
+        for (place, key) in keys.into_iter().enumerate() {
+            match busy.entry(key) {
+                Entry::Vacant(line) => {
+                    free.held.keys.push(line.key().clone());
+                    free.places.push(place);
+                    line.insert(VecDeque::new());
+                }
+                Entry::Occupied(mut line) => {
+                    let (next, turn) = oneshot::channel();
+                    line.get_mut().push_back(next);
+                    waiting.push(Waiting { place, turn });
+                }
             }
         }
-        held
+        drop(busy);
+        Turns { free: (!free.places.is_empty()).then_some(free), waiting }
     }
 
     pub(super) fn watch(&self, key: &ThreadKey) -> Watch {
@@ -58,27 +125,6 @@ impl Locks {
         if !watched.is_empty() {
             keys.iter().filter_map(|key| watched.get(key)).for_each(|watch| watch.notify_waiters());
         }
-    }
-}
-
-impl Held {
-    /// Answers where to wait for the next one, if somebody is busy with it.
-    fn take_what_is_free(&mut self, keys: &[ThreadKey]) -> Option<oneshot::Receiver<Held>> {
-        let mut busy = lock(&self.busy);
-        for key in &keys[self.keys.len()..] {
-            match busy.entry(key.clone()) {
-                Entry::Vacant(free) => {
-                    free.insert(VecDeque::new());
-                    self.keys.push(key.clone());
-                }
-                Entry::Occupied(mut waiting) => {
-                    let (next, turn) = oneshot::channel();
-                    waiting.get_mut().push_back(next);
-                    return Some(turn);
-                }
-            }
-        }
-        None
     }
 }
 
@@ -149,14 +195,23 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(5);
 
+    /// All of them.
+    async fn hold(locks: &Locks, keys: &[ThreadKey]) -> Vec<Turn> {
+        let (mut turns, mut all) = (locks.ask(keys.to_vec()), Vec::new());
+        while let Some(turn) = turns.next().await {
+            all.push(turn);
+        }
+        all
+    }
+
     #[tokio::test]
     async fn a_conversation_nobody_is_busy_with_costs_nothing() {
         let locks = Locks::default();
-        let (one, watch) = (locks.hold(&[key(1)]).await, locks.watch(&key(1)));
-        assert!(timeout(SOON, locks.hold(&[key(1)])).await.is_err());
+        let (one, watch) = (hold(&locks, &[key(1)]).await, locks.watch(&key(1)));
+        assert!(timeout(SOON, hold(&locks, &[key(1)])).await.is_err());
         drop((one, watch));
         // Who gave up waiting is passed over.
-        let two = locks.hold(&[key(1), key(2)]).await;
+        let two = hold(&locks, &[key(1), key(2)]).await;
         assert_eq!(lock(&locks.busy).len(), 2);
         drop(two);
         assert!(lock(&locks.busy).is_empty() && lock(&locks.watched).is_empty());
@@ -165,12 +220,12 @@ mod tests {
     #[tokio::test]
     async fn who_waits_gets_it_in_turn_and_what_was_got_meanwhile_is_given_back() {
         let locks = Arc::new(Locks::default());
-        let first = locks.hold(&[key(2)]).await;
+        let first = hold(&locks, &[key(2)]).await;
         let got = Arc::new(Mutex::new(Vec::new()));
         let wait = |name: u32, keys: Vec<ThreadKey>| {
             let (locks, got) = (Arc::clone(&locks), Arc::clone(&got));
             tokio::spawn(async move {
-                let held = locks.hold(&keys).await;
+                let held = hold(&locks, &keys).await;
                 lock(&got).push(name);
                 drop(held);
             })
@@ -191,6 +246,24 @@ mod tests {
         assert!(lock(&locks.busy).is_empty());
     }
 
+    #[tokio::test]
+    async fn what_is_free_comes_at_once_and_the_rest_one_by_one() {
+        let locks = Locks::default();
+        let (first, second) = (hold(&locks, &[key(2)]).await, hold(&locks, &[key(3)]).await);
+        let mut turns = locks.ask(vec![key(1), key(2), key(3), key(4)]);
+        let free = turns.next().await.unwrap();
+        assert_eq!((&free.places[..], &free.held.keys[..]), (&[0, 3][..], &[key(1), key(4)][..]));
+        assert!(timeout(SOON, turns.next()).await.is_err());
+        // Those that are done with are free for others, whatever is waited for.
+        drop(free);
+        assert!(timeout(SOON, hold(&locks, &[key(1)])).await.is_ok());
+        drop(second);
+        assert_eq!(turns.next().await.unwrap().places, [2]);
+        drop(first);
+        assert_eq!(turns.next().await.unwrap().held.keys, [key(2)]);
+        assert!(turns.next().await.is_none() && lock(&locks.busy).is_empty());
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn nothing_is_left_of_those_that_end_at_the_same_time() {
         let locks = Arc::new(Locks::default());
@@ -200,7 +273,7 @@ mod tests {
             let (locks, changing) = (Arc::clone(&locks), Arc::clone(&changing));
             busy.spawn(async move {
                 let keys = [key(turn / 4), key(1_000_000)];
-                let held = locks.hold(&keys);
+                let held = hold(&locks, &keys);
                 // Some give up at any moment.
                 let held =
                     if turn % 3 == 0 { timeout(Duration::ZERO, held).await.ok() } else { Some(held.await) };

@@ -56,8 +56,8 @@ impl Handover {
         self.is_taking_in()?;
         let (service, key) = (self.clone(), thread.clone());
         let forgetting = self.inner.tasks.spawn(async move {
-            let keys = [key];
-            let _held = service.inner.locks.hold(&keys).await;
+            let keys = [key.clone()];
+            let _turn = service.inner.locks.ask(vec![key]).next().await;
             drop(service.inner.recent.take(&keys));
             service.inner.store.forget(&keys).await?;
             service.inner.locks.tell_changed(&keys);

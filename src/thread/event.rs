@@ -24,7 +24,7 @@ impl Thread {
                 return Reply::Ignored;
             }
             let most = self.remembers(config);
-            self.inbox.see(at, &kind, most);
+            self.inbox.see(at, &kind, most, now);
         }
         // What has no stamp happened before it arrived; else it would be newer than all that follows.
         let arrived = now.plus(config.timeouts.clock_tolerance);
@@ -41,7 +41,7 @@ impl Thread {
             EventKind::RequestThreadControl(request) => self.control_requested(config, request, at, now),
             EventKind::Inbound(inbound) => {
                 self.inbox.written(at, arrived);
-                self.inbound(config, inbound, channel)
+                self.inbound(config, inbound, channel, now)
             }
             EventKind::Echo(echo) => self.echo(config, echo, at),
             EventKind::Read | EventKind::Delivery(_) => Reply::Done,
@@ -112,9 +112,9 @@ impl Thread {
         }
     }
 
-    fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel) -> Reply {
+    fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel, now: Timestamp) -> Reply {
         let (ours, most) = (self.is_ours(channel), self.remembers(config));
-        if self.inbox.note(&inbound, ours, most) == Novelty::Known {
+        if self.inbox.note(&inbound, ours, most, now) == Novelty::Known {
             return Reply::Ignored;
         }
         if ours && self.inbox.has_unanswered() {

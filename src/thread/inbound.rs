@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -21,14 +22,30 @@ pub(super) struct Inbox {
     more: u32,
     #[serde(skip_serializing_if = "is_default")]
     seen: Vec<Seen>,
+    /// So many of those were there when it was last looked which may be forgotten, and when that was. Nothing while all
+    /// may stay.
+    #[serde(skip_serializing_if = "is_default")]
+    old: usize,
+    #[serde(skip_serializing_if = "is_default")]
+    turned: Timestamp,
     /// When the standard messaging window closes: a day after the customer last wrote.
     #[serde(skip_serializing_if = "is_default")]
     window_closes: Option<Timestamp>,
 }
 
+/// For so long everything is remembered that was seen, up to so many times of what is remembered for ever.
+const LATELY: Duration = Duration::from_mins(1);
+const TIMES: usize = 4;
+
 impl Fresh for Inbox {
-    const FRESH: &'static Self =
-        &Self { unanswered: VecDeque::new(), more: 0, seen: Vec::new(), window_closes: None };
+    const FRESH: &'static Self = &Self {
+        unanswered: VecDeque::new(),
+        more: 0,
+        seen: Vec::new(),
+        old: 0,
+        turned: Timestamp::from_millis(0),
+        window_closes: None,
+    };
 }
 
 /// A message or a control event that was seen, in eight bytes: a digest, of which the lowest bit says whether the host was
@@ -87,18 +104,26 @@ pub(super) enum Novelty {
 
 impl Inbox {
     /// Notes a message. One that is not ours waits for whoever gains control next.
-    pub(super) fn note(&mut self, inbound: &Inbound, ours: bool, limits: super::Limits) -> Novelty {
+    pub(super) fn note(
+        &mut self,
+        inbound: &Inbound,
+        ours: bool,
+        limits: super::Limits,
+        now: Timestamp,
+    ) -> Novelty {
         let id = Seen::message(inbound);
-        if let Some(seen) = id.and_then(|id| self.seen.iter_mut().find(|seen| seen.is(id))) {
+        if let Some(place) = id.and_then(|id| self.seen.iter().position(|seen| seen.is(id))) {
+            let seen = self.seen[place];
             if !ours || seen.told_as_ours() {
+                self.keep_longer(place, limits);
                 return Novelty::Known;
             }
-            *seen = seen.as_ours(true);
+            self.seen[place] = seen.as_ours(true);
             self.unanswered.retain(|waiting| Seen::message(waiting) != id);
             return Novelty::NowOurs;
         }
         if let Some(id) = id {
-            self.remember(id.as_ours(ours), limits);
+            self.remember(id.as_ours(ours), limits, now);
         }
         if !ours {
             if self.unanswered.len() >= limits.unanswered {
@@ -110,15 +135,32 @@ impl Inbox {
         Novelty::New
     }
 
-    fn remember(&mut self, seen: Seen, limits: super::Limits) {
-        // Where fewer are remembered than before, the oldest go one after the other: after a rush they may come again.
-        let surplus = (self.seen.len() + 1).saturating_sub(limits.seen.max(1)).min(2);
-        self.seen.drain(..surplus);
+    /// What was seen lately is remembered too, up to a bound: it comes again soon if it does.
+    fn remember(&mut self, seen: Seen, limits: super::Limits, now: Timestamp) {
+        let surplus = (self.seen.len() + 1).saturating_sub(limits.seen.max(1));
+        if surplus > 0 {
+            if now.since(self.turned) > LATELY {
+                self.seen.drain(..surplus.min(self.old));
+                (self.old, self.turned) = (self.seen.len(), now);
+            }
+            if self.seen.len() >= limits.seen.max(1).saturating_mul(TIMES) {
+                self.seen.remove(0);
+                self.old = self.old.saturating_sub(1);
+            }
+        }
         // Most conversations see one or two.
         if self.seen.len() == self.seen.capacity() {
             self.seen.reserve_exact(self.seen.len().max(1));
         }
         self.seen.push(seen);
+    }
+
+    /// What comes again will do so once more, while something else in its delivery is refused: it is not forgotten next.
+    fn keep_longer(&mut self, place: usize, limits: super::Limits) {
+        if self.seen.len() >= limits.seen && place < self.seen.len() / 4 {
+            self.seen[place..].rotate_left(1);
+            self.old = self.old.saturating_sub(1);
+        }
     }
 
     /// Whether a message was seen before, and is known as what it is now: ours to answer, or somebody else's.
@@ -143,9 +185,9 @@ impl Inbox {
     }
 
     /// A control event is known from now on.
-    pub(super) fn see(&mut self, at: Span, kind: &EventKind, limits: super::Limits) {
+    pub(super) fn see(&mut self, at: Span, kind: &EventKind, limits: super::Limits, now: Timestamp) {
         if let Some(event) = Seen::control(at, kind) {
-            self.remember(event, limits);
+            self.remember(event, limits, now);
         }
     }
 
@@ -179,6 +221,8 @@ mod tests {
     use crate::id::MessageId;
     use crate::thread::Limits;
 
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
     fn message(mid: &str, at: u64) -> Inbound {
         Inbound {
             mid: Some(MessageId::new(mid).unwrap()),
@@ -194,10 +238,10 @@ mod tests {
     fn a_message_is_told_once_and_once_more_when_it_becomes_ours() {
         let mut inbox = Inbox::default();
         let limits = Limits::default();
-        assert_eq!(inbox.note(&message("m1", 1), false, limits), Novelty::New);
-        assert_eq!(inbox.note(&message("m1", 1), false, limits), Novelty::Known);
-        assert_eq!(inbox.note(&message("m1", 1), true, limits), Novelty::NowOurs);
-        assert_eq!(inbox.note(&message("m1", 1), true, limits), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), false, limits, NOW), Novelty::New);
+        assert_eq!(inbox.note(&message("m1", 1), false, limits, NOW), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), true, limits, NOW), Novelty::NowOurs);
+        assert_eq!(inbox.note(&message("m1", 1), true, limits, NOW), Novelty::Known);
         assert!(inbox.unanswered.is_empty());
     }
 
@@ -205,22 +249,48 @@ mod tests {
     fn what_another_answered_is_not_told_again() {
         let mut inbox = Inbox::default();
         for (mid, at) in [("m1", 10), ("m2", 30)] {
-            inbox.note(&message(mid, at), false, Limits::default());
+            inbox.note(&message(mid, at), false, Limits::default(), NOW);
         }
         inbox.answered_by_another(Span::from_platform(1_700_000_000_020));
         assert_eq!(inbox.take_unanswered(), (vec![message("m2", 30)], 0));
-        assert_eq!(inbox.note(&message("m2", 30), true, Limits::default()), Novelty::Known);
+        assert_eq!(inbox.note(&message("m2", 30), true, Limits::default(), NOW), Novelty::Known);
     }
 
     #[test]
     fn memory_is_bounded_and_says_what_it_dropped() {
         let mut inbox = Inbox::default();
         let limits = Limits { unanswered: 2, seen: 3, ..Limits::default() };
-        for at in 0..5 {
-            inbox.note(&message(&format!("m{at}"), at), false, limits);
+        let note = |inbox: &mut Inbox, number: u64, minute: u64| {
+            let now = NOW.plus(Duration::from_secs(60 * minute + number));
+            inbox.note(&message(&format!("m{number}"), number), false, limits, now)
+        };
+        // More of them where they come fast.
+        for number in 0..20 {
+            assert_eq!(note(&mut inbox, number, 0), Novelty::New);
+        }
+        assert_eq!(inbox.seen.len(), 12);
+        assert_eq!(inbox.take_unanswered(), (vec![message("m18", 18), message("m19", 19)], 18));
+        assert_eq!(note(&mut inbox, 8, 0), Novelty::Known);
+        for number in 20..30 {
+            assert_eq!(note(&mut inbox, number, 2 * number), Novelty::New);
         }
         assert_eq!(inbox.seen.len(), 3);
-        assert_eq!(inbox.take_unanswered(), (vec![message("m3", 3), message("m4", 4)], 3));
+        assert_eq!((note(&mut inbox, 27, 99), note(&mut inbox, 26, 99)), (Novelty::Known, Novelty::New));
+    }
+
+    #[test]
+    fn what_comes_again_and_again_is_not_forgotten() {
+        let mut inbox = Inbox::default();
+        let limits = Limits { seen: 4, ..Limits::default() };
+        for number in 0..100 {
+            let now = NOW.plus(Duration::from_mins(5 * number));
+            let note = |inbox: &mut Inbox, mid: &str| inbox.note(&message(mid, 1), true, limits, now);
+            assert_eq!(note(&mut inbox, &format!("m{number}")), Novelty::New);
+            if number > 0 {
+                assert_eq!(note(&mut inbox, "m0"), Novelty::Known);
+            }
+        }
+        assert!(inbox.seen.len() <= 5);
     }
 
     #[test]
@@ -233,11 +303,11 @@ mod tests {
             postback: true,
             ..message("m", 1)
         };
-        assert_eq!(inbox.note(&button("A"), true, limits), Novelty::New);
-        assert_eq!(inbox.note(&button("B"), true, limits), Novelty::New);
-        assert_eq!(inbox.note(&button("B"), true, limits), Novelty::Known);
+        assert_eq!(inbox.note(&button("A"), true, limits, NOW), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, limits, NOW), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, limits, NOW), Novelty::Known);
         let unstamped = Inbound { mid: None, at: Span::UNKNOWN, ..message("m", 1) };
-        assert_eq!(inbox.note(&unstamped, true, limits), Novelty::New);
-        assert_eq!(inbox.note(&unstamped, true, limits), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, limits, NOW), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, limits, NOW), Novelty::New);
     }
 }

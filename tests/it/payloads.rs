@@ -268,9 +268,10 @@ proptest! {
             body.truncate(cut % body.len());
         }
         let read = dangerous_parse_unverified(&body);
-        if serde_json::from_slice::<Value>(&body).is_err() && read.is_ok() {
-            // A lone surrogate is the one thing that we read and serde_json does not.
-            prop_assert!(body.windows(3).any(|bytes| bytes.eq_ignore_ascii_case(b"\\ud")));
+        if let (Err(error), true) = (serde_json::from_slice::<Value>(&body), read.is_ok()) {
+            // A lone surrogate, or a number beyond all bounds in what is passed over, we read and serde_json does not.
+            let is_number = error.to_string().starts_with("number out of range");
+            prop_assert!(is_number || body.windows(3).any(|bytes| bytes.eq_ignore_ascii_case(b"\\ud")));
         }
     }
 }
