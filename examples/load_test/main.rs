@@ -18,8 +18,8 @@
 //! for ten seconds, while customers go on. What waits in a conversation behind a notice that is being told is not under way,
 //! so it takes in more than a thousand: `overload.events_taken_in`.
 //!
-//! Conversations remember their last messages and answers, which fills up in some hundred messages each: in a shorter run,
-//! or on a slower machine with more of them, memory still grows.
+//! Conversations remember their last messages and answers, which fills up in some hundred messages each: memory is not judged
+//! in a run of less than half a minute, and on a slow machine with many conversations it still grows.
 //!
 //! The exit status is 1 if anything was lost or doubled, if the 99th percentile of answers is beyond a second, or if memory
 //! grows.

@@ -9,8 +9,12 @@ use crate::senders::Times;
 const SLOWEST: Duration = Duration::from_secs(1);
 /// How much a host may grow from the middle of a run to its end.
 const GROWTH: f64 = 1.1;
+/// In a shorter time what conversations remember fills up, and memory says nothing.
+const FILLS_UP: Duration = Duration::from_secs(30);
 /// How much a host may grow while it is overloaded.
 const OVERLOAD_TAKES: f64 = 1.5;
+/// What an event may take beyond that which was taken in and waits for the handler: it is the store's, which may be in memory.
+const BYTES_OF_AN_EVENT: u64 = 1024;
 
 /// What was measured while everything was warm.
 pub struct Figures {
@@ -110,7 +114,7 @@ impl Figures {
             (misreported > 0, "something was reported wrongly"),
             (!self.settled, "not everything came to its end"),
             (percentile(&self.times.accepted, 99) > SLOWEST, "answers take too long"),
-            (!flat && self.overload.is_none(), "memory grows"),
+            (!flat && self.overload.is_none() && self.took > FILLS_UP, "memory grows"),
         ];
         if let Some(overload) = self.overload {
             let slowest = percentile(&self.times.refused, 99);
@@ -124,7 +128,8 @@ impl Figures {
             row("overload.recovered_ms", after(overload.recovered));
             row("overload.caught_up_ms", after(overload.caught_up));
             row("overload.refused_at_the_end", overload.refused_at_the_end.to_string());
-            let most = per(overload.before, OVERLOAD_TAKES.recip());
+            let taken_in = overload.events_taken_in * BYTES_OF_AN_EVENT;
+            let most = per(overload.before, OVERLOAD_TAKES.recip()) + per(taken_in, 1.0);
             wrong.extend([
                 (overload.refused == 0, "nothing was refused"),
                 (slowest > SLOWEST, "refusals take too long"),

@@ -1,10 +1,10 @@
 //! The store in a Postgres database: for hosts with several replicas. What was written survives the database's crash,
 //! and its failover where that replicates synchronously.
 //!
-//! Batches are one statement each, however many conversations they touch; what several deliveries have to write at the same
-//! time shares one. Behind a pooler that hands connections from one transaction to another, add
-//! `statement-cache-capacity=0` to the URL, and give these hosts a pool of their own: each connection sets its
-//! `statement_timeout`.
+//! Batches are one statement each, and one for those that are new or removed, however many conversations they touch; what
+//! several deliveries have to write at the same time shares one. Behind a pooler that hands connections from one transaction
+//! to another, add `statement-cache-capacity=0` to the URL, and give these hosts a pool of their own: each connection sets
+//! its `statement_timeout`.
 
 mod builder;
 mod db;
