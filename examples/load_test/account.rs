@@ -42,9 +42,17 @@ struct Told {
 
 #[derive(Default)]
 struct Answer {
-    accepted: bool,
     end: Option<End>,
+    /// It had another end before, which was not that its outcome is unknown.
+    ended_twice: bool,
     read: u64,
+}
+
+impl Answer {
+    fn ends(&mut self, end: End) {
+        self.ended_twice |= self.end.is_some_and(|before| before != end && before != End::Unknown);
+        self.end = Some(end);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +72,7 @@ pub struct Sums {
     pub doubled: u64,
     /// The latter alone.
     pub read_twice: u64,
-    /// Answers that failed, as was told, and were read.
+    /// Answers that failed, as was told, and were read; or that had two ends.
     pub misreported: u64,
     /// Messages told again under the same notice.
     pub told_twice: u64,
@@ -101,10 +109,10 @@ impl Account {
                     state.is_told(customer, number, ours, notice);
                 }
             }
-            News::Accepted(number) => state.answer(number).accepted = true,
-            News::Delivered(number) => state.answer(number).end = Some(End::Delivered),
-            News::Failed(number) => state.answer(number).end = Some(End::Failed),
-            News::Unknown(number) => state.answer(number).end = Some(End::Unknown),
+            News::Accepted(number) => drop(state.answer(number)),
+            News::Delivered(number) => state.answer(number).ends(End::Delivered),
+            News::Failed(number) => state.answer(number).ends(End::Failed),
+            News::Unknown(number) => state.answer(number).ends(End::Unknown),
         }
     }
 
@@ -135,6 +143,7 @@ impl Account {
         };
         for answer in state.answers.values() {
             sums.read_twice += answer.read.saturating_sub(1);
+            sums.misreported += u64::from(answer.ended_twice);
             match answer.end {
                 None => sums.lost += 1,
                 Some(End::Delivered) => sums.lost += u64::from(answer.read == 0),

@@ -115,6 +115,11 @@ impl Figures {
             (!self.settled, "not everything came to its end"),
             (percentile(&self.times.accepted, 99) > SLOWEST, "answers take too long"),
             (!flat && self.overload.is_none() && self.took > FILLS_UP, "memory grows"),
+            (self.memory.contains(&0), "nobody says how much memory it has"),
+            (self.times.failed > 0, "some were not answered in time, or with neither 200 nor 503"),
+            (self.overload.is_none() && !self.times.refused.is_empty(), "something was refused"),
+            (answers * 40 < written, "hardly anything was answered"),
+            ((failed + unknown) * 10 > answers, "too many answers did not arrive"),
         ];
         if let Some(overload) = self.overload {
             let slowest = percentile(&self.times.refused, 99);

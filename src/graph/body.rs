@@ -1,5 +1,7 @@
 //! The bodies of calls, written straight from what they are made of.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -50,7 +52,7 @@ pub(super) struct Sending<'a> {
 #[derive(Serialize)]
 struct Content<'a> {
     #[serde(flatten)]
-    body: &'a Map<String, Value>,
+    body: Cow<'a, Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a str>,
 }
@@ -73,6 +75,11 @@ impl<'a> Sending<'a> {
             InlineControl::PassTo(app) => ThreadControl::Pass { app_id: app },
             InlineControl::Release => ThreadControl::Release,
         });
-        Self { messaging_type, tag, message: Content { body: message.body(), metadata }, thread_control }
+        let mut body = Cow::Borrowed(message.body());
+        // Never twice: which of them counted would be the platform's choice.
+        if metadata.is_some() && body.contains_key("metadata") {
+            body.to_mut().remove("metadata");
+        }
+        Self { messaging_type, tag, message: Content { body, metadata }, thread_control }
     }
 }

@@ -101,11 +101,13 @@ pub struct BodyTooLarge {
 /// The request as reqwest takes it. Its URL need not be read again, if it is still the one that the client wrote.
 fn given(mut request: Request<Bytes>) -> Result<reqwest::Request, TransportError> {
     let place = request.extensions_mut().remove::<Place>();
-    let Some(place) = place.filter(|place| place.uri == *request.uri()) else {
+    let is_as_written = |place: &Place| place.uri == *request.uri() && request.extensions().is_empty();
+    let Some(place) = place.filter(is_as_written) else {
         return reqwest::Request::try_from(request).map_err(failed);
     };
     let (parts, body) = request.into_parts();
     let mut given = reqwest::Request::new(parts.method, place.url);
+    *given.version_mut() = parts.version;
     *given.headers_mut() = parts.headers;
     *given.body_mut() = Some(body.into());
     Ok(given)

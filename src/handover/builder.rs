@@ -179,9 +179,10 @@ impl Builder {
         self
     }
 
-    /// Of how many conversations the service keeps a copy of what it wrote last, about a kilobyte each, so that it need not
-    /// ask the store for them again; 10,000 if nothing is set. Where other replicas write the same conversations, an old copy
-    /// costs one write that is refused. Of a store in memory there are none.
+    /// Of how many conversations the service keeps a copy of what it wrote last, some kilobytes each at most, so that it need
+    /// not ask the store for them again; 10,000 if nothing is set. There are none of conversations in which much waits, and
+    /// none of a store in memory. Where other replicas write the same conversations, an old copy costs one write that is
+    /// refused.
     pub fn copies(mut self, conversations: usize) -> Self {
         self.copies = conversations;
         self

@@ -142,11 +142,19 @@ impl Handover {
     ) -> Result<Vec<Reply>, HandoverError> {
         let mut batch = Batch::new(inputs);
         let mut turns = self.inner.locks.ask(batch.keys());
+        let mut failed = None;
         while let Some(Turn { places, held }) = turns.next().await {
-            self.save_these(&mut batch, &places, telling).await?;
+            // The others are tried all the same.
+            if let Err(error) = self.save_these(&mut batch, &places, telling).await {
+                failed.get_or_insert(error);
+            }
             self.inner.locks.tell_changed(&held.keys);
         }
-        if batch.is_done() { Ok(batch.replies()?) } else { Err(HandoverError::Busy) }
+        match failed {
+            Some(error) => Err(error),
+            None if batch.is_done() => Ok(batch.replies()?),
+            None => Err(HandoverError::Busy),
+        }
     }
 
     /// Steps and saves the conversations at these places, which nobody else works on.

@@ -1,4 +1,3 @@
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -13,28 +12,37 @@ use crate::thread::Thread;
 /// Another process may have written them since. A write on top of an old copy is refused by its version; whoever would
 /// write nothing because of a copy has to ask the store.
 #[derive(Debug)]
-pub(super) struct Recent(Option<Mutex<LruCache<ThreadKey, Copied, RandomState>>>);
+pub(super) struct Recent {
+    most: usize,
+    /// Nothing if none are kept.
+    cache: Option<Mutex<LruCache<ThreadKey, Copied, RandomState>>>,
+}
 
 /// The version, and the thread as it was written.
 type Copied = (u64, Arc<Thread>);
 
 impl Recent {
     pub(super) fn new(most: usize) -> Self {
-        let cache = |most| Mutex::new(LruCache::with_hasher(most, RandomState::default()));
-        Self(NonZeroUsize::new(most).map(cache))
+        let cache = (most > 0).then(|| Mutex::new(LruCache::unbounded_with_hasher(RandomState::default())));
+        Self { most, cache }
     }
 
     /// The copies that there are of these conversations, if any are kept at all. They are not kept here any more
     /// until they are written again: after a write of which the end is not known, nothing old is left. Whoever takes them must
     /// hold the conversations.
     pub(super) fn take(&self, keys: &[ThreadKey]) -> Option<Vec<Option<Loaded>>> {
-        let mut cache = self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let take = |key| cache.pop(key).map(|(version, thread)| Loaded::new(version, Ok(thread)));
         Some(keys.iter().map(take).collect())
     }
 
+    /// What has much waiting in it is not kept: it would be in memory that a store was chosen for.
     pub(super) fn keep(&self, key: &ThreadKey, version: u64, thread: Arc<Thread>) {
-        let Some(cache) = &self.0 else { return };
-        drop(cache.lock().unwrap_or_else(PoisonError::into_inner).put(key.clone(), (version, thread)));
+        let Some(cache) = self.cache.as_ref().filter(|_| thread.is_small()) else { return };
+        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.put(key.clone(), (version, thread));
+        if cache.len() > self.most {
+            cache.pop_lru();
+        }
     }
 }

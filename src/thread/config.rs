@@ -156,9 +156,9 @@ pub struct Limits {
     pub notices: usize,
     /// Customer messages kept for whoever gains control next; older ones are counted only. 64.
     pub unanswered: usize,
-    /// Messages and control events remembered to recognise duplicates, beyond those that the host has yet to be told; of
-    /// those of the last minute up to four times as many. What is delivered again behind more than that many newer ones of
-    /// its conversation is told anew. 64.
+    /// Messages remembered to recognise duplicates, beside those that the host has yet to be told; of those of the last
+    /// minute up to four times as many. And as many control events. What is delivered again behind more newer ones of its
+    /// conversation is told anew. 64.
     pub seen: usize,
     /// Finished answers whose outcome can be asked for by key, and whose key is still known. 64.
     pub finished: usize,

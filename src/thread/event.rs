@@ -5,8 +5,8 @@ use crate::time::{Span, Timestamp};
 use super::Thread;
 use super::belief::Owner;
 use super::broken::Broken;
-use super::config::{Config, Context, Limits};
-use super::inbound::Novelty;
+use super::config::{Config, Context};
+use super::inbound::{Novelty, Room};
 use super::io::{Notice, Reply};
 
 impl Thread {
@@ -23,8 +23,7 @@ impl Thread {
             if self.inbox.has_seen(at, &kind) {
                 return Reply::Ignored;
             }
-            let most = self.remembers(config);
-            self.inbox.see(at, &kind, most, now);
+            self.inbox.see(at, &kind, config.limits);
         }
         // What has no stamp happened before it arrived; else it would be newer than all that follows.
         let arrived = now.plus(config.timeouts.clock_tolerance);
@@ -46,13 +45,6 @@ impl Thread {
             EventKind::Echo(echo) => self.echo(config, echo, at),
             EventKind::Read | EventKind::Delivery(_) => Reply::Done,
         }
-    }
-
-    /// How much is remembered of what was seen: what waits for the host's handler, and then as much as is to be. Else a
-    /// delivery that comes again while the handler lags would be told anew, and lead to more that is refused.
-    fn remembers(&self, config: &Config) -> Limits {
-        let seen = config.limits.seen.max(1).saturating_add(self.notices.len());
-        Limits { seen, ..config.limits }
     }
 
     /// Direction is read from the ids, not from the event's name (facts §4.6).
@@ -95,10 +87,13 @@ impl Thread {
         Reply::Done
     }
 
-    /// Whether this event came before and would change nothing: there is room for it where there is none for others.
+    /// Whether this event came before and would change nothing: there is room for it where there is none for others. A
+    /// message on `messaging` that was told as somebody else's speaks against the belief.
     pub(super) fn is_known(&self, event: &Event) -> bool {
         match &event.kind {
-            EventKind::Inbound(inbound) => self.inbox.knows(inbound, self.is_ours(event.channel)),
+            EventKind::Inbound(inbound) => {
+                self.inbox.knows(inbound, self.is_ours(event.channel) || event.channel == Channel::Messaging)
+            }
             kind => self.inbox.has_seen(event.at, kind),
         }
     }
@@ -113,8 +108,8 @@ impl Thread {
     }
 
     fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel, now: Timestamp) -> Reply {
-        let (ours, most) = (self.is_ours(channel), self.remembers(config));
-        if self.inbox.note(&inbound, ours, most, now) == Novelty::Known {
+        let (ours, room) = (self.is_ours(channel), Room::beside(self.notices.len(), config.limits, now));
+        if self.inbox.note(&inbound, ours, config.limits, room) == Novelty::Known {
             return Reply::Ignored;
         }
         if ours && self.inbox.has_unanswered() {

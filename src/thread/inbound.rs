@@ -20,9 +20,13 @@ pub(super) struct Inbox {
     unanswered: VecDeque<Inbound>,
     #[serde(skip_serializing_if = "is_default")]
     more: u32,
+    /// Messages.
     #[serde(skip_serializing_if = "is_default")]
     seen: Vec<Seen>,
-    /// So many of those were there when it was last looked which may be forgotten, and when that was. Nothing while all
+    /// Control events: these are few, and a pass that is taken for new would be believed.
+    #[serde(skip_serializing_if = "is_default")]
+    controls: Vec<Seen>,
+    /// So many of the messages were there when it was last looked which may be forgotten, and when that was. Nothing while all
     /// may stay.
     #[serde(skip_serializing_if = "is_default")]
     old: usize,
@@ -42,10 +46,34 @@ impl Fresh for Inbox {
         unanswered: VecDeque::new(),
         more: 0,
         seen: Vec::new(),
+        controls: Vec::new(),
         old: 0,
         turned: Timestamp::from_millis(0),
         window_closes: None,
     };
+}
+
+/// How many messages are remembered now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// For ever.
+    pub(super) kept: usize,
+    /// At most, those of the last minute included.
+    pub(super) most: usize,
+    pub(super) now: Timestamp,
+}
+
+impl Room {
+    /// Beside what waits for the host's handler. Else a delivery that comes again while the handler lags would be told
+    /// anew, and lead to more that is refused.
+    pub(super) fn beside(waiting: usize, limits: super::Limits, now: Timestamp) -> Self {
+        let kept = limits.seen.max(1);
+        Self {
+            kept: kept.saturating_add(waiting),
+            most: kept.saturating_mul(TIMES).saturating_add(waiting),
+            now,
+        }
+    }
 }
 
 /// A message or a control event that was seen, in eight bytes: a digest, of which the lowest bit says whether the host was
@@ -109,13 +137,13 @@ impl Inbox {
         inbound: &Inbound,
         ours: bool,
         limits: super::Limits,
-        now: Timestamp,
+        room: Room,
     ) -> Novelty {
         let id = Seen::message(inbound);
         if let Some(place) = id.and_then(|id| self.seen.iter().position(|seen| seen.is(id))) {
             let seen = self.seen[place];
             if !ours || seen.told_as_ours() {
-                self.keep_longer(place, limits);
+                self.keep_longer(place, room);
                 return Novelty::Known;
             }
             self.seen[place] = seen.as_ours(true);
@@ -123,7 +151,7 @@ impl Inbox {
             return Novelty::NowOurs;
         }
         if let Some(id) = id {
-            self.remember(id.as_ours(ours), limits, now);
+            self.remember(id.as_ours(ours), room);
         }
         if !ours {
             if self.unanswered.len() >= limits.unanswered {
@@ -136,28 +164,23 @@ impl Inbox {
     }
 
     /// What was seen lately is remembered too, up to a bound: it comes again soon if it does.
-    fn remember(&mut self, seen: Seen, limits: super::Limits, now: Timestamp) {
-        let surplus = (self.seen.len() + 1).saturating_sub(limits.seen.max(1));
+    fn remember(&mut self, seen: Seen, room: Room) {
+        let surplus = (self.seen.len() + 1).saturating_sub(room.kept);
         if surplus > 0 {
-            if now.since(self.turned) > LATELY {
+            if room.now.since(self.turned) > LATELY {
                 self.seen.drain(..surplus.min(self.old));
-                (self.old, self.turned) = (self.seen.len(), now);
+                (self.old, self.turned) = (self.seen.len(), room.now);
             }
-            if self.seen.len() >= limits.seen.max(1).saturating_mul(TIMES) {
-                self.seen.remove(0);
-                self.old = self.old.saturating_sub(1);
-            }
+            let surplus = (self.seen.len() + 1).saturating_sub(room.most);
+            self.seen.drain(..surplus);
+            self.old = self.old.saturating_sub(surplus);
         }
-        // Most conversations see one or two.
-        if self.seen.len() == self.seen.capacity() {
-            self.seen.reserve_exact(self.seen.len().max(1));
-        }
-        self.seen.push(seen);
+        push(&mut self.seen, seen);
     }
 
     /// What comes again will do so once more, while something else in its delivery is refused: it is not forgotten next.
-    fn keep_longer(&mut self, place: usize, limits: super::Limits) {
-        if self.seen.len() >= limits.seen && place < self.seen.len() / 4 {
+    fn keep_longer(&mut self, place: usize, room: Room) {
+        if self.seen.len() >= room.kept && place < self.seen.len() / 4 {
             self.seen[place..].rotate_left(1);
             self.old = self.old.saturating_sub(1);
         }
@@ -181,13 +204,15 @@ impl Inbox {
 
     /// Whether this very control event was seen before.
     pub(super) fn has_seen(&self, at: Span, kind: &EventKind) -> bool {
-        Seen::control(at, kind).is_some_and(|event| self.seen.contains(&event))
+        Seen::control(at, kind).is_some_and(|event| self.controls.contains(&event))
     }
 
     /// A control event is known from now on.
-    pub(super) fn see(&mut self, at: Span, kind: &EventKind, limits: super::Limits, now: Timestamp) {
+    pub(super) fn see(&mut self, at: Span, kind: &EventKind, limits: super::Limits) {
         if let Some(event) = Seen::control(at, kind) {
-            self.remember(event, limits, now);
+            let surplus = (self.controls.len() + 1).saturating_sub(limits.seen.max(1));
+            self.controls.drain(..surplus);
+            push(&mut self.controls, event);
         }
     }
 
@@ -197,6 +222,12 @@ impl Inbox {
         if self.unanswered.is_empty() {
             self.more = 0;
         }
+    }
+
+    /// How many messages wait for whoever gains control next.
+    #[cfg(feature = "service")]
+    pub(super) fn len(&self) -> usize {
+        self.unanswered.len()
     }
 
     pub(super) fn has_unanswered(&self) -> bool {
@@ -215,11 +246,23 @@ impl Inbox {
     }
 }
 
+/// Most conversations see one or two.
+fn push(ring: &mut Vec<Seen>, seen: Seen) {
+    if ring.len() == ring.capacity() {
+        ring.reserve_exact(ring.len().max(1));
+    }
+    ring.push(seen);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::MessageId;
     use crate::thread::Limits;
+
+    fn room(limits: Limits, now: Timestamp) -> Room {
+        Room::beside(0, limits, now)
+    }
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -238,10 +281,10 @@ mod tests {
     fn a_message_is_told_once_and_once_more_when_it_becomes_ours() {
         let mut inbox = Inbox::default();
         let limits = Limits::default();
-        assert_eq!(inbox.note(&message("m1", 1), false, limits, NOW), Novelty::New);
-        assert_eq!(inbox.note(&message("m1", 1), false, limits, NOW), Novelty::Known);
-        assert_eq!(inbox.note(&message("m1", 1), true, limits, NOW), Novelty::NowOurs);
-        assert_eq!(inbox.note(&message("m1", 1), true, limits, NOW), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), false, limits, room(limits, NOW)), Novelty::New);
+        assert_eq!(inbox.note(&message("m1", 1), false, limits, room(limits, NOW)), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), true, limits, room(limits, NOW)), Novelty::NowOurs);
+        assert_eq!(inbox.note(&message("m1", 1), true, limits, room(limits, NOW)), Novelty::Known);
         assert!(inbox.unanswered.is_empty());
     }
 
@@ -249,11 +292,14 @@ mod tests {
     fn what_another_answered_is_not_told_again() {
         let mut inbox = Inbox::default();
         for (mid, at) in [("m1", 10), ("m2", 30)] {
-            inbox.note(&message(mid, at), false, Limits::default(), NOW);
+            inbox.note(&message(mid, at), false, Limits::default(), room(Limits::default(), NOW));
         }
         inbox.answered_by_another(Span::from_platform(1_700_000_000_020));
         assert_eq!(inbox.take_unanswered(), (vec![message("m2", 30)], 0));
-        assert_eq!(inbox.note(&message("m2", 30), true, Limits::default(), NOW), Novelty::Known);
+        assert_eq!(
+            inbox.note(&message("m2", 30), true, Limits::default(), room(Limits::default(), NOW)),
+            Novelty::Known
+        );
     }
 
     #[test]
@@ -262,7 +308,7 @@ mod tests {
         let limits = Limits { unanswered: 2, seen: 3, ..Limits::default() };
         let note = |inbox: &mut Inbox, number: u64, minute: u64| {
             let now = NOW.plus(Duration::from_secs(60 * minute + number));
-            inbox.note(&message(&format!("m{number}"), number), false, limits, now)
+            inbox.note(&message(&format!("m{number}"), number), false, limits, room(limits, now))
         };
         // More of them where they come fast.
         for number in 0..20 {
@@ -284,7 +330,8 @@ mod tests {
         let limits = Limits { seen: 4, ..Limits::default() };
         for number in 0..100 {
             let now = NOW.plus(Duration::from_mins(5 * number));
-            let note = |inbox: &mut Inbox, mid: &str| inbox.note(&message(mid, 1), true, limits, now);
+            let note =
+                |inbox: &mut Inbox, mid: &str| inbox.note(&message(mid, 1), true, limits, room(limits, now));
             assert_eq!(note(&mut inbox, &format!("m{number}")), Novelty::New);
             if number > 0 {
                 assert_eq!(note(&mut inbox, "m0"), Novelty::Known);
@@ -303,11 +350,11 @@ mod tests {
             postback: true,
             ..message("m", 1)
         };
-        assert_eq!(inbox.note(&button("A"), true, limits, NOW), Novelty::New);
-        assert_eq!(inbox.note(&button("B"), true, limits, NOW), Novelty::New);
-        assert_eq!(inbox.note(&button("B"), true, limits, NOW), Novelty::Known);
+        assert_eq!(inbox.note(&button("A"), true, limits, room(limits, NOW)), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, limits, room(limits, NOW)), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, limits, room(limits, NOW)), Novelty::Known);
         let unstamped = Inbound { mid: None, at: Span::UNKNOWN, ..message("m", 1) };
-        assert_eq!(inbox.note(&unstamped, true, limits, NOW), Novelty::New);
-        assert_eq!(inbox.note(&unstamped, true, limits, NOW), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, limits, room(limits, NOW)), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, limits, room(limits, NOW)), Novelty::New);
     }
 }

@@ -151,6 +151,11 @@ impl Outbox {
 
     /// No answer may still change the conversation. A reported unknown one alone does not count.
     /// No answer is under way or waits for the host's word.
+    #[cfg(feature = "service")]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -31,6 +31,13 @@ impl Thread {
             || self.requests.waiting().next().is_some()
     }
 
+    /// Whether little waits in it.
+    #[cfg(feature = "service")]
+    pub(crate) fn is_small(&self) -> bool {
+        const FEW: usize = 8;
+        self.notices.len() <= FEW && self.outbox.len() <= FEW && self.inbox.len() <= FEW
+    }
+
     /// Whether nothing is known that a thread nobody has heard of would not know: it need not be kept.
     #[must_use]
     pub fn is_fresh(&self) -> bool {

@@ -43,7 +43,6 @@ impl Db {
         let sql = Sql {
             load: sql("SELECT page, customer, version, record FROM {table}
                 JOIN UNNEST($1::text[], $2::text[]) AS wanted (page, customer) USING (page, customer)"),
-            // No thread is in it twice, so that the parts never meet.
             update: sql("UPDATE {table} AS kept
                 SET version = given.version, wake = given.wake, open = given.open, record = given.record
                 FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::bytea[])

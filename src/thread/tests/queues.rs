@@ -364,3 +364,16 @@ fn what_waits_for_the_handler_is_not_forgotten() {
     let replies = [1, 6, 6, 7, 1].map(|number| step(message(number), 300));
     assert_eq!(replies, [Reply::Ignored, Reply::Done, Reply::Ignored, Reply::Done, Reply::Done]);
 }
+
+#[test]
+fn what_was_told_as_somebody_elses_is_news_where_the_owner_gets_it() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(DESK);
+    bot.config.limits.notices = 0;
+    assert_eq!(bot.customer("m1", Channel::Standby), Reply::Refused(CommandRefused::NoticesFull));
+    bot.config.limits.notices = 9;
+    assert_eq!(bot.customer("m1", Channel::Standby), Reply::Done);
+    bot.config.limits.notices = 0;
+    assert_eq!(bot.customer("m1", Channel::Standby), Reply::Ignored);
+    assert_eq!(bot.customer("m1", Channel::Messaging), Reply::Refused(CommandRefused::NoticesFull));
+}
