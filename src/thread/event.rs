@@ -6,8 +6,9 @@ use super::Thread;
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::{Config, Context};
-use super::inbound::{Novelty, Room};
+use super::inbound::Novelty;
 use super::io::{Notice, Reply};
+use super::seen::Room;
 
 impl Thread {
     pub(super) fn event(&mut self, cx: &Context<'_>, event: Event, now: Timestamp) -> Reply {

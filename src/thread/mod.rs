@@ -21,6 +21,7 @@ mod outbox;
 mod outcome;
 mod requests;
 mod rest;
+mod seen;
 mod shared;
 #[cfg(test)]
 mod tests;
