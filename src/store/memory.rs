@@ -206,10 +206,11 @@ impl ThreadStore for MemoryStore {
         let mut open = Vec::new();
         for part in &self.parts[first..] {
             let state = state(part);
+            // What it is to be behind is in the first part only.
+            let range = (std::mem::replace(&mut from, Bound::Unbounded), Bound::Unbounded);
             if state.open.is_empty() {
                 continue;
             }
-            let range = (std::mem::replace(&mut from, Bound::Unbounded), Bound::Unbounded);
             open.extend(state.open.range(range).take(limit - open.len()).cloned());
         }
         Ok(open)
