@@ -231,7 +231,28 @@ impl ThreadStore for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{PageId, UserId};
+    use crate::id::{AppId, PageId, UserId};
+    use crate::policy::{Role, ThreadControlPolicy};
+    use crate::thread::{Command, Config, Context, Input};
+
+    /// Whatever part each of them is in.
+    #[tokio::test]
+    async fn open_threads_are_listed_behind_one_that_is_gone() {
+        let key = |user: u64| ThreadKey::new(PageId::from(1), UserId::from(user));
+        let config = Config::new(AppId::from(2), Role::Desk, ThreadControlPolicy::EdPrimary);
+        let mut thread = Thread::new();
+        let open = Input::Command(Command::OpenIntervention);
+        let _ = thread.step(&Context::new(&config), open, Timestamp::from_millis(1), &mut Vec::new());
+        for users in 1..100 {
+            let store = MemoryStore::new();
+            let swaps = [1, 1 + users].map(|user| Swap::write(key(user), 0, 1, thread.clone(), None));
+            store.swap(swaps.to_vec()).await.unwrap();
+            let all = store.open(None, 9).await.unwrap();
+            assert_eq!(all.len(), 2);
+            store.forget(&all[..1]).await.unwrap();
+            assert_eq!(store.open(Some(&all[0]), 9).await.unwrap(), all[1..]);
+        }
+    }
 
     #[test]
     fn a_thread_that_is_written_between_being_due_and_leased_keeps_its_new_wake_time() {
