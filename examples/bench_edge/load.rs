@@ -18,7 +18,7 @@ use crate::common::deliveries::Deliveries;
 
 const CONNECTIONS: usize = 16;
 /// What a server begins to do after it has answered is done then.
-const SETTLES: Duration = Duration::from_millis(200);
+const SETTLES: Duration = Duration::from_millis(500);
 
 /// Sends so many deliveries of so many events. Answers the CPU time of the server for each delivery, in nanoseconds.
 pub async fn cpu_per_request(
@@ -42,12 +42,22 @@ pub async fn cpu_per_request(
     for _ in 0..CONNECTIONS {
         senders.spawn(send_all(server.port, Arc::clone(&waiting)));
     }
+    let awake = tokio::spawn(stay_awake());
     while let Some(sent) = senders.join_next().await {
         sent??;
     }
+    awake.abort();
     tokio::time::sleep(SETTLES).await;
     #[expect(clippy::cast_precision_loss, reason = "some seconds, and some thousand requests")]
     Ok((server.cpu()? - before) as f64 / requests as f64)
+}
+
+/// To wake whoever waits for an answer costs the server that sends it half as much as all it does otherwise; who is kept
+/// waiting for less sleeps less. So nobody sleeps here, as the processor does not that serves a network card under load.
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn send_all(port: u16, waiting: Arc<Mutex<Vec<Request<Full<Bytes>>>>>) -> Result<(), BoxError> {

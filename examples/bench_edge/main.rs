@@ -110,19 +110,20 @@ async fn measure(effort: Effort) -> Result<(), BoxError> {
     Ok(())
 }
 
-#[tokio::main]
-async fn main() -> Result<(), BoxError> {
+fn main() -> Result<(), BoxError> {
     let mut arguments = Arguments::from_env();
+    // Each process has one thread, as node has: on two processors, servers and callers are not in each other's way.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(what) = arguments.opt_value_from_str::<_, String>("--serve")? {
-        return served::serve(&what).await;
+        return runtime.block_on(served::serve(&what));
     }
     let calls: Option<String> = arguments.opt_value_from_str("--calls")?;
     let requests = arguments.opt_value_from_str("--requests")?.unwrap_or(20_000);
     if let Some(which) = calls {
         let (port, in_flight) =
             (arguments.value_from_str("--port")?, arguments.value_from_str("--in-flight")?);
-        return calls::run(&which, port, in_flight, requests).await;
+        return runtime.block_on(calls::run(&which, port, in_flight, requests));
     }
     let rounds = arguments.opt_value_from_str("--rounds")?.unwrap_or(7);
-    measure(Effort { rounds, requests }).await
+    runtime.block_on(measure(Effort { rounds, requests }))
 }

@@ -1,19 +1,26 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::id::ThreadKey;
 use crate::store::{Loaded, RecordError, Swap};
-use crate::thread::{Context, Input, Output, Reply, Thread};
+use crate::thread::{Context, Input, NoticeId, Output, Reply, Thread};
 use crate::time::Timestamp;
+
+/// Most deliveries are about one conversation: nothing is allocated for what there is of each.
+pub(super) type Places = SmallVec<[usize; 1]>;
+pub(super) type Keys = SmallVec<[ThreadKey; 1]>;
+pub(super) type Replies = SmallVec<[Reply; 1]>;
 
 /// Inputs of many conversations that are worked on together: one load and one swap for all.
 pub(super) struct Batch {
     inputs: Vec<(ThreadKey, Input)>,
     /// The inputs in the order of their keys; those of one conversation in their own order.
-    order: Vec<usize>,
+    order: Places,
     /// In the order of the keys.
-    work: Vec<Work>,
-    replies: Vec<Reply>,
+    work: SmallVec<[Work; 1]>,
+    replies: Replies,
     unreadable: Option<RecordError>,
 }
 
@@ -21,6 +28,8 @@ pub(super) struct Batch {
 struct Work {
     /// Which of the order.
     inputs: Range<usize>,
+    /// The handler has dealt with this notice: that is saved along with the inputs, and before them.
+    dealt: Option<NoticeId>,
     /// What was tried last.
     tried: Option<Tried>,
     /// What was tried before that, after conflicts and faults.
@@ -31,7 +40,7 @@ struct Work {
 /// What was given to the store under a version of its own.
 struct Tried {
     version: u64,
-    replies: Vec<Reply>,
+    replies: Replies,
     saved: Saved,
 }
 
@@ -43,20 +52,15 @@ pub(super) struct Saved {
     pub(super) at: Timestamp,
     /// What it became; nothing if it was removed.
     pub(super) thread: Option<Arc<Thread>>,
-}
-
-/// A conversation to be stepped.
-pub(super) struct Found {
-    pub(super) loaded: Loaded,
-    /// It is a copy: another process may have written meanwhile.
-    pub(super) is_copy: bool,
+    /// Whether another notice waits behind the one that the host is being told.
+    pub(super) notice_waits: bool,
 }
 
 impl Batch {
     pub(super) fn new(inputs: Vec<(ThreadKey, Input)>) -> Self {
-        let mut order: Vec<_> = (0..inputs.len()).collect();
+        let mut order: Places = (0..inputs.len()).collect();
         order.sort_by(|a, b| inputs[*a].0.cmp(&inputs[*b].0));
-        let mut work: Vec<Work> = Vec::with_capacity(inputs.len());
+        let mut work: SmallVec<[Work; 1]> = SmallVec::with_capacity(inputs.len());
         for (at, place) in order.iter().enumerate() {
             match work.last_mut() {
                 Some(work) if inputs[order[work.inputs.start]].0 == inputs[*place].0 => {
@@ -64,23 +68,37 @@ impl Batch {
                 }
                 _ => work.push(Work {
                     inputs: at..at + 1,
+                    dealt: None,
                     tried: None,
                     tried_before: Vec::new(),
                     is_done: false,
                 }),
             }
         }
-        let replies = vec![Reply::Ignored; inputs.len()];
+        let replies = smallvec![Reply::Ignored; inputs.len()];
         Self { inputs, order, work, replies, unreadable: None }
     }
 
     /// All conversations, in the order of their keys.
-    pub(super) fn keys(&self) -> Vec<ThreadKey> {
-        (0..self.work.len()).map(|place| self.key(place).clone()).collect()
+    pub(super) fn keys(&self) -> impl ExactSizeIterator<Item = &ThreadKey> {
+        (0..self.work.len()).map(|place| self.key(place))
+    }
+
+    pub(super) fn was_dealt_with(&mut self, place: usize, notice: NoticeId) {
+        self.work[place].dealt = Some(notice);
+    }
+
+    /// What was dealt with and could not be saved.
+    pub(super) fn dealt_but_not_done(
+        &self,
+        places: &[usize],
+    ) -> impl Iterator<Item = (&ThreadKey, NoticeId)> {
+        let waiting = places.iter().filter(|place| !self.work[**place].is_done);
+        waiting.filter_map(|place| Some((self.key(*place), self.work[*place].dealt?)))
     }
 
     /// Which of these are not done yet, with their keys.
-    pub(super) fn waiting(&self, places: &[usize]) -> (Vec<usize>, Vec<ThreadKey>) {
+    pub(super) fn waiting(&self, places: &[usize]) -> (Places, Keys) {
         let waiting = places.iter().filter(|place| !self.work[**place].is_done);
         waiting.map(|place| (*place, self.key(*place).clone())).unzip()
     }
@@ -95,7 +113,7 @@ impl Batch {
     }
 
     /// The replies in the order of the inputs, if every conversation could be read.
-    pub(super) fn replies(self) -> Result<Vec<Reply>, RecordError> {
+    pub(super) fn replies(self) -> Result<Replies, RecordError> {
         self.unreadable.map_or(Ok(self.replies), Err)
     }
 
@@ -104,7 +122,7 @@ impl Batch {
     pub(super) fn step(
         &mut self,
         place: usize,
-        Found { loaded, is_copy }: Found,
+        loaded: Loaded,
         cx: &Context<'_>,
         now: Timestamp,
         version: u64,
@@ -126,15 +144,22 @@ impl Batch {
         let mut stepped = Arc::clone(&before);
         let thread = Arc::make_mut(&mut stepped);
         let mut out = Vec::new();
+        let dealt =
+            work.dealt.map(|notice| thread.step(cx, Input::NoticeDone { notice, ok: true }, now, &mut out));
         let inputs = self.order[work.inputs.clone()].iter().map(|at| &self.inputs[*at].1);
-        let replies: Vec<Reply> =
+        let replies: Replies =
             inputs.clone().map(|input| thread.step(cx, input.clone(), now, &mut out)).collect();
         let fresh = thread.is_fresh();
         let unchanged = match loaded.version {
             0 => fresh,
-            _ => out.is_empty() && inputs.zip(&replies).all(may_change_nothing) && *thread == *before,
+            _ => {
+                out.is_empty()
+                    && dealt != Some(Reply::Done)
+                    && inputs.zip(&replies).all(may_change_nothing)
+                    && *thread == *before
+            }
         };
-        if unchanged && is_copy {
+        if unchanged && loaded.is_copy {
             return Step::Nothing;
         }
         let wake = match thread.next_wake(cx) {
@@ -144,8 +169,10 @@ impl Batch {
             _ if !cx.begins && !thread.is_at_rest() => Some(now),
             wake => wake,
         };
+        let notice_waits = thread.has_notices_waiting();
         let kept = (!fresh).then(|| Arc::clone(&stepped));
-        let tried = Tried { version, replies, saved: Saved { out, wake, at: now, thread: kept } };
+        let saved = Saved { out, wake, at: now, thread: kept, notice_waits };
+        let tried = Tried { version, replies, saved };
         work.tried_before.extend(work.tried.replace(tried));
         if unchanged {
             return self.written(place, version).map_or(Step::Nothing, Step::Saved);

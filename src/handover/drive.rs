@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use foldhash::HashMap;
+use smallvec::SmallVec;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -14,10 +15,11 @@ use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
 use crate::retry::{Backoff, Budget, Jitter};
 use crate::store::{Loaded, StoreError, Swapped, ThreadStore};
-use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory, Reply};
+use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory};
 use crate::time::Timestamp;
 
-use super::batch::{Batch, Found, Saved, Step};
+use super::batch::{Batch, Keys, Places, Replies, Saved, Step};
+use super::dealt::Dealt;
 use super::locks::{Locks, Turn};
 use super::recent::Recent;
 use super::wake::Alarm;
@@ -44,6 +46,7 @@ pub(super) struct Inner {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) locks: Locks,
+    pub(super) dealt: Dealt,
     pub(super) alarm: Arc<Alarm>,
     pub(super) pages: Mutex<HashMap<PageId, PageState>>,
     /// All that this service has begun.
@@ -63,6 +66,13 @@ pub(super) enum Tells {
     Here,
     /// A task: whoever drives may hold what a handler waits for.
     InATask,
+}
+
+/// What follows from what was saved.
+struct Follows<'a> {
+    /// What the host is to be told, and when that was stepped.
+    telling: Vec<(Told, Timestamp)>,
+    done: &'a mut Vec<(ThreadKey, Input)>,
 }
 
 /// Whether conversations were taken as they are at hand: then what could not be saved is tried again at once, as it is in
@@ -88,31 +98,38 @@ impl Default for PageState {
 
 impl Handover {
     /// Steps each conversation with its inputs and answers for each input. What cannot be done at once goes on in a task
-    /// of its own: dropping this future loses nothing, and not polling it keeps nobody waiting.
+    /// of its own: dropping this future loses nothing, and not polling it keeps nobody waiting. For deliveries, which have
+    /// room, that is waited for as long as the platform does.
     pub(super) async fn drive(
         &self,
         inputs: Vec<(ThreadKey, Input)>,
         tells: Tells,
         room: Option<OwnedSemaphorePermit>,
-    ) -> Result<Vec<Reply>, HandoverError> {
+    ) -> Result<Replies, HandoverError> {
         let service = self.clone();
+        let within = room.as_ref().map(|_| self.inner.events_within);
         let driving = async move {
-            let mut telling = Vec::new();
-            let saved = service.save(inputs, &mut telling).await;
-            match tells {
-                Tells::Here => service.tell(telling).await,
-                Tells::InATask => service.begin_telling(telling),
+            let mut done = Vec::new();
+            let saved = service.save(inputs, tells, &mut done).await;
+            if !done.is_empty() {
+                let concluding = service.clone();
+                drop(service.at_once(async move { concluding.conclude(done).await }).await);
             }
             drop(room);
             saved
         };
-        match self.at_once(driving).await {
+        let rest = match self.at_once(driving).await {
+            Ok(replies) => return replies,
+            Err(rest) => rest,
+        };
+        let driven = match within {
+            Some(within) => tokio::time::timeout(within, rest).await.map_err(|_| HandoverError::TooSlow)?,
+            None => rest.await,
+        };
+        match driven {
             Ok(replies) => replies,
-            Err(rest) => match rest.await {
-                Ok(replies) => replies,
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => Err(HandoverError::ShuttingDown),
-            },
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(HandoverError::ShuttingDown),
         }
     }
 
@@ -133,22 +150,35 @@ impl Handover {
         }
     }
 
-    /// Steps and saves. Collects what the host is to be told: that is done when nobody waits for these conversations any
-    /// more.
+    /// Steps and saves, and tells the host what follows when nobody waits for these conversations any more. Collects what
+    /// has to be saved of that.
     pub(super) async fn save(
         &self,
         inputs: Vec<(ThreadKey, Input)>,
-        telling: &mut Vec<(Told, Timestamp)>,
-    ) -> Result<Vec<Reply>, HandoverError> {
+        tells: Tells,
+        done: &mut Vec<(ThreadKey, Input)>,
+    ) -> Result<Replies, HandoverError> {
+        let inner = &self.inner;
         let mut batch = Batch::new(inputs);
-        let mut turns = self.inner.locks.ask(batch.keys());
+        let mut turns = inner.locks.ask(batch.keys());
         let mut failed = None;
         while let Some(Turn { places, held }) = turns.next().await {
+            inner.dealt.take(held.keys.iter(), |at, notice| batch.was_dealt_with(places[at], notice));
+            let mut follows = Follows { telling: Vec::new(), done };
             // The others are tried all the same.
-            if let Err(error) = self.save_these(&mut batch, &places, telling).await {
+            if let Err(error) = self.save_these(&mut batch, &places, &held.keys, &mut follows).await {
                 failed.get_or_insert(error);
+                for (key, notice) in batch.dealt_but_not_done(&places) {
+                    self.follow(key, inner.dealt.put_back(key, notice), follows.done);
+                }
             }
-            self.inner.locks.tell_changed(&held.keys);
+            inner.locks.tell_changed(&held.keys);
+            drop(held);
+            let Follows { telling, .. } = follows;
+            match tells {
+                Tells::Here => self.tell(telling, done).await,
+                Tells::InATask => self.begin_telling(telling),
+            }
         }
         match failed {
             Some(error) => Err(error),
@@ -162,14 +192,18 @@ impl Handover {
         &self,
         batch: &mut Batch,
         places: &[usize],
-        telling: &mut Vec<(Told, Timestamp)>,
+        keys: &[ThreadKey],
+        follows: &mut Follows<'_>,
     ) -> Result<(), HandoverError> {
-        let mut faults = 0;
+        let (mut faults, mut again) = (0, None::<(Places, Keys)>);
         for attempt in 0..MAX_TRIES {
-            let stepped = self.step_all(batch, places, telling).await;
+            let (left, their_keys) =
+                again.as_ref().map_or((places, keys), |(places, keys)| (&places[..], &keys[..]));
+            let stepped = self.step_all(batch, left, their_keys, follows).await;
             if batch.are_done(places) {
                 return Ok(());
             }
+            again = Some(batch.waiting(places));
             match stepped {
                 Ok(Copies::Some) => {}
                 Ok(Copies::None) => tokio::time::sleep(Duration::from_millis(5) * attempt.clamp(1, 10)).await,
@@ -191,16 +225,17 @@ impl Handover {
         &self,
         batch: &mut Batch,
         places: &[usize],
-        telling: &mut Vec<(Told, Timestamp)>,
+        keys: &[ThreadKey],
+        follows: &mut Follows<'_>,
     ) -> Result<Copies, StoreError> {
         let inner = &self.inner;
-        let (places, keys) = batch.waiting(places);
-        let (found, copies) = self.find(&keys).await?;
+        let (found, copies) = self.find(keys).await?;
         let now = inner.now();
         let mut pages = Pages::new(inner);
-        let (mut written, mut swaps) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
-        telling.reserve(keys.len());
-        for (place, found) in places.into_iter().zip(found) {
+        let mut written: SmallVec<[_; 1]> = SmallVec::with_capacity(keys.len());
+        let mut swaps = Vec::with_capacity(keys.len());
+        follows.telling.reserve(keys.len());
+        for (place, found) in places.iter().copied().zip(found) {
             let cx = pages.context(&batch.key(place).page, now);
             match batch.step(place, found, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
                 Step::Nothing => {}
@@ -208,7 +243,7 @@ impl Handover {
                     written.push((place, swap.version));
                     swaps.push(swap);
                 }
-                Step::Saved(saved) => self.act(batch.key(place), saved, telling),
+                Step::Saved(saved) => self.act(batch.key(place), saved, follows),
             }
         }
         let swapped = if swaps.is_empty() { Ok(Vec::new()) } else { inner.store.swap(swaps).await };
@@ -220,18 +255,16 @@ impl Handover {
                 if let Some(thread) = saved.thread.take() {
                     inner.recent.keep(key, version, thread);
                 }
-                self.act(key, saved, telling);
+                self.act(key, saved, follows);
             }
         }
         swapped.map(|_| copies)
     }
 
     /// Each of these as it is at hand, or else as it is loaded. Whoever asks holds them.
-    async fn find(&self, keys: &[ThreadKey]) -> Result<(Vec<Found>, Copies), StoreError> {
+    async fn find(&self, keys: &[ThreadKey]) -> Result<(Vec<Loaded>, Copies), StoreError> {
         let Some(copies) = self.inner.recent.take(keys) else {
-            let loaded = self.inner.store.load(keys).await?;
-            let found = loaded.into_iter().map(|loaded| Found { loaded, is_copy: false }).collect();
-            return Ok((found, Copies::None));
+            return Ok((self.inner.store.load(keys).await?, Copies::None));
         };
         let missing = keys.iter().zip(&copies).filter(|(_, copy)| copy.is_none());
         let missing: Vec<_> = missing.map(|(key, _)| key.clone()).collect();
@@ -240,23 +273,24 @@ impl Handover {
             return Err(StoreError::new("the store did not answer for each conversation"));
         }
         let mut loaded = loaded.into_iter();
-        let find = |copy: Option<Loaded>| {
-            let is_copy = copy.is_some();
-            copy.or_else(|| loaded.next()).map(|loaded| Found { loaded, is_copy })
-        };
-        let found = copies.into_iter().filter_map(find).collect();
+        let found = copies.into_iter().filter_map(|copy| copy.or_else(|| loaded.next())).collect();
         Ok((found, if missing.len() < keys.len() { Copies::Some } else { Copies::None }))
     }
 
     /// Begins what was put out; the thread that asks for it is saved. What the host is to be told is collected.
-    fn act(&self, key: &ThreadKey, saved: Saved, telling: &mut Vec<(Told, Timestamp)>) {
+    fn act(&self, key: &ThreadKey, saved: Saved, follows: &mut Follows<'_>) {
+        if saved.notice_waits {
+            self.follow(key, self.inner.dealt.awaits(key), follows.done);
+        }
         if let Some(wake) = saved.wake {
             self.inner.alarm.set(wake);
         }
         for output in saved.out {
             match output {
                 Output::Call { id, call, retry } => self.begin_call(key, id, call, retry, saved.at),
-                Output::Notice { id, notice } => telling.push((Told::new(key.clone(), id, notice), saved.at)),
+                Output::Notice { id, notice } => {
+                    follows.telling.push((Told::new(key.clone(), id, notice), saved.at));
+                }
                 Output::PageRefuses(call) => self.inner.remember_refusal(&key.page, call, saved.at),
             }
         }

@@ -15,13 +15,17 @@ use crate::retry::Backoff;
 use crate::thread::Input;
 use crate::time::Timestamp;
 
-use super::drive::jitter;
+use super::dealt::Next;
+use super::drive::{Tells, jitter};
 use super::{Handover, HandoverError, Told};
 
 /// How long it is tried to save how something ended, and the pauses between. Then its lease brings it up again.
 const SAVES_FOR: Duration = Duration::from_mins(3);
 const SAVES: Backoff =
     Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
+
+/// How many conversations are written at a time to save what the handler has dealt with.
+const SAVED_AT_A_TIME: usize = 100;
 
 /// How long handlers are given to end at once, all that are told together.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -59,15 +63,18 @@ impl Handover {
     pub(super) fn begin_telling(&self, telling: Vec<(Told, Timestamp)>) {
         if !telling.is_empty() {
             let service = self.clone();
-            self.inner.tasks.spawn(async move { service.tell(telling).await });
+            self.inner.tasks.spawn(async move {
+                let mut done = Vec::new();
+                service.tell(telling, &mut done).await;
+                service.save_all(done).await;
+            });
         }
     }
 
-    /// Tells the host each of these. Handlers that end at once, as most do that pass on what they are told, need no task,
-    /// and what follows from them is saved in one go.
-    pub(super) async fn tell(&self, telling: Vec<(Told, Timestamp)>) {
-        let begun = Instant::now();
-        let mut done = Vec::with_capacity(telling.len());
+    /// Tells the host each of these. Handlers that end at once, as most do that pass on what they are told, need no task;
+    /// what has to be saved of them at once is collected.
+    pub(super) async fn tell(&self, telling: Vec<(Told, Timestamp)>, done: &mut Vec<(ThreadKey, Input)>) {
+        let begun = (telling.len() > 1).then(Instant::now);
         let mut handling = None;
         for (told, at) in telling {
             // One place in memory for all, until one of them needs it for longer.
@@ -79,25 +86,62 @@ impl Handover {
                 }
             };
             // A handler that does not let go of its thread must not keep the others waiting.
-            let at_once = if begun.elapsed() < AT_ONCE {
+            let at_once = if begun.is_none_or(|begun| begun.elapsed() < AT_ONCE) {
                 poll_fn(|cx| Poll::Ready(one.as_mut().poll(cx))).await
             } else {
                 Poll::Pending
             };
             match at_once {
+                Poll::Ready((key, Input::NoticeDone { notice, ok: true })) if !self.inner.is_stopping() => {
+                    self.follow(&key, self.inner.dealt.put(&key, notice), done);
+                    handling = Some(one);
+                }
                 Poll::Ready(input) => {
                     done.push(input);
                     handling = Some(one);
                 }
-                Poll::Pending => {
-                    let service = self.clone();
-                    self.inner.tasks.spawn(async move { service.conclude(vec![one.await]).await });
-                }
+                Poll::Pending => self.go_on_handling(one),
             }
         }
-        if !done.is_empty() {
+    }
+
+    fn go_on_handling(&self, one: impl Future<Output = (ThreadKey, Input)> + Send + 'static) {
+        let service = self.clone();
+        self.inner.tasks.spawn(async move { service.conclude(vec![one.await]).await });
+    }
+
+    /// Does what is next about a notice that was dealt with.
+    pub(super) fn follow(&self, key: &ThreadKey, next: Next, done: &mut Vec<(ThreadKey, Input)>) {
+        if let Some(notice) = next.save {
+            done.push((key.clone(), Input::NoticeDone { notice, ok: true }));
+        }
+        if next.attend {
             let service = self.clone();
-            drop(self.at_once(async move { service.conclude(done).await }).await);
+            // It may be under way for ever, where there is always something to tell, and keeps nothing else from being done.
+            tokio::spawn(async move {
+                let dealt = &service.inner.dealt;
+                loop {
+                    tokio::time::sleep(dealt.round()).await;
+                    let Some(inputs) = dealt.turn_over() else { return };
+                    service.begin_saving(inputs);
+                }
+            });
+        }
+    }
+
+    /// Saves how notices ended, in a task.
+    pub(super) fn begin_saving(&self, inputs: Vec<(ThreadKey, Input)>) {
+        if !inputs.is_empty() {
+            let service = self.clone();
+            self.inner.tasks.spawn(async move { service.save_all(inputs).await });
+        }
+    }
+
+    /// Saves how notices ended, some at a time: others have something to save too.
+    async fn save_all(&self, mut inputs: Vec<(ThreadKey, Input)>) {
+        while !inputs.is_empty() {
+            let rest = inputs.split_off(inputs.len().min(SAVED_AT_A_TIME));
+            self.conclude(std::mem::replace(&mut inputs, rest)).await;
         }
     }
 
@@ -150,15 +194,17 @@ impl Handover {
     }
 
     async fn is_told(&self, told: &Told, at: Timestamp) -> bool {
-        // It ends before its lease does: else the next attempt would run beside it.
-        let within =
-            self.inner.config.timeouts.notice_lease.mul_f32(0.9).saturating_sub(self.inner.now().since(at));
         let mut handling = AssertUnwindSafe(self.inner.handler.told(self, told)).catch_unwind();
         let (thread, id) = (&told.thread, told.id);
         // Most end at once, without a timer.
         let handled = match poll_fn(|cx| Poll::Ready(handling.poll_unpin(cx))).await {
             Poll::Ready(handled) => Ok(handled),
-            Poll::Pending => tokio::time::timeout(within, handling).await,
+            Poll::Pending => {
+                // It ends before its lease does: else the next attempt would run beside it.
+                let lease = self.inner.config.timeouts.notice_lease.mul_f32(0.9);
+                let within = lease.saturating_sub(self.inner.now().since(at));
+                tokio::time::timeout(within, handling).await
+            }
         };
         match handled {
             Ok(Ok(Ok(()))) => return true,
@@ -172,13 +218,13 @@ impl Handover {
     }
 
     /// Saves how calls or notices ended, if need be again: the store may be away for a moment.
-    async fn conclude(&self, inputs: Vec<(ThreadKey, Input)>) {
+    pub(super) async fn conclude(&self, inputs: Vec<(ThreadKey, Input)>) {
         let begun = Instant::now();
         let mut faults = 0;
         while begun.elapsed() < SAVES_FOR {
-            let mut telling = Vec::new();
-            let saved = self.save(inputs.clone(), &mut telling).await;
-            self.begin_telling(telling);
+            let mut done = Vec::new();
+            let saved = self.save(inputs.clone(), Tells::InATask, &mut done).await;
+            self.begin_saving(done);
             match saved {
                 Ok(_) | Err(HandoverError::ShuttingDown) => return,
                 Err(error) => tracing::warn!(first = %inputs[0].0, %error, "outcomes could not be saved yet"),

@@ -8,9 +8,12 @@ use std::task::{self, Poll, ready};
 use foldhash::HashMap;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use smallvec::smallvec;
 use tokio::sync::{Notify, oneshot};
 
 use crate::id::ThreadKey;
+
+use super::batch::{Keys, Places};
 
 /// One lock for each conversation that is being changed in this process; the store's versions guard
 /// against other processes.
@@ -24,7 +27,7 @@ pub(super) struct Locks {
 /// Conversations that nobody else in this process changes until this is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) keys: Vec<ThreadKey>,
+    pub(super) keys: Keys,
     busy: Arc<Mutex<HashMap<ThreadKey, VecDeque<oneshot::Sender<Held>>>>>,
 }
 
@@ -33,13 +36,14 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Turns {
     free: Option<Turn>,
-    waiting: FuturesUnordered<Waiting>,
+    /// Nothing if all were free.
+    waiting: Option<FuturesUnordered<Waiting>>,
 }
 
 /// Some of the conversations that were asked for, and their places among them.
 #[derive(Debug)]
 pub(super) struct Turn {
-    pub(super) places: Vec<usize>,
+    pub(super) places: Places,
     pub(super) held: Held,
 }
 
@@ -55,7 +59,7 @@ impl Future for Waiting {
     fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Turn>> {
         let place = self.place;
         let held = ready!(Pin::new(&mut self.turn).poll(cx));
-        Poll::Ready(held.ok().map(|held| Turn { places: vec![place], held }))
+        Poll::Ready(held.ok().map(|held| Turn { places: smallvec![place], held }))
     }
 }
 
@@ -65,13 +69,14 @@ impl Turns {
         if let Some(free) = self.free.take() {
             return Some(free);
         }
+        let waiting = self.waiting.as_mut()?;
         let mut turn = loop {
             // Nothing if the locks are gone; so is whoever would be disturbed then.
-            if let Some(turn) = self.waiting.next().await? {
+            if let Some(turn) = waiting.next().await? {
                 break turn;
             }
         };
-        while let Some(Some(Some(mut more))) = self.waiting.next().now_or_never() {
+        while let Some(Some(Some(mut more))) = waiting.next().now_or_never() {
             turn.places.append(&mut more.places);
             turn.held.keys.append(&mut more.held.keys);
         }
@@ -90,24 +95,24 @@ pub(super) struct Watch {
 
 impl Locks {
     /// Gets in line for each of these, which are all different.
-    pub(super) fn ask(&self, keys: Vec<ThreadKey>) -> Turns {
+    pub(super) fn ask<'a>(&self, keys: impl ExactSizeIterator<Item = &'a ThreadKey>) -> Turns {
         let mut free = Turn {
-            places: Vec::with_capacity(keys.len()),
-            held: Held { keys: Vec::with_capacity(keys.len()), busy: Arc::clone(&self.busy) },
+            places: Places::with_capacity(keys.len()),
+            held: Held { keys: Keys::with_capacity(keys.len()), busy: Arc::clone(&self.busy) },
         };
-        let waiting = FuturesUnordered::new();
+        let mut waiting = None;
         let mut busy = lock(&self.busy);
-        for (place, key) in keys.into_iter().enumerate() {
-            match busy.entry(key) {
+        for (place, key) in keys.enumerate() {
+            match busy.entry(key.clone()) {
                 Entry::Vacant(line) => {
-                    free.held.keys.push(line.key().clone());
+                    free.held.keys.push(key.clone());
                     free.places.push(place);
                     line.insert(VecDeque::new());
                 }
                 Entry::Occupied(mut line) => {
                     let (next, turn) = oneshot::channel();
                     line.get_mut().push_back(next);
-                    waiting.push(Waiting { place, turn });
+                    waiting.get_or_insert_with(FuturesUnordered::new).push(Waiting { place, turn });
                 }
             }
         }
@@ -145,7 +150,8 @@ impl Drop for Held {
             }
             for (key, next) in nexts {
                 // Whoever waited may be gone; then it is the turn of the one behind.
-                if let Err(mut back) = next.send(Self { keys: vec![key], busy: Arc::clone(&self.busy) }) {
+                if let Err(mut back) = next.send(Self { keys: smallvec![key], busy: Arc::clone(&self.busy) })
+                {
                     left.append(&mut back.keys);
                 }
             }
@@ -197,7 +203,7 @@ mod tests {
 
     /// All of them.
     async fn hold(locks: &Locks, keys: &[ThreadKey]) -> Vec<Turn> {
-        let (mut turns, mut all) = (locks.ask(keys.to_vec()), Vec::new());
+        let (mut turns, mut all) = (locks.ask(keys.iter()), Vec::new());
         while let Some(turn) = turns.next().await {
             all.push(turn);
         }
@@ -250,7 +256,7 @@ mod tests {
     async fn what_is_free_comes_at_once_and_the_rest_one_by_one() {
         let locks = Locks::default();
         let (first, second) = (hold(&locks, &[key(2)]).await, hold(&locks, &[key(3)]).await);
-        let mut turns = locks.ask(vec![key(1), key(2), key(3), key(4)]);
+        let mut turns = locks.ask([key(1), key(2), key(3), key(4)].iter());
         let free = turns.next().await.unwrap();
         assert_eq!((&free.places[..], &free.held.keys[..]), (&[0, 3][..], &[key(1), key(4)][..]));
         assert!(timeout(SOON, turns.next()).await.is_err());
@@ -258,9 +264,9 @@ mod tests {
         drop(free);
         assert!(timeout(SOON, hold(&locks, &[key(1)])).await.is_ok());
         drop(second);
-        assert_eq!(turns.next().await.unwrap().places, [2]);
+        assert_eq!(turns.next().await.unwrap().places[..], [2]);
         drop(first);
-        assert_eq!(turns.next().await.unwrap().held.keys, [key(2)]);
+        assert_eq!(turns.next().await.unwrap().held.keys[..], [key(2)]);
         assert!(turns.next().await.is_none() && lock(&locks.busy).is_empty());
     }
 

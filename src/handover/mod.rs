@@ -4,6 +4,7 @@
 mod batch;
 mod builder;
 mod clock;
+mod dealt;
 mod drive;
 mod effects;
 mod handler;
@@ -128,13 +129,18 @@ impl Handover {
     /// # Errors
     /// [`HandoverError`]: let the platform deliver again. Events are recognised when they come twice.
     pub async fn events(&self, events: Vec<(ThreadKey, Event)>) -> Result<(), HandoverError> {
-        let many = events.len();
-        let inputs = events.into_iter().map(|(key, event)| (key, Input::Event(event))).collect();
+        self.take_in(events.into_iter()).await
+    }
+
+    pub(crate) async fn take_in(
+        &self,
+        events: impl Iterator<Item = (ThreadKey, Event)>,
+    ) -> Result<(), HandoverError> {
+        let mut inputs = Vec::with_capacity(events.size_hint().1.unwrap_or_default());
+        inputs.extend(events.map(|(key, event)| (key, Input::Event(event))));
         self.is_taking_in()?;
-        let room = Some(self.inner.room_for(many)?);
-        let driven =
-            tokio::time::timeout(self.inner.events_within, self.drive(inputs, Tells::Here, room)).await;
-        for reply in driven.map_err(|_| HandoverError::TooSlow)?? {
+        let room = Some(self.inner.room_for(inputs.len())?);
+        for reply in self.drive(inputs, Tells::Here, room).await? {
             if let Reply::Refused(refused) = reply {
                 return Err(refused.into());
             }

@@ -32,7 +32,8 @@ impl Recent {
     /// hold the conversations.
     pub(super) fn take(&self, keys: &[ThreadKey]) -> Option<Vec<Option<Loaded>>> {
         let mut cache = self.cache.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        let take = |key| cache.pop(key).map(|(version, thread)| Loaded::new(version, Ok(thread)));
+        let copy = |(version, thread)| Loaded { is_copy: true, ..Loaded::new(version, Ok(thread)) };
+        let take = |key| cache.pop(key).map(copy);
         Some(keys.iter().map(take).collect())
     }
 

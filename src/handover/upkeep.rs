@@ -25,7 +25,12 @@ impl Handover {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
         inner.tasks.close();
-        match tokio::time::timeout(within, inner.tasks.wait()).await {
+        let finishing = async {
+            inner.tasks.wait().await;
+            self.begin_saving(inner.dealt.take_all());
+            inner.tasks.wait().await;
+        };
+        match tokio::time::timeout(within, finishing).await {
             Ok(()) => Stopped::Finished,
             Err(_) => Stopped::Unfinished(inner.tasks.len()),
         }
@@ -56,9 +61,10 @@ impl Handover {
         self.is_taking_in()?;
         let (service, key) = (self.clone(), thread.clone());
         let forgetting = self.inner.tasks.spawn(async move {
-            let keys = [key.clone()];
-            let _turn = service.inner.locks.ask(vec![key]).next().await;
+            let keys = [key];
+            let _turn = service.inner.locks.ask(keys.iter()).next().await;
             drop(service.inner.recent.take(&keys));
+            service.inner.dealt.take(keys.iter(), |_, _| {});
             service.inner.store.forget(&keys).await?;
             service.inner.locks.tell_changed(&keys);
             Ok(())

@@ -103,13 +103,15 @@ pub struct Loaded {
     pub version: u64,
     /// The thread, or why its record cannot be read.
     pub thread: Result<Arc<Thread>, RecordError>,
+    /// It is what this process wrote last: another may have written since.
+    pub(crate) is_copy: bool,
 }
 
 impl Loaded {
     /// A thread with its version.
     #[must_use]
     pub fn new(version: u64, thread: Result<impl Into<Arc<Thread>>, RecordError>) -> Self {
-        Self { version, thread: thread.map(Into::into) }
+        Self { version, thread: thread.map(Into::into), is_copy: false }
     }
 
     /// A thread that is not kept.

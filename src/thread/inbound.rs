@@ -59,7 +59,7 @@ impl Inbox {
         let id = Seen::message(inbound);
         if let Some((id, seen)) = id.and_then(|id| Some((id, self.seen.find(id)?))) {
             if !ours || seen.told_as_ours() {
-                self.seen.keep_longer(id);
+                self.seen.keep_longer(id, room);
                 return Novelty::Known;
             }
             self.seen.tell_as_ours(id);

@@ -78,15 +78,18 @@ pub(super) struct Room {
     kept: usize,
     /// So many go together.
     part: usize,
-    /// At most so many parts, those of the last minute included.
+    /// At most so many parts beside the latest, those of the last minute included.
     parts: usize,
     now: Timestamp,
 }
 
 impl Room {
     pub(super) fn beside(waiting: usize, limits: Limits, now: Timestamp) -> Self {
-        let part = limits.seen.max(1);
-        Self { kept: part.saturating_add(waiting), part, parts: TIMES.saturating_add(waiting / part), now }
+        let (seen, kept) = (limits.seen.max(1), limits.seen.max(1).saturating_add(waiting));
+        // Small parts, since up to two more than what is kept are held.
+        let part = seen.div_ceil(2);
+        let parts = (TIMES.saturating_mul(seen).saturating_add(waiting) / part).saturating_sub(1);
+        Self { kept, part, parts, now }
     }
 }
 
@@ -120,8 +123,11 @@ impl SeenMessages {
     pub(super) const NONE: Self = Self { latest: Vec::new(), before: Vec::new() };
 
     pub(super) fn find(&self, id: Seen) -> Option<Seen> {
-        let before = self.before.iter().rev().flat_map(|before| before.seen.iter());
-        self.latest.iter().chain(before).copied().find(|seen| seen.is(id))
+        let before = self.before.iter().rev().map(|before| &before.seen[..]);
+        let mut parts = std::iter::once(&self.latest[..]).chain(before);
+        // Nearly always in none: to look at all of a part is quicker than to stop.
+        let is_in = |part: &&[Seen]| part.iter().fold(false, |found, seen| found | seen.is(id));
+        parts.find(is_in)?.iter().copied().find(|seen| seen.is(id))
     }
 
     pub(super) fn remember(&mut self, seen: Seen, room: Room) {
@@ -151,13 +157,19 @@ impl SeenMessages {
     }
 
     /// What comes again will do so once more, while something else in its delivery is refused: it is not forgotten next.
-    pub(super) fn keep_longer(&mut self, id: Seen) {
-        let Some((oldest, others)) = self.before.split_first() else { return };
-        let newer = others.iter().flat_map(|before| before.seen.iter()).chain(&self.latest);
-        if let Some(seen) = oldest.seen.iter().find(|seen| seen.is(id))
-            && !newer.copied().any(|seen| seen.is(id))
-        {
-            push(&mut self.latest, *seen);
+    pub(super) fn keep_longer(&mut self, id: Seen, room: Room) {
+        if self.latest.iter().any(|seen| seen.is(id)) {
+            return;
+        }
+        let mut newer = 0;
+        for before in self.before.iter().rev() {
+            if let Some(seen) = before.seen.iter().find(|seen| seen.is(id)) {
+                if newer + room.part >= room.kept {
+                    push(&mut self.latest, *seen);
+                }
+                return;
+            }
+            newer += before.seen.len();
         }
     }
 }
@@ -193,11 +205,11 @@ mod tests {
             );
             assert!(known.ends_with(&[number]) && known.is_sorted());
         }
-        // In a minute, up to four parts and the latest.
+        // In a minute, up to four times as many.
         for number in 100..200 {
             seen.remember(id(number), room(0, 10_000 + number / 10));
         }
-        assert_eq!(known(&seen), (186..200).collect::<Vec<_>>());
+        assert_eq!(known(&seen), (188..200).collect::<Vec<_>>());
     }
 
     #[test]
@@ -217,9 +229,24 @@ mod tests {
         for number in 1..100 {
             seen.remember(id(number), room(0, number * 100));
             assert!(seen.find(id(0)).is_some_and(Seen::told_as_ours), "{number}");
-            seen.keep_longer(id(0));
+            seen.keep_longer(id(0), room(0, number * 100));
         }
         assert!(known(&seen).len() <= 7);
+    }
+
+    #[test]
+    fn what_comes_again_in_a_busy_minute_is_known_after_it() {
+        let mut seen = SeenMessages::default();
+        for number in 0..9 {
+            seen.remember(id(number), room(0, 0));
+        }
+        seen.keep_longer(id(2), room(0, 1));
+        seen.keep_longer(id(2), room(0, 1));
+        // What was kept for a minute goes at once.
+        for number in 9..12 {
+            seen.remember(id(number), room(0, 600));
+        }
+        assert_eq!(known(&seen), [2, 8, 9, 10, 11]);
     }
 
     #[test]

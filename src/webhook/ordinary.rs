@@ -104,19 +104,19 @@ struct Element {
     kind: EventKind,
 }
 
-/// An element, with all that decides what it is.
+/// An element, with all that decides what it is. What most do not have is kept apart: the less there is to move.
 #[derive(Deserialize)]
 struct Fields {
     sender: Option<Braced<Party>>,
     recipient: Option<Braced<Party>>,
     timestamp: Option<u64>,
     message: Option<Braced<Message>>,
-    postback: Option<Braced<Postback>>,
-    pass_thread_control: Option<Braced<Change>>,
-    take_thread_control: Option<Braced<Change>>,
-    request_thread_control: Option<Braced<Request>>,
+    postback: Option<Box<Braced<Postback>>>,
+    pass_thread_control: Option<Box<Braced<Change>>>,
+    take_thread_control: Option<Box<Braced<Change>>>,
+    request_thread_control: Option<Box<Braced<Request>>>,
     read: Option<IgnoredAny>,
-    delivery: Option<Braced<Delivered>>,
+    delivery: Option<Box<Braced<Delivered>>>,
     app_roles: Option<IgnoredAny>,
 }
 
@@ -132,7 +132,7 @@ struct Message {
     is_echo: Option<bool>,
     app_id: Option<AppId>,
     metadata: Option<String>,
-    quick_reply: Option<Braced<QuickReply>>,
+    quick_reply: Option<Box<Braced<QuickReply>>>,
     #[serde(default)]
     attachments: Vec<Braced<Attached>>,
     is_deleted: Option<IgnoredAny>,
@@ -203,29 +203,29 @@ impl TryFrom<Fields> for Element {
     type Error = &'static str;
 
     fn try_from(fields: Fields) -> Result<Self, Self::Error> {
-        let at = fields.timestamp.filter(|stamp| *stamp > 0).map_or(Span::UNKNOWN, Span::from_platform);
-        let mut kinds = [
-            fields.message.map(|Braced(message)| message.read(at)),
-            fields.postback.map(|Braced(postback)| Some(postback.read(at))),
-            fields
-                .pass_thread_control
-                .map(|Braced(change)| Some(EventKind::PassThreadControl(change.into()))),
-            fields
-                .take_thread_control
-                .map(|Braced(change)| Some(EventKind::TakeThreadControl(change.into()))),
-            fields.request_thread_control.map(|Braced(request)| Some(request.into())),
-            fields.read.map(|_| Some(EventKind::Read)),
-            fields
-                .delivery
-                .map(|Braced(delivery)| Some(EventKind::Delivery(delivery.mids.unwrap_or_default()))),
-        ]
-        .into_iter()
-        .flatten();
-        let (Some(Some(kind)), None, None) = (kinds.next(), kinds.next(), fields.app_roles) else {
-            return Err("not one ordinary event");
+        let Fields { sender, recipient, timestamp, message, postback, read, delivery, .. } = fields;
+        let Fields { pass_thread_control: pass, take_thread_control: take, .. } = fields;
+        let Fields { request_thread_control: request, app_roles, .. } = fields;
+        let at = timestamp.filter(|stamp| *stamp > 0).map_or(Span::UNKNOWN, Span::from_platform);
+        let kind = match (message, postback, pass, take, request, read, delivery, app_roles) {
+            (Some(Braced(message)), None, None, None, None, None, None, None) => message.read(at),
+            (None, Some(postback), None, None, None, None, None, None) => Some(postback.0.read(at)),
+            (None, None, Some(change), None, None, None, None, None) => {
+                Some(EventKind::PassThreadControl(change.0.into()))
+            }
+            (None, None, None, Some(change), None, None, None, None) => {
+                Some(EventKind::TakeThreadControl(change.0.into()))
+            }
+            (None, None, None, None, Some(request), None, None, None) => Some(request.0.into()),
+            (None, None, None, None, None, Some(_), None, None) => Some(EventKind::Read),
+            (None, None, None, None, None, None, Some(delivery), None) => {
+                Some(EventKind::Delivery(delivery.0.mids.unwrap_or_default()))
+            }
+            _ => None,
         };
+        let kind = kind.ok_or("not one ordinary event")?;
         let of = |party: Option<Braced<Party>>| party.and_then(|Braced(party)| party.id);
-        Ok(Self { at, sender: of(fields.sender), recipient: of(fields.recipient), kind })
+        Ok(Self { at, sender: of(sender), recipient: of(recipient), kind })
     }
 }
 
@@ -250,7 +250,7 @@ impl Message {
         if self.is_echo == Some(true) {
             return Some(EventKind::Echo(Echo { mid, app_id, metadata, text }));
         }
-        let payload = self.quick_reply.and_then(|Braced(reply)| reply.payload);
+        let payload = self.quick_reply.and_then(|reply| reply.0.payload);
         let attachments = self.attachments.into_iter().map(|Braced(attached)| attached.into()).collect();
         Some(EventKind::Inbound(Inbound { mid, at, text, payload, postback: false, attachments }))
     }

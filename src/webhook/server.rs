@@ -85,17 +85,18 @@ impl Handover {
     /// # Errors
     /// As [`Handover::events`].
     pub async fn receive(&self, delivery: Delivery) -> Result<(), HandoverError> {
-        let mut events = Vec::with_capacity(delivery.items.len());
-        for item in delivery.items {
-            match item {
-                Item::Event { thread, event } => events.push((thread, event)),
-                Item::AppRoles { page, .. } => self.roles_changed(&page),
-                Item::Unknown { page, why, .. } => {
-                    tracing::debug!(page = page.map(tracing::field::display), %why, "webhook item passed over");
-                }
+        let event = |item| match item {
+            Item::Event { thread, event } => Some((thread, event)),
+            Item::AppRoles { page, .. } => {
+                self.roles_changed(&page);
+                None
             }
-        }
-        self.events(events).await
+            Item::Unknown { page, why, .. } => {
+                tracing::debug!(page = page.map(tracing::field::display), %why, "webhook item passed over");
+                None
+            }
+        };
+        self.take_in(delivery.items.into_iter().filter_map(event)).await
     }
 }
 

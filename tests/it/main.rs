@@ -6,6 +6,7 @@ mod claims;
 mod conformance;
 mod cost;
 mod critical_path;
+mod dealt;
 mod doctor;
 mod engage;
 mod examples;

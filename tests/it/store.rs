@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use messenger_handover::call::{Advice, AnswerKey, OutgoingMessage};
 use messenger_handover::event::Event;
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{Accepted, Handover, HandoverError, Stopped};
+use messenger_handover::handover::{Accepted, Builder, Handler, Handover, HandoverError, Stopped};
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{Loaded, MemoryStore, RecordError, StoreError, Swap, Swapped, ThreadStore};
@@ -75,10 +75,14 @@ async fn a_store_that_panics_does_not_end_the_waker() {
 
 /// What a store does to its caller once, or as long as it is told to.
 #[derive(Debug, Default)]
-struct Moody {
-    inner: MemoryStore,
+pub struct Moody {
+    pub inner: MemoryStore,
     /// So many swaps are written, and answered with an error.
     hides: AtomicUsize,
+    /// So many are not written.
+    pub refuses: AtomicUsize,
+    /// How many conversations were written.
+    pub writes: AtomicUsize,
     /// How long a swap takes.
     slow_ms: AtomicU64,
     /// Whose record cannot be read.
@@ -101,8 +105,13 @@ impl ThreadStore for Moody {
 
     async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
         tokio::time::sleep(Duration::from_millis(self.slow_ms.load(Ordering::SeqCst))).await;
+        let left = |left: usize| left.checked_sub(1);
+        if self.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
+            return Err(StoreError::new("not written"));
+        }
+        self.writes.fetch_add(swaps.len(), Ordering::SeqCst);
         let swapped = self.inner.swap(swaps).await?;
-        let hides = self.hides.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let hides = self.hides.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
         if hides.is_ok() { Err(StoreError::new("written, and not said")) } else { Ok(swapped) }
     }
 
@@ -121,23 +130,40 @@ impl ThreadStore for Moody {
 
 /// A desk on a Page of its own, where it is the primary receiver, in front of a platform that takes a while.
 async fn a_desk(store: Arc<Moody>, call_ms: u64) -> (MockServer, Ear, Handover) {
-    a_desk_with(store, call_ms, Timeouts::default()).await
+    a_desk_with(store, call_ms, |desk| desk).await
 }
 
-async fn a_desk_with(store: Arc<Moody>, call_ms: u64, timeouts: Timeouts) -> (MockServer, Ear, Handover) {
+async fn a_desk_with(
+    store: Arc<Moody>,
+    call_ms: u64,
+    with: impl FnOnce(Builder) -> Builder,
+) -> (MockServer, Ear, Handover) {
+    let (graph, ear) = (a_graph(call_ms).await, Ear::default());
+    let desk =
+        desk_at(&graph, store, ear.clone(), |desk| with(desk.events_within(Duration::from_millis(300))));
+    (graph, ear, desk)
+}
+
+pub async fn a_graph(call_ms: u64) -> MockServer {
     let graph = MockServer::start().await;
     let sent = json!({"recipient_id": "1", "message_id": "m1"});
     let answer = ResponseTemplate::new(200).set_body_json(sent).set_delay(Duration::from_millis(call_ms));
     Mock::given(path_regex("/messages$")).respond_with(answer).mount(&graph).await;
     let done = ResponseTemplate::new(200).set_body_json(json!({"success": true}));
     Mock::given(path_regex("_thread_control$")).respond_with(done).mount(&graph).await;
+    graph
+}
+
+pub fn desk_at(
+    graph: &MockServer,
+    store: Arc<Moody>,
+    handler: impl Handler,
+    with: impl FnOnce(Builder) -> Builder,
+) -> Handover {
     let client = GraphClient::builder().base_url(graph.uri().parse().unwrap());
     let client = Arc::new(client.page(thread().page, "token".into()).build().unwrap());
-    let ear = Ear::default();
-    let desk = Handover::builder(desk(), Role::Desk, ThreadControlPolicy::EdPrimary, client, ear.clone());
-    let desk =
-        desk.store(store).timeouts(timeouts).events_within(Duration::from_millis(300)).start().unwrap();
-    (graph, ear, desk)
+    let desk = Handover::builder(desk(), Role::Desk, ThreadControlPolicy::EdPrimary, client, handler);
+    with(desk.store(store)).start().unwrap()
 }
 
 fn key(name: &str) -> AnswerKey {
@@ -149,7 +175,7 @@ fn text(name: &str) -> OutgoingMessage {
 }
 
 /// A message of the customer to the thread's owner.
-fn message(mid: &str) -> (ThreadKey, Event) {
+pub fn message(mid: &str) -> (ThreadKey, Event) {
     let body = json!({"object": "page", "entry": [{"id": thread().page, "time": 1, "messaging": [{
         "sender": {"id": thread().user}, "recipient": {"id": thread().page}, "timestamp": 1_790_000_000_500_u64,
         "message": {"mid": mid, "text": "hello"}}]}]});
@@ -214,7 +240,7 @@ async fn a_call_that_was_saved_too_slowly_is_not_made() {
     let store = Arc::new(Moody::default());
     let mut timeouts = Timeouts::default();
     timeouts.call_lease = Duration::from_millis(400);
-    let (graph, _, desk) = a_desk_with(Arc::clone(&store), 0, timeouts).await;
+    let (graph, _, desk) = a_desk_with(Arc::clone(&store), 0, |desk| desk.timeouts(timeouts)).await;
     store.slow_ms.store(300, Ordering::SeqCst);
     desk.send(&thread(), key("a"), text("a")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(700)).await;
@@ -230,7 +256,7 @@ async fn a_conversation_at_rest_is_not_kept_for_ever() {
     let store = Arc::new(Moody::default());
     let mut timeouts = Timeouts::default();
     timeouts.retention = Duration::from_millis(500);
-    let (_graph, ear, desk) = a_desk_with(Arc::clone(&store), 0, timeouts).await;
+    let (_graph, ear, desk) = a_desk_with(Arc::clone(&store), 0, |desk| desk.timeouts(timeouts)).await;
     desk.events(vec![message("m1")]).await.unwrap();
     assert_eq!(store.inner.len(), 1);
     for _ in 0..100 {
@@ -315,8 +341,13 @@ async fn a_conversation_is_forgotten_when_the_host_says_so() {
     assert!(!ear.all().iter().any(|notice| matches!(notice, Notice::AnswerDelivered { .. })));
 }
 
-fn messages_told(ear: &Ear) -> usize {
+pub fn messages_told(ear: &Ear) -> usize {
     ear.all().iter().filter(|notice| matches!(notice, Notice::Message { .. })).count()
+}
+
+/// What was dealt with does not wait for another write.
+fn at_once(desk: Builder) -> Builder {
+    desk.dealt_within(Duration::ZERO)
 }
 
 /// What it wrote itself is at hand; only what would change nothing is looked up, and after a write of which the end is not
@@ -324,7 +355,7 @@ fn messages_told(ear: &Ear) -> usize {
 #[tokio::test]
 async fn what_was_written_lately_is_not_loaded_again() {
     let store = Arc::new(Moody::default());
-    let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
+    let (_graph, ear, desk) = a_desk_with(Arc::clone(&store), 0, at_once).await;
     let loads = || store.loads.swap(0, Ordering::SeqCst);
     for mid in ["m1", "m2", "m3"] {
         desk.events(vec![message(mid)]).await.unwrap();
@@ -342,8 +373,8 @@ async fn what_was_written_lately_is_not_loaded_again() {
 #[tokio::test]
 async fn what_another_process_wrote_counts() {
     let store = Arc::new(Moody::default());
-    let (_, first_ear, first) = a_desk(Arc::clone(&store), 0).await;
-    let (_, second_ear, second) = a_desk(Arc::clone(&store), 0).await;
+    let (_, first_ear, first) = a_desk_with(Arc::clone(&store), 0, at_once).await;
+    let (_, second_ear, second) = a_desk_with(Arc::clone(&store), 0, at_once).await;
     let told = || (messages_told(&first_ear), messages_told(&second_ear));
     first.events(vec![message("m1")]).await.unwrap();
     second.events(vec![message("m1")]).await.unwrap();
