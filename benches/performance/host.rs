@@ -64,18 +64,22 @@ impl Service {
     pub fn receive(&self, delivery: Delivery) {
         self.runtime.block_on(async {
             self.handover.receive(delivery).await.expect("it is in memory");
-            tokio::task::yield_now().await;
+            while !self.handover.open_threads(None, 1).await.expect("it is in memory").is_empty() {
+                tokio::task::yield_now().await;
+            }
         });
     }
 
-    /// Takes in a delivery. What the host has dealt with is saved with a later one, or beside one.
+    /// Takes in a delivery, and waits until the host has dealt with what it was told.
     pub fn take_in(&self, signature: &str, body: &[u8]) {
         let mut header = HeaderMap::new();
         header.insert(SIGNATURE_HEADER, HeaderValue::from_str(signature).expect("it is hexadecimal"));
         self.runtime.block_on(async {
             let answer = self.server.handle(&Method::POST, None, &header, body).await;
             assert_eq!(answer.status(), 200);
-            tokio::task::yield_now().await;
+            while !self.handover.open_threads(None, 1).await.expect("it is in memory").is_empty() {
+                tokio::task::yield_now().await;
+            }
         });
     }
 

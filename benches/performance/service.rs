@@ -1,4 +1,4 @@
-//! Deliveries through the service and the store in memory, and all that follows from them.
+//! A delivery through the service and the store in memory, until the host has dealt with what it was told.
 
 use criterion::{BatchSize, Bencher, Criterion};
 use messenger_handover::handover::BoxError;

@@ -18,7 +18,7 @@ use crate::common::deliveries::Deliveries;
 
 const CONNECTIONS: usize = 16;
 /// What a server begins to do after it has answered is done then.
-const SETTLES: Duration = Duration::from_millis(500);
+const SETTLES: Duration = Duration::from_millis(200);
 
 /// Sends so many deliveries of so many events. Answers the CPU time of the server for each delivery, in nanoseconds.
 pub async fn cpu_per_request(

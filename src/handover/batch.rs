@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::id::ThreadKey;
 use crate::store::{Loaded, RecordError, Swap};
-use crate::thread::{Context, Input, NoticeId, Output, Reply, Thread};
+use crate::thread::{Context, Input, Output, Reply, Thread};
 use crate::time::Timestamp;
 
 /// Most deliveries are about one conversation: nothing is allocated for what there is of each.
@@ -28,8 +28,6 @@ pub(super) struct Batch {
 struct Work {
     /// Which of the order.
     inputs: Range<usize>,
-    /// The handler has dealt with this notice: that is saved along with the inputs, and before them.
-    dealt: Option<NoticeId>,
     /// What was tried last.
     tried: Option<Tried>,
     /// What was tried before that, after conflicts and faults.
@@ -52,8 +50,6 @@ pub(super) struct Saved {
     pub(super) at: Timestamp,
     /// What it became; nothing if it was removed.
     pub(super) thread: Option<Arc<Thread>>,
-    /// Whether another notice waits behind the one that the host is being told.
-    pub(super) notice_waits: bool,
 }
 
 impl Batch {
@@ -68,7 +64,6 @@ impl Batch {
                 }
                 _ => work.push(Work {
                     inputs: at..at + 1,
-                    dealt: None,
                     tried: None,
                     tried_before: Vec::new(),
                     is_done: false,
@@ -82,19 +77,6 @@ impl Batch {
     /// All conversations, in the order of their keys.
     pub(super) fn keys(&self) -> impl ExactSizeIterator<Item = &ThreadKey> {
         (0..self.work.len()).map(|place| self.key(place))
-    }
-
-    pub(super) fn was_dealt_with(&mut self, place: usize, notice: NoticeId) {
-        self.work[place].dealt = Some(notice);
-    }
-
-    /// What was dealt with and could not be saved.
-    pub(super) fn dealt_but_not_done(
-        &self,
-        places: &[usize],
-    ) -> impl Iterator<Item = (&ThreadKey, NoticeId)> {
-        let waiting = places.iter().filter(|place| !self.work[**place].is_done);
-        waiting.filter_map(|place| Some((self.key(*place), self.work[*place].dealt?)))
     }
 
     /// Which of these are not done yet, with their keys.
@@ -144,20 +126,13 @@ impl Batch {
         let mut stepped = Arc::clone(&before);
         let thread = Arc::make_mut(&mut stepped);
         let mut out = Vec::new();
-        let dealt =
-            work.dealt.map(|notice| thread.step(cx, Input::NoticeDone { notice, ok: true }, now, &mut out));
         let inputs = self.order[work.inputs.clone()].iter().map(|at| &self.inputs[*at].1);
         let replies: Replies =
             inputs.clone().map(|input| thread.step(cx, input.clone(), now, &mut out)).collect();
         let fresh = thread.is_fresh();
         let unchanged = match loaded.version {
             0 => fresh,
-            _ => {
-                out.is_empty()
-                    && dealt != Some(Reply::Done)
-                    && inputs.zip(&replies).all(may_change_nothing)
-                    && *thread == *before
-            }
+            _ => out.is_empty() && inputs.zip(&replies).all(may_change_nothing) && *thread == *before,
         };
         if unchanged && loaded.is_copy {
             return Step::Nothing;
@@ -169,9 +144,8 @@ impl Batch {
             _ if !cx.begins && !thread.is_at_rest() => Some(now),
             wake => wake,
         };
-        let notice_waits = thread.has_notices_waiting();
         let kept = (!fresh).then(|| Arc::clone(&stepped));
-        let saved = Saved { out, wake, at: now, thread: kept, notice_waits };
+        let saved = Saved { out, wake, at: now, thread: kept };
         let tried = Tried { version, replies, saved };
         work.tried_before.extend(work.tried.replace(tried));
         if unchanged {

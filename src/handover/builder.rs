@@ -29,7 +29,6 @@ pub struct Builder {
     events_within: Duration,
     events_at_once: usize,
     copies: usize,
-    dealt_within: Duration,
 }
 
 /// Why a configuration makes no sense.
@@ -74,7 +73,6 @@ impl Handover {
             events_within: Duration::from_secs(4),
             events_at_once: 10_000,
             copies: 10_000,
-            dealt_within: Duration::from_millis(200),
         }
     }
 }
@@ -190,25 +188,14 @@ impl Builder {
         self
     }
 
-    /// A notice that the handler dealt with at once, without waiting for anything, is not saved as such by a write of its own,
-    /// but with the next write of its conversation, after so long at the latest: where customers or the host are quick that
-    /// spares every second write. If the process is killed meanwhile, the host is told the notice again, with the same id.
-    /// What another replica takes in of the conversation meanwhile is told after that time. 200 ms if nothing is set; with zero
-    /// it is saved at once. A quarter of [`Timeouts::notice_lease`] at most.
-    pub fn dealt_within(mut self, within: Duration) -> Self {
-        self.dealt_within = within;
-        self
-    }
-
     /// Starts the service on the tokio runtime that runs here.
     ///
     /// # Errors
     /// [`BuildError`] says what makes no sense.
     pub fn start(self) -> Result<Handover, BuildError> {
-        let Self { config, client, handler, desk, store, clock, .. } = self;
-        let Self { events_within, events_at_once, copies, dealt_within, .. } = self;
+        let Self { config, client, handler, desk, store, clock, events_within, events_at_once, copies } =
+            self;
         check(&config)?;
-        let dealt_within = dealt_within.min(config.timeouts.notice_lease / 4);
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let inner = Arc::new(Inner {
@@ -220,7 +207,6 @@ impl Builder {
             handler,
             clock,
             locks: super::locks::Locks::default(),
-            dealt: super::dealt::Dealt::new(dealt_within),
             alarm: Arc::default(),
             pages: Mutex::default(),
             tasks: TaskTracker::new(),

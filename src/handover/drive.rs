@@ -19,7 +19,6 @@ use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory};
 use crate::time::Timestamp;
 
 use super::batch::{Batch, Keys, Places, Replies, Saved, Step};
-use super::dealt::Dealt;
 use super::locks::{Locks, Turn};
 use super::recent::Recent;
 use super::wake::Alarm;
@@ -46,7 +45,6 @@ pub(super) struct Inner {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) locks: Locks,
-    pub(super) dealt: Dealt,
     pub(super) alarm: Arc<Alarm>,
     pub(super) pages: Mutex<HashMap<PageId, PageState>>,
     /// All that this service has begun.
@@ -66,13 +64,6 @@ pub(super) enum Tells {
     Here,
     /// A task: whoever drives may hold what a handler waits for.
     InATask,
-}
-
-/// What follows from what was saved.
-struct Follows<'a> {
-    /// What the host is to be told, and when that was stepped.
-    telling: Vec<(Told, Timestamp)>,
-    done: &'a mut Vec<(ThreadKey, Input)>,
 }
 
 /// Whether conversations were taken as they are at hand: then what could not be saved is tried again at once, as it is in
@@ -150,8 +141,8 @@ impl Handover {
         }
     }
 
-    /// Steps and saves, and tells the host what follows when nobody waits for these conversations any more. Collects what
-    /// has to be saved of that.
+    /// Steps and saves each conversation when it is free, and then tells the host what follows. Collects what is to be saved
+    /// of that.
     pub(super) async fn save(
         &self,
         inputs: Vec<(ThreadKey, Input)>,
@@ -163,21 +154,19 @@ impl Handover {
         let mut turns = inner.locks.ask(batch.keys());
         let mut failed = None;
         while let Some(Turn { places, held }) = turns.next().await {
-            inner.dealt.take(held.keys.iter(), |at, notice| batch.was_dealt_with(places[at], notice));
-            let mut follows = Follows { telling: Vec::new(), done };
+            let mut telling = Vec::new();
             // The others are tried all the same.
-            if let Err(error) = self.save_these(&mut batch, &places, &held.keys, &mut follows).await {
+            if let Err(error) = self.save_these(&mut batch, &places, &held.keys, &mut telling).await {
                 failed.get_or_insert(error);
-                for (key, notice) in batch.dealt_but_not_done(&places) {
-                    self.follow(key, inner.dealt.put_back(key, notice), follows.done);
-                }
             }
             inner.locks.tell_changed(&held.keys);
             drop(held);
-            let Follows { telling, .. } = follows;
             match tells {
                 Tells::Here => self.tell(telling, done).await,
                 Tells::InATask => self.begin_telling(telling),
+            }
+            if turns.are_left() && !done.is_empty() {
+                self.begin_concluding(std::mem::take(done));
             }
         }
         match failed {
@@ -193,13 +182,13 @@ impl Handover {
         batch: &mut Batch,
         places: &[usize],
         keys: &[ThreadKey],
-        follows: &mut Follows<'_>,
+        telling: &mut Vec<(Told, Timestamp)>,
     ) -> Result<(), HandoverError> {
         let (mut faults, mut again) = (0, None::<(Places, Keys)>);
         for attempt in 0..MAX_TRIES {
             let (left, their_keys) =
                 again.as_ref().map_or((places, keys), |(places, keys)| (&places[..], &keys[..]));
-            let stepped = self.step_all(batch, left, their_keys, follows).await;
+            let stepped = self.step_all(batch, left, their_keys, telling).await;
             if batch.are_done(places) {
                 return Ok(());
             }
@@ -226,7 +215,7 @@ impl Handover {
         batch: &mut Batch,
         places: &[usize],
         keys: &[ThreadKey],
-        follows: &mut Follows<'_>,
+        telling: &mut Vec<(Told, Timestamp)>,
     ) -> Result<Copies, StoreError> {
         let inner = &self.inner;
         let (found, copies) = self.find(keys).await?;
@@ -234,7 +223,7 @@ impl Handover {
         let mut pages = Pages::new(inner);
         let mut written: SmallVec<[_; 1]> = SmallVec::with_capacity(keys.len());
         let mut swaps = Vec::with_capacity(keys.len());
-        follows.telling.reserve(keys.len());
+        telling.reserve(keys.len());
         for (place, found) in places.iter().copied().zip(found) {
             let cx = pages.context(&batch.key(place).page, now);
             match batch.step(place, found, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
@@ -243,7 +232,7 @@ impl Handover {
                     written.push((place, swap.version));
                     swaps.push(swap);
                 }
-                Step::Saved(saved) => self.act(batch.key(place), saved, follows),
+                Step::Saved(saved) => self.act(batch.key(place), saved, telling),
             }
         }
         let swapped = if swaps.is_empty() { Ok(Vec::new()) } else { inner.store.swap(swaps).await };
@@ -255,7 +244,7 @@ impl Handover {
                 if let Some(thread) = saved.thread.take() {
                     inner.recent.keep(key, version, thread);
                 }
-                self.act(key, saved, follows);
+                self.act(key, saved, telling);
             }
         }
         swapped.map(|_| copies)
@@ -278,19 +267,14 @@ impl Handover {
     }
 
     /// Begins what was put out; the thread that asks for it is saved. What the host is to be told is collected.
-    fn act(&self, key: &ThreadKey, saved: Saved, follows: &mut Follows<'_>) {
-        if saved.notice_waits {
-            self.follow(key, self.inner.dealt.awaits(key), follows.done);
-        }
+    fn act(&self, key: &ThreadKey, saved: Saved, telling: &mut Vec<(Told, Timestamp)>) {
         if let Some(wake) = saved.wake {
             self.inner.alarm.set(wake);
         }
         for output in saved.out {
             match output {
                 Output::Call { id, call, retry } => self.begin_call(key, id, call, retry, saved.at),
-                Output::Notice { id, notice } => {
-                    follows.telling.push((Told::new(key.clone(), id, notice), saved.at));
-                }
+                Output::Notice { id, notice } => telling.push((Told::new(key.clone(), id, notice), saved.at)),
                 Output::PageRefuses(call) => self.inner.remember_refusal(&key.page, call, saved.at),
             }
         }

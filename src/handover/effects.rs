@@ -15,7 +15,6 @@ use crate::retry::Backoff;
 use crate::thread::Input;
 use crate::time::Timestamp;
 
-use super::dealt::Next;
 use super::drive::{Tells, jitter};
 use super::{Handover, HandoverError, Told};
 
@@ -23,9 +22,6 @@ use super::{Handover, HandoverError, Told};
 const SAVES_FOR: Duration = Duration::from_mins(3);
 const SAVES: Backoff =
     Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
-
-/// How many conversations are written at a time to save what the handler has dealt with.
-const SAVED_AT_A_TIME: usize = 100;
 
 /// How long handlers are given to end at once, all that are told together.
 const AT_ONCE: Duration = Duration::from_millis(1);
@@ -66,13 +62,15 @@ impl Handover {
             self.inner.tasks.spawn(async move {
                 let mut done = Vec::new();
                 service.tell(telling, &mut done).await;
-                service.save_all(done).await;
+                if !done.is_empty() {
+                    service.conclude(done).await;
+                }
             });
         }
     }
 
     /// Tells the host each of these. Handlers that end at once, as most do that pass on what they are told, need no task;
-    /// what has to be saved of them at once is collected.
+    /// what is to be saved of them is collected.
     pub(super) async fn tell(&self, telling: Vec<(Told, Timestamp)>, done: &mut Vec<(ThreadKey, Input)>) {
         let begun = (telling.len() > 1).then(Instant::now);
         let mut handling = None;
@@ -92,10 +90,6 @@ impl Handover {
                 Poll::Pending
             };
             match at_once {
-                Poll::Ready((key, Input::NoticeDone { notice, ok: true })) if !self.inner.is_stopping() => {
-                    self.follow(&key, self.inner.dealt.put(&key, notice), done);
-                    handling = Some(one);
-                }
                 Poll::Ready(input) => {
                     done.push(input);
                     handling = Some(one);
@@ -110,39 +104,9 @@ impl Handover {
         self.inner.tasks.spawn(async move { service.conclude(vec![one.await]).await });
     }
 
-    /// Does what is next about a notice that was dealt with.
-    pub(super) fn follow(&self, key: &ThreadKey, next: Next, done: &mut Vec<(ThreadKey, Input)>) {
-        if let Some(notice) = next.save {
-            done.push((key.clone(), Input::NoticeDone { notice, ok: true }));
-        }
-        if next.attend {
-            let service = self.clone();
-            // It may be under way for ever, where there is always something to tell, and keeps nothing else from being done.
-            tokio::spawn(async move {
-                let dealt = &service.inner.dealt;
-                loop {
-                    tokio::time::sleep(dealt.round()).await;
-                    let Some(inputs) = dealt.turn_over() else { return };
-                    service.begin_saving(inputs);
-                }
-            });
-        }
-    }
-
-    /// Saves how notices ended, in a task.
-    pub(super) fn begin_saving(&self, inputs: Vec<(ThreadKey, Input)>) {
-        if !inputs.is_empty() {
-            let service = self.clone();
-            self.inner.tasks.spawn(async move { service.save_all(inputs).await });
-        }
-    }
-
-    /// Saves how notices ended, some at a time: others have something to save too.
-    async fn save_all(&self, mut inputs: Vec<(ThreadKey, Input)>) {
-        while !inputs.is_empty() {
-            let rest = inputs.split_off(inputs.len().min(SAVED_AT_A_TIME));
-            self.conclude(std::mem::replace(&mut inputs, rest)).await;
-        }
+    pub(super) fn begin_concluding(&self, inputs: Vec<(ThreadKey, Input)>) {
+        let service = self.clone();
+        self.inner.tasks.spawn(async move { service.conclude(inputs).await });
     }
 
     async fn make(&self, key: &ThreadKey, call: Call) -> Result<CallResult, CallError> {
@@ -222,9 +186,7 @@ impl Handover {
         let begun = Instant::now();
         let mut faults = 0;
         while begun.elapsed() < SAVES_FOR {
-            let mut done = Vec::new();
-            let saved = self.save(inputs.clone(), Tells::InATask, &mut done).await;
-            self.begin_saving(done);
+            let saved = self.save(inputs.clone(), Tells::InATask, &mut Vec::new()).await;
             match saved {
                 Ok(_) | Err(HandoverError::ShuttingDown) => return,
                 Err(error) => tracing::warn!(first = %inputs[0].0, %error, "outcomes could not be saved yet"),

@@ -12,9 +12,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Deals with one notice. It comes again, with the same id, until this returns `Ok`; those behind
-    /// it, of the same conversation, wait. So it may come more than once, also after a restart
-    /// ([`Builder::dealt_within`](super::Builder::dealt_within)), and must not be done twice: what it sends has an
-    /// [`AnswerKey`](crate::call::AnswerKey) for that.
+    /// it, of the same conversation, wait. So it may come more than once, also after a restart, and
+    /// must not be done twice: what it sends has an [`AnswerKey`](crate::call::AnswerKey) for that.
     ///
     /// What ends without waiting for anything, such as passing it on to a channel, is done before the platform is answered;
     /// everything else goes on in a task of its own. So it must not block its thread.

@@ -82,6 +82,11 @@ impl Turns {
         }
         Some(turn)
     }
+
+    /// Whether there is one more to wait for.
+    pub(super) fn are_left(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| !waiting.is_empty())
+    }
 }
 
 /// Somebody wants to know when a conversation changes.

@@ -4,7 +4,6 @@
 mod batch;
 mod builder;
 mod clock;
-mod dealt;
 mod drive;
 mod effects;
 mod handler;

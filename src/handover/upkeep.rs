@@ -25,12 +25,7 @@ impl Handover {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
         inner.tasks.close();
-        let finishing = async {
-            inner.tasks.wait().await;
-            self.begin_saving(inner.dealt.take_all());
-            inner.tasks.wait().await;
-        };
-        match tokio::time::timeout(within, finishing).await {
+        match tokio::time::timeout(within, inner.tasks.wait()).await {
             Ok(()) => Stopped::Finished,
             Err(_) => Stopped::Unfinished(inner.tasks.len()),
         }
@@ -64,7 +59,6 @@ impl Handover {
             let keys = [key];
             let _turn = service.inner.locks.ask(keys.iter()).next().await;
             drop(service.inner.recent.take(&keys));
-            service.inner.dealt.take(keys.iter(), |_, _| {});
             service.inner.store.forget(&keys).await?;
             service.inner.locks.tell_changed(&keys);
             Ok(())

@@ -31,12 +31,6 @@ impl Thread {
             || self.requests.waiting().next().is_some()
     }
 
-    /// Whether another notice waits behind the one that the host is being told.
-    #[cfg(feature = "service")]
-    pub(crate) fn has_notices_waiting(&self) -> bool {
-        self.notices.len() > 1
-    }
-
     /// Whether little waits in it.
     #[cfg(feature = "service")]
     pub(crate) fn is_small(&self) -> bool {

@@ -81,10 +81,8 @@ pub struct Moody {
     hides: AtomicUsize,
     /// So many are not written.
     pub refuses: AtomicUsize,
-    /// How many conversations were written.
-    pub writes: AtomicUsize,
     /// How long a swap takes.
-    slow_ms: AtomicU64,
+    pub slow_ms: AtomicU64,
     /// Whose record cannot be read.
     newer: Option<ThreadKey>,
     loads: AtomicUsize,
@@ -109,7 +107,6 @@ impl ThreadStore for Moody {
         if self.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
             return Err(StoreError::new("not written"));
         }
-        self.writes.fetch_add(swaps.len(), Ordering::SeqCst);
         let swapped = self.inner.swap(swaps).await?;
         let hides = self.hides.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
         if hides.is_ok() { Err(StoreError::new("written, and not said")) } else { Ok(swapped) }
@@ -345,17 +342,12 @@ pub fn messages_told(ear: &Ear) -> usize {
     ear.all().iter().filter(|notice| matches!(notice, Notice::Message { .. })).count()
 }
 
-/// What was dealt with does not wait for another write.
-fn at_once(desk: Builder) -> Builder {
-    desk.dealt_within(Duration::ZERO)
-}
-
 /// What it wrote itself is at hand; only what would change nothing is looked up, and after a write of which the end is not
 /// known, what was written.
 #[tokio::test]
 async fn what_was_written_lately_is_not_loaded_again() {
     let store = Arc::new(Moody::default());
-    let (_graph, ear, desk) = a_desk_with(Arc::clone(&store), 0, at_once).await;
+    let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
     let loads = || store.loads.swap(0, Ordering::SeqCst);
     for mid in ["m1", "m2", "m3"] {
         desk.events(vec![message(mid)]).await.unwrap();
@@ -373,8 +365,8 @@ async fn what_was_written_lately_is_not_loaded_again() {
 #[tokio::test]
 async fn what_another_process_wrote_counts() {
     let store = Arc::new(Moody::default());
-    let (_, first_ear, first) = a_desk_with(Arc::clone(&store), 0, at_once).await;
-    let (_, second_ear, second) = a_desk_with(Arc::clone(&store), 0, at_once).await;
+    let (_, first_ear, first) = a_desk(Arc::clone(&store), 0).await;
+    let (_, second_ear, second) = a_desk(Arc::clone(&store), 0).await;
     let told = || (messages_told(&first_ear), messages_told(&second_ear));
     first.events(vec![message("m1")]).await.unwrap();
     second.events(vec![message("m1")]).await.unwrap();
