@@ -152,7 +152,7 @@ impl Handover {
         let inner = &self.inner;
         let mut batch = Batch::new(inputs);
         let mut turns = inner.locks.ask(batch.keys());
-        let mut failed = None;
+        let (mut failed, mut telling_since) = (None, None);
         while let Some(Turn { places, held }) = turns.next().await {
             let mut telling = Vec::new();
             // The others are tried all the same.
@@ -162,7 +162,7 @@ impl Handover {
             inner.locks.tell_changed(&held.keys);
             drop(held);
             match tells {
-                Tells::Here => self.tell(telling, done).await,
+                Tells::Here => self.tell(telling, &mut telling_since, done).await,
                 Tells::InATask => self.begin_telling(telling),
             }
             if turns.are_left() && !done.is_empty() {

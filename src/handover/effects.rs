@@ -1,6 +1,6 @@
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ impl Handover {
             let service = self.clone();
             self.inner.tasks.spawn(async move {
                 let mut done = Vec::new();
-                service.tell(telling, &mut done).await;
+                service.tell(telling, &mut None, &mut done).await;
                 if !done.is_empty() {
                     service.conclude(done).await;
                 }
@@ -71,8 +71,13 @@ impl Handover {
 
     /// Tells the host each of these. Handlers that end at once, as most do that pass on what they are told, need no task;
     /// what is to be saved of them is collected.
-    pub(super) async fn tell(&self, telling: Vec<(Told, Timestamp)>, done: &mut Vec<(ThreadKey, Input)>) {
-        let begun = (telling.len() > 1).then(Instant::now);
+    pub(super) async fn tell(
+        &self,
+        telling: Vec<(Told, Timestamp)>,
+        since: &mut Option<Instant>,
+        done: &mut Vec<(ThreadKey, Input)>,
+    ) {
+        let begun = *since.get_or_insert_with(Instant::now);
         let mut handling = None;
         for (told, at) in telling {
             // One place in memory for all, until one of them needs it for longer.
@@ -84,7 +89,7 @@ impl Handover {
                 }
             };
             // A handler that does not let go of its thread must not keep the others waiting.
-            let at_once = if begun.is_none_or(|begun| begun.elapsed() < AT_ONCE) {
+            let at_once = if begun.elapsed() < AT_ONCE {
                 poll_fn(|cx| Poll::Ready(one.as_mut().poll(cx))).await
             } else {
                 Poll::Pending
@@ -158,10 +163,11 @@ impl Handover {
     }
 
     async fn is_told(&self, told: &Told, at: Timestamp) -> bool {
-        let mut handling = AssertUnwindSafe(self.inner.handler.told(self, told)).catch_unwind();
+        let handling = async { self.inner.handler.told(self, told).await };
+        let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
         let (thread, id) = (&told.thread, told.id);
         // Most end at once, without a timer.
-        let handled = match poll_fn(|cx| Poll::Ready(handling.poll_unpin(cx))).await {
+        let handled = match poll_fn(|cx| Poll::Ready(handling.as_mut().poll(cx))).await {
             Poll::Ready(handled) => Ok(handled),
             Poll::Pending => {
                 // It ends before its lease does: else the next attempt would run beside it.

@@ -78,8 +78,8 @@ pub(super) struct Room {
     kept: usize,
     /// So many go together.
     part: usize,
-    /// At most so many parts beside the latest, those of the last minute included.
-    parts: usize,
+    /// At most so many, those of the last minute included.
+    most: usize,
     now: Timestamp,
 }
 
@@ -88,8 +88,7 @@ impl Room {
         let (seen, kept) = (limits.seen.max(1), limits.seen.max(1).saturating_add(waiting));
         // Small parts, since up to two more than what is kept are held.
         let part = seen.div_ceil(2);
-        let parts = (TIMES.saturating_mul(seen).saturating_add(waiting) / part).saturating_sub(1);
-        Self { kept, part, parts, now }
+        Self { kept, part, most: TIMES.saturating_mul(seen).saturating_add(waiting), now }
     }
 }
 
@@ -144,7 +143,9 @@ impl SeenMessages {
     fn may_forget(&self, room: Room) -> bool {
         let Some((oldest, others)) = self.before.split_first() else { return false };
         let left: usize = others.iter().map(|before| before.seen.len()).sum();
-        left >= room.kept && (room.now.since(oldest.until) > LATELY || self.before.len() > room.parts)
+        // A part more has room among the latest.
+        let is_too_much = oldest.seen.len() + left + room.part > room.most;
+        left >= room.kept && (is_too_much || room.now.since(oldest.until) > LATELY)
     }
 
     /// The host is told that a message which was seen is ours to answer.
@@ -156,21 +157,21 @@ impl SeenMessages {
         }
     }
 
-    /// What comes again will do so once more, while something else in its delivery is refused: it is not forgotten next.
+    /// What comes again will do so once more, while something else in its delivery is refused: it counts as the latest, so
+    /// that it is not forgotten next.
     pub(super) fn keep_longer(&mut self, id: Seen, room: Room) {
-        if self.latest.iter().any(|seen| seen.is(id)) {
+        if self.latest.len() >= room.most || self.latest.iter().any(|seen| seen.is(id)) {
             return;
         }
-        let mut newer = 0;
-        for before in self.before.iter().rev() {
-            if let Some(seen) = before.seen.iter().find(|seen| seen.is(id)) {
-                if newer + room.part >= room.kept {
-                    push(&mut self.latest, *seen);
-                }
-                return;
-            }
-            newer += before.seen.len();
+        let holds = |before: &Before| before.seen.iter().any(|seen| seen.is(id));
+        let Some(place) = self.before.iter().rposition(holds) else { return };
+        let (again, others): (Vec<_>, Vec<_>) = self.before[place].seen.iter().partition(|seen| seen.is(id));
+        if others.is_empty() {
+            self.before.remove(place);
+        } else {
+            self.before[place].seen = others.into();
         }
+        self.latest.extend(again);
     }
 }
 
@@ -247,6 +248,37 @@ mod tests {
             seen.remember(id(number), room(0, 600));
         }
         assert_eq!(known(&seen), [2, 8, 9, 10, 11]);
+    }
+
+    #[test]
+    fn a_whole_delivery_that_comes_again_is_known_the_third_time() {
+        for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 2, 5, 0, 4, 1]] {
+            // As many wait for the handler, which then catches up.
+            for waiting in [0, 1, 9] {
+                let mut seen = SeenMessages::default();
+                for number in 0..6 {
+                    seen.remember(id(number), room(waiting, number));
+                }
+                for number in order {
+                    seen.keep_longer(id(number), room(waiting, 100));
+                }
+                seen.remember(id(6), room(0, 200));
+                assert_eq!(known(&seen), [0, 1, 2, 3, 4, 5, 6], "{order:?}, {waiting}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_again_for_ever_does_not_grow() {
+        let mut seen = SeenMessages::default();
+        for number in 0..200 {
+            seen.remember(id(number), room(0, 0));
+            for again in 0..number {
+                seen.keep_longer(id(again), room(0, 0));
+            }
+            assert!(known(&seen).len() <= 24, "{:?}", known(&seen));
+            assert!(seen.find(id(number)).is_some());
+        }
     }
 
     #[test]
