@@ -47,6 +47,14 @@ pub enum EventKind {
     Delivery(Vec<MessageId>),
 }
 
+impl EventKind {
+    /// Whether a host may have to be notified of it. An echo only settles an answer that was accepted before.
+    #[must_use]
+    pub(crate) fn is_notified(&self) -> bool {
+        !matches!(self, Self::Echo(_) | Self::Read | Self::Delivery(_))
+    }
+}
+
 /// The ids of a pass or take event. Each may be missing or null (facts §4.6).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct ControlChange {

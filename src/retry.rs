@@ -37,7 +37,7 @@ impl Jitter {
     }
 
     fn of(self, duration: Duration) -> Duration {
-        duration * u32::from(self.0) / 1000
+        (duration / 1000).saturating_mul(u32::from(self.0))
     }
 }
 
@@ -206,6 +206,21 @@ mod tests {
             backoff.wait(4, None, Jitter::from_random(1)),
             backoff.wait(4, None, Jitter::from_random(900))
         );
+    }
+
+    #[test]
+    fn waits_are_total() {
+        for first in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            for longest in [Duration::ZERO, Duration::MAX] {
+                for hint in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
+                    for (attempt, jitter) in [(0, 0), (1, 999), (u32::MAX, 500)] {
+                        let backoff = Backoff { first, longest, attempts: 8 };
+                        let wait = backoff.wait(attempt, hint, Jitter::from_random(jitter));
+                        assert!(hint.is_none_or(|hint| wait >= hint), "{backoff:?}, {hint:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -139,7 +139,7 @@ fn name(reason: &FailReason) -> &'static str {
         FailReason::OutsideWindow(_) => "outside_window",
         FailReason::RecipientUnavailable(_) => "recipient_unavailable",
         FailReason::Rejected(_) => "rejected",
-        FailReason::Expired(_) => "expired",
+        FailReason::Expired => "expired",
         FailReason::Cancelled => "cancelled",
         _ => "other",
     }

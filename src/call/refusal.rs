@@ -82,6 +82,19 @@ impl Refusal {
         })
     }
 
+    /// Whether this is known to be about the Page's configuration, and so about every person who writes to it.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        self.kind == RefusalKind::NotAvailable && !self.may_be_the_owner()
+    }
+
+    /// Whether a refused take may mean that the app has control already: it gets the same code 27 as one whose Page has no
+    /// Conversation Routing (OBS, facts-2026-11 §C.5), and only the sentence tells them apart. Read `thread_owner`.
+    #[must_use]
+    pub fn may_be_the_owner(&self) -> bool {
+        self.code == Some(27) && !self.message.to_lowercase().contains("conversation routing")
+    }
+
     /// What has to be done about it, and by whom, in one sentence.
     #[must_use]
     pub fn remedy(&self) -> &'static str {

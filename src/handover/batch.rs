@@ -21,7 +21,15 @@ pub(super) struct Batch {
     /// In the order of the keys.
     work: SmallVec<[Work; 1]>,
     replies: Replies,
-    unreadable: Option<RecordError>,
+    unreadable: Vec<RecordError>,
+}
+
+/// What came of a batch.
+pub(super) struct Done {
+    /// In the order of the inputs; `Ignored` for those of conversations that cannot be read.
+    pub(super) replies: Replies,
+    /// Why conversations cannot be read.
+    pub(super) unreadable: Vec<RecordError>,
 }
 
 /// The inputs of one conversation, and what was tried to be saved for them.
@@ -71,7 +79,7 @@ impl Batch {
             }
         }
         let replies = smallvec![Reply::Ignored; inputs.len()];
-        Self { inputs, order, work, replies, unreadable: None }
+        Self { inputs, order, work, replies, unreadable: Vec::new() }
     }
 
     /// All conversations, in the order of their keys.
@@ -94,9 +102,8 @@ impl Batch {
         self.work.iter().all(|work| work.is_done)
     }
 
-    /// The replies in the order of the inputs, if every conversation could be read.
-    pub(super) fn replies(self) -> Result<Replies, RecordError> {
-        self.unreadable.map_or(Ok(self.replies), Err)
+    pub(super) fn done(self) -> Done {
+        Done { replies: self.replies, unreadable: self.unreadable }
     }
 
     /// Steps the conversation at this place as it was loaded, and answers what there is to write. Where an earlier write
@@ -118,7 +125,7 @@ impl Batch {
             Ok(thread) => thread,
             Err(error) => {
                 tracing::error!(thread = %key, %error, "a conversation cannot be read");
-                self.unreadable.get_or_insert(error);
+                self.unreadable.push(error);
                 work.is_done = true;
                 return Step::Nothing;
             }
@@ -126,6 +133,8 @@ impl Batch {
         let mut stepped = Arc::clone(&before);
         let thread = Arc::make_mut(&mut stepped);
         let mut out = Vec::new();
+        // A delivery that begins when there is room is taken in whole.
+        let cx = &Context { has_room: thread.has_room(cx.config), ..*cx };
         let inputs = self.order[work.inputs.clone()].iter().map(|at| &self.inputs[*at].1);
         let replies: Replies =
             inputs.clone().map(|input| thread.step(cx, input.clone(), now, &mut out)).collect();

@@ -13,7 +13,7 @@ use crate::policy::{Role, ThreadControlPolicy};
 use crate::store::{MemoryStore, ThreadStore};
 use crate::thread::{Config, Limits, OnUnknown, Timeouts};
 
-use super::drive::Inner;
+use super::drive::{Counters, Inner};
 use super::recent::Recent;
 use super::{Clock, Handler, Handover, SystemClock, wake};
 
@@ -41,12 +41,17 @@ pub enum BuildError {
     /// A desk has no other desk, and takes from no desk.
     #[error("only a bot has a desk to hand over to")]
     DeskHasNoDesk,
-    /// A call would count as lost while it is still being made, or nothing be remembered.
-    #[error("the call lease, the notice lease, the grant timeout and the retention must be longer than zero")]
-    NoTime,
-    /// A thread that may remember nothing cannot work.
-    #[error("every limit must be at least 1")]
-    NoRoom,
+    /// One of the [`Timeouts`] makes no sense.
+    #[error("timeout {setting} {problem}")]
+    Timeout {
+        /// Its name.
+        setting: &'static str,
+        /// What it must be.
+        problem: &'static str,
+    },
+    /// One of the [`Limits`] is 0: a thread that may remember nothing cannot work.
+    #[error("limit {0} must be at least 1")]
+    Limit(&'static str),
     /// The service runs its tasks on tokio.
     #[error("no tokio runtime is running here")]
     NoRuntime,
@@ -211,12 +216,13 @@ impl Builder {
             pages: Mutex::default(),
             tasks: TaskTracker::new(),
             stopping: AtomicBool::new(false),
+            counters: Counters::default(),
             events_within,
             events_at_once,
             room: Arc::new(Semaphore::new(events_at_once)),
         });
         runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
-        Ok(Handover { inner })
+        Ok(Handover { inner, deals_with: None })
     }
 }
 
@@ -227,13 +233,63 @@ fn check(config: &Config) -> Result<(), BuildError> {
     if config.role == Role::Desk && (config.desk.is_some() || config.desk_endpoint || config.take_from_desk) {
         return Err(BuildError::DeskHasNoDesk);
     }
-    let Timeouts { grant, call_lease, notice_lease, retention, .. } = config.timeouts;
-    if [grant, call_lease, notice_lease, retention].iter().any(Duration::is_zero) {
-        return Err(BuildError::NoTime);
+    check_timeouts(&config.timeouts)?;
+    let Limits { answers, notices, unanswered, seen, finished, attempts, set_aside, requests } =
+        config.limits;
+    for (setting, is_none) in [
+        ("answers", answers == 0),
+        ("notices", notices == 0),
+        ("unanswered", unanswered == 0),
+        ("seen", seen == 0),
+        ("finished", finished == 0),
+        ("attempts", attempts == 0),
+        ("set_aside", set_aside == 0),
+        ("requests", requests == 0),
+    ] {
+        if is_none {
+            return Err(BuildError::Limit(setting));
+        }
     }
-    let Limits { answers, notices, unanswered, seen, finished } = config.limits;
-    if [answers, notices, unanswered, seen, finished].contains(&0) {
-        return Err(BuildError::NoRoom);
+    Ok(())
+}
+
+fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
+    let Timeouts {
+        grant,
+        call_lease,
+        echo_grace,
+        answer_age,
+        refusal_memory: _,
+        clock_tolerance,
+        notice_lease,
+        backoff,
+        backoff_max,
+        redelivery,
+        retention,
+    } = *timeouts;
+    // Without a pause a call that fails would be made again at once, for ever; without a lease it would count as lost
+    // while it is being made.
+    for (setting, value) in [
+        ("grant", grant),
+        ("call_lease", call_lease),
+        ("answer_age", answer_age),
+        ("notice_lease", notice_lease),
+        ("backoff", backoff),
+        ("retention", retention),
+    ] {
+        if value < Duration::from_millis(1) {
+            return Err(BuildError::Timeout { setting, problem: "must be at least a millisecond" });
+        }
+    }
+    for (setting, is_wrong, problem) in [
+        ("backoff_max", backoff_max < backoff, "must not be shorter than backoff"),
+        ("clock_tolerance", clock_tolerance > Duration::from_hours(24), "must be at most a day"),
+        ("retention", retention < redelivery, "must not be shorter than redelivery"),
+        ("echo_grace", echo_grace > answer_age, "must not be longer than answer_age"),
+    ] {
+        if is_wrong {
+            return Err(BuildError::Timeout { setting, problem });
+        }
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 use std::future::{Future, poll_fn};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
 use crate::retry::{Backoff, Budget, Jitter};
 use crate::store::{Loaded, StoreError, Swapped, ThreadStore};
-use crate::thread::{Config, Context, Input, Output, PageCall, PageMemory};
+use crate::thread::{Config, Context, Input, Output, PageMemory, PageRefusals};
 use crate::time::Timestamp;
 
-use super::batch::{Batch, Keys, Places, Replies, Saved, Step};
+use super::batch::{Batch, Done, Keys, Places, Saved, Step};
 use super::locks::{Locks, Turn};
 use super::recent::Recent;
 use super::wake::Alarm;
@@ -50,11 +50,19 @@ pub(super) struct Inner {
     /// All that this service has begun.
     pub(super) tasks: TaskTracker,
     pub(super) stopping: AtomicBool,
+    pub(super) counters: Counters,
     /// How long the platform waits for the answer to a delivery.
     pub(super) events_within: Duration,
     /// How many events may be under way, and room for as many.
     pub(super) events_at_once: usize,
     pub(super) room: Arc<Semaphore>,
+}
+
+/// What the host may want to raise an alarm for.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) damaged: AtomicU64,
+    pub(super) set_aside: AtomicU64,
 }
 
 /// Who tells the host what follows.
@@ -77,13 +85,13 @@ enum Copies {
 /// What the service knows of a Page beyond its threads.
 #[derive(Debug)]
 pub(super) struct PageState {
-    memory: PageMemory,
+    refusals: PageRefusals,
     retries: Budget,
 }
 
 impl Default for PageState {
     fn default() -> Self {
-        Self { memory: PageMemory::default(), retries: Budget::new(RETRIES_AT_ONCE, RETRIES_A_SECOND) }
+        Self { refusals: PageRefusals::default(), retries: Budget::new(RETRIES_AT_ONCE, RETRIES_A_SECOND) }
     }
 }
 
@@ -96,7 +104,7 @@ impl Handover {
         inputs: Vec<(ThreadKey, Input)>,
         tells: Tells,
         room: Option<OwnedSemaphorePermit>,
-    ) -> Result<Replies, HandoverError> {
+    ) -> Result<Done, HandoverError> {
         let service = self.clone();
         let within = room.as_ref().map(|_| self.inner.events_within);
         let driving = async move {
@@ -110,7 +118,7 @@ impl Handover {
             saved
         };
         let rest = match self.at_once(driving).await {
-            Ok(replies) => return replies,
+            Ok(done) => return done,
             Err(rest) => rest,
         };
         let driven = match within {
@@ -118,7 +126,7 @@ impl Handover {
             None => rest.await,
         };
         match driven {
-            Ok(replies) => replies,
+            Ok(done) => done,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => Err(HandoverError::ShuttingDown),
         }
@@ -148,7 +156,7 @@ impl Handover {
         inputs: Vec<(ThreadKey, Input)>,
         tells: Tells,
         done: &mut Vec<(ThreadKey, Input)>,
-    ) -> Result<Replies, HandoverError> {
+    ) -> Result<Done, HandoverError> {
         let inner = &self.inner;
         let mut batch = Batch::new(inputs);
         let mut turns = inner.locks.ask(batch.keys());
@@ -171,7 +179,12 @@ impl Handover {
         }
         match failed {
             Some(error) => Err(error),
-            None if batch.is_done() => Ok(batch.replies()?),
+            None if batch.is_done() => {
+                let done = batch.done();
+                let damaged = done.unreadable.iter().filter(|error| error.is_permanent()).count();
+                inner.counters.damaged.fetch_add(damaged as u64, Ordering::Relaxed);
+                Ok(done)
+            }
             None => Err(HandoverError::Busy),
         }
     }
@@ -274,8 +287,22 @@ impl Handover {
         for output in saved.out {
             match output {
                 Output::Call { id, call, retry } => self.begin_call(key, id, call, retry, saved.at),
-                Output::Notice { id, notice } => telling.push((Told::new(key.clone(), id, notice), saved.at)),
-                Output::PageRefuses(call) => self.inner.remember_refusal(&key.page, call, saved.at),
+                Output::Notice { id, attempt, notice } => {
+                    telling.push((Told::new(key.clone(), id, attempt, notice), saved.at));
+                }
+                Output::SetAside { id, attempts, dropped } => {
+                    self.inner.counters.set_aside.fetch_add(1, Ordering::Relaxed);
+                    let dropped = dropped.map(|id| id.0);
+                    tracing::error!(
+                        thread = %key, id = id.0, attempts, dropped,
+                        "the handler failed too often: the notice is set aside, and the next one is told"
+                    );
+                }
+                Output::PageRefuses { call, refusal, certain } => {
+                    let mut pages = self.inner.pages();
+                    let page = pages.entry(key.page.clone()).or_default();
+                    page.refusals.refused(call, &key.user, &refusal, certain, saved.at);
+                }
             }
         }
     }
@@ -296,7 +323,7 @@ impl<'a> Pages<'a> {
         let inner = self.inner;
         let memory = match &self.last {
             Some((last, memory)) if last == page => *memory,
-            _ => inner.pages().get(page).map(|state| state.memory).unwrap_or_default(),
+            _ => inner.pages().get(page).map(|state| state.refusals.memory()).unwrap_or_default(),
         };
         self.last = Some((page.clone(), memory));
         Context {
@@ -306,6 +333,7 @@ impl<'a> Pages<'a> {
             // A thousand numbers a millisecond are more than any conversation uses.
             ids_from: now.as_millis().saturating_mul(1000),
             begins: !inner.is_stopping(),
+            has_room: false,
         }
     }
 }
@@ -347,13 +375,8 @@ impl Inner {
         }
     }
 
-    fn remember_refusal(&self, page: &PageId, call: PageCall, now: Timestamp) {
-        let mut pages = self.pages();
-        pages.entry(page.clone()).or_default().memory.refuses(call, now);
-    }
-
     pub(super) fn forget_refusals(&self, page: &PageId) {
         let now = self.now();
-        self.pages().entry(page.clone()).or_default().memory.forgotten = Some(now);
+        self.pages().entry(page.clone()).or_default().refusals.forget(now);
     }
 }

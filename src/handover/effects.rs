@@ -1,6 +1,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -163,7 +164,9 @@ impl Handover {
     }
 
     async fn is_told(&self, told: &Told, at: Timestamp) -> bool {
-        let handling = async { self.inner.handler.told(self, told).await };
+        let given =
+            Self { deals_with: Some((told.thread.clone(), told.id)), inner: Arc::clone(&self.inner) };
+        let handling = async { self.inner.handler.told(&given, told).await };
         let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
         let (thread, id) = (&told.thread, told.id);
         // Most end at once, without a timer.
@@ -187,15 +190,23 @@ impl Handover {
         false
     }
 
-    /// Saves how calls or notices ended, if need be again: the store may be away for a moment.
+    /// Saves how calls or notices ended, if need be again: the store may be away for a moment. Where it cannot be saved, the
+    /// lease of the call or the notice ends, and it is taken up again.
     pub(super) async fn conclude(&self, inputs: Vec<(ThreadKey, Input)>) {
         let begun = Instant::now();
         let mut faults = 0;
         while begun.elapsed() < SAVES_FOR {
             let saved = self.save(inputs.clone(), Tells::InATask, &mut Vec::new()).await;
             match saved {
-                Ok(_) | Err(HandoverError::ShuttingDown) => return,
-                Err(error) => tracing::warn!(first = %inputs[0].0, %error, "outcomes could not be saved yet"),
+                // Conversations that cannot be read were logged.
+                Ok(_) => return,
+                Err(error @ (HandoverError::Store(_) | HandoverError::Busy)) => {
+                    tracing::warn!(first = %inputs[0].0, %error, "outcomes could not be saved yet");
+                }
+                Err(error) => {
+                    tracing::warn!(first = %inputs[0].0, %error, "outcomes were not saved");
+                    return;
+                }
             }
             faults += 1;
             tokio::time::sleep(SAVES.wait(faults, None, jitter())).await;

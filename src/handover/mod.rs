@@ -15,7 +15,7 @@ mod wake;
 pub use builder::{BuildError, Builder};
 pub use clock::{Clock, SystemClock};
 pub use handler::{BoxError, Handler, Told};
-pub use upkeep::Stopped;
+pub use upkeep::{Stats, Stopped};
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use crate::event::Event;
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::store::{RecordError, StoreError};
 use crate::thread::{
-    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, Reply, Target,
-    Thread,
+    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, NoticeId, Reply,
+    Target, Thread,
 };
 use crate::time::Timestamp;
 
@@ -43,6 +43,8 @@ use drive::{Inner, Tells};
 #[derive(Clone)]
 pub struct Handover {
     inner: Arc<Inner>,
+    /// The notice that the handler deals with to whom this was given.
+    deals_with: Option<(ThreadKey, NoticeId)>,
 }
 
 /// Why the service could not do what was asked.
@@ -55,7 +57,8 @@ pub enum HandoverError {
     /// The conversation refuses this now; nothing changed.
     #[error(transparent)]
     Refused(#[from] CommandRefused),
-    /// A conversation is kept that cannot be read, and was left as it is; see [`RecordError`].
+    /// A conversation is stored that cannot be read, and was left as it is; see [`RecordError`]. Where it is damaged, restore
+    /// it or [`forget`](Handover::forget) it.
     #[error(transparent)]
     Record(#[from] RecordError),
     /// Others wrote the same conversation again and again meanwhile.
@@ -78,6 +81,7 @@ impl HandoverError {
     #[must_use]
     pub fn advice(&self) -> Advice {
         match self {
+            Self::Record(record) if record.is_permanent() => Advice::GiveUp,
             Self::Store(_)
             | Self::Record(_)
             | Self::Busy
@@ -125,8 +129,13 @@ impl Handover {
     /// Takes in events that the platform told, each with its conversation, in their order. When this
     /// returns, what they changed is saved; answer the webhook with 200 then, and not before.
     ///
+    /// Events of a conversation whose record is damaged are dropped: logged as an error, and counted
+    /// ([`Stats::damaged_records`]).
+    ///
     /// # Errors
-    /// [`HandoverError`]: let the platform deliver again. Events are recognised when they come twice.
+    /// [`HandoverError`]: let the platform deliver again. What could be saved is saved, and events are recognised when they
+    /// come twice. A conversation whose handler lags by [`Limits::notices`](crate::thread::Limits::notices) refuses its own new
+    /// events only ([`CommandRefused::NoticesFull`]).
     pub async fn events(&self, events: Vec<(ThreadKey, Event)>) -> Result<(), HandoverError> {
         self.take_in(events.into_iter()).await
     }
@@ -139,7 +148,11 @@ impl Handover {
         inputs.extend(events.map(|(key, event)| (key, Input::Event(event))));
         self.is_taking_in()?;
         let room = Some(self.inner.room_for(inputs.len())?);
-        for reply in self.drive(inputs, Tells::Here, room).await? {
+        let done = self.drive(inputs, Tells::Here, room).await?;
+        if let Some(unreadable) = done.unreadable.into_iter().find(|error| !error.is_permanent()) {
+            return Err(unreadable.into());
+        }
+        for reply in done.replies {
             if let Reply::Refused(refused) = reply {
                 return Err(refused.into());
             }
@@ -157,7 +170,8 @@ impl Handover {
     /// claimed as the policy says if we do not have it.
     ///
     /// # Errors
-    /// [`CommandRefused::QueueFull`], or for a message that gives control away
+    /// [`CommandRefused::QueueFull`] or [`CommandRefused::NoticesFull`]: try again when the platform or the handler has
+    /// caught up. For a message that gives control away
     /// [`CommandRefused::InterventionOpen`] or [`CommandRefused::ToOurselves`], as
     /// [`HandoverError::Refused`]; otherwise [`HandoverError`], after which the same key may be sent again.
     pub async fn send(
@@ -166,7 +180,11 @@ impl Handover {
         key: AnswerKey,
         message: OutgoingMessage,
     ) -> Result<Accepted, HandoverError> {
-        match self.command(thread, Command::Send { key, message }).await? {
+        let command = match &self.deals_with {
+            Some((of, notice)) if of == thread => Command::Reply { to: *notice, key, message },
+            _ => Command::Send { key, message },
+        };
+        match self.command(thread, command).await? {
             Reply::Duplicate(status) => Ok(Accepted::Duplicate(status)),
             _ => Ok(Accepted::New),
         }
@@ -322,9 +340,11 @@ impl Handover {
 
     async fn command(&self, thread: &ThreadKey, command: Command) -> Result<Reply, HandoverError> {
         self.is_taking_in()?;
-        let replies =
-            self.drive(vec![(thread.clone(), Input::Command(command))], Tells::InATask, None).await?;
-        match replies.into_iter().next() {
+        let done = self.drive(vec![(thread.clone(), Input::Command(command))], Tells::InATask, None).await?;
+        if let Some(unreadable) = done.unreadable.into_iter().next() {
+            return Err(unreadable.into());
+        }
+        match done.replies.into_iter().next() {
             Some(Reply::Refused(refused)) => Err(refused.into()),
             Some(reply) => Ok(reply),
             None => Ok(Reply::Ignored),

@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::id::ThreadKey;
+use crate::thread::{Command, NoticeId};
 
 use super::{Handover, HandoverError};
 
@@ -17,7 +18,39 @@ pub enum Stopped {
     Unfinished(usize),
 }
 
+/// What has happened in this process since the service was started. Raise an alarm when one of these grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How often a conversation was to be worked on whose record is damaged. Its events were dropped: restore the record, or
+    /// [`forget`](Handover::forget) the conversation.
+    pub damaged_records: u64,
+    /// Notices that the handler failed on too often, so that they were set aside
+    /// ([`Thread::set_aside`](crate::thread::Thread::set_aside)).
+    pub set_aside: u64,
+}
+
 impl Handover {
+    /// What has happened in this process since the service was started.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let counters = &self.inner.counters;
+        Stats {
+            damaged_records: counters.damaged.load(Ordering::Relaxed),
+            set_aside: counters.set_aside.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The host has dealt with a notice that was set aside ([`Thread::set_aside`](crate::thread::Thread::set_aside)): it is
+    /// removed.
+    ///
+    /// # Errors
+    /// [`CommandRefused::NoSuchNotice`](crate::thread::CommandRefused::NoSuchNotice) as [`HandoverError::Refused`]; otherwise
+    /// [`HandoverError`].
+    pub async fn dismiss_set_aside(&self, thread: &ThreadKey, notice: NoticeId) -> Result<(), HandoverError> {
+        self.command(thread, Command::DismissSetAside(notice)).await.map(drop)
+    }
+
     /// Stops the service, for a restart without waiting for leases: nothing new is taken in
     /// ([`HandoverError::ShuttingDown`]) or begun, and what is under way is finished and saved, within this time.
     /// What is left to do is due at once for the other replicas, or for the next process.

@@ -56,6 +56,15 @@ pub enum RecordError {
     Damaged(Arc<str>),
 }
 
+impl RecordError {
+    /// Whether neither another process nor a later moment can read the record: what is delivered for its conversation is
+    /// dropped and logged, since to have the platform deliver it again would only end all deliveries.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Damaged(_))
+    }
+}
+
 const PLAIN: &str = "plain";
 const SEALED: &str = "sealed";
 

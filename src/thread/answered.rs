@@ -9,10 +9,11 @@ use crate::time::{Span, Timestamp};
 use super::belief::Owner;
 use super::broken::Broken;
 use super::claim::MAX_LOST_CONTROL;
-use super::config::{Config, Context, PageCall};
+use super::config::{Config, Context};
 use super::handoff::Stage;
 use super::io::{Notice, Output, Reply, Target};
 use super::outcome::FailReason;
+use super::page::PageCall;
 use super::{InFlight, Made, Pause, Thread};
 
 impl Thread {
@@ -32,14 +33,20 @@ impl Thread {
         let (CallResult::Sent(mid), Some(key)) = (result, self.outbox.by_call(id)) else {
             return Reply::Ignored;
         };
-        self.delivered(cx.config, &key, mid);
+        self.delivered(cx.config, &key, mid, now);
         Reply::Done
     }
 
     /// An answer reached the platform. Whether that is news.
-    pub(super) fn delivered(&mut self, config: &Config, key: &AnswerKey, mid: Option<MessageId>) -> bool {
+    pub(super) fn delivered(
+        &mut self,
+        config: &Config,
+        key: &AnswerKey,
+        mid: Option<MessageId>,
+        now: Timestamp,
+    ) -> bool {
         let farewell = self.outbox.farewell(key);
-        let Some(notice) = self.outbox.delivered(key, mid, config) else { return false };
+        let Some(notice) = self.outbox.delivered(key, mid, config, now) else { return false };
         self.notices.push(notice);
         if let Some((control, inline)) = farewell {
             self.farewell_delivered(control, inline);
@@ -84,7 +91,7 @@ impl Thread {
                 if made != Made::ReadOwner {
                     self.pause.faults = 0;
                 }
-                if !self.succeeded(cx, &made, result, during, revision) {
+                if !self.succeeded(cx, &made, result, during, revision, out) {
                     let words = "an answer that does not belong to the call";
                     self.unknown(cx, &made, Refusal::new(RefusalKind::Protocol, words), during, out);
                 }
@@ -100,11 +107,12 @@ impl Thread {
         result: CallResult,
         during: Span,
         revision: u32,
+        out: &mut Vec<Output>,
     ) -> bool {
-        let grant = cx.grant_until(during.to);
+        let now = during.to;
         match (made, result) {
             (Made::Send(key), CallResult::Sent(mid)) => {
-                self.delivered(cx.config, key, mid);
+                self.delivered(cx.config, key, mid, now);
             }
             (Made::Pass(to), CallResult::Done) if *to == cx.config.app => {
                 self.belief.answer(Owner::Us, during, revision, None);
@@ -115,30 +123,53 @@ impl Thread {
             }
             (Made::Take, CallResult::Done) => self.belief.answer(Owner::Us, during, revision, None),
             (Made::Request, CallResult::Forwarded | CallResult::Done) => {
-                self.claim_pending(ClaimStep::Request, grant, true);
+                self.claim_pending(cx, ClaimStep::Request, now);
             }
             (Made::Release, CallResult::Done) => {
                 self.belief.answer(Owner::Idle, during, revision, None);
                 self.gave_away(None);
             }
             (Made::AskDesk(Direction::AgentToBot), CallResult::Done) => {
-                self.claim_pending(ClaimStep::AskDesk, grant, true);
+                self.claim_pending(cx, ClaimStep::AskDesk, now);
             }
             (Made::AskDesk(Direction::BotToAgent), CallResult::Done) => {
-                self.set_stage(Stage::Asked { until: grant });
+                self.set_stage(Stage::Asked { until: cx.grant_until(now) });
             }
             (Made::ReadOwner, CallResult::Owner(owner)) => {
                 let (owner, expires) = owner_for(owner, &cx.config.app);
                 self.belief.answer(owner, during, revision, expires);
                 self.farewell_looked_into();
+                self.take_looked_into(cx, now, out);
             }
             _ => return false,
         }
         true
     }
 
-    /// Nothing is wrong with the call: it is made again after a pause, but not for ever. An answer has its
-    /// own age; and where there is a way without the desk's endpoint the customer need not wait for it.
+    /// When a call is made again that failed for no fault of its own. An answer has its own age, and what claims control for
+    /// one lasts as long. Everything else is not tried for ever; and where there is a way without the desk's
+    /// endpoint the customer need not wait for it.
+    fn decide(&self, cx: &Context<'_>, made: &Made, refusal: &Refusal, may_have_acted: bool) -> Decision {
+        let attempt = self.pause.faults + 1;
+        let failure = Failure { attempt, kind: refusal.kind, may_have_acted, hint: refusal.retry_after };
+        let backoff = cx.backoff();
+        let for_an_answer = match made {
+            Made::Send(_) => true,
+            Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => return Decision::Stop,
+            Made::AskDesk(Direction::BotToAgent) | Made::Release => false,
+            Made::Pass(to) if *to != cx.config.app => false,
+            Made::Take if self.handoff_takes() => false,
+            Made::Pass(_) | Made::Take | Made::Request | Made::ReadOwner | Made::AskDesk(_) => {
+                self.claim.is_some() && self.outbox.wants_control()
+            }
+        };
+        if for_an_answer {
+            return Decision::After(backoff.wait(attempt, failure.hint, cx.jitter));
+        }
+        backoff.decide(failure, cx.jitter)
+    }
+
+    /// Nothing is wrong with the call: it is made again after a pause.
     fn passing_fault(
         &mut self,
         cx: &Context<'_>,
@@ -148,18 +179,11 @@ impl Thread {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let around = *made == Made::AskDesk(Direction::BotToAgent) && cx.config.desk.is_some();
         let attempt = self.pause.faults + 1;
-        let failure = Failure { attempt, kind: refusal.kind, may_have_acted, hint: refusal.retry_after };
-        let backoff = cx.backoff();
-        let decision = match made {
-            Made::Send(_) => Decision::After(backoff.wait(attempt, failure.hint, cx.jitter)),
-            _ if around => Decision::Stop,
-            _ => backoff.decide(failure, cx.jitter),
-        };
-        match decision {
+        match self.decide(cx, made, &refusal, may_have_acted) {
             Decision::Stop => {
-                let wait = (!around).then(|| backoff.wait(attempt, failure.hint, cx.jitter));
+                let around = *made == Made::AskDesk(Direction::BotToAgent) && cx.config.desk.is_some();
+                let wait = (!around).then(|| cx.backoff().wait(attempt, refusal.retry_after, cx.jitter));
                 self.pause = Pause { faults: 0, until: wait.map(|wait| now.plus(wait)) };
                 self.refused(cx, made.clone(), refusal, now, out);
             }
@@ -209,11 +233,12 @@ impl Thread {
                 if refusal.kind.means_not_available()
                     && self.outbox.farewell(&key).is_some_and(|(_, inline)| inline) =>
             {
-                self.page_refuses(PageCall::InlineControl, now, out);
+                self.page_refuses(PageCall::InlineControl, refusal, now, out);
                 self.outbox.refused_inline(&key);
             }
             Made::Send(key) => {
-                self.notices.extend(self.outbox.failed(&key, FailReason::refused(refusal), cx.config));
+                let reason = FailReason::refused(refusal);
+                self.notices.extend(self.outbox.failed(&key, reason, cx.config, now));
             }
             Made::Pass(to) if to == cx.config.app => {
                 self.claim_refused(cx, ClaimStep::PassToSelf, refusal, now, out);
@@ -230,6 +255,9 @@ impl Thread {
                 self.belief.in_doubt = true;
             }
             Made::Pass(_) if ownership => {}
+            Made::Take if !self.handoff_takes() && refusal.may_be_the_owner() => {
+                self.take_in_question(refusal, now);
+            }
             Made::Take if !self.handoff_takes() => self.claim_refused(cx, ClaimStep::Take, refusal, now, out),
             Made::Release if ownership => self.handoff_reached(),
             Made::Request => self.claim_refused(cx, ClaimStep::Request, refusal, now, out),
@@ -241,8 +269,11 @@ impl Thread {
             Made::Take | Made::Release | Made::AskDesk(Direction::BotToAgent) => {
                 self.handoff_failed(refusal);
             }
-            // Some platforms answer with an error where the owner is hidden (facts §2.4).
-            Made::ReadOwner => self.belief.could_not_be_read(),
+            // Some Pages answer with an error where the owner is hidden (facts §2.4).
+            Made::ReadOwner => {
+                self.belief.could_not_be_read();
+                self.take_looked_into(cx, now, out);
+            }
         }
     }
 
@@ -256,7 +287,6 @@ impl Thread {
         out: &mut Vec<Output>,
     ) {
         let now = during.to;
-        let grant = cx.grant_until(now);
         match made {
             Made::Send(key) if cx.config.is(Broken::SendsAgain) => self.outbox.not_sent(key, false),
             Made::Send(key) => {
@@ -266,24 +296,32 @@ impl Thread {
                 let grace = if cx.config.echoes { cx.config.timeouts.echo_grace } else { Duration::ZERO };
                 return self.outbox.await_echo(key, now.plus(grace), cause);
             }
-            // It may have been forwarded: what comes of it shows, and at the deadline the owner is read.
-            Made::Request => return self.claim_pending(ClaimStep::Request, grant, false),
-            Made::AskDesk(Direction::AgentToBot) => {
-                return self.claim_pending(ClaimStep::AskDesk, grant, false);
-            }
-            Made::AskDesk(Direction::BotToAgent) => return self.set_stage(Stage::Asked { until: grant }),
-            Made::Pass(_) | Made::Take | Made::Release => {
-                let step = match made {
-                    Made::Take if !self.handoff_takes() => Some(ClaimStep::Take),
-                    Made::Pass(to) if *to == cx.config.app => Some(ClaimStep::PassToSelf),
-                    _ => None,
+            // It may have been forwarded: what comes of it shows. If nothing does, the owner is read and it is made again.
+            Made::Request | Made::AskDesk(Direction::AgentToBot) => {
+                let step = if *made == Made::Request { ClaimStep::Request } else { ClaimStep::AskDesk };
+                return match self.decide(cx, made, &cause, true) {
+                    Decision::Stop => {
+                        self.pause.faults = 0;
+                        self.claim_refused(cx, step, cause, now, out);
+                    }
+                    Decision::After(wait) | Decision::ReadOwnerFirst(wait) => {
+                        self.pause.faults += 1;
+                        self.claim_unsure(cx, step, now.plus(wait));
+                    }
                 };
+            }
+            Made::AskDesk(Direction::BotToAgent) => {
+                return self.set_stage(Stage::Asked { until: cx.grant_until(now) });
+            }
+            Made::Pass(_) | Made::Take | Made::Release => {
                 let (had_control, was_idle) =
                     (*self.belief.owner() == Owner::Us, *self.belief.owner() == Owner::Idle);
                 self.belief.lose_certainty(during);
-                match (step, made) {
-                    (Some(step), _) => self.claim_refused(cx, step, cause.clone(), now, out),
-                    (None, Made::Pass(to)) if self.requests.granted() == Some(to) => {
+                match made {
+                    // It claims control: where that has not come, it is made again.
+                    Made::Take if !self.handoff_takes() => {}
+                    Made::Pass(to) if *to == cx.config.app => {}
+                    Made::Pass(to) if self.requests.granted() == Some(to) => {
                         self.requests.may_have_gone(to, !was_idle);
                     }
                     _ => self.handoff_may_have_gone(had_control),

@@ -8,7 +8,7 @@ use crate::time::{Span, Timestamp};
 use super::is_default;
 
 /// How long control lasts without activity.
-const DAY: Duration = Duration::from_hours(24);
+pub(super) const CONTROL_LASTS: Duration = Duration::from_hours(24);
 
 /// Who is believed to own the thread. A hint: it saves round trips, the platform decides.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl Belief {
             self.set(owner, at, Evidence::Event);
         } else if agrees && self.owner != Owner::Unknown {
             self.owner = self.more_precise(owner);
-        } else if is_old(at, basis, evidence, tolerance) {
+        } else if is_old(at, basis, evidence) {
             return false;
         } else {
             self.doubt(at, Evidence::Event);
@@ -121,8 +121,8 @@ impl Belief {
     }
 
     /// A pass or take event that names nobody we know. Answers whether anything was learnt.
-    pub(super) fn event_of_nobody(&mut self, at: Span, tolerance: Duration) -> bool {
-        let old = self.basis.is_some_and(|(basis, evidence)| is_old(at, basis, evidence, tolerance));
+    pub(super) fn event_of_nobody(&mut self, at: Span) -> bool {
+        let old = self.basis.is_some_and(|(basis, evidence)| is_old(at, basis, evidence));
         if !old {
             self.lose_certainty(at);
         }
@@ -191,7 +191,7 @@ impl Belief {
     /// a day after what was last heard (facts §1.1, §2.2); `active` is until when the customer's last message makes
     /// it last.
     pub(super) fn lapse(&mut self, now: Timestamp, active: Option<Timestamp>) {
-        let heard = self.basis.map(|(basis, _)| basis.to.plus(DAY));
+        let heard = self.basis.map(|(basis, _)| basis.to.plus(CONTROL_LASTS));
         let untold =
             self.expires.is_none() && heard.is_some_and(|heard| heard.max(active.unwrap_or(heard)) <= now);
         if untold && matches!(self.owner, Owner::Us | Owner::Other(_)) {
@@ -242,8 +242,8 @@ impl Belief {
     }
 }
 
-/// Whether an event is certainly older than what the belief rests on. An answer was placed by another
-/// clock, which may be off by the tolerance.
-fn is_old(at: Span, basis: Span, evidence: Evidence, tolerance: Duration) -> bool {
-    at.is_before(basis) && (evidence != Evidence::Answer || at.to < basis.from.minus(tolerance))
+/// Whether an event is certainly older than what the belief rests on. An answer was placed by our own clock, which may be
+/// hours off: an event that comes for the first time and seems to be older than one is not believed, and the owner is read.
+fn is_old(at: Span, basis: Span, evidence: Evidence) -> bool {
+    at.is_before(basis) && evidence != Evidence::Answer
 }

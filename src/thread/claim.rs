@@ -4,14 +4,15 @@ use crate::call::{Call, Direction, Refusal, RefusalKind};
 use crate::policy::{
     Believed, ClaimStep, Condition, PlannedStep, Role, Situation, ThreadControlPolicy, plan,
 };
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
 use super::broken::Broken;
-use super::config::{Config, Context, PageCall};
+use super::config::{Config, Context};
 use super::io::{ClaimOrigin, Notice, Output};
-use super::outcome::{NotGranted, StepOutcome, TriedStep};
-use super::{Made, Move, Thread};
+use super::outcome::{FailReason, NotGranted, StepOutcome, TriedStep};
+use super::page::PageCall;
+use super::{Made, Move, Thread, is_default};
 
 /// An attempt to get control that is under way: the plan walked so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,8 +22,16 @@ pub(super) struct Claim {
     tried: Vec<TriedStep>,
     /// An accepted step whose control has not come yet.
     pending: Option<Pending>,
+    /// How often control was asked for since the owner is the same.
+    asked: u32,
     /// Some step was accepted.
     accepted: bool,
+    /// Some request may have been accepted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    unsure: bool,
+    /// A take was refused, perhaps because control is ours: the owner is read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    in_question: Option<Refusal>,
     /// The owner was read in this claim, so that "idle" is fresh.
     looked: bool,
     /// How often the owner changed under an open request.
@@ -32,6 +41,8 @@ pub(super) struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Pending {
     step: ClaimStep,
+    /// Whether the step was accepted is not known: if nothing comes of it, that is no silence.
+    unsure: bool,
     until: Timestamp,
     /// `thread_owner` was read after the deadline.
     polled: bool,
@@ -82,7 +93,7 @@ impl Claim {
     /// Something was asked for that was not refused; whether it was accepted may not be known.
     fn may_be_granted(&self) -> bool {
         let asked = |tried: &TriedStep| tried.outcome == StepOutcome::Unanswered;
-        self.accepted || self.pending.is_some() || self.tried.iter().any(asked)
+        self.accepted || self.unsure || self.pending.is_some() || self.tried.iter().any(asked)
     }
 
     fn has_tried(&self, step: ClaimStep) -> bool {
@@ -122,7 +133,10 @@ impl Thread {
             origin,
             tried: Vec::new(),
             pending: None,
+            asked: 0,
             accepted: false,
+            unsure: false,
+            in_question: None,
             looked: false,
             asked_again: 0,
         }));
@@ -167,6 +181,7 @@ impl Thread {
         let Some(claim) = &mut self.claim else { return };
         if claim.pending.is_some() && claim.asked_again < MAX_ASKED_AGAIN {
             claim.asked_again += 1;
+            claim.asked = 0;
             claim.pending = None;
             claim.tried.retain(|tried| matches!(tried.outcome, StepOutcome::Refused(_)));
         }
@@ -188,10 +203,13 @@ impl Thread {
                 claim.looked = true;
                 return Move::Call(Call::ThreadOwner);
             }
-            let step = pending.step;
+            let Pending { step, unsure, .. } = *pending;
             claim.pending = None;
-            let futile = futile && step == ClaimStep::Request;
-            claim.note(step, if futile { StepOutcome::Futile } else { StepOutcome::Unanswered });
+            if futile && step == ClaimStep::Request {
+                claim.note(step, StepOutcome::Futile);
+            } else if !unsure && claim.asked >= cx.config.limits.requests {
+                claim.note(step, StepOutcome::Unanswered);
+            }
         }
         let take_from_desk = cx.config.take_from_desk || cx.config.is(Broken::TakesBack);
         let situation = Situation { role, policy, owner, refused, take_from_desk };
@@ -201,7 +219,8 @@ impl Thread {
         }
         let no_answer =
             |tried: &TriedStep| matches!(tried.outcome, StepOutcome::Unanswered | StepOutcome::Futile);
-        let unanswered = claim.tried.iter().any(no_answer);
+        let asked = claim.asked > 0 || claim.unsure || claim.tried.iter().any(no_answer);
+        let unanswered = asked && !claim.request_is_not_available();
         let takes_unanswered = unanswered && cx.config.is(Broken::TakesUnanswered);
         let no_request = refused.request || claim.request_is_not_available() || takes_unanswered;
         for PlannedStep { step, condition } in steps {
@@ -264,8 +283,15 @@ impl Thread {
         let report = NotGranted { steps: claim.tried };
         self.last_claim = Some(Box::new(ClaimEnd { id: claim.id, not_granted: Some(report.clone()) }));
         self.intervention.claim_failed();
-        let reason = super::FailReason::NotGranted(report.clone());
-        let failed = self.outbox.all_failed(&reason, cx.config);
+        let unavailable = |tried: &TriedStep| match &tried.outcome {
+            StepOutcome::Refused(why) if why.kind == RefusalKind::RecipientUnavailable => Some(why.clone()),
+            _ => None,
+        };
+        let reason = match report.steps.iter().find_map(unavailable) {
+            Some(refusal) => FailReason::RecipientUnavailable(refusal),
+            None => FailReason::NotGranted(report.clone()),
+        };
+        let failed = self.outbox.all_failed(&reason, cx.config, now);
         if claim.origin != ClaimOrigin::Answer || failed.is_empty() {
             self.notices.push(Notice::ControlNotGranted { origin: claim.origin, report });
         }
@@ -273,17 +299,59 @@ impl Thread {
     }
 
     /// A step of the open claim was accepted, but control has not come yet.
-    /// `accepted` says that the platform told so.
-    pub(super) fn claim_pending(&mut self, step: ClaimStep, until: Timestamp, accepted: bool) {
+    pub(super) fn claim_pending(&mut self, cx: &Context<'_>, step: ClaimStep, now: Timestamp) {
         if let Some(claim) = &mut self.claim {
-            claim.accepted |= accepted;
-            claim.pending = Some(Pending { step, until, polled: false });
+            claim.accepted = true;
+            claim.asked += 1;
+            let until = cx.asked_until(now, claim.asked, cx.config.limits.requests);
+            claim.pending = Some(Pending { step, unsure: false, until, polled: false });
         }
     }
 
-    pub(super) fn page_refuses(&mut self, call: PageCall, now: Timestamp, out: &mut Vec<Output>) {
+    /// A step of the open claim may have been accepted.
+    pub(super) fn claim_unsure(&mut self, cx: &Context<'_>, step: ClaimStep, until: Timestamp) {
+        if let Some(claim) = &mut self.claim {
+            claim.unsure = true;
+            let until = if cx.config.is(Broken::WaitsForTheGrant) { Timestamp::MAX } else { until };
+            claim.pending = Some(Pending { step, unsure: true, until, polled: false });
+        }
+    }
+
+    /// A take was refused, perhaps because control is ours: `thread_owner` decides.
+    pub(super) fn take_in_question(&mut self, refusal: Refusal, now: Timestamp) {
+        self.belief.lose_certainty(Span::at(now));
+        if let Some(claim) = &mut self.claim {
+            (claim.in_question, claim.looked) = (Some(refusal), true);
+        }
+    }
+
+    /// The owner was read, or cannot be.
+    pub(super) fn take_looked_into(&mut self, cx: &Context<'_>, now: Timestamp, out: &mut Vec<Output>) {
+        let Some(refusal) = self.claim.as_mut().and_then(|claim| claim.in_question.take()) else { return };
+        match self.belief.owner() {
+            Owner::Us => {}
+            Owner::Unknown => self.claim_refused(cx, ClaimStep::Take, refusal, now, out),
+            Owner::Idle | Owner::Other(_) => {
+                // So it is not that control is ours.
+                self.refused.refuses(PageCall::Take, now);
+                out.push(Output::PageRefuses { call: PageCall::Take, refusal: refusal.clone(), certain: true });
+                if let Some(claim) = &mut self.claim {
+                    claim.note(ClaimStep::Take, StepOutcome::Refused(refusal));
+                }
+            }
+        }
+    }
+
+    pub(super) fn page_refuses(
+        &mut self,
+        call: PageCall,
+        refusal: Refusal,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) {
         self.refused.refuses(call, now);
-        out.push(Output::PageRefuses(call));
+        let certain = refusal.is_configuration();
+        out.push(Output::PageRefuses { call, refusal, certain });
     }
 
     /// A step of the open claim was refused.
@@ -302,9 +370,9 @@ impl Thread {
             && matches!(step, ClaimStep::Request | ClaimStep::Take)
         {
             let call = if step == ClaimStep::Request { PageCall::Request } else { PageCall::Take };
-            self.page_refuses(call, now, out);
+            self.page_refuses(call, refusal.clone(), now, out);
         }
-        let hopeless = refusal.kind == RefusalKind::Token;
+        let hopeless = matches!(refusal.kind, RefusalKind::Token | RefusalKind::RecipientUnavailable);
         let tried = TriedStep { step, outcome: StepOutcome::Refused(refusal) };
         if hopeless {
             self.claim_not_granted(cx, Some(tried), now);

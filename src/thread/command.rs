@@ -1,4 +1,4 @@
-use crate::call::{InlineControl, Refusal, RefusalKind};
+use crate::call::{AnswerKey, InlineControl, OutgoingMessage, Refusal, RefusalKind};
 use crate::policy::Role;
 use crate::time::{Span, Timestamp};
 
@@ -6,30 +6,27 @@ use super::Thread;
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
-use super::io::{Command, CommandRefused, Reply, Target};
+use super::io::{Command, CommandRefused, NoticeId, Reply, Target};
 use super::outbox::Head;
 
 impl Thread {
     pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
         match command {
-            Command::Send { message, .. }
-                if message.control() == Some(&InlineControl::PassTo(cx.config.app.clone())) =>
-            {
-                Reply::Refused(CommandRefused::ToOurselves)
-            }
             Command::HandOver(Target::App(app)) if app == cx.config.app => {
                 Reply::Refused(CommandRefused::ToOurselves)
             }
-            Command::Send { key, message }
-                if message.control().is_some()
-                    && self.intervention.is_open()
-                    && self.outbox.status(&key).is_none() =>
+            Command::Send { key, message } => self.accept(cx, key, message, None, now),
+            Command::Reply { to, key, message } => self.accept(cx, key, message, Some(to), now),
+            // The host would be notified of what comes of these.
+            Command::OpenIntervention
+            | Command::InterventionReported { open: true, .. }
+            | Command::Claim(_)
+            | Command::HandOver(_)
+            | Command::Grant(_)
+            | Command::Cancel(_)
+                if !self.has_room(cx.config) =>
             {
-                Reply::Refused(CommandRefused::InterventionOpen)
-            }
-            Command::Send { key, message } => {
-                let closes = self.inbox.window_closes();
-                self.outbox.accept(key, message, now, cx.config, closes)
+                Reply::Refused(CommandRefused::NoticesFull)
             }
             Command::OpenIntervention => {
                 self.intervention.is_known_now(now);
@@ -54,15 +51,46 @@ impl Thread {
             Command::Grant(app) => known(self.requests.grant(&app), CommandRefused::NoSuchRequest),
             Command::Refuse(app) => known(self.requests.remove(&app), CommandRefused::NoSuchRequest),
             Command::Continue(key) => {
-                known(self.outbox.resume(&key, cx.config), CommandRefused::NoSuchAnswer)
+                known(self.outbox.resume(&key, cx.config, now), CommandRefused::NoSuchAnswer)
             }
             Command::Cancel(key) => {
-                let notice = self.outbox.cancel(&key, cx.config);
+                let notice = self.outbox.cancel(&key, cx.config, now);
                 let found = notice.is_some();
                 self.notices.extend(notice);
                 known(found, CommandRefused::NoSuchAnswer)
             }
+            Command::DismissSetAside(notice) => {
+                known(self.notices.dismiss(notice), CommandRefused::NoSuchNotice)
+            }
         }
+    }
+
+    /// An answer to be sent, perhaps by the handler of the notice at hand.
+    fn accept(
+        &mut self,
+        cx: &Context<'_>,
+        key: AnswerKey,
+        message: OutgoingMessage,
+        to: Option<NoticeId>,
+        now: Timestamp,
+    ) -> Reply {
+        if message.control() == Some(&InlineControl::PassTo(cx.config.app.clone())) {
+            return Reply::Refused(CommandRefused::ToOurselves);
+        }
+        if let Some(status) = self.outbox.recognise(&key, now) {
+            return Reply::Duplicate(status);
+        }
+        if message.control().is_some() && self.intervention.is_open() {
+            return Reply::Refused(CommandRefused::InterventionOpen);
+        }
+        if self.outbox.is_full(cx.config) {
+            return Reply::Refused(CommandRefused::QueueFull);
+        }
+        if !self.has_room(cx.config) && !to.is_some_and(|to| self.notices.replies_to(to, cx.config.limits)) {
+            return Reply::Refused(CommandRefused::NoticesFull);
+        }
+        self.outbox.accept(key, message, now, cx.config);
+        Reply::Accepted
     }
 
     fn intervention_reported(

@@ -1,11 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::broken::Broken;
-use super::is_default;
-use super::shared::Fresh;
+use super::page::PageMemory;
 use crate::id::{AppId, INSTAGRAM_INBOX, LEAD_ADS, META_AI, PAGE_INBOX};
 use crate::policy::{Refused, Role, ThreadControlPolicy};
 use crate::retry::{Backoff, Jitter};
@@ -109,7 +106,8 @@ pub struct Timeouts {
     pub call_lease: Duration,
     /// How long the echo of a message with unknown outcome is waited for. 30 s.
     pub echo_grace: Duration,
-    /// How old an accepted answer may get before it fails as expired. 24 h, the messaging window.
+    /// How old an accepted answer may get before it fails as expired. It does not stand for the messaging window, which
+    /// only the platform can judge. 24 h.
     pub answer_age: Duration,
     /// How long a Page's refusal of `request` or `take` is remembered. 10 min.
     pub refusal_memory: Duration,
@@ -121,6 +119,9 @@ pub struct Timeouts {
     pub backoff: Duration,
     /// The longest pause after a passing fault. 60 s.
     pub backoff_max: Duration,
+    /// How long the platform may deliver again what was not answered with 200: for this time duplicates are recognised,
+    /// up to [`Limits::seen`] of a conversation. 1 h, after which Meta unsubscribes the app (facts §4.4).
+    pub redelivery: Duration,
     /// How long a conversation is remembered in which nothing happens and nothing is under way: who owns it,
     /// which events were seen, how its answers ended, and what still waits for the host's word (held answers,
     /// requests for control). Then it is not kept any more, and an answer with an old key counts as new. An open
@@ -140,6 +141,7 @@ impl Default for Timeouts {
             notice_lease: Duration::from_mins(1),
             backoff: Duration::from_secs(1),
             backoff_max: Duration::from_mins(1),
+            redelivery: Duration::from_hours(1),
             retention: Duration::from_hours(7 * 24),
         }
     }
@@ -151,68 +153,42 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Answers that wait. One more is refused. 100.
     pub answers: usize,
-    /// Notices that the host has not acknowledged. At this number events that are new are refused, so that the
-    /// platform delivers them again. 256.
+    /// Notices that the host has not acknowledged. At this number new events are refused, so that the platform delivers them
+    /// again, and so are commands of which the host would be notified. A delivery that begins below it is taken in whole, so
+    /// that a large one ends: the queue holds this many and one delivery at most, and what the handler sends while
+    /// it deals with them. 256.
     pub notices: usize,
     /// Customer messages kept for whoever gains control next; older ones are counted only. 64.
     pub unanswered: usize,
-    /// Messages remembered to recognise duplicates, beside those that the host has yet to be told; of those of the last
-    /// minute up to four times as many. And as many control events. What is delivered again behind more newer ones of its
-    /// conversation is told anew. 64.
+    /// Messages of the last [`Timeouts::redelivery`] remembered to recognise duplicates, in 8 bytes each (11 in a record);
+    /// and as many control events, and keys of answers that were sent. Those of a delivery that is larger are all
+    /// remembered. 4096.
     pub seen: usize,
-    /// Finished answers whose outcome can be asked for by key, and whose key is still known. 64.
+    /// Finished answers whose outcome can be asked for by key. Older ones are [`AnswerStatus::Settled`](super::AnswerStatus)
+    /// for [`Timeouts::redelivery`]. 64.
     pub finished: usize,
+    /// How often the handler is told one notice. If it has not returned `Ok` by then, the notice is set aside
+    /// ([`SetAside`](super::SetAside)) and the next one is told. 20, which with the default pauses is a quarter of an hour for a
+    /// handler that fails at once.
+    pub attempts: u32,
+    /// Notices that were set aside and the host has not dismissed. The oldest is dropped for one more. 32.
+    pub set_aside: usize,
+    /// How often one claim asks for control with `request_thread_control` or at the desk's endpoint, at growing distances
+    /// within [`Timeouts::grant`], before silence counts as an answer: one webhook may be lost. 3.
+    pub requests: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { answers: 100, notices: 256, unanswered: 64, seen: 64, finished: 64 }
-    }
-}
-
-/// A call that a Page's configuration may not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum PageCall {
-    /// `request_thread_control`
-    Request,
-    /// `take_thread_control`
-    Take,
-    /// A message with `thread_control` in the same call.
-    InlineControl,
-}
-
-/// What is known of a Page at this moment, from any of its threads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PageMemory {
-    /// When the Page last refused `request` as not available.
-    #[serde(skip_serializing_if = "is_default")]
-    pub request_refused: Option<Timestamp>,
-    /// When the Page last refused `take` as not available.
-    #[serde(skip_serializing_if = "is_default")]
-    pub take_refused: Option<Timestamp>,
-    /// When the Page last refused control that goes with a message.
-    #[serde(skip_serializing_if = "is_default")]
-    pub inline_refused: Option<Timestamp>,
-    /// Roles changed then (`app_roles`): refusals before that count no more.
-    #[serde(skip_serializing_if = "is_default")]
-    pub forgotten: Option<Timestamp>,
-}
-
-impl Fresh for PageMemory {
-    const FRESH: &'static Self =
-        &Self { request_refused: None, take_refused: None, inline_refused: None, forgotten: None };
-}
-
-impl PageMemory {
-    /// The Page refused a call as not available.
-    pub fn refuses(&mut self, call: PageCall, at: Timestamp) {
-        match call {
-            PageCall::Request => self.request_refused = Some(at),
-            PageCall::Take => self.take_refused = Some(at),
-            PageCall::InlineControl => self.inline_refused = Some(at),
+        Self {
+            answers: 100,
+            notices: 256,
+            unanswered: 64,
+            seen: 4096,
+            finished: 64,
+            attempts: 20,
+            set_aside: 32,
+            requests: 3,
         }
     }
 }
@@ -231,21 +207,33 @@ pub struct Context<'a> {
     pub ids_from: u64,
     /// Calls and notices may be begun. Where not, the host is about to stop: another process goes on.
     pub begins: bool,
+    /// The events are of a delivery that began when there was room for notices ([`Thread::has_room`](super::Thread::has_room)):
+    /// the rest of it is taken in, however long the queue has become.
+    pub has_room: bool,
 }
 
 impl<'a> Context<'a> {
     /// A context for a Page of which nothing is known.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
-        Self { config, page: PageMemory::default(), jitter: Jitter::NONE, ids_from: 0, begins: true }
+        Self { config, page: PageMemory::default(), jitter: Jitter::NONE, ids_from: 0, begins: true, has_room: false }
     }
 
-    /// Until when a request that was made at `at` may stay unanswered.
+    /// Until when a request that was made at `at` may stay unanswered, where nothing is asked twice.
     pub(super) fn grant_until(&self, at: Timestamp) -> Timestamp {
+        self.asked_until(at, 1, 1)
+    }
+
+    /// Until when the `nth` request of a claim may stay unanswered, of so many: later ones are given more time, and all
+    /// together [`Timeouts::grant`].
+    pub(super) fn asked_until(&self, at: Timestamp, nth: u32, of: u32) -> Timestamp {
         if self.config.is(Broken::WaitsForTheGrant) || self.config.is(Broken::KeepsRequest) {
             return Timestamp::MAX;
         }
-        at.plus(self.config.timeouts.grant)
+        let (nth, of) = (u64::from(nth.clamp(1, of.max(1))), u64::from(of.max(1)));
+        let part = self.config.timeouts.grant.as_millis().saturating_mul(u128::from(2 * nth));
+        let part = part / u128::from(of * (of + 1));
+        at.plus(Duration::from_millis(u64::try_from(part).unwrap_or(u64::MAX)))
     }
 
     /// How calls and notices are tried again.
@@ -281,6 +269,7 @@ impl<'a> Context<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::page::PageCall;
     use super::*;
 
     /// What a Page refused is remembered for a while, and not beyond a change of roles, whoever remembers it.

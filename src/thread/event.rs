@@ -8,7 +8,7 @@ use super::broken::Broken;
 use super::config::{Config, Context};
 use super::inbound::Novelty;
 use super::io::{Notice, Reply};
-use super::seen::Room;
+use super::seen::Horizon;
 
 impl Thread {
     pub(super) fn event(&mut self, cx: &Context<'_>, event: Event, now: Timestamp) -> Reply {
@@ -21,10 +21,10 @@ impl Thread {
                 | EventKind::RequestThreadControl(_)
         );
         if is_control {
-            if self.inbox.has_seen(at, &kind) {
+            if self.inbox.recognise_control(at, &kind, now) {
                 return Reply::Ignored;
             }
-            self.inbox.see(at, &kind, config.limits);
+            self.inbox.see(at, &kind, Horizon::new(config, now));
         }
         // What has no stamp happened before it arrived; else it would be newer than all that follows.
         let arrived = now.plus(config.timeouts.clock_tolerance);
@@ -40,10 +40,10 @@ impl Thread {
             EventKind::TakeThreadControl(change) => self.control_changed(config, &change, at, true),
             EventKind::RequestThreadControl(request) => self.control_requested(config, request, at, now),
             EventKind::Inbound(inbound) => {
-                self.inbox.written(at, arrived);
+                self.inbox.active(at, arrived);
                 self.inbound(config, inbound, channel, now)
             }
-            EventKind::Echo(echo) => self.echo(config, echo, at),
+            EventKind::Echo(echo) => self.echo(config, echo, at, now),
             EventKind::Read | EventKind::Delivery(_) => Reply::Done,
         }
     }
@@ -60,7 +60,7 @@ impl Thread {
         let tolerance = config.timeouts.clock_tolerance;
         let learnt = match owner {
             // An event that names nobody we know is never taken for ours.
-            Owner::Unknown => self.belief.event_of_nobody(at, tolerance),
+            Owner::Unknown => self.belief.event_of_nobody(at),
             owner if config.is(Broken::EventsAsTheyArrive) => self.belief.arrived(owner, at),
             owner => self.belief.event(owner, at, tolerance),
         };
@@ -88,14 +88,15 @@ impl Thread {
         Reply::Done
     }
 
-    /// Whether this event came before and would change nothing: there is room for it where there is none for others. A
-    /// message on `messaging` that was told as somebody else's speaks against the belief.
-    pub(super) fn is_known(&self, event: &Event) -> bool {
+    /// Recognises a duplicate, which is accepted even when the notice queue is full. A message on `messaging` that was told as
+    /// somebody else's is none: it speaks against the belief.
+    pub(super) fn recognise(&mut self, event: &Event, now: Timestamp) -> bool {
         match &event.kind {
             EventKind::Inbound(inbound) => {
-                self.inbox.knows(inbound, self.is_ours(event.channel) || event.channel == Channel::Messaging)
+                let ours = self.is_ours(event.channel) || event.channel == Channel::Messaging;
+                self.inbox.recognise(inbound, ours, now)
             }
-            kind => self.inbox.has_seen(event.at, kind),
+            kind => self.inbox.recognise_control(event.at, kind, now),
         }
     }
 
@@ -109,8 +110,8 @@ impl Thread {
     }
 
     fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel, now: Timestamp) -> Reply {
-        let (ours, room) = (self.is_ours(channel), Room::beside(self.notices.len(), config.limits, now));
-        if self.inbox.note(&inbound, ours, config.limits, room) == Novelty::Known {
+        let ours = self.is_ours(channel);
+        if self.inbox.note(&inbound, ours, config.limits, Horizon::new(config, now)) == Novelty::Known {
             return Reply::Ignored;
         }
         if ours && self.inbox.has_unanswered() {
@@ -127,7 +128,7 @@ impl Thread {
         Reply::Done
     }
 
-    fn echo(&mut self, config: &Config, echo: Echo, at: Span) -> Reply {
+    fn echo(&mut self, config: &Config, echo: Echo, at: Span, now: Timestamp) -> Reply {
         let may_be_ours = echo.app_id.as_ref().is_none_or(|app| *app == config.app);
         let metadata = echo.metadata.as_deref().filter(|_| may_be_ours);
         let key = metadata.and_then(|metadata| AnswerKey::from_metadata(metadata, &config.app));
@@ -135,6 +136,6 @@ impl Thread {
             self.inbox.answered_by_another(at);
             return Reply::Done;
         };
-        if self.delivered(config, &key, echo.mid) { Reply::Done } else { Reply::Ignored }
+        if self.delivered(config, &key, echo.mid, now) { Reply::Done } else { Reply::Ignored }
     }
 }

@@ -2,12 +2,12 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::MessagingType;
 use crate::event::{EventKind, Inbound};
 use crate::time::{Span, Timestamp};
 
+use super::belief::CONTROL_LASTS;
 use super::is_default;
-use super::seen::{self, Room, Seen, SeenMessages};
+use super::seen::{Digest, Horizon, Recent};
 use super::shared::Fresh;
 
 /// What came from the customer while it was not ours to answer, and what was seen already.
@@ -19,22 +19,22 @@ pub(super) struct Inbox {
     #[serde(skip_serializing_if = "is_default")]
     more: u32,
     #[serde(skip_serializing_if = "is_default")]
-    seen: SeenMessages,
+    seen: Recent,
     /// Control events: these are few, and a pass that is taken for new would be believed.
     #[serde(skip_serializing_if = "is_default")]
-    controls: Vec<Seen>,
-    /// When the standard messaging window closes: a day after the customer last wrote.
+    controls: Recent,
+    /// Until when control lasts because of what the customer did.
     #[serde(skip_serializing_if = "is_default")]
-    window_closes: Option<Timestamp>,
+    active_until: Option<Timestamp>,
 }
 
 impl Fresh for Inbox {
     const FRESH: &'static Self = &Self {
         unanswered: VecDeque::new(),
         more: 0,
-        seen: SeenMessages::NONE,
-        controls: Vec::new(),
-        window_closes: None,
+        seen: Recent::NONE,
+        controls: Recent::NONE,
+        active_until: None,
     };
 }
 
@@ -54,20 +54,20 @@ impl Inbox {
         inbound: &Inbound,
         ours: bool,
         limits: super::Limits,
-        room: Room,
+        horizon: Horizon,
     ) -> Novelty {
-        let id = Seen::message(inbound);
+        let id = Digest::message(inbound);
         if let Some((id, seen)) = id.and_then(|id| Some((id, self.seen.find(id)?))) {
-            if !ours || seen.told_as_ours() {
-                self.seen.keep_longer(id, room);
+            if !ours || seen.is_marked() {
+                self.seen.touch(id, horizon.now);
                 return Novelty::Known;
             }
-            self.seen.tell_as_ours(id);
-            self.unanswered.retain(|waiting| Seen::message(waiting) != Some(id));
+            self.seen.mark(id);
+            self.unanswered.retain(|waiting| Digest::message(waiting) != Some(id));
             return Novelty::NowOurs;
         }
         if let Some(id) = id {
-            self.seen.remember(id.as_ours(ours), room);
+            self.seen.remember(id.marked(ours), horizon);
         }
         if !ours {
             if self.unanswered.len() >= limits.unanswered {
@@ -79,33 +79,40 @@ impl Inbox {
         Novelty::New
     }
 
-    /// Whether a message was seen before, and is known as what it is now: ours to answer, or somebody else's.
-    pub(super) fn knows(&self, inbound: &Inbound, ours: bool) -> bool {
-        let seen = Seen::message(inbound).and_then(|id| self.seen.find(id));
-        seen.is_some_and(|seen| !ours || seen.told_as_ours())
+    /// Recognises a message that was seen before as what it is now: ours to answer, or somebody else's.
+    pub(super) fn recognise(&mut self, inbound: &Inbound, ours: bool, now: Timestamp) -> bool {
+        let Some(id) = Digest::message(inbound) else { return false };
+        let known = self.seen.find(id).is_some_and(|seen| !ours || seen.is_marked());
+        if known {
+            self.seen.touch(id, now);
+        }
+        known
     }
 
-    /// The customer wrote then, at the latest.
-    pub(super) fn written(&mut self, at: Span, now: Timestamp) {
-        let closes = at.to.min(now).plus(MessagingType::Response.window());
-        self.window_closes = self.window_closes.max(Some(closes));
+    /// The customer did something then, at the latest.
+    pub(super) fn active(&mut self, at: Span, now: Timestamp) {
+        let until = at.to.min(now).plus(CONTROL_LASTS);
+        self.active_until = self.active_until.max(Some(until));
     }
 
-    pub(super) fn window_closes(&self) -> Option<Timestamp> {
-        self.window_closes
+    pub(super) fn active_until(&self) -> Option<Timestamp> {
+        self.active_until
     }
 
-    /// Whether this very control event was seen before.
-    pub(super) fn has_seen(&self, at: Span, kind: &EventKind) -> bool {
-        Seen::control(at, kind).is_some_and(|event| self.controls.contains(&event))
+    /// Recognises a control event that was seen before.
+    pub(super) fn recognise_control(&mut self, at: Span, kind: &EventKind, now: Timestamp) -> bool {
+        let Some(event) = Digest::control(at, kind) else { return false };
+        let known = self.controls.find(event).is_some();
+        if known {
+            self.controls.touch(event, now);
+        }
+        known
     }
 
-    /// A control event is known from now on.
-    pub(super) fn see(&mut self, at: Span, kind: &EventKind, limits: super::Limits) {
-        if let Some(event) = Seen::control(at, kind) {
-            let surplus = (self.controls.len() + 1).saturating_sub(limits.seen.max(1));
-            self.controls.drain(..surplus);
-            seen::push(&mut self.controls, event);
+    /// A control event is recognised from now on.
+    pub(super) fn see(&mut self, at: Span, kind: &EventKind, horizon: Horizon) {
+        if let Some(event) = Digest::control(at, kind) {
+            self.controls.remember(event, horizon);
         }
     }
 
@@ -130,8 +137,8 @@ impl Inbox {
     /// Hands over what is unanswered to the host, who holds control now.
     pub(super) fn take_unanswered(&mut self) -> (Vec<Inbound>, u32) {
         let unanswered: Vec<_> = self.unanswered.drain(..).collect();
-        for id in unanswered.iter().filter_map(Seen::message) {
-            self.seen.tell_as_ours(id);
+        for id in unanswered.iter().filter_map(Digest::message) {
+            self.seen.mark(id);
         }
         (unanswered, std::mem::take(&mut self.more))
     }
@@ -141,10 +148,12 @@ impl Inbox {
 mod tests {
     use super::*;
     use crate::id::MessageId;
-    use crate::thread::Limits;
+    use crate::id::AppId;
+    use crate::policy::{Role, ThreadControlPolicy};
+    use crate::thread::{Config, Limits};
 
-    fn room(limits: Limits, now: Timestamp) -> Room {
-        Room::beside(0, limits, now)
+    fn horizon() -> Horizon {
+        Horizon::new(&Config::new(AppId::from(1), Role::Bot, ThreadControlPolicy::BotPrimary), NOW)
     }
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -164,10 +173,10 @@ mod tests {
     fn a_message_is_told_once_and_once_more_when_it_becomes_ours() {
         let mut inbox = Inbox::default();
         let limits = Limits::default();
-        assert_eq!(inbox.note(&message("m1", 1), false, limits, room(limits, NOW)), Novelty::New);
-        assert_eq!(inbox.note(&message("m1", 1), false, limits, room(limits, NOW)), Novelty::Known);
-        assert_eq!(inbox.note(&message("m1", 1), true, limits, room(limits, NOW)), Novelty::NowOurs);
-        assert_eq!(inbox.note(&message("m1", 1), true, limits, room(limits, NOW)), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), false, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&message("m1", 1), false, limits, horizon()), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), true, limits, horizon()), Novelty::NowOurs);
+        assert_eq!(inbox.note(&message("m1", 1), true, limits, horizon()), Novelty::Known);
         assert!(inbox.unanswered.is_empty());
     }
 
@@ -175,12 +184,12 @@ mod tests {
     fn what_another_answered_is_not_told_again() {
         let mut inbox = Inbox::default();
         for (mid, at) in [("m1", 10), ("m2", 30)] {
-            inbox.note(&message(mid, at), false, Limits::default(), room(Limits::default(), NOW));
+            inbox.note(&message(mid, at), false, Limits::default(), horizon());
         }
         inbox.answered_by_another(Span::from_platform(1_700_000_000_020));
         assert_eq!(inbox.take_unanswered(), (vec![message("m2", 30)], 0));
         assert_eq!(
-            inbox.note(&message("m2", 30), true, Limits::default(), room(Limits::default(), NOW)),
+            inbox.note(&message("m2", 30), true, Limits::default(), horizon()),
             Novelty::Known
         );
     }
@@ -190,7 +199,7 @@ mod tests {
         let mut inbox = Inbox::default();
         let limits = Limits { unanswered: 2, ..Limits::default() };
         for at in 0..5 {
-            inbox.note(&message(&format!("m{at}"), at), false, limits, room(limits, NOW));
+            inbox.note(&message(&format!("m{at}"), at), false, limits, horizon());
         }
         assert_eq!(inbox.take_unanswered(), (vec![message("m3", 3), message("m4", 4)], 3));
     }
@@ -205,11 +214,11 @@ mod tests {
             postback: true,
             ..message("m", 1)
         };
-        assert_eq!(inbox.note(&button("A"), true, limits, room(limits, NOW)), Novelty::New);
-        assert_eq!(inbox.note(&button("B"), true, limits, room(limits, NOW)), Novelty::New);
-        assert_eq!(inbox.note(&button("B"), true, limits, room(limits, NOW)), Novelty::Known);
+        assert_eq!(inbox.note(&button("A"), true, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, limits, horizon()), Novelty::Known);
         let unstamped = Inbound { mid: None, at: Span::UNKNOWN, ..message("m", 1) };
-        assert_eq!(inbox.note(&unstamped, true, limits, room(limits, NOW)), Novelty::New);
-        assert_eq!(inbox.note(&unstamped, true, limits, room(limits, NOW)), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, limits, horizon()), Novelty::New);
     }
 }

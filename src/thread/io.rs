@@ -6,8 +6,8 @@ use crate::id::{AppId, INSTAGRAM_INBOX, MessageId, PAGE_INBOX};
 use crate::time::Timestamp;
 
 use super::belief::Owner;
-use super::config::PageCall;
 use super::outcome::{AnswerStatus, FailReason, NoEcho, NotGranted};
+use super::page::PageCall;
 
 /// What a thread is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,16 @@ pub enum Command {
         /// Its content.
         message: OutgoingMessage,
     },
+    /// As [`Self::Send`], by the handler that deals with this notice: it is not refused for want of room for notices, or a
+    /// long queue could never get shorter.
+    Reply {
+        /// The notice at hand.
+        to: NoticeId,
+        /// The host's own id of this answer.
+        key: AnswerKey,
+        /// Its content.
+        message: OutgoingMessage,
+    },
     /// An agent engages with the customer (desk): control is claimed and kept.
     OpenIntervention,
     /// The agent is done (desk): control is released when the answers are settled.
@@ -72,6 +82,8 @@ pub enum Command {
     Continue(AnswerKey),
     /// Take back an answer that still waits.
     Cancel(AnswerKey),
+    /// The host has dealt with a notice that was set aside.
+    DismissSetAside(NoticeId),
 }
 
 /// Why control is claimed.
@@ -176,6 +188,9 @@ pub enum CommandRefused {
     /// No such app waits for control.
     #[error("this app has not asked for control")]
     NoSuchRequest,
+    /// No notice with this number was set aside.
+    #[error("no such notice was set aside")]
+    NoSuchNotice,
 }
 
 /// What a thread wants to be done. Everything here can be derived from the saved state again.
@@ -195,11 +210,30 @@ pub enum Output {
     Notice {
         /// Its number: the same when it comes again.
         id: NoticeId,
+        /// How often it was told, this time counted.
+        attempt: u32,
         /// What to tell.
         notice: Notice,
     },
-    /// The Page refuses this call as not available: worth knowing for its other threads.
-    PageRefuses(PageCall),
+    /// The handler failed on a notice too often: it is not told any more, and can be read
+    /// ([`Thread::set_aside`](super::Thread::set_aside)). Log it.
+    SetAside {
+        /// Its number.
+        id: NoticeId,
+        /// How often it was told.
+        attempts: u32,
+        /// The oldest that was set aside, which had to be dropped for it.
+        dropped: Option<NoticeId>,
+    },
+    /// The Page refused this call, perhaps for all its threads: give it to [`PageRefusals::refused`](super::PageRefusals).
+    PageRefuses {
+        /// The call.
+        call: PageCall,
+        /// How it was refused.
+        refusal: Refusal,
+        /// Whether it is known to be the Page's configuration, and not about this person.
+        certain: bool,
+    },
 }
 
 /// The number of one notice of one thread.

@@ -19,6 +19,7 @@ mod io;
 mod notices;
 mod outbox;
 mod outcome;
+mod page;
 mod requests;
 mod rest;
 mod seen;
@@ -33,10 +34,12 @@ pub use broken::Broken;
 #[cfg(not(feature = "broken-designs"))]
 use broken::Broken;
 pub use claim::ClaimProgress;
-pub use config::{Config, Context, Limits, OnUnknown, PageCall, PageMemory, Timeouts};
+pub use config::{Config, Context, Limits, OnUnknown, Timeouts};
 pub use handoff::HandoffProgress;
 pub use io::{ClaimOrigin, Command, CommandRefused, Input, Notice, NoticeId, Output, Reply, Target};
-pub use outcome::{AnswerStatus, Expiry, FailReason, NoEcho, NotGranted, StepOutcome, TriedStep};
+pub use notices::SetAside;
+pub use outcome::{AnswerStatus, FailReason, NoEcho, NotGranted, StepOutcome, TriedStep};
+pub use page::{PageCall, PageMemory, PageRefusals};
 
 use serde::{Deserialize, Serialize};
 
@@ -175,10 +178,12 @@ impl Thread {
     #[must_use = "a command may have been refused"]
     pub fn step(&mut self, cx: &Context<'_>, input: Input, now: Timestamp, out: &mut Vec<Output>) -> Reply {
         if let Input::Event(event) = &input
-            && self.notices.len() >= cx.config.limits.notices
+            && event.kind.is_notified()
+            && !cx.has_room
+            && !self.has_room(cx.config)
         {
-            // Nothing changes: the platform will deliver again what is new in its delivery.
-            let known = self.is_known(event);
+            // The platform delivers again what is new.
+            let known = self.recognise(event, now);
             return if known { Reply::Ignored } else { Reply::Refused(CommandRefused::NoticesFull) };
         }
         if self.last_id == 0 && cx.ids_from > 0 {
@@ -193,15 +198,16 @@ impl Thread {
             Input::Command(command) => self.command(cx, command, now),
             Input::Answer { call, result } => self.answered(cx, call, result, now, out),
             Input::NoticeDone { notice, ok } => {
-                let pause = |faults| cx.backoff().wait(u32::from(faults) + 1, None, cx.jitter);
-                if self.notices.done(notice, ok, now, pause) { Reply::Done } else { Reply::Ignored }
+                let pause = |attempts| cx.backoff().wait(attempts, None, cx.jitter);
+                let done = self.notices.done(notice, ok, now, cx.config.limits, pause, out);
+                if done { Reply::Done } else { Reply::Ignored }
             }
             Input::Wake => Reply::Done,
         };
         self.owner_settled(cx, &before, now);
         if cx.begins {
             self.advance(cx, now, out);
-            self.notices.emit(now, cx.config.timeouts.notice_lease, out);
+            self.notices.emit(now, cx.config.timeouts.notice_lease, cx.config.limits, out);
         }
         self.note_rest(cx, now, is_news);
         reply
@@ -222,8 +228,7 @@ impl Thread {
             None => handoff,
         };
         let look = self.intervention.next_look().filter(|_| blocked.is_none());
-        let waits =
-            [next_move, look, self.notices.next_wake(), self.outbox.next_wake(self.inbox.window_closes())];
+        let waits = [next_move, look, self.notices.next_wake(), self.outbox.next_wake()];
         let forget = self.forgotten_at(cx);
         waits.into_iter().chain([forget]).flatten().min()
     }
@@ -238,6 +243,18 @@ impl Thread {
     #[must_use]
     pub fn answer(&self, key: &AnswerKey) -> Option<AnswerStatus> {
         self.outbox.status(key)
+    }
+
+    /// Notices that the handler failed on too often, the oldest first.
+    pub fn set_aside(&self) -> impl Iterator<Item = &SetAside> {
+        self.notices.set_aside()
+    }
+
+    /// Whether there is room for more notices. A delivery whose first event finds room is taken in whole
+    /// ([`Context::has_room`]).
+    #[must_use]
+    pub fn has_room(&self, config: &Config) -> bool {
+        self.notices.len() < config.limits.notices
     }
 
     /// Whether an agent is engaged with the customer (desk).
@@ -258,7 +275,7 @@ impl Thread {
 
     /// What time alone changes.
     fn lapse(&mut self, cx: &Context<'_>, input: &Input, now: Timestamp, out: &mut Vec<Output>) {
-        self.belief.lapse(now, self.inbox.window_closes());
+        self.belief.lapse(now, self.inbox.active_until());
         if self.pause.until.is_some_and(|until| until <= now) {
             self.pause.until = None;
         }
@@ -270,7 +287,7 @@ impl Thread {
         }
         let has_left = matches!(self.belief.owner(), Owner::Idle | Owner::Other(_));
         if !self.outbox.is_empty() {
-            self.notices.extend(self.outbox.lapse(now, cx.config, self.inbox.window_closes(), has_left));
+            self.notices.extend(self.outbox.lapse(now, cx.config, has_left));
         }
         if self.in_flight.is_none()
             && self.intervention.next_look().is_some_and(|at| at <= now)

@@ -1,3 +1,5 @@
+//! The notices that the host has yet to be told, and those that were set aside.
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -5,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
+use super::config::Limits;
 use super::io::{Notice, NoticeId, Output};
 use super::is_default;
 
-/// What the host has yet to be told, in order: one at a time, until its handler returned `Ok`.
+/// In order, one at a time, until the handler returned `Ok` or has failed too often.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Notices {
@@ -20,9 +23,33 @@ pub(super) struct Notices {
     /// The first is with a handler, or its handler failed: not again before then.
     #[serde(skip_serializing_if = "is_default")]
     not_before: Timestamp,
-    /// How often the handler failed on the first.
+    /// How often the first was put out.
     #[serde(skip_serializing_if = "is_default")]
-    faults: u8,
+    attempts: u32,
+    /// How many answers its handler has sent meanwhile.
+    #[serde(skip_serializing_if = "is_default")]
+    replies: u32,
+    /// The oldest first.
+    #[serde(skip_serializing_if = "is_default")]
+    set_aside: Option<Box<VecDeque<SetAside>>>,
+}
+
+/// A notice that the handler failed on [`Limits::attempts`] times. The next one was told instead, so that one notice never
+/// stops its conversation.
+///
+/// A conversation keeps the last [`Limits::set_aside`] of them, until the host says that it has dealt with them
+/// ([`Command::DismissSetAside`](super::Command::DismissSetAside)).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SetAside {
+    /// The notice's number within its conversation.
+    pub id: NoticeId,
+    /// How often it was told.
+    pub attempts: u32,
+    /// When it was set aside.
+    pub at: Timestamp,
+    /// The notice.
+    pub notice: Notice,
 }
 
 impl Notices {
@@ -46,20 +73,49 @@ impl Notices {
         self.queue.len()
     }
 
+    pub(super) fn set_aside(&self) -> impl Iterator<Item = &SetAside> {
+        self.set_aside.iter().flat_map(|set_aside| set_aside.iter())
+    }
+
+    /// The host has dealt with one that was set aside. Whether it was there.
+    pub(super) fn dismiss(&mut self, id: NoticeId) -> bool {
+        let Some(set_aside) = &mut self.set_aside else { return false };
+        let before = set_aside.len();
+        set_aside.retain(|one| one.id != id);
+        let found = set_aside.len() < before;
+        if set_aside.is_empty() {
+            self.set_aside = None;
+        }
+        found
+    }
+
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
         (!self.queue.is_empty()).then_some(self.not_before)
     }
 
-    /// Puts out the first, if nobody is busy with it, and leases it.
-    pub(super) fn emit(&mut self, now: Timestamp, lease: Duration, out: &mut Vec<Output>) {
+    /// An answer is sent by the handler of the notice at hand: it needs no room of its own, or a long queue could never get
+    /// shorter. Bounded, since a handler may never end.
+    pub(super) fn replies_to(&mut self, notice: NoticeId, limits: Limits) -> bool {
+        let is_at_hand = notice == NoticeId(self.first) && self.attempts > 0 && !self.queue.is_empty();
+        let may = is_at_hand && usize::try_from(self.replies).is_ok_and(|replies| replies < limits.answers);
+        self.replies += u32::from(may);
+        may
+    }
+
+    /// Puts out the first, if no handler is busy with it, and leases it.
+    pub(super) fn emit(&mut self, now: Timestamp, lease: Duration, limits: Limits, out: &mut Vec<Output>) {
         if self.not_before > now {
             return;
         }
+        // Whoever was told so often has ended each time, without a word.
+        while self.attempts >= limits.attempts && self.set_first_aside(now, limits, out) {}
         if let Some(notice) = self.queue.front() {
             if out.is_empty() {
                 out.reserve_exact(1);
             }
-            out.push(Output::Notice { id: NoticeId(self.first), notice: notice.clone() });
+            self.attempts += 1;
+            let (id, attempt) = (NoticeId(self.first), self.attempts);
+            out.push(Output::Notice { id, attempt, notice: notice.clone() });
             self.not_before = now.plus(lease);
         }
     }
@@ -70,24 +126,45 @@ impl Notices {
         id: NoticeId,
         ok: bool,
         now: Timestamp,
-        pause: impl FnOnce(u8) -> Duration,
+        limits: Limits,
+        pause: impl FnOnce(u32) -> Duration,
+        out: &mut Vec<Output>,
     ) -> bool {
-        if id != NoticeId(self.first) || self.queue.is_empty() {
+        if id != NoticeId(self.first) || self.queue.is_empty() || self.attempts == 0 {
             return false;
         }
         if ok {
-            self.queue.pop_front();
-            if self.queue.is_empty() {
-                // Its memory, too: hardly any conversation has something to tell at a time.
-                self.queue = VecDeque::new();
-            }
-            self.first = self.first.wrapping_add(1);
-            self.faults = 0;
-            self.not_before = Timestamp::default();
+            self.next();
+        } else if self.attempts >= limits.attempts {
+            self.set_first_aside(now, limits, out);
         } else {
-            self.not_before = now.plus(pause(self.faults));
-            self.faults = self.faults.saturating_add(1);
+            self.not_before = now.plus(pause(self.attempts));
         }
+        true
+    }
+
+    fn next(&mut self) -> Option<Notice> {
+        let first = self.queue.pop_front();
+        if self.queue.is_empty() {
+            // Its memory, too: hardly any conversation has something to tell at a time.
+            self.queue = VecDeque::new();
+        }
+        self.first = self.first.wrapping_add(1);
+        (self.attempts, self.replies) = (0, 0);
+        self.not_before = Timestamp::default();
+        first
+    }
+
+    fn set_first_aside(&mut self, now: Timestamp, limits: Limits, out: &mut Vec<Output>) -> bool {
+        let (id, attempts) = (NoticeId(self.first), self.attempts);
+        let Some(notice) = self.next() else { return false };
+        let set_aside = self.set_aside.get_or_insert_default();
+        let mut dropped = None;
+        if set_aside.len() >= limits.set_aside.max(1) {
+            dropped = set_aside.pop_front().map(|oldest| oldest.id);
+        }
+        set_aside.push_back(SetAside { id, attempts, at: now, notice });
+        out.push(Output::SetAside { id, attempts, dropped });
         true
     }
 }

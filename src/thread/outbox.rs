@@ -2,15 +2,16 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, CallId, InlineControl, MessagingType, OutgoingMessage, Refusal, RefusalKind};
+use crate::call::{AnswerKey, CallId, InlineControl, OutgoingMessage, Refusal, RefusalKind};
 use crate::id::MessageId;
 use crate::time::Timestamp;
 
 use super::broken::Broken;
 use super::config::{Config, OnUnknown};
-use super::io::{CommandRefused, Notice, Reply};
+use super::io::Notice;
 use super::is_default;
-use super::outcome::{AnswerStatus, Expiry, FailReason, NoEcho};
+use super::outcome::{AnswerStatus, FailReason, NoEcho};
+use super::seen::{Digest, Horizon, Recent};
 use super::shared::Fresh;
 
 /// The answers of one thread, in the order they were accepted (design §3.3).
@@ -21,6 +22,9 @@ pub(super) struct Outbox {
     waiting: VecDeque<Answer>,
     #[serde(skip_serializing_if = "is_default")]
     finished: VecDeque<(AnswerKey, AnswerStatus)>,
+    /// The keys of answers that are sent, or may be, and have no place among the finished any more.
+    #[serde(skip_serializing_if = "is_default")]
+    settled: Recent,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,9 +33,6 @@ struct Answer {
     message: OutgoingMessage,
     /// It is too old from then on.
     expires: Timestamp,
-    /// The messaging window was known to be closed when it was accepted. What is known may be out of date:
-    /// the platform decides.
-    outside: bool,
     state: State,
     /// The last call that tried to send it.
     call: Option<CallId>,
@@ -79,49 +80,27 @@ pub(super) enum Head<'a> {
 }
 
 impl Fresh for Outbox {
-    const FRESH: &'static Self = &Self { waiting: VecDeque::new(), finished: VecDeque::new() };
+    const FRESH: &'static Self = &Self { waiting: VecDeque::new(), finished: VecDeque::new(), settled: Recent::NONE };
 }
 
 impl Answer {
     fn is_held(&self) -> bool {
         matches!(self.state, State::Held(_))
     }
-
-    /// Until when it may wait, and what ends it then.
-    fn deadline(&self, window: Option<Timestamp>) -> (Timestamp, Expiry) {
-        let closes = window.filter(|_| !self.outside).map(|window| closing(&self.message, window));
-        match closes {
-            Some(closes) if closes < self.expires => (closes, Expiry::Window),
-            _ => (self.expires, Expiry::Age),
-        }
-    }
-}
-
-/// When the window closes for this message, by when the standard one does.
-fn closing(message: &OutgoingMessage, standard: Timestamp) -> Timestamp {
-    standard.plus(message.is().window().saturating_sub(MessagingType::Response.window()))
 }
 
 impl Outbox {
-    /// `window` is when the standard messaging window closes, as far as is known.
+    /// Takes in an answer whose key is not known.
     pub(super) fn accept(
         &mut self,
         key: AnswerKey,
         message: OutgoingMessage,
         now: Timestamp,
         config: &Config,
-        window: Option<Timestamp>,
-    ) -> Reply {
-        if let Some(status) = self.status(&key) {
-            return Reply::Duplicate(status);
-        }
-        if self.waiting.len() >= config.limits.answers {
-            return Reply::Refused(CommandRefused::QueueFull);
-        }
+    ) {
         self.waiting.push_back(Answer {
             key,
             expires: now.plus(config.timeouts.answer_age),
-            outside: window.is_some_and(|window| closing(&message, window) <= now),
             message,
             state: State::Waiting,
             call: None,
@@ -129,7 +108,10 @@ impl Outbox {
             resent: false,
             inline: Inline::No,
         });
-        Reply::Accepted
+    }
+
+    pub(super) fn is_full(&self, config: &Config) -> bool {
+        self.waiting.len() >= config.limits.answers
     }
 
     pub(super) fn status(&self, key: &AnswerKey) -> Option<AnswerStatus> {
@@ -137,8 +119,21 @@ impl Outbox {
         match waiting.map(|answer| &answer.state) {
             Some(State::Held(echo)) => Some(AnswerStatus::Unknown(*echo)),
             Some(_) => Some(AnswerStatus::Waiting),
-            None => self.finished.iter().find(|(other, _)| other == key).map(|(_, status)| status.clone()),
+            None => {
+                let finished = self.finished.iter().find(|(other, _)| other == key);
+                let settled = || self.settled.find(Digest::key(key)).map(|_| AnswerStatus::Settled);
+                finished.map(|(_, status)| status.clone()).or_else(settled)
+            }
         }
+    }
+
+    /// Where an answer stands whose key was given again. It may be given once more.
+    pub(super) fn recognise(&mut self, key: &AnswerKey, now: Timestamp) -> Option<AnswerStatus> {
+        let status = self.status(key)?;
+        if status == AnswerStatus::Settled {
+            self.settled.touch(Digest::key(key), now);
+        }
+        Some(status)
     }
 
     pub(super) fn head(&self) -> Head<'_> {
@@ -149,8 +144,6 @@ impl Outbox {
         }
     }
 
-    /// No answer may still change the conversation. A reported unknown one alone does not count.
-    /// No answer is under way or waits for the host's word.
     #[cfg(feature = "service")]
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
@@ -160,6 +153,7 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
+    /// No answer may still change the conversation. A reported unknown one alone does not count.
     pub(super) fn is_settled(&self) -> bool {
         self.waiting.iter().all(Answer::is_held) && self.waiting.len() <= 1
     }
@@ -238,6 +232,7 @@ impl Outbox {
         key: &AnswerKey,
         mid: Option<MessageId>,
         config: &Config,
+        now: Timestamp,
     ) -> Option<Notice> {
         let maybe_doubled = if let Some(at) = self.waiting.iter().position(|answer| answer.key == *key) {
             self.waiting.remove(at).is_some_and(|answer| answer.resent)
@@ -250,37 +245,48 @@ impl Outbox {
             false
         };
         let status = AnswerStatus::Delivered { mid: mid.clone(), maybe_doubled };
-        self.finish(key.clone(), status, config);
+        self.finish(key.clone(), status, config, now);
         Some(Notice::AnswerDelivered { key: key.clone(), mid, maybe_doubled })
     }
 
-    pub(super) fn failed(&mut self, key: &AnswerKey, reason: FailReason, config: &Config) -> Option<Notice> {
+    pub(super) fn failed(
+        &mut self,
+        key: &AnswerKey,
+        reason: FailReason,
+        config: &Config,
+        now: Timestamp,
+    ) -> Option<Notice> {
         let at = self.waiting.iter().position(|answer| answer.key == *key)?;
         let answer = self.waiting.remove(at)?;
         let key = answer.key;
         if answer.resent {
             // The first attempt may have arrived, so this one's failure does not say that it did not.
             let echo = NoEcho::SentAgain;
-            self.finish(key.clone(), AnswerStatus::Unknown(echo), config);
+            self.finish(key.clone(), AnswerStatus::Unknown(echo), config, now);
             let cause = Refusal::new(
                 RefusalKind::Transport,
                 format!("sent again after an unknown outcome: {reason}"),
             );
             return Some(Notice::AnswerUnknown { key, cause, echo });
         }
-        self.finish(key.clone(), AnswerStatus::Failed(reason.clone()), config);
+        self.finish(key.clone(), AnswerStatus::Failed(reason.clone()), config, now);
         Some(Notice::AnswerFailed { key, reason })
     }
 
     /// All that wait for control fail with the same reason.
-    pub(super) fn all_failed(&mut self, reason: &FailReason, config: &Config) -> Vec<Notice> {
+    pub(super) fn all_failed(
+        &mut self,
+        reason: &FailReason,
+        config: &Config,
+        now: Timestamp,
+    ) -> Vec<Notice> {
         let keys: Vec<_> = self
             .waiting
             .iter()
             .filter(|answer| answer.state == State::Waiting)
             .map(|answer| answer.key.clone())
             .collect();
-        keys.iter().filter_map(|key| self.failed(key, reason.clone(), config)).collect()
+        keys.iter().filter_map(|key| self.failed(key, reason.clone(), config, now)).collect()
     }
 
     /// The answer whose last attempt was this call.
@@ -288,43 +294,30 @@ impl Outbox {
         self.waiting.iter().find(|answer| answer.call == Some(call)).map(|answer| answer.key.clone())
     }
 
-    pub(super) fn cancel(&mut self, key: &AnswerKey, config: &Config) -> Option<Notice> {
+    pub(super) fn cancel(&mut self, key: &AnswerKey, config: &Config, now: Timestamp) -> Option<Notice> {
         let waits = |answer: &Answer| answer.key == *key && answer.state == State::Waiting;
-        if self.waiting.iter().any(waits) { self.failed(key, FailReason::Cancelled, config) } else { None }
+        if self.waiting.iter().any(waits) { self.failed(key, FailReason::Cancelled, config, now) } else { None }
     }
 
     /// The host's word on an unknown answer: those behind it may go on.
-    pub(super) fn resume(&mut self, key: &AnswerKey, config: &Config) -> bool {
+    pub(super) fn resume(&mut self, key: &AnswerKey, config: &Config, now: Timestamp) -> bool {
         let held = self.waiting.iter().enumerate().find_map(|(at, answer)| match answer.state {
             State::Held(echo) if answer.key == *key => Some((at, echo)),
             _ => None,
         });
         let Some((at, echo)) = held else { return false };
         self.waiting.remove(at);
-        self.finish(key.clone(), AnswerStatus::Unknown(echo), config);
+        self.finish(key.clone(), AnswerStatus::Unknown(echo), config, now);
         true
     }
 
-    /// What time alone changes: answers that got too old, echoes that did not come. `window` is when the
-    /// standard messaging window closes, as far as is known; `has_left` that control is known to be elsewhere.
-    pub(super) fn lapse(
-        &mut self,
-        now: Timestamp,
-        config: &Config,
-        window: Option<Timestamp>,
-        has_left: bool,
-    ) -> Vec<Notice> {
-        let expired: Vec<_> = self
-            .waiting
-            .iter()
-            .filter(|answer| answer.state == State::Waiting)
-            .map(|answer| (answer.key.clone(), answer.deadline(window)))
-            .filter(|(_, (deadline, _))| *deadline <= now)
-            .collect();
-        let mut notices: Vec<_> = expired
-            .into_iter()
-            .filter_map(|(key, (_, expiry))| self.failed(&key, FailReason::Expired(expiry), config))
-            .collect();
+    /// What time alone changes: answers that got too old, echoes that did not come. `has_left` says that control is known
+    /// to be elsewhere.
+    pub(super) fn lapse(&mut self, now: Timestamp, config: &Config, has_left: bool) -> Vec<Notice> {
+        let is_expired = |answer: &&Answer| answer.state == State::Waiting && answer.expires <= now;
+        let expired: Vec<_> = self.waiting.iter().filter(is_expired).map(|answer| answer.key.clone()).collect();
+        let mut notices: Vec<_> =
+            expired.iter().filter_map(|key| self.failed(key, FailReason::Expired, config, now)).collect();
         let mut overtaken = None;
         for answer in &mut self.waiting {
             let State::AwaitingEcho { until, cause } = &answer.state else { continue };
@@ -350,25 +343,29 @@ impl Outbox {
             }
         }
         if let Some(key) = overtaken {
-            self.resume(&key, config);
+            self.resume(&key, config, now);
         }
         notices
     }
 
-    pub(super) fn next_wake(&self, window: Option<Timestamp>) -> Option<Timestamp> {
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
         self.waiting
             .iter()
             .filter_map(|answer| match &answer.state {
-                State::Waiting => Some(answer.deadline(window).0),
+                State::Waiting => Some(answer.expires),
                 State::AwaitingEcho { until, .. } => Some(*until),
                 State::Sending | State::Held(_) => None,
             })
             .min()
     }
 
-    fn finish(&mut self, key: AnswerKey, status: AnswerStatus, config: &Config) {
-        while self.finished.len() >= config.limits.finished.max(1) {
-            self.finished.pop_front();
+    fn finish(&mut self, key: AnswerKey, status: AnswerStatus, config: &Config, now: Timestamp) {
+        while self.finished.len() >= config.limits.finished.max(1)
+            && let Some((oldest, status)) = self.finished.pop_front()
+        {
+            if !matches!(status, AnswerStatus::Failed(_)) {
+                self.settled.remember(Digest::key(&oldest), Horizon::new(config, now));
+            }
         }
         self.finished.push_back((key, status));
     }

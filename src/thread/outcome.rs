@@ -16,7 +16,7 @@ pub enum FailReason {
     /// Control could not be had.
     #[error("{0}")]
     NotGranted(NotGranted),
-    /// The messaging window is closed until the customer writes again (facts §2.8).
+    /// The platform says that the messaging window is closed until the customer writes again (facts §2.8).
     #[error("{0}")]
     OutsideWindow(Refusal),
     /// This person cannot be reached.
@@ -25,9 +25,9 @@ pub enum FailReason {
     /// The platform refused the message for good, for any other reason.
     #[error("{0}")]
     Rejected(Refusal),
-    /// It waited too long.
-    #[error("{0}")]
-    Expired(Expiry),
+    /// It was older than [`super::Timeouts::answer_age`].
+    #[error("the answer waited too long")]
+    Expired,
     /// The host took it back.
     #[error("cancelled")]
     Cancelled,
@@ -42,20 +42,6 @@ impl FailReason {
             _ => Self::Rejected(refusal),
         }
     }
-}
-
-/// What an answer waited too long for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Expiry {
-    /// It was older than [`super::Timeouts::answer_age`].
-    #[error("the answer waited too long")]
-    Age,
-    /// The messaging window closed while it waited: 24 hours after what the customer last wrote, 7 days for
-    /// a person's answer (facts §2.8).
-    #[error("the messaging window closed while the answer waited")]
-    Window,
 }
 
 /// Why no echo tells whether an answer arrived.
@@ -97,6 +83,8 @@ pub enum AnswerStatus {
     Failed(FailReason),
     /// It may or may not have arrived.
     Unknown(NoEcho),
+    /// It was sent, or may have been, before [`super::Limits::finished`] others: how is not remembered any more.
+    Settled,
 }
 
 /// Control could not be had: each step tried, the platform's words, and who can change it.

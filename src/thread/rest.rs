@@ -22,12 +22,13 @@ impl Thread {
     }
 
     /// Whether somebody still has to do something: the service, or the host with an answer of unknown outcome,
-    /// a request for control or an open intervention.
+    /// a notice that was set aside, a request for control or an open intervention.
     #[must_use]
     pub fn is_open(&self) -> bool {
         !self.is_at_rest()
             || self.intervention.is_open()
             || self.outbox.is_held()
+            || self.notices.set_aside().next().is_some()
             || self.requests.waiting().next().is_some()
     }
 
@@ -71,6 +72,7 @@ impl Thread {
             && requests.is_fresh()
             && refused.is_fresh()
             && notices.len() == 0
+            && notices.set_aside().next().is_none()
             && in_flight.is_none()
             && *pause == Pause::default()
             && !told_ours

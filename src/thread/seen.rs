@@ -1,27 +1,29 @@
-//! What was seen of a conversation, by which that is known which is delivered again.
+//! Digests of what was delivered and sent lately, by which duplicates are recognised.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use siphasher::sip::SipHasher13;
 
+use crate::call::AnswerKey;
 use crate::event::{EventKind, Inbound};
 use crate::time::{Span, Timestamp};
 
-use super::config::Limits;
+use super::config::Config;
 use super::is_default;
 
-/// A message or a control event that was seen, in eight bytes: a digest, of which the lowest bit says whether the host was
-/// told that the message is ours to answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Seen(u64);
+/// A message, a control event or an idempotency key in eight bytes. The lowest bit is a mark: the host was told that the
+/// message is ours to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Digest(u64);
 
-impl Seen {
-    /// A message is known again by its `mid`, which the standby copy and the owner's copy share; what has none by its time
-    /// and content. Without a time either it counts as new: rather told twice than lost.
+impl Digest {
+    /// A message is recognised by its `mid`, which the standby copy and the owner's copy share; one without a `mid` by its
+    /// time and content. Without a time either it counts as new: rather told twice than lost.
     pub(super) fn message(inbound: &Inbound) -> Option<Self> {
         let Inbound { mid, at, text, payload, postback, attachments } = inbound;
         match mid {
@@ -37,6 +39,10 @@ impl Seen {
         (at != Span::UNKNOWN).then(|| Self::new(&(2_u8, at, kind)))
     }
 
+    pub(super) fn key(key: &AnswerKey) -> Self {
+        Self::new(&(3_u8, key.as_str()))
+    }
+
     /// The same in every process. Where another version of Rust hashes otherwise, what comes again right after an update is
     /// told again.
     fn new(of: &impl Hash) -> Self {
@@ -49,129 +55,156 @@ impl Seen {
         self.0 | 1 == other.0 | 1
     }
 
-    pub(super) fn told_as_ours(self) -> bool {
+    pub(super) fn is_marked(self) -> bool {
         self.0 & 1 == 1
     }
 
-    pub(super) fn as_ours(self, ours: bool) -> Self {
-        Self(self.0 | u64::from(ours))
+    pub(super) fn marked(self, mark: bool) -> Self {
+        Self(self.0 | u64::from(mark))
     }
 }
 
-/// Most conversations see one or two.
-pub(super) fn push(ring: &mut Vec<Seen>, seen: Seen) {
-    if ring.len() == ring.capacity() {
-        ring.reserve_exact(ring.len().max(1));
-    }
-    ring.push(seen);
-}
-
-/// For so long all messages are remembered, up to so many times of what is remembered for ever.
-const LATELY: Duration = Duration::from_mins(1);
-const TIMES: usize = 4;
-
-/// How many messages are remembered now.
+/// How long, and how many, digests are remembered at this moment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room {
-    /// For ever, beside what waits for the host's handler. Else a delivery that comes again while the handler lags would be
-    /// told anew, and lead to more that is refused.
-    kept: usize,
-    /// So many go together.
-    part: usize,
-    /// At most so many, those of the last minute included.
+pub(super) struct Horizon {
+    pub(super) now: Timestamp,
+    /// The platform's redelivery time.
+    age: Duration,
     most: usize,
-    now: Timestamp,
 }
 
-impl Room {
-    pub(super) fn beside(waiting: usize, limits: Limits, now: Timestamp) -> Self {
-        let (seen, kept) = (limits.seen.max(1), limits.seen.max(1).saturating_add(waiting));
-        // Small parts, since up to two more than what is kept are held.
-        let part = seen.div_ceil(2);
-        Self { kept, part, most: TIMES.saturating_mul(seen).saturating_add(waiting), now }
+impl Horizon {
+    pub(super) fn new(config: &Config, now: Timestamp) -> Self {
+        Self { now, age: config.timeouts.redelivery, most: config.limits.seen.max(1) }
+    }
+
+    /// Digests that are remembered and forgotten together.
+    fn part(self) -> usize {
+        self.most.div_ceil(4).min(LONGEST_PART)
     }
 }
 
-/// The messages that were seen. A write of the thread copies only the latest; copies share the others.
+/// A write of a thread copies the latest part; copies share the others.
+const LONGEST_PART: usize = 128;
+
+/// Digests of the platform's redelivery time, at most [`Horizon::most`] of them; the latest part and the one before it
+/// are kept for longer. What was touched at this very moment is of the delivery at hand and never forgotten, however
+/// many there are: else a large delivery that is delivered again would be taken for new, for ever.
 #[derive(Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct SeenMessages {
-    latest: Vec<Seen>,
+pub(super) struct Recent {
+    #[serde(skip_serializing_if = "is_default")]
+    latest: Digests,
     /// The oldest first.
     #[serde(skip_serializing_if = "is_default")]
-    before: Vec<Before>,
+    before: Vec<Part>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct Before {
-    seen: Arc<[Seen]>,
-    /// When the last of them came.
-    until: Timestamp,
+struct Part {
+    digests: Arc<Digests>,
+    /// When one of them was last remembered or recognised.
+    touched: Timestamp,
 }
 
-impl Clone for SeenMessages {
+/// Written as one text, 11 bytes a digest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+struct Digests(Vec<Digest>);
+
+impl Serialize for Digests {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|digest| digest.0.to_le_bytes()).collect();
+        serializer.serialize_str(&BASE64.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Digests {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = BASE64.decode(text).map_err(|_| de::Error::custom("digests that are not base64"))?;
+        let (digests, rest) = bytes.as_chunks::<8>();
+        if !rest.is_empty() {
+            return Err(de::Error::custom("half a digest"));
+        }
+        Ok(Self(digests.iter().map(|digest| Digest(u64::from_le_bytes(*digest))).collect()))
+    }
+}
+
+impl Digests {
+    /// Nearly always the answer is no: to look at all is quicker than to stop.
+    fn contains(&self, digest: Digest) -> bool {
+        self.0.iter().fold(false, |found, other| found | other.is(digest))
+    }
+
+    fn mark(&mut self, digest: Digest) {
+        for other in self.0.iter_mut().filter(|other| other.is(digest)) {
+            *other = other.marked(true);
+        }
+    }
+}
+
+impl Clone for Recent {
     /// With room for one more: that is what it is copied for.
     fn clone(&self) -> Self {
-        let mut latest = Vec::with_capacity(self.latest.len() + 1);
-        latest.extend_from_slice(&self.latest);
-        Self { latest, before: self.before.clone() }
+        let mut latest = Vec::with_capacity(self.latest.0.len() + 1);
+        latest.extend_from_slice(&self.latest.0);
+        Self { latest: Digests(latest), before: self.before.clone() }
     }
 }
 
-impl SeenMessages {
-    pub(super) const NONE: Self = Self { latest: Vec::new(), before: Vec::new() };
+impl Recent {
+    pub(super) const NONE: Self = Self { latest: Digests(Vec::new()), before: Vec::new() };
 
-    pub(super) fn find(&self, id: Seen) -> Option<Seen> {
-        let before = self.before.iter().rev().map(|before| &before.seen[..]);
-        let mut parts = std::iter::once(&self.latest[..]).chain(before);
-        // Nearly always in none: to look at all of a part is quicker than to stop.
-        let is_in = |part: &&[Seen]| part.iter().fold(false, |found, seen| found | seen.is(id));
-        parts.find(is_in)?.iter().copied().find(|seen| seen.is(id))
+    pub(super) fn find(&self, digest: Digest) -> Option<Digest> {
+        let before = self.before.iter().rev().map(|part| &*part.digests);
+        let mut parts = std::iter::once(&self.latest).chain(before);
+        parts.find(|part| part.contains(digest))?.0.iter().copied().find(|other| other.is(digest))
     }
 
-    pub(super) fn remember(&mut self, seen: Seen, room: Room) {
-        if self.latest.len() >= room.part {
-            let latest = std::mem::take(&mut self.latest);
-            self.before.push(Before { seen: latest.into(), until: room.now });
-            while self.may_forget(room) {
-                self.before.remove(0);
-            }
+    pub(super) fn remember(&mut self, digest: Digest, horizon: Horizon) {
+        if self.latest.0.len() >= horizon.part() {
+            let digests = Arc::new(std::mem::take(&mut self.latest));
+            self.before.push(Part { digests, touched: horizon.now });
+            self.forget_old(horizon);
         }
-        push(&mut self.latest, seen);
-    }
-
-    fn may_forget(&self, room: Room) -> bool {
-        let Some((oldest, others)) = self.before.split_first() else { return false };
-        let left: usize = others.iter().map(|before| before.seen.len()).sum();
-        // A part more has room among the latest.
-        let is_too_much = oldest.seen.len() + left + room.part > room.most;
-        left >= room.kept && (is_too_much || room.now.since(oldest.until) > LATELY)
-    }
-
-    /// The host is told that a message which was seen is ours to answer.
-    pub(super) fn tell_as_ours(&mut self, id: Seen) {
-        let before = self.before.iter_mut().filter(|before| before.seen.iter().any(|seen| seen.is(id)));
-        let before = before.flat_map(|before| Arc::make_mut(&mut before.seen));
-        for seen in self.latest.iter_mut().chain(before).filter(|seen| seen.is(id)) {
-            *seen = seen.as_ours(true);
+        let latest = &mut self.latest.0;
+        if latest.len() == latest.capacity() {
+            // Most conversations see one or two.
+            latest.reserve_exact(latest.len().max(1));
         }
+        latest.push(digest);
     }
 
-    /// What comes again will do so once more, while something else in its delivery is refused: it counts as the latest, so
-    /// that it is not forgotten next.
-    pub(super) fn keep_longer(&mut self, id: Seen, room: Room) {
-        if self.latest.len() >= room.most || self.latest.iter().any(|seen| seen.is(id)) {
+    /// A duplicate came: it may come once more, so that the platform's redelivery time begins anew for it.
+    pub(super) fn touch(&mut self, digest: Digest, now: Timestamp) {
+        if self.latest.contains(digest) {
             return;
         }
-        let holds = |before: &Before| before.seen.iter().any(|seen| seen.is(id));
-        let Some(place) = self.before.iter().rposition(holds) else { return };
-        let (again, others): (Vec<_>, Vec<_>) = self.before[place].seen.iter().partition(|seen| seen.is(id));
-        if others.is_empty() {
-            self.before.remove(place);
-        } else {
-            self.before[place].seen = others.into();
+        if let Some(part) = self.before.iter_mut().rfind(|part| part.digests.contains(digest)) {
+            part.touched = part.touched.max(now);
         }
-        self.latest.extend(again);
+    }
+
+    pub(super) fn mark(&mut self, digest: Digest) {
+        self.latest.mark(digest);
+        for part in self.before.iter_mut().filter(|part| part.digests.contains(digest)) {
+            Arc::make_mut(&mut part.digests).mark(digest);
+        }
+    }
+
+    fn forget_old(&mut self, horizon: Horizon) {
+        let newest = self.before.len().saturating_sub(1);
+        let mut at = 0;
+        self.before.retain(|part| {
+            at += 1;
+            at > newest || horizon.now.since(part.touched) <= horizon.age
+        });
+        let mut left = self.before.iter().map(|part| part.digests.0.len()).sum::<usize>() + horizon.part();
+        while left > horizon.most {
+            let oldest = self.before.iter().enumerate().min_by_key(|(_, part)| part.touched);
+            let Some((at, _)) = oldest.filter(|(_, part)| part.touched < horizon.now) else { return };
+            left -= self.before.remove(at).digests.0.len();
+        }
     }
 }
 
@@ -181,120 +214,104 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-    fn id(number: u64) -> Seen {
-        Seen::new(&number)
+    fn digest(number: u64) -> Digest {
+        Digest::new(&number)
     }
 
-    fn room(waiting: usize, seconds: u64) -> Room {
-        let limits = Limits { seen: 3, ..Limits::default() };
-        Room::beside(waiting, limits, NOW.plus(Duration::from_secs(seconds)))
+    /// Room for 16, which is parts of 4, and an hour.
+    fn at(seconds: u64) -> Horizon {
+        Horizon { now: NOW.plus(Duration::from_secs(seconds)), age: Duration::from_hours(1), most: 16 }
     }
 
-    fn known(seen: &SeenMessages) -> Vec<u64> {
-        (0..1000).filter(|number| seen.find(id(*number)).is_some()).collect()
+    fn known(recent: &Recent) -> Vec<u64> {
+        (0..1000).filter(|number| recent.find(digest(*number)).is_some()).collect()
     }
 
     #[test]
-    fn the_last_are_remembered_those_of_a_minute_too_and_no_more() {
-        let mut seen = SeenMessages::default();
+    fn recent_forgets_by_time_and_keeps_the_latest() {
+        let mut recent = Recent::default();
         for number in 0..100 {
-            seen.remember(id(number), room(0, number * 100));
-            let known = known(&seen);
-            assert!(
-                known.len() >= 3.min(usize::try_from(number).unwrap() + 1) && known.len() <= 6,
-                "{known:?}"
-            );
-            assert!(known.ends_with(&[number]) && known.is_sorted());
+            recent.remember(digest(number), at(number * 600));
+            let known = known(&recent);
+            assert!(known.ends_with(&[number]) && known.is_sorted(), "{known:?}");
+            let hour = usize::try_from(number + 1).unwrap().min(6);
+            assert!((hour..=12).contains(&known.len()), "{known:?}");
         }
-        // In a minute, up to four times as many.
-        for number in 100..200 {
-            seen.remember(id(number), room(0, 10_000 + number / 10));
-        }
-        assert_eq!(known(&seen), (188..200).collect::<Vec<_>>());
     }
 
     #[test]
-    fn what_waits_is_remembered_beside_them() {
-        let mut seen = SeenMessages::default();
+    fn recent_is_bounded_in_a_busy_hour() {
+        let mut recent = Recent::default();
         for number in 0..100 {
-            seen.remember(id(number), room(30, number * 100));
+            recent.remember(digest(number), at(number));
+            assert!(known(&recent).len() <= 16);
         }
-        let known = known(&seen);
-        assert!(known.len() >= 33 && known.len() <= 39, "{known:?}");
+        assert!(known(&recent).len() > 12, "{:?}", known(&recent));
     }
 
     #[test]
-    fn what_comes_again_and_again_is_not_forgotten() {
-        let mut seen = SeenMessages::default();
-        seen.remember(id(0).as_ours(true), room(0, 0));
-        for number in 1..100 {
-            seen.remember(id(number), room(0, number * 100));
-            assert!(seen.find(id(0)).is_some_and(Seen::told_as_ours), "{number}");
-            seen.keep_longer(id(0), room(0, number * 100));
+    fn recent_never_forgets_the_delivery_at_hand() {
+        let mut recent = Recent::default();
+        for number in 0..100 {
+            recent.remember(digest(number), at(0));
         }
-        assert!(known(&seen).len() <= 7);
-    }
-
-    #[test]
-    fn what_comes_again_in_a_busy_minute_is_known_after_it() {
-        let mut seen = SeenMessages::default();
-        for number in 0..9 {
-            seen.remember(id(number), room(0, 0));
-        }
-        seen.keep_longer(id(2), room(0, 1));
-        seen.keep_longer(id(2), room(0, 1));
-        // What was kept for a minute goes at once.
-        for number in 9..12 {
-            seen.remember(id(number), room(0, 600));
-        }
-        assert_eq!(known(&seen), [2, 8, 9, 10, 11]);
-    }
-
-    #[test]
-    fn a_whole_delivery_that_comes_again_is_known_the_third_time() {
-        for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 2, 5, 0, 4, 1]] {
-            // As many wait for the handler, which then catches up.
-            for waiting in [0, 1, 9] {
-                let mut seen = SeenMessages::default();
-                for number in 0..6 {
-                    seen.remember(id(number), room(waiting, number));
-                }
-                for number in order {
-                    seen.keep_longer(id(number), room(waiting, 100));
-                }
-                seen.remember(id(6), room(0, 200));
-                assert_eq!(known(&seen), [0, 1, 2, 3, 4, 5, 6], "{order:?}, {waiting}");
+        assert_eq!(known(&recent).len(), 100);
+        // It comes again, with more behind it: all of it is recognised, however often.
+        for again in 1..5 {
+            for number in 0..100 {
+                assert!(recent.find(digest(number)).is_some(), "{again}: {number}");
+                recent.touch(digest(number), at(again).now);
             }
+            recent.remember(digest(100 + again), at(again));
         }
+        // Others push it out when it does not come any more.
+        for number in 200..230 {
+            recent.remember(digest(number), at(10 + number));
+        }
+        assert!(known(&recent).len() <= 16, "{:?}", known(&recent));
     }
 
     #[test]
-    fn what_comes_again_for_ever_does_not_grow() {
-        let mut seen = SeenMessages::default();
-        for number in 0..200 {
-            seen.remember(id(number), room(0, 0));
-            for again in 0..number {
-                seen.keep_longer(id(again), room(0, 0));
-            }
-            assert!(known(&seen).len() <= 24, "{:?}", known(&seen));
-            assert!(seen.find(id(number)).is_some());
+    fn recent_time_begins_anew_for_a_duplicate() {
+        let mut recent = Recent::default();
+        recent.remember(digest(0).marked(true), at(0));
+        for number in 1..30 {
+            recent.remember(digest(number), at(number * 1_000));
+            assert!(recent.find(digest(0)).is_some_and(Digest::is_marked), "{number}");
+            recent.touch(digest(0), at(number * 1_000).now);
         }
+        for number in 30..42 {
+            recent.remember(digest(number), at(number * 1_000));
+        }
+        assert!(recent.find(digest(0)).is_none());
     }
 
     #[test]
-    fn copies_share_what_was_before_until_it_changes() {
-        let mut seen = SeenMessages::default();
-        for number in 0..4 {
-            seen.remember(id(number), room(0, 0));
+    fn recent_copies_share_parts_until_one_is_marked() {
+        let mut recent = Recent::default();
+        for number in 0..10 {
+            recent.remember(digest(number), at(0));
         }
-        let mut other = seen.clone();
-        assert!(Arc::ptr_eq(&seen.before[0].seen, &other.before[0].seen));
-        other.tell_as_ours(id(1));
-        assert!(
-            other.find(id(1)).is_some_and(Seen::told_as_ours)
-                && !seen.find(id(1)).is_some_and(Seen::told_as_ours)
-        );
+        let mut other = recent.clone();
+        assert!(Arc::ptr_eq(&recent.before[0].digests, &other.before[0].digests));
+        other.mark(digest(1));
+        let is_marked = |recent: &Recent| recent.find(digest(1)).is_some_and(Digest::is_marked);
+        assert!(is_marked(&other) && !is_marked(&recent));
         let json = serde_json::to_string(&other).unwrap();
-        assert_eq!(serde_json::from_str::<SeenMessages>(&json).unwrap(), other);
+        assert_eq!(serde_json::from_str::<Recent>(&json).unwrap(), other);
+    }
+
+    #[test]
+    fn recent_takes_eleven_bytes_of_a_record_a_message() {
+        let horizon = Horizon { most: 4096, ..at(0) };
+        let mut recent = Recent::default();
+        for number in 0..4096 {
+            recent.remember(digest(number), horizon);
+        }
+        let bytes = serde_json::to_string(&recent).unwrap().len();
+        assert!(bytes < 4096 * 12, "{bytes}");
+        for damaged in [r#"{"latest":"?"}"#, r#"{"latest":"AAAA"}"#, r#"{"latest":7}"#] {
+            assert!(serde_json::from_str::<Recent>(damaged).is_err(), "{damaged}");
+        }
     }
 }

@@ -89,7 +89,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shared<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Inbox, Intervention, Outbox, PageMemory, Requests};
+    use super::super::page::PageMemory;
+    use super::super::{Inbox, Intervention, Outbox, Requests};
     use super::*;
 
     #[test]

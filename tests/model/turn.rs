@@ -222,9 +222,9 @@ impl Turn<'_> {
                         broken = Some("two calls at once");
                     }
                 }
-                Output::Notice { id, notice } => {
+                Output::Notice { id, notice, .. } => {
                     let expired =
-                        matches!(&notice, Notice::AnswerFailed { reason: FailReason::Expired(_), .. });
+                        matches!(&notice, Notice::AnswerFailed { reason: FailReason::Expired, .. });
                     if expired && host.held().is_none() && !a_day_passed {
                         broken = Some("1: an answer waited until it was too old, and for nothing");
                     }
@@ -235,7 +235,11 @@ impl Turn<'_> {
                     let _ = host.thread.step(&cx, done, now, &mut more);
                     out.extend(more);
                 }
-                Output::PageRefuses(call) => host.page.refuses(call, now),
+                Output::PageRefuses { call, certain, .. } => {
+                    if certain {
+                        host.page.refuses(call, now);
+                    }
+                }
                 other => panic!("not modelled: {other:?}"),
             }
             at += 1;

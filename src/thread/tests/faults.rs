@@ -43,9 +43,9 @@ fn reading_the_owner_does_not_end_a_fault() {
     assert_eq!(pauses, [1_000, 2_000, 4_000]);
 }
 
-/// An answer has an age of its own, and everything else is tried so often and no more.
+/// An answer has an age of its own, and so has what claims control for one; everything else is tried so often and no more.
 #[test]
-fn an_answer_is_tried_until_it_is_too_old_and_a_call_for_control_is_not() {
+fn an_answer_is_tried_until_it_is_too_old_and_so_is_its_claim() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(DESK);
     desk.send("a");
@@ -59,6 +59,17 @@ fn an_answer_is_tried_until_it_is_too_old_and_a_call_for_control_is_not() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(BOT);
     desk.send("a");
+    for _ in 0..20 {
+        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
+        desk.sleep();
+    }
+    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.passed_to(DESK);
+    desk.expect_send("a", SENT);
+
+    let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
+    desk.passed_to(BOT);
+    desk.command(Command::OpenIntervention);
     for _ in 0..7 {
         desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
         desk.sleep();
@@ -66,7 +77,81 @@ fn an_answer_is_tried_until_it_is_too_old_and_a_call_for_control_is_not() {
     desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
     desk.sleep();
     desk.expect(Call::ThreadOwner, owned_by(BOT));
-    assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })));
+    assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
+}
+
+/// One fault of any call on the way fails no answer, whether the platform acted or not; nor does a webhook that is lost.
+#[test]
+fn one_fault_of_a_claim_fails_no_answer() {
+    use ThreadControlPolicy::{BotPrimary, EdPrimary};
+    let faults = [unknown(), refused(RefusalKind::Transient), refused(RefusalKind::RateLimited)];
+    for fault in faults {
+        // Before the platform acted: it is made again.
+        for (policy, claim) in [(BotPrimary, Call::RequestThreadControl), (EdPrimary, Call::TakeThreadControl)] {
+            let mut desk = World::desk(policy);
+            desk.passed_to(BOT);
+            desk.send("a");
+            desk.expect(claim.clone(), fault.clone());
+            desk.sleep();
+            if matches!(fault, CallResult::Unknown(_)) {
+                desk.expect(Call::ThreadOwner, fault.clone());
+                desk.sleep();
+                desk.expect(Call::ThreadOwner, owned_by(BOT));
+            }
+            let done = if policy == BotPrimary { CallResult::Forwarded } else { CallResult::Done };
+            desk.expect(claim, done);
+            if policy == BotPrimary {
+                desk.passed_to(DESK);
+            }
+            desk.expect_send("a", SENT);
+            assert_eq!(desk.delivered(), ["a"], "{fault:?}");
+        }
+    }
+    // After it acted: the owner is read.
+    for (policy, claim) in [(BotPrimary, Call::RequestThreadControl), (EdPrimary, Call::TakeThreadControl)] {
+        let mut desk = World::desk(policy);
+        desk.passed_to(BOT);
+        desk.send("a");
+        desk.expect(claim, unknown());
+        desk.sleep();
+        desk.expect(Call::ThreadOwner, owned_by(DESK));
+        desk.expect_send("a", SENT);
+    }
+    // The webhook of the request is lost, or the one that says that control came.
+    for came in [false, true] {
+        let mut desk = World::desk(BotPrimary);
+        desk.passed_to(BOT);
+        desk.send("a");
+        let begun = desk.now;
+        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.sleep();
+        if came {
+            desk.expect(Call::ThreadOwner, owned_by(DESK));
+        } else {
+            desk.expect(Call::ThreadOwner, owned_by(BOT));
+            desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+            desk.passed_to(DESK);
+        }
+        desk.expect_send("a", SENT);
+        assert!(desk.now.since(begun) < Duration::from_secs(6), "{:?}", desk.now.since(begun));
+    }
+}
+
+/// Silence is an answer after so many requests, and not later than it was with one.
+#[test]
+fn claim_request_unanswered_ends_with_the_grant_timeout() {
+    for requests in [1, 2, 3, 7] {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        desk.config.limits.requests = requests;
+        desk.passed_to(BOT);
+        desk.send("a");
+        let begun = desk.now;
+        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.unanswered(&Call::RequestThreadControl, BOT);
+        assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })), "{requests}");
+        let took = desk.now.since(begun).as_millis();
+        assert!((29_990..30_050).contains(&took), "{requests}: {took}");
+    }
 }
 
 /// Control is lost again and again under an answer: that is a fight, and it ends.

@@ -12,8 +12,7 @@ fn a_grant_after_the_claim_has_failed_is_given_back() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.command(Command::OpenIntervention);
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
-    desk.sleep();
-    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    desk.unanswered(&Call::RequestThreadControl, BOT);
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
     desk.command(Command::CloseIntervention);
     desk.passed_to(DESK);
@@ -41,8 +40,7 @@ fn unsettled_and_refused() -> World {
     desk.config.timeouts.grant = Duration::from_secs(1);
     desk.command(Command::Claim(ClaimOrigin::Host));
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
-    desk.sleep();
-    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    desk.unanswered(&Call::RequestThreadControl, BOT);
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
     assert!(!desk.thread.is_at_rest(), "the answer is not settled");
     desk
@@ -83,8 +81,7 @@ fn what_a_bot_asked_for_is_kept_however_it_comes() {
     desk.passed_to(BOT);
     desk.command(Command::Claim(ClaimOrigin::BotAsked));
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
-    desk.sleep();
-    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    desk.unanswered(&Call::RequestThreadControl, BOT);
     desk.passed_to(DESK);
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
 }
@@ -194,6 +191,7 @@ fn control_is_not_handed_over_to_ourselves() {
 #[test]
 fn what_waits_is_woken_also_when_time_went_backwards() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.config.limits.requests = 1;
     desk.command(Command::OpenIntervention);
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.sleep();

@@ -329,49 +329,13 @@ fn nothing_is_told_to_be_ours_while_it_is_passed_on() {
     assert_eq!(gained(&desk), before);
 }
 
-/// A delivery comes again, behind others and while the handler lags: it is refused only for what is new in it, and nothing is
-/// told anew, so that a rush cannot feed itself.
-#[test]
-fn what_waits_for_the_handler_is_not_forgotten() {
-    let mut config = Config::new(AppId::from(BOT), Role::Bot, ThreadControlPolicy::BotPrimary);
-    (config.limits.seen, config.limits.notices) = (2, 6);
-    let (mut thread, mut out) = (Thread::new(), Vec::new());
-    let mut now = Timestamp::from_millis(BASE);
-    let mut step = |input, waits| {
-        now = now.plus(Duration::from_secs(waits));
-        thread.step(&Context::new(&config), input, now, &mut out)
-    };
-    let message = |number: usize| {
-        let inbound = Inbound {
-            mid: Some(MessageId::new(format!("m{number}")).unwrap()),
-            at: Span::at(Timestamp::from_millis(BASE)),
-            text: None,
-            payload: None,
-            postback: false,
-            attachments: vec![],
-        };
-        Input::Event(Event { channel: Channel::Messaging, at: inbound.at, kind: EventKind::Inbound(inbound) })
-    };
-    for number in 0..6 {
-        assert_eq!(step(message(number), 300), Reply::Done);
-    }
-    assert_eq!(step(message(0), 0), Reply::Ignored);
-    assert_eq!(step(message(6), 0), Reply::Refused(CommandRefused::NoticesFull));
-    for number in 0..6 {
-        assert_eq!(step(Input::NoticeDone { notice: NoticeId(number), ok: true }, 0), Reply::Done);
-    }
-    // It is dealt with, and forgotten behind others, unless it came again.
-    let replies = [1, 6, 6, 7, 1, 0].map(|number| step(message(number), 300));
-    let expected = [Reply::Ignored, Reply::Done, Reply::Ignored, Reply::Done, Reply::Ignored, Reply::Done];
-    assert_eq!(replies, expected);
-}
-
 #[test]
 fn what_was_told_as_somebody_elses_is_news_where_the_owner_gets_it() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(DESK);
     bot.config.limits.notices = 0;
     assert_eq!(bot.customer("m1", Channel::Standby), Reply::Refused(CommandRefused::NoticesFull));
+    assert_eq!(bot.event(Channel::Standby, EventKind::Read), Reply::Done, "nobody is told of it");
     bot.config.limits.notices = 9;
     assert_eq!(bot.customer("m1", Channel::Standby), Reply::Done);
     bot.config.limits.notices = 0;

@@ -236,14 +236,18 @@ impl World {
                         (host.thread.owner().clone(), now.plus(config.timeouts.call_lease));
                     host.calls.push_back(ToMake { id, call, believed, until });
                 }
-                Output::Notice { id, notice } => {
+                Output::Notice { id, notice, .. } => {
                     host.told.push(notice);
                     let mut more = Vec::new();
                     let done = Input::NoticeDone { notice: id, ok: true };
                     assert_eq!(host.thread.step(&cx, done, now, &mut more), Reply::Done);
                     out.extend(more);
                 }
-                Output::PageRefuses(call) => host.page.refuses(call, now),
+                Output::PageRefuses { call, certain, .. } => {
+                    if certain {
+                        host.page.refuses(call, now);
+                    }
+                }
                 other => panic!("not modelled: {other:?}"),
             }
         }

@@ -1,0 +1,140 @@
+//! Calls that a Page refused: which refusals are about the Page, and which about one person.
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::Refusal;
+use crate::id::UserId;
+use crate::time::Timestamp;
+
+use super::is_default;
+use super::shared::Fresh;
+
+/// A call that a Page's configuration may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PageCall {
+    /// `request_thread_control`
+    Request,
+    /// `take_thread_control`
+    Take,
+    /// A message with `thread_control` in the same call.
+    InlineControl,
+}
+
+/// What is known of a Page at this moment, from any of its threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PageMemory {
+    /// When the Page last refused `request` as not available.
+    #[serde(skip_serializing_if = "is_default")]
+    pub request_refused: Option<Timestamp>,
+    /// When the Page last refused `take` as not available.
+    #[serde(skip_serializing_if = "is_default")]
+    pub take_refused: Option<Timestamp>,
+    /// When the Page last refused control that goes with a message.
+    #[serde(skip_serializing_if = "is_default")]
+    pub inline_refused: Option<Timestamp>,
+    /// Roles changed then (`app_roles`): refusals before that count no more.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forgotten: Option<Timestamp>,
+}
+
+impl Fresh for PageMemory {
+    const FRESH: &'static Self =
+        &Self { request_refused: None, take_refused: None, inline_refused: None, forgotten: None };
+}
+
+impl PageMemory {
+    /// The Page refused a call as not available.
+    pub fn refuses(&mut self, call: PageCall, at: Timestamp) {
+        match call {
+            PageCall::Request => self.request_refused = Some(at),
+            PageCall::Take => self.take_refused = Some(at),
+            PageCall::InlineControl => self.inline_refused = Some(at),
+        }
+    }
+}
+
+/// What all threads of a Page have found out about it.
+///
+/// A refusal may be about one person only: who blocked the Page, or an id that is not theirs. It counts for the whole Page
+/// where it is known to be its configuration, or when two people were refused alike.
+#[derive(Debug, Clone, Default)]
+pub struct PageRefusals {
+    memory: PageMemory,
+    /// The last refusal of each call that may have been about its person.
+    suspected: Vec<Suspected>,
+}
+
+#[derive(Debug, Clone)]
+struct Suspected {
+    call: PageCall,
+    by: UserId,
+    code: Option<i64>,
+    subcode: Option<i64>,
+}
+
+impl PageRefusals {
+    /// A call about this person was refused ([`Output::PageRefuses`](super::Output::PageRefuses)).
+    pub fn refused(&mut self, call: PageCall, user: &UserId, refusal: &Refusal, certain: bool, at: Timestamp) {
+        let alike = |suspected: &Suspected| {
+            suspected.call == call
+                && suspected.by != *user
+                && (suspected.code, suspected.subcode) == (refusal.code, refusal.subcode)
+        };
+        if certain || self.suspected.iter().any(alike) {
+            self.memory.refuses(call, at);
+        }
+        self.suspected.retain(|suspected| suspected.call != call);
+        if !certain {
+            let (code, subcode) = (refusal.code, refusal.subcode);
+            self.suspected.push(Suspected { call, by: user.clone(), code, subcode });
+        }
+    }
+
+    /// The roles of the Page's apps changed: what was refused before is tried again.
+    pub fn forget(&mut self, at: Timestamp) {
+        self.suspected.clear();
+        self.memory.forgotten = Some(at);
+    }
+
+    /// What counts for every thread of the Page.
+    #[must_use]
+    pub fn memory(&self) -> PageMemory {
+        self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::RefusalKind;
+
+    #[test]
+    fn page_refusal_counts_when_certain_or_for_two_people_alike() {
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        let (one, other) = (UserId::from(1), UserId::from(2));
+        let refusal = |code| Refusal { code: Some(code), ..Refusal::new(RefusalKind::Invalid, "no") };
+        let counts = |steps: &[(PageCall, &UserId, i64, bool)]| {
+            let mut page = PageRefusals::default();
+            for (call, user, code, certain) in steps {
+                page.refused(*call, user, &refusal(*code), *certain, at);
+            }
+            let PageMemory { request_refused, take_refused, .. } = page.memory();
+            (request_refused.is_some(), take_refused.is_some())
+        };
+        use PageCall::{Request, Take};
+        assert_eq!(counts(&[(Request, &one, 100, true)]), (true, false));
+        assert_eq!(counts(&[(Request, &one, 100, false)]), (false, false));
+        assert_eq!(counts(&[(Request, &one, 100, false), (Request, &one, 100, false)]), (false, false));
+        assert_eq!(counts(&[(Request, &one, 100, false), (Request, &other, 100, false)]), (true, false));
+        assert_eq!(counts(&[(Request, &one, 100, false), (Request, &other, 10, false)]), (false, false));
+        assert_eq!(counts(&[(Request, &one, 100, false), (Take, &other, 100, false)]), (false, false));
+        let mut page = PageRefusals::default();
+        page.refused(Request, &one, &refusal(100), false, at);
+        page.forget(at);
+        page.refused(Request, &other, &refusal(100), false, at);
+        assert_eq!(page.memory(), PageMemory { forgotten: Some(at), ..PageMemory::default() });
+    }
+}
