@@ -45,13 +45,16 @@ pub enum EventKind {
     Read,
     /// Messages were delivered to the customer's device.
     Delivery(Vec<MessageId>),
+    /// The customer did something else, by the name that the platform gives it: `reaction`, `referral`, `optin`,
+    /// `message_edit`. Control lasts from then on as from a message (INF).
+    Other(String),
 }
 
 impl EventKind {
     /// Whether a host may have to be notified of it. An echo only settles an answer that was accepted before.
     #[must_use]
     pub(crate) fn is_notified(&self) -> bool {
-        !matches!(self, Self::Echo(_) | Self::Read | Self::Delivery(_))
+        !matches!(self, Self::Echo(_) | Self::Read | Self::Delivery(_) | Self::Other(_))
     }
 }
 

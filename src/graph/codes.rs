@@ -7,7 +7,8 @@ use crate::call::RefusalKind::{
     RateLimited, RecipientUnavailable, Restricted, Token, Transient,
 };
 
-/// What an error means: by code and subcode, else by its sentence, else by the HTTP status.
+/// What an error means: by code and subcode, else by its sentence, else by a code that stands for many things, else by the
+/// HTTP status.
 pub(super) fn classify(
     code: Option<i64>,
     subcode: Option<i64>,
@@ -15,7 +16,8 @@ pub(super) fn classify(
     is_transient: bool,
     status: StatusCode,
 ) -> RefusalKind {
-    if let Some(kind) = by_subcode(code, subcode).or_else(|| by_code(code)).or_else(|| by_sentence(message)) {
+    let known = by_subcode(code, subcode).or_else(|| by_code(code)).or_else(|| by_sentence(message));
+    if let Some(kind) = known.or_else(|| by_family(code)) {
         return kind;
     }
     if is_transient {
@@ -51,9 +53,11 @@ const TABLE: &[(i64, Option<i64>, RefusalKind, &str)] = &[
     (100, Some(2_534_037), NotThreadOwner, "OBS, Instagram"),
     (10, Some(2_018_278), OutsideWindow, "DOC; OBS P-FLY"),
     (10, Some(2_534_022), OutsideWindow, "OBS, Instagram"),
+    (10, Some(2_018_065), OutsideWindow, "OBS, in several languages"),
     (10, Some(2_018_108), RecipientUnavailable, "3P P-FQ"),
     (100, Some(2_018_001), RecipientUnavailable, "3P jgorset"),
     (100, Some(2_534_014), RecipientUnavailable, "OBS P-IGH: also for an id learned on standby"),
+    (100, Some(2_534_001), RecipientUnavailable, "OBS: the conversation was archived or deleted"),
     (200, Some(1_545_041), RecipientUnavailable, "3P"),
     (551, Some(1_545_041), RecipientUnavailable, "DOC M-PTC"),
     (10, Some(1_404_170), Permission, "3P P-FQ"),
@@ -64,11 +68,12 @@ const TABLE: &[(i64, Option<i64>, RefusalKind, &str)] = &[
     (100, Some(2_018_234), Permission, "DOC M-ERR, code INF: secondaries may not see each other"),
     (10, Some(1_893_063), Restricted, "DOC M-CL"),
     (10, Some(2_534_122), Restricted, "3P P-ZER, code INF"),
-    (10, Some(2_534_029), Restricted, "3P P-ZER, code INF"),
+    (100, Some(2_534_029), Restricted, "3P P-ZER, code INF"),
     (10, Some(2_018_321), PlatformFlow, "DOC M-ERR, code INF"),
     (10, Some(2_018_171), NotAvailable, "DOC M-ERR, code INF: the app has no role on the Page"),
     (100, Some(2_018_164), Invalid, "DOC M-ERR: wrong app id"),
     (100, Some(2_018_109), Invalid, "3P jgorset: attachment too big"),
+    (100, Some(2_018_382), Invalid, "3P, code INF: wrong form id"),
     (-1, None, Transient, "OBS P-DEEP: the same send worked 25 s later"),
     (1, None, Transient, "DOC M-GERR"),
     (2, None, Transient, "DOC M-GERR"),
@@ -93,22 +98,32 @@ const TABLE: &[(i64, Option<i64>, RefusalKind, &str)] = &[
     (10_303, None, Invalid, "3P jgorset"),
     (1_609_005, None, Invalid, "DOC M-GERR"),
     (2_494_191, None, NotAvailable, "3P W-GUP, WhatsApp: take not permitted"),
-    (138_038, None, NotThreadOwner, "3P W-ERR: WhatsApp calling, who owns the call"),
+    (138_038, None, Invalid, "DOC M-WACALL: who owns a call, which says nothing of the thread"),
 ];
 
-/// Words of the message, in lower case. A last resort: messages are localised (facts §5.1).
+/// Words of the message, in lower case, the narrowest first. A last resort: messages are localised (facts §5.1). Each is
+/// long enough to match nothing else: "the thread owner has deleted this conversation" says nothing about control.
 const SENTENCES: &[(&str, RefusalKind)] = &[
-    ("controlling this thread", NotThreadOwner), // OBS P-FQ: came without its subcode
-    ("thread owner", NotThreadOwner),            // OBS P-DEEP, P-PRO
-    ("owner of the thread", NotThreadOwner),     // P-PRO
+    ("isn't receiving messages", RecipientUnavailable), // OBS: 200 and 10 without a subcode
+    ("isn't available right now", RecipientUnavailable), // DOC M-PTC: the text of 551
+    ("invalid fbid", RecipientUnavailable),             // OBS: 100 without a subcode
+    ("no matching user", RecipientUnavailable),         // INF: the text of 2018001
+    ("archived or deleted", RecipientUnavailable),      // OBS: the text of 2534001
+    ("is controlling this thread", NotThreadOwner),     // OBS P-FQ: came without its subcode
+    ("not the thread owner", NotThreadOwner),           // OBS P-DEEP, P-PRO
+    ("only the current thread owner", NotThreadOwner),  // OBS P-DEEP
+    ("not the owner of the thread", NotThreadOwner),    // P-PRO
     ("conversation routing is not enabled", NotAvailable), // OBS P-DEEP
-    ("outside of allowed window", OutsideWindow), // INF: the text of 2018278
-    ("outside the allowed window", OutsideWindow), // INF
-    ("no matching user", RecipientUnavailable),  // INF: the text of 2018001
+    ("nonexisting field", NotAvailable),                // BG: an edge that this version does not have
+    ("unknown path components", NotAvailable),          // OBS: a version or an edge that does not exist
+    ("outside of allowed window", OutsideWindow),       // INF: the text of 2018278
+    ("outside the allowed window", OutsideWindow),      // INF
     ("cannot tag messages with 'human_agent'", Permission), // OBS P-DEEP
-    ("permission", Permission),                  // 3P P-CBX: take refused by role
-    ("request limit reached", RateLimited),      // INF: the text of 4
-    ("access token", Token),                     // INF: the text of 190
+    ("permission denied", Permission),                  // 3P P-CBX: take refused by role
+    ("does not have permission", Permission),           // INF
+    ("request limit reached", RateLimited),             // INF: the text of 4
+    ("active access token must be used", Token),        // OBS: the text of 2500
+    ("validating access token", Token),                 // INF: the text of 190
 ];
 
 fn by_subcode(code: Option<i64>, subcode: Option<i64>) -> Option<RefusalKind> {
@@ -121,14 +136,16 @@ fn by_subcode(code: Option<i64>, subcode: Option<i64>) -> Option<RefusalKind> {
 }
 
 fn by_code(code: Option<i64>) -> Option<RefusalKind> {
-    let code = code?;
-    let row = TABLE.iter().find(|row| row.0 == code && row.1.is_none());
-    // DOC M-GERR: the permission family.
-    row.map(|row| row.2).or_else(|| (200..=299).contains(&code).then_some(Permission))
+    TABLE.iter().find(|row| Some(row.0) == code && row.1.is_none()).map(|row| row.2)
+}
+
+/// DOC M-GERR: the permission family. A sentence may know better: 200 is also said of a person who blocked the Page.
+fn by_family(code: Option<i64>) -> Option<RefusalKind> {
+    code.is_some_and(|code| (200..=299).contains(&code)).then_some(Permission)
 }
 
 fn by_sentence(message: &str) -> Option<RefusalKind> {
-    let message = message.to_lowercase();
+    let message = message.to_lowercase().replace('\u{2019}', "'");
     SENTENCES.iter().find(|row| message.contains(row.0)).map(|row| row.1)
 }
 

@@ -257,7 +257,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
     let Timeouts {
         grant,
         call_lease,
-        echo_grace,
+        echo_grace: _,
         answer_age,
         refusal_memory: _,
         clock_tolerance,
@@ -285,7 +285,6 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
         ("backoff_max", backoff_max < backoff, "must not be shorter than backoff"),
         ("clock_tolerance", clock_tolerance > Duration::from_hours(24), "must be at most a day"),
         ("retention", retention < redelivery, "must not be shorter than redelivery"),
-        ("echo_grace", echo_grace > answer_age, "must not be longer than answer_age"),
     ] {
         if is_wrong {
             return Err(BuildError::Timeout { setting, problem });

@@ -49,7 +49,7 @@ impl Thread {
                 Reply::Refused(CommandRefused::InterventionOpen)
             }
             Command::Grant(app) => known(self.requests.grant(&app), CommandRefused::NoSuchRequest),
-            Command::Refuse(app) => known(self.requests.remove(&app), CommandRefused::NoSuchRequest),
+            Command::Refuse(app) => known(self.requests.refuse(&app, now), CommandRefused::NoSuchRequest),
             Command::Continue(key) => {
                 known(self.outbox.resume(&key, cx.config, now), CommandRefused::NoSuchAnswer)
             }

@@ -44,6 +44,10 @@ impl Thread {
                 self.inbound(config, inbound, channel, now)
             }
             EventKind::Echo(echo) => self.echo(config, echo, at, now),
+            EventKind::Other(_) => {
+                self.inbox.active(at, arrived);
+                Reply::Done
+            }
             EventKind::Read | EventKind::Delivery(_) => Reply::Done,
         }
     }
@@ -81,10 +85,11 @@ impl Thread {
         // Only the owner and the primary are asked, so it speaks against another owner.
         self.belief.seen_on_messaging(at, config.timeouts.clock_tolerance);
         let granted = by.as_ref().is_some_and(|by| config.trusted.contains(by));
-        if let Some(by) = &by {
-            self.requests.push(by.clone(), granted, now);
+        let grant = config.timeouts.grant;
+        let is_news = by.as_ref().is_none_or(|by| self.requests.push(by.clone(), granted, now, grant));
+        if is_news {
+            self.notices.push(Notice::ControlRequested { by, metadata, granted });
         }
-        self.notices.push(Notice::ControlRequested { by, metadata, granted });
         Reply::Done
     }
 

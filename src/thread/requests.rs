@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::AppId;
 use crate::time::Timestamp;
 
+use super::is_default;
 use super::shared::Fresh;
 
 /// The most apps that are remembered as waiting for control.
@@ -22,8 +23,11 @@ struct Request {
     at: Timestamp,
     granted: bool,
     /// Control was passed to it, and whether it went is not known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     unsure: bool,
+    /// The host refused it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    refused: bool,
 }
 
 impl Fresh for Requests {
@@ -35,22 +39,37 @@ impl Requests {
         self.0.is_empty()
     }
 
-    pub(super) fn push(&mut self, by: AppId, granted: bool, at: Timestamp) {
+    /// Notes a request, and answers whether it is news for the host. Who asks asks again while nothing comes of it: that is
+    /// the same request, also where the host has refused it, for as long as a request is waited for.
+    pub(super) fn push(&mut self, by: AppId, granted: bool, at: Timestamp, grant: Duration) -> bool {
         if let Some(request) = self.0.iter_mut().find(|request| request.by == by) {
+            let is_news = at.since(request.at) >= grant || granted && !request.granted;
+            if !is_news && request.refused {
+                return false;
+            }
             request.granted |= granted;
-            request.at = at;
-            return;
+            (request.at, request.refused) = (at, false);
+            return is_news;
         }
         if self.0.len() >= MAX_REQUESTS {
             self.0.pop_front();
         }
-        self.0.push_back(Request { by, at, granted, unsure: false });
+        self.0.push_back(Request { by, at, granted, unsure: false, refused: false });
+        true
+    }
+
+    /// The host refuses what an app asked for, if it did.
+    pub(super) fn refuse(&mut self, app: &AppId, now: Timestamp) -> bool {
+        let request = self.0.iter_mut().find(|request| request.by == *app && !request.refused);
+        let Some(request) = request else { return false };
+        (request.at, request.refused, request.granted) = (now, true, false);
+        true
     }
 
     /// Grants what an app asked for, if it did.
     pub(super) fn grant(&mut self, app: &AppId) -> bool {
         let request = self.0.iter_mut().find(|request| request.by == *app);
-        request.map(|request| request.granted = true).is_some()
+        request.map(|request| (request.granted, request.refused) = (true, false)).is_some()
     }
 
     /// Control may have gone to that app, if the thread was not idle.
@@ -89,6 +108,6 @@ impl Requests {
     }
 
     pub(super) fn waiting(&self) -> impl Iterator<Item = &AppId> {
-        self.0.iter().filter(|request| !request.granted).map(|request| &request.by)
+        self.0.iter().filter(|request| !request.granted && !request.refused).map(|request| &request.by)
     }
 }

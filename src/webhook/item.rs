@@ -127,8 +127,17 @@ fn known(page: Option<&PageId>, channel: Channel, raw: &Value) -> Result<Vec<Ite
         let thread = parties.thread(matches!(kind, EventKind::Echo(_)))?;
         items.push(Item::Event { thread, event: Event { channel, at, kind } });
     }
-    if items.is_empty() { Err("an element of no known kind") } else { Ok(items) }
+    if items.is_empty() {
+        let name = OTHERS.into_iter().find(|name| field(raw, name).is_some_and(Value::is_object));
+        let name = name.filter(|_| !parties.sent_by_page()).ok_or("an element of no known kind")?;
+        let kind = EventKind::Other(name.to_owned());
+        items.push(Item::Event { thread: parties.thread(false)?, event: Event { channel, at, kind } });
+    }
+    Ok(items)
 }
+
+/// What a customer can do besides.
+const OTHERS: [&str; 4] = ["reaction", "referral", "optin", "message_edit"];
 
 type Reader = fn(&Value, Span) -> Result<EventKind, Broken>;
 

@@ -260,12 +260,23 @@ fn postbacks_reads_and_deliveries() {
 }
 
 #[test]
-fn what_is_not_ours_is_kept() {
+fn what_else_a_customer_does_is_an_event_of_the_conversation() {
     for (name, body) in [
-        ("referral", json!({"ref": "x"})),
+        ("referral", json!({"ref": "x", "source": "ADS"})),
         ("reaction", json!({"action": "react"})),
         ("optin", json!({})),
+        ("message_edit", json!({"mid": "m", "num_edit": 0})),
+    ] {
+        assert_eq!(messaging(name, body), EventKind::Other(name.to_owned()));
+    }
+}
+
+#[test]
+fn what_is_not_ours_is_kept() {
+    for (name, body) in [
+        ("reaction", json!("love")),
         ("message_request", json!("accept")),
+        ("policy_enforcement", json!({"action": "block"})),
     ] {
         let raw = event(name, body);
         let expected = Item::Unknown {

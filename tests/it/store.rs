@@ -252,7 +252,7 @@ async fn a_call_that_was_saved_too_slowly_is_not_made() {
 async fn a_conversation_at_rest_is_not_kept_for_ever() {
     let store = Arc::new(Moody::default());
     let mut timeouts = Timeouts::default();
-    timeouts.retention = Duration::from_millis(500);
+    (timeouts.retention, timeouts.redelivery) = (Duration::from_millis(500), Duration::from_millis(500));
     let (_graph, ear, desk) = a_desk_with(Arc::clone(&store), 0, |desk| desk.timeouts(timeouts)).await;
     desk.events(vec![message("m1")]).await.unwrap();
     assert_eq!(store.inner.len(), 1);

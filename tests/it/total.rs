@@ -75,6 +75,7 @@ fn event() -> impl Strategy<Value = Event> {
         inbound.prop_map(EventKind::Inbound),
         echo.prop_map(EventKind::Echo),
         Just(EventKind::Read),
+        Just(EventKind::Other("reaction".into())),
     ];
     let channel = select(vec![Channel::Messaging, Channel::Standby]);
     (channel, stamp(), kind).prop_map(|(channel, at, kind)| Event { channel, at, kind })

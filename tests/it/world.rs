@@ -13,12 +13,15 @@ use axum::routing::any;
 use messenger_handover::bots_api::{self, Desk, HandoverRequest};
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{Accepted, BoxError, Handler, Handover, HandoverError, Told};
+use messenger_handover::handover::{
+    Accepted, BoxError, Clock, Handler, Handover, HandoverError, SystemClock, Told,
+};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::sim::{self, Platform, Rules, Server, Wire};
 use messenger_handover::store::{MemoryStore, ThreadStore};
 use messenger_handover::thread::{AnswerStatus, Notice, Timeouts};
+use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{self, Verifier};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -116,6 +119,17 @@ pub struct Setup {
     pub bot_trusts: bool,
     /// Where the bot and the desk keep their conversations.
     pub stores: [Arc<dyn ThreadStore>; 2],
+    /// How far the hosts' clocks are ahead of the platform's.
+    pub ahead: Duration,
+}
+
+/// A clock that is wrong.
+struct Ahead(Duration);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(self.0)
+    }
 }
 
 impl Setup {
@@ -126,7 +140,8 @@ impl Setup {
         timeouts.backoff = Duration::from_millis(20);
         let platform = Platform::new();
         let stores: [Arc<dyn ThreadStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
-        Self { platform, rules, policy, desk_may_take: false, timeouts, bot_trusts: true, stores }
+        let ahead = Duration::ZERO;
+        Self { platform, rules, policy, desk_may_take: false, timeouts, bot_trusts: true, stores, ahead }
     }
 }
 
@@ -139,7 +154,7 @@ pub struct World {
 
 impl World {
     pub async fn start(setup: Setup) -> Self {
-        let Setup { platform, rules, policy, desk_may_take, timeouts, bot_trusts, stores } = setup;
+        let Setup { platform, rules, policy, desk_may_take, timeouts, bot_trusts, stores, ahead } = setup;
         let [bots, desks] = stores;
         let platform = platform
             .with_app(sim::App::new(BOT, "Bot", BOT_SECRET, VERIFY_TOKEN))
@@ -156,7 +171,7 @@ impl World {
 
         let ear = Ear::default();
         let handover = Handover::builder(desk(), Role::Desk, policy, client(DESK_TOKEN), ear.clone());
-        let handover = handover.timeouts(timeouts).store(desks).start().unwrap();
+        let handover = handover.timeouts(timeouts).store(desks).clock(Ahead(ahead)).start().unwrap();
         let server = bots_api::Server::new(ED_TOKEN.into(), handover.clone(), Known);
         let desk = host(handover, ear, DESK_SECRET, Some(server)).await;
 
@@ -165,6 +180,7 @@ impl World {
         let builder = Handover::builder(bot(), Role::Bot, policy, client(BOT_TOKEN), ear.clone());
         let builder =
             builder.timeouts(timeouts).store(bots).desk_app(self::desk()).desk_endpoint(Arc::new(endpoint));
+        let builder = builder.clock(Ahead(ahead));
         let builder = if bot_trusts { builder } else { builder.trust_nobody() };
         let bot = host(builder.start().unwrap(), ear, BOT_SECRET, None).await;
 

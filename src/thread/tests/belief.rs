@@ -230,3 +230,26 @@ fn what_agrees_makes_more_precise_and_no_doubt() {
     belief.answer(other(1), during(90, 120), before, None);
     assert!(belief.in_doubt, "what contradicts it does");
 }
+
+/// What the customer does besides writing counts, too: reactions, clicks, links that are followed.
+#[test]
+fn control_lasts_from_the_customers_last_act() {
+    let message = |desk: &mut World| desk.customer("m1", Channel::Messaging);
+    let reaction =
+        |desk: &mut World| desk.event(Channel::Messaging, EventKind::Other("reaction".into()));
+    for (acts, owner) in [
+        (None, Owner::Unknown),
+        (Some(message as fn(&mut World) -> Reply), Owner::Us),
+        (Some(reaction as fn(&mut World) -> Reply), Owner::Us),
+    ] {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        desk.passed_to(DESK);
+        desk.wait(20 * 3_600_000);
+        if let Some(acts) = acts {
+            acts(&mut desk);
+        }
+        desk.wait(5 * 3_600_000);
+        desk.step(Input::Wake);
+        assert_eq!(*desk.thread.owner(), owner);
+    }
+}

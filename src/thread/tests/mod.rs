@@ -9,6 +9,7 @@ mod queues;
 mod refusals;
 mod rest;
 mod walks;
+mod world;
 
 use std::time::Duration;
 
@@ -18,183 +19,12 @@ use crate::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKin
 use crate::id::{MessageId, PAGE_INBOX};
 use crate::time::Span;
 
+use world::World;
+
 const DESK: u64 = 1;
 const BOT: u64 = 2;
 const STRANGER: u64 = 3;
 const BASE: u64 = 1_700_000_000_000;
-
-/// One thread with its configuration and a clock of its own.
-struct World {
-    config: Config,
-    page: PageMemory,
-    thread: Thread,
-    now: Timestamp,
-    /// What was put out by the last step, notices acknowledged on the way.
-    calls: Vec<(CallId, Call)>,
-    notices: Vec<Notice>,
-}
-
-impl World {
-    fn new(config: Config) -> Self {
-        let now = Timestamp::from_millis(BASE);
-        Self {
-            config,
-            page: PageMemory::default(),
-            thread: Thread::new(),
-            now,
-            calls: vec![],
-            notices: vec![],
-        }
-    }
-
-    /// When it is woken for what is under way: not when it is forgotten.
-    fn next_wake(&self) -> Option<Timestamp> {
-        let forgotten = self.now.plus(self.config.timeouts.retention / 2);
-        self.thread.next_wake(&Context::new(&self.config)).filter(|wake| *wake < forgotten)
-    }
-
-    fn desk(policy: ThreadControlPolicy) -> Self {
-        Self::new(Config::new(AppId::from(DESK), Role::Desk, policy))
-    }
-
-    fn bot(policy: ThreadControlPolicy) -> Self {
-        let mut config = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
-        config.desk_endpoint = true;
-        Self::new(config)
-    }
-
-    fn step(&mut self, input: Input) -> Reply {
-        let cx = Context { page: self.page, ..Context::new(&self.config) };
-        let mut out = Vec::new();
-        let reply = self.thread.step(&cx, input, self.now, &mut out);
-        let mut out = std::collections::VecDeque::from(out);
-        while let Some(output) = out.pop_front() {
-            match output {
-                Output::Call { id, call, .. } => self.calls.push((id, call)),
-                Output::Notice { id, notice, .. } => {
-                    self.notices.push(notice);
-                    let mut more = Vec::new();
-                    let done = Input::NoticeDone { notice: id, ok: true };
-                    assert_eq!(self.thread.step(&cx, done, self.now, &mut more), Reply::Done);
-                    out.extend(more);
-                }
-                Output::PageRefuses { call, certain, .. } => {
-                    if certain {
-                        self.page.refuses(call, self.now);
-                    }
-                }
-                Output::SetAside { .. } => {}
-            }
-        }
-        assert!(
-            self.thread.next_wake(&cx).is_some() || self.thread.is_at_rest(),
-            "what waits has a wake time"
-        );
-        reply
-    }
-
-    fn command(&mut self, command: Command) -> Reply {
-        self.step(Input::Command(command))
-    }
-
-    fn send(&mut self, key: &str) -> Reply {
-        let message = OutgoingMessage::text(format!("text of {key}")).unwrap();
-        self.command(Command::Send { key: AnswerKey::new(key).unwrap(), message })
-    }
-
-    fn event(&mut self, channel: Channel, kind: EventKind) -> Reply {
-        self.wait(1);
-        self.step(Input::Event(Event { channel, at: Span::at(self.now), kind }))
-    }
-
-    fn passed_to(&mut self, app: u64) -> Reply {
-        let change = ControlChange { new_owner: Some(AppId::from(app)), ..ControlChange::default() };
-        self.event(Channel::Messaging, EventKind::PassThreadControl(change))
-    }
-
-    fn requested_by(&mut self, app: u64) -> Reply {
-        let request = ControlRequest { requested_by: Some(AppId::from(app)), metadata: None };
-        self.event(Channel::Messaging, EventKind::RequestThreadControl(request))
-    }
-
-    fn customer(&mut self, mid: &str, channel: Channel) -> Reply {
-        let inbound = Inbound {
-            mid: Some(MessageId::new(mid).unwrap()),
-            at: Span::at(self.now),
-            text: Some(format!("text of {mid}")),
-            payload: None,
-            postback: false,
-            attachments: vec![],
-        };
-        self.event(channel, EventKind::Inbound(inbound))
-    }
-
-    fn echo_of(&mut self, key: &str) -> Reply {
-        let app = self.config.app.clone();
-        let metadata = Some(AnswerKey::new(key).unwrap().to_metadata(&app));
-        let echo = Echo { mid: Some(MessageId::new("e").unwrap()), app_id: Some(app), metadata, text: None };
-        self.event(Channel::Messaging, EventKind::Echo(echo))
-    }
-
-    /// Nothing comes of what was asked for, however often: somebody else has control all the time.
-    fn unanswered(&mut self, call: &Call, owner: u64) {
-        for again in 1..=self.config.limits.requests {
-            if again > 1 {
-                self.expect(call.clone(), CallResult::Forwarded);
-            }
-            self.sleep();
-            self.expect(Call::ThreadOwner, owned_by(owner));
-        }
-    }
-
-    fn wait(&mut self, millis: u64) {
-        self.now = self.now.plus(Duration::from_millis(millis));
-    }
-
-    /// Waits until the thread wants to be woken, and wakes it.
-    fn sleep(&mut self) {
-        let wake = self.thread.next_wake(&Context::new(&self.config)).expect("nothing to wait for");
-        self.now = self.now.max(wake);
-        self.step(Input::Wake);
-    }
-
-    /// The one call that is under way.
-    fn call(&mut self) -> (CallId, Call) {
-        assert_eq!(self.calls.len(), 1, "{:?}", self.calls);
-        self.calls.remove(0)
-    }
-
-    #[allow(clippy::needless_pass_by_value, reason = "it is written in the call")]
-    fn expect(&mut self, expected: Call, result: CallResult) {
-        let (id, call) = self.call();
-        assert_eq!(call, expected);
-        self.wait(1);
-        self.step(Input::Answer { call: id, result });
-    }
-
-    /// The call under way sends this answer.
-    fn expect_send(&mut self, key: &str, result: CallResult) {
-        let (id, call) = self.call();
-        match call {
-            Call::SendMessage { key: sent, message } => {
-                assert_eq!((sent.as_str(), message.is()), (key, MessagingType::Response));
-            }
-            other => panic!("{other:?}"),
-        }
-        self.wait(1);
-        self.step(Input::Answer { call: id, result });
-    }
-
-    fn delivered(&self) -> Vec<&str> {
-        let mut keys = Vec::new();
-        for notice in &self.notices {
-            if let Notice::AnswerDelivered { key, .. } = notice {
-                keys.push(key.as_str());
-            }
-        }
-        keys
-    }
-}
 
 /// A thread that has just put out its first notice: control is ours.
 fn with_a_notice(config: &Config) -> (Thread, Vec<Output>) {

@@ -72,7 +72,19 @@ fn apps_that_ask_wait_each_once_and_until_they_are_answered() {
     let refuse = |app| Command::Refuse(AppId::from(app));
     assert_eq!(bot.command(refuse(9)), Reply::Refused(CommandRefused::NoSuchRequest));
     assert_eq!(bot.command(refuse(4)), Reply::Done);
+    assert_eq!(bot.command(refuse(4)), Reply::Refused(CommandRefused::NoSuchRequest));
     assert_eq!(waiting(&bot), [AppId::from(STRANGER)]);
+    // Who was refused asks again while its own claim lasts, and is not heard; later it is.
+    let told = |bot: &World| {
+        bot.notices.iter().filter(|notice| matches!(notice, Notice::ControlRequested { .. })).count()
+    };
+    let before = told(&bot);
+    bot.requested_by(4);
+    assert_eq!((waiting(&bot).len(), told(&bot)), (1, before));
+    bot.wait(30_000);
+    bot.requested_by(4);
+    assert_eq!((waiting(&bot).len(), told(&bot)), (2, before + 1));
+    bot.command(refuse(4));
     // Trusted by now: it is granted when it asks again.
     bot.config.trusted.insert(AppId::from(STRANGER));
     bot.requested_by(STRANGER);

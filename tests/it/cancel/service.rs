@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use axum::http::Method;
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
-use messenger_handover::event::Event;
+use messenger_handover::event::{Channel, ControlRequest, Event, EventKind};
 use messenger_handover::handover::{HandOver, Handover, Stopped};
 use messenger_handover::id::{AppId, ThreadKey};
-use messenger_handover::thread::{AnswerStatus, ClaimOrigin, Target};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::store::{Swap, ThreadStore};
+use messenger_handover::thread::{
+    AnswerStatus, ClaimOrigin, Config, Context, Input, NoticeId, Output, Target, Thread,
+};
+use messenger_handover::time::{Span, Timestamp};
 use messenger_handover::webhook::{Delivery, Item, dangerous_parse_unverified};
 use serde_json::{Value, json};
 
@@ -23,6 +28,8 @@ const WAIT: Duration = Duration::from_secs(2);
 thread_local! {
     /// The hand-over that was begun before the function that waits for it.
     static BEGUN: Cell<u64> = const { Cell::new(0) };
+    /// The notice that was set aside.
+    static SET_ASIDE: Cell<u64> = const { Cell::new(0) };
 }
 
 fn case(name: &'static str) -> Case {
@@ -49,6 +56,30 @@ fn bot(world: &World) -> Handover {
 async fn sends(host: &Host, name: &str) {
     host.send(&customer(), key(name), text(name)).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// A notice of the bot was set aside.
+async fn one_set_aside(world: &World) {
+    let mut loaded = world.bot.kept.load(&[customer()]).await.unwrap();
+    let loaded = loaded.remove(0);
+    let mut thread = Thread::clone(&loaded.thread.unwrap());
+    let mut config = Config::new(bot(world).app().clone(), Role::Bot, ThreadControlPolicy::BotPrimary);
+    config.limits.attempts = 1;
+    let (cx, now, mut out) = (Context::new(&config), Timestamp::from_millis(1), Vec::new());
+    let kind =
+        EventKind::RequestThreadControl(ControlRequest { requested_by: None, metadata: Some("x".into()) });
+    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
+    let _ = thread.step(&cx, Input::Event(event), now, &mut out);
+    let notice = out.iter().find_map(|output| match output {
+        Output::Notice { id, .. } => Some(*id),
+        _ => None,
+    });
+    let notice = notice.unwrap();
+    let _ = thread.step(&cx, Input::NoticeDone { notice, ok: false }, now, &mut out);
+    assert_eq!(thread.set_aside().map(|aside| aside.id).collect::<Vec<_>>(), [notice]);
+    let swap = Swap::write(customer(), loaded.version, loaded.version + 1, thread, None);
+    world.bot.kept.swap(vec![swap]).await.unwrap();
+    SET_ASIDE.set(notice.0);
 }
 
 /// The desk has asked for control, and the bot's host has not said anything to it.
@@ -272,6 +303,16 @@ fn control() -> Vec<Case> {
             before: |w| Box::pin(async move { asked(&w).await }),
             call: |w| Box::pin(async move { bot(&w).refuse(&customer(), DESK.into()).await.unwrap() }),
             ..case("refuse")
+        },
+        Case {
+            source: "src/handover/upkeep.rs",
+            before: |w| Box::pin(async move { one_set_aside(&w).await }),
+            call: |w| {
+                Box::pin(async move {
+                    bot(&w).dismiss_set_aside(&customer(), NoticeId(SET_ASIDE.get())).await.unwrap();
+                })
+            },
+            ..case("dismiss_set_aside")
         },
     ]
 }
