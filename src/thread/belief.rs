@@ -173,13 +173,11 @@ impl Belief {
     }
 
     /// A delivery on `messaging`: proves nothing, but speaks against another owner.
-    pub(super) fn seen_on_messaging(&mut self, at: Span, tolerance: Duration) {
+    pub(super) fn seen_on_messaging(&mut self, at: Span) {
         let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
-        let close = |(basis, evidence): (Span, Evidence)| {
-            evidence == Evidence::Answer && at.to >= basis.from.minus(tolerance)
-        };
-        if !newer && matches!(self.owner, Owner::Other(_)) && self.basis.is_some_and(close) {
-            // Control may have come back before we were told that it had gone.
+        let is_answer = self.basis.is_some_and(|(_, evidence)| evidence == Evidence::Answer);
+        if !newer && matches!(self.owner, Owner::Other(_)) && is_answer {
+            // Control may have come back before we were told that it had gone, or our clock is ahead.
             self.doubt(at, Evidence::Answer);
         } else if newer && matches!(self.owner, Owner::Other(_) | Owner::Idle) {
             let before = self.basis.map(|(basis, _)| basis);

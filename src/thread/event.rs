@@ -32,7 +32,7 @@ impl Thread {
         if !is_control {
             match channel {
                 Channel::Standby => self.belief.seen_on_standby(at, config.timeouts.clock_tolerance),
-                Channel::Messaging => self.belief.seen_on_messaging(at, config.timeouts.clock_tolerance),
+                Channel::Messaging => self.belief.seen_on_messaging(at),
             }
         }
         match kind {
@@ -83,7 +83,7 @@ impl Thread {
             return Reply::Ignored;
         }
         // Only the owner and the primary are asked, so it speaks against another owner.
-        self.belief.seen_on_messaging(at, config.timeouts.clock_tolerance);
+        self.belief.seen_on_messaging(at);
         let granted = by.as_ref().is_some_and(|by| config.trusted.contains(by));
         let grant = config.timeouts.grant;
         let is_news = by.as_ref().is_none_or(|by| self.requests.push(by.clone(), granted, now, grant));

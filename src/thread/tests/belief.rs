@@ -135,13 +135,13 @@ fn the_event_of_control_that_is_gone_again_does_not_bring_it_back() {
 #[test]
 fn deliveries_are_weak_evidence() {
     let mut belief = Belief::default();
-    belief.seen_on_messaging(at(10), TOLERANCE);
+    belief.seen_on_messaging(at(10));
     assert_eq!(*belief.owner(), Owner::Unknown, "messaging alone proves nothing");
     belief.seen_on_standby(at(20), TOLERANCE);
     assert_eq!(*belief.owner(), Owner::Other(None));
-    belief.seen_on_messaging(at(15), TOLERANCE);
+    belief.seen_on_messaging(at(15));
     assert_eq!(*belief.owner(), Owner::Other(None), "an older delivery changes nothing");
-    belief.seen_on_messaging(at(30), TOLERANCE);
+    belief.seen_on_messaging(at(30));
     assert_eq!(*belief.owner(), Owner::Unknown);
     belief.event(Owner::Us, at(40), TOLERANCE);
     belief.seen_on_standby(at(35), TOLERANCE);
@@ -155,7 +155,7 @@ fn deliveries_are_weak_evidence() {
 fn a_delivery_does_not_outdate_the_pass_before_it() {
     let mut belief = Belief::default();
     belief.seen_on_standby(at(10), TOLERANCE);
-    belief.seen_on_messaging(at(30), TOLERANCE);
+    belief.seen_on_messaging(at(30));
     assert!(!belief.event(other(1), at(20), TOLERANCE), "then it would not have come on messaging");
     assert!(!belief.event(Owner::Us, at(5), TOLERANCE), "that was before the standby copy");
     assert!(belief.event(Owner::Us, at(20), TOLERANCE));
@@ -172,12 +172,12 @@ fn a_delivery_during_the_call_that_gave_control_away_is_in_doubt() {
         belief.answer(other(1), during(10_000, 10_050), 0, None);
         belief
     };
-    let mut belief = passed();
-    belief.seen_on_messaging(at(10_020), TOLERANCE);
-    assert!(*belief.owner() == Owner::Unknown && belief.in_doubt);
-    let mut belief = passed();
-    belief.seen_on_messaging(at(4_000), TOLERANCE);
-    assert_eq!(*belief.owner(), other(1), "long before");
+    // However long before, by a clock that may be ahead of the platform's.
+    for millis in [10_020, 4_000] {
+        let mut belief = passed();
+        belief.seen_on_messaging(at(millis));
+        assert!(*belief.owner() == Owner::Unknown && belief.in_doubt, "{millis}");
+    }
 }
 
 #[test]
@@ -229,27 +229,4 @@ fn what_agrees_makes_more_precise_and_no_doubt() {
     assert_eq!((belief.owner(), belief.in_doubt), (&Owner::Us, false));
     belief.answer(other(1), during(90, 120), before, None);
     assert!(belief.in_doubt, "what contradicts it does");
-}
-
-/// What the customer does besides writing counts, too: reactions, clicks, links that are followed.
-#[test]
-fn control_lasts_from_the_customers_last_act() {
-    let message = |desk: &mut World| desk.customer("m1", Channel::Messaging);
-    let reaction =
-        |desk: &mut World| desk.event(Channel::Messaging, EventKind::Other("reaction".into()));
-    for (acts, owner) in [
-        (None, Owner::Unknown),
-        (Some(message as fn(&mut World) -> Reply), Owner::Us),
-        (Some(reaction as fn(&mut World) -> Reply), Owner::Us),
-    ] {
-        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
-        desk.passed_to(DESK);
-        desk.wait(20 * 3_600_000);
-        if let Some(acts) = acts {
-            acts(&mut desk);
-        }
-        desk.wait(5 * 3_600_000);
-        desk.step(Input::Wake);
-        assert_eq!(*desk.thread.owner(), owner);
-    }
 }

@@ -171,3 +171,26 @@ fn nothing_is_begun_where_nothing_may_begin() {
     let _ = thread.step(&Context::new(&config), Input::Wake, now, &mut out);
     assert_eq!(out.len(), 1);
 }
+
+/// What the customer does besides writing counts, too: reactions, clicks, links that are followed.
+#[test]
+fn control_lasts_from_the_customers_last_act() {
+    let message = |desk: &mut World| desk.customer("m1", Channel::Messaging);
+    let reaction =
+        |desk: &mut World| desk.event(Channel::Messaging, EventKind::Other("reaction".into()));
+    for (acts, owner) in [
+        (None, Owner::Unknown),
+        (Some(message as fn(&mut World) -> Reply), Owner::Us),
+        (Some(reaction as fn(&mut World) -> Reply), Owner::Us),
+    ] {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        desk.passed_to(DESK);
+        desk.wait(20 * 3_600_000);
+        if let Some(acts) = acts {
+            acts(&mut desk);
+        }
+        desk.wait(5 * 3_600_000);
+        desk.step(Input::Wake);
+        assert_eq!(*desk.thread.owner(), owner);
+    }
+}
