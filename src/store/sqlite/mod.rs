@@ -5,6 +5,7 @@
 //! waits for it at the same time shares a transaction.
 
 mod builder;
+mod file;
 mod schema;
 mod statements;
 mod worker;
