@@ -1,5 +1,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
 use super::builder::Builder;
@@ -91,7 +92,12 @@ impl File {
     /// Closes all. Nobody who holds one waits for another, so that this ends.
     fn close(&self) {
         let (mut reader, mut writer) = (self.lock(End::Reader), self.lock(End::Writer));
-        (*reader, *writer) = (None, None);
+        for connection in [&mut *reader, &mut *writer] {
+            if let Some(open) = connection.take() {
+                // A damaged log must not be written into the file: it is read anew, up to its first damaged page.
+                let _ = open.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            }
+        }
     }
 }
 

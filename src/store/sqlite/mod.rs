@@ -8,6 +8,8 @@ mod builder;
 mod file;
 mod schema;
 mod statements;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use builder::{Builder, Synchronous};
