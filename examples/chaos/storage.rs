@@ -13,7 +13,8 @@ use messenger_handover::store::{
 use messenger_handover::time::Timestamp;
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 
 /// Where a run keeps its conversations: the store of a host is this with the host's name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +45,9 @@ impl Storage {
     /// Removes what the run has written.
     pub async fn remove(&self, hosts: &[&str]) -> Result<(), BoxError> {
         if self.place.starts_with("postgres") {
-            let mut db = PgConnection::connect(&self.place).await?;
+            // Also through a pooler that refuses the parameter.
+            let options: PgConnectOptions = self.place.parse()?;
+            let mut db = options.extra_float_digits(None).connect().await?;
             for host in hosts {
                 let drop = format!("DROP SCHEMA IF EXISTS {}_{host} CASCADE", self.name);
                 raw_sql(AssertSqlSafe(drop)).execute(&mut db).await?;

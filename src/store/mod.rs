@@ -237,8 +237,12 @@ mod tests {
         #[error("cannot write: {0}")]
         struct Outer(#[source] std::io::Error);
 
-        let error = StoreError::new("a database of a host's own").with_source(Outer(std::io::Error::other("disk full")));
-        assert_eq!(error.to_string(), "the thread store failed: a database of a host's own: cannot write: disk full");
+        let error = StoreError::new("a database of a host's own")
+            .with_source(Outer(std::io::Error::other("disk full")));
+        assert_eq!(
+            error.to_string(),
+            "the thread store failed: a database of a host's own: cannot write: disk full"
+        );
         assert_eq!(StoreError::new("away").to_string(), "the thread store failed: away");
     }
 }

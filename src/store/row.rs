@@ -70,6 +70,9 @@ pub(super) fn key(page: &str, user: &str) -> Option<ThreadKey> {
 /// Logs how many rows a poll passed over, so that one bad row does not keep all others from being worked on.
 pub(super) fn passed_over(rows: usize) {
     if rows > 0 {
-        tracing::error!(rows, "stored conversations have ids that cannot be read and are passed over: repair or delete them");
+        tracing::error!(
+            rows,
+            "stored conversations have ids that cannot be read and are passed over: repair or delete them"
+        );
     }
 }

@@ -67,7 +67,8 @@ async fn bring_up_to_date(db: &Db, name: &str, schema: &str) -> Result<(), Store
         run(&mut transaction, create, schema).await?;
     }
     let version = AssertSqlSafe(format!("SELECT version FROM {table}"));
-    let version: i32 = sqlx::query_scalar(version).persistent(false).fetch_one(&mut *transaction).await.map_err(told)?;
+    let version: i32 =
+        sqlx::query_scalar(version).persistent(false).fetch_one(&mut *transaction).await.map_err(told)?;
     let missing = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
     let Some(missing) = missing else {
         return Err(StoreError::new(format!(

@@ -9,8 +9,8 @@ use redis::cluster::ClusterClient;
 use redis::cluster_async::{ClusterConnection, Connect};
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, InfoDict, IntoConnectionInfo, RedisError,
-    ServerErrorKind,
+    AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, InfoDict, IntoConnectionInfo,
+    RedisError, ServerErrorKind,
 };
 
 use super::node::Node;

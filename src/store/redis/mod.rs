@@ -270,7 +270,10 @@ impl ThreadStore for RedisStore {
                 let found: Vec<Vec<u8>> = self.connection.ask(&ask).await?;
                 listed.extend(found.iter().filter_map(|member| Some(readable(member)?.1)));
                 unreadable += found.iter().filter(|member| readable(member).is_none()).count();
-                let Some(last) = found.last().filter(|_| found.len() == wanted && listed.len() < limit) else { break };
+                let Some(last) = found.last().filter(|_| found.len() == wanted && listed.len() < limit)
+                else {
+                    break;
+                };
                 from = [b"(", last.as_slice()].concat();
             }
             if listed.len() >= limit {

@@ -166,6 +166,7 @@ impl std::fmt::Display for Failed {
 
 /// SQLite's words name tables and columns, and never what is in a row.
 pub(super) fn failed(what: &str, error: &rusqlite::Error) -> StoreError {
-    let code = error.sqlite_error().map(|error| format!(" (error {})", error.extended_code)).unwrap_or_default();
+    let code =
+        error.sqlite_error().map(|error| format!(" (error {})", error.extended_code)).unwrap_or_default();
     StoreError::new(format!("{what}: {error}{code}"))
 }

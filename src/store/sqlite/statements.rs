@@ -56,7 +56,8 @@ pub(super) fn due(db: &Connection, now: Timestamp, until: Timestamp, limit: usiz
     let mut select = db.prepare_cached(
         "SELECT page, customer, rowid FROM handover_threads WHERE wake <= ?1 ORDER BY wake, page, customer LIMIT ?2",
     )?;
-    let rows = select.query_map(params![moment(now), at_most(limit)], |row| Ok((key(row)?.2, row.get(2)?)))?;
+    let rows =
+        select.query_map(params![moment(now), at_most(limit)], |row| Ok((key(row)?.2, row.get(2)?)))?;
     let rows = rows.collect::<Result<Vec<(Option<ThreadKey>, i64)>>>()?;
     let mut lease = db.prepare_cached("UPDATE handover_threads SET wake = ?2 WHERE rowid = ?1")?;
     let mut due = Vec::new();
@@ -80,7 +81,8 @@ pub(super) fn open(db: &Connection, after: Option<&ThreadKey>, limit: usize) -> 
     let (mut listed, mut unreadable) = (Vec::new(), 0);
     loop {
         let wanted = limit - listed.len();
-        let rows = select.query_map(params![after.0, after.1, at_most(wanted)], key)?.collect::<Result<Vec<_>>>()?;
+        let rows =
+            select.query_map(params![after.0, after.1, at_most(wanted)], key)?.collect::<Result<Vec<_>>>()?;
         let is_full = rows.len() == wanted;
         for (page, user, key) in rows {
             unreadable += usize::from(key.is_none());

@@ -82,7 +82,8 @@ async fn sqlite_errors_say_why() {
     assert!(error.contains("SQLite: no such table: handover_threads"), "{error}");
     let error = SqliteStore::open(folder.file("none/a.db")).unwrap_err().to_string();
     assert!(error.contains("unable to open database file"), "{error}");
-    fs::write(folder.file("b.db"), "no database at all, and long enough to be taken for one".repeat(99)).unwrap();
+    fs::write(folder.file("b.db"), "no database at all, and long enough to be taken for one".repeat(99))
+        .unwrap();
     let error = SqliteStore::open(folder.file("b.db")).unwrap_err().to_string();
     assert!(error.contains("file is not a database (error 26)"), "{error}");
 }
