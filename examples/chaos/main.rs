@@ -43,7 +43,7 @@ const TOKEN: &str = "token";
 const QUIET: Duration = Duration::from_secs(35);
 
 const HELP: &str = "\
-  --store S      sqlite, postgres://… or redis://…; with memory, each replica's own, it must go wrong
+  --store S      sqlite, postgres://…, redis://… or redis://…?cluster; with memory, each replica's own, it must go wrong
   --replicas N   processes over one store, 3 if not given
   --threads N    conversations, 50 if not given
   --messages N   agents' answers in all, 500 if not given

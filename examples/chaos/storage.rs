@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use messenger_handover::handover::BoxError;
@@ -13,7 +13,11 @@ use messenger_handover::store::{
 use messenger_handover::time::Timestamp;
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
+
+/// A database that is away for longer ends the run.
+const LONGEST_AWAY: Duration = Duration::from_secs(60);
 
 /// Where a run keeps its conversations: the store of a host is this with the host's name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,7 +29,21 @@ pub struct Storage {
 }
 
 impl Storage {
+    /// Whoever starts hosts starts them again while their database is away.
     pub async fn open(&self, host: &str) -> Result<Arc<dyn ThreadStore>, BoxError> {
+        let begun = Instant::now();
+        loop {
+            match self.open_now(host).await {
+                Err(error) if error.is::<StoreError>() && begun.elapsed() < LONGEST_AWAY => {
+                    tracing::warn!(%error, "the store cannot be opened now");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    async fn open_now(&self, host: &str) -> Result<Arc<dyn ThreadStore>, BoxError> {
         let name = format!("{}_{host}", self.name);
         Ok(match self.place.split(':').next() {
             Some("sqlite") => Arc::new(SqliteStore::open(format!("{}/{host}.db", self.name))?),
@@ -35,22 +53,32 @@ impl Storage {
             // Each process has its own: what this costs shows that the accounts can tell.
             Some("memory") => Arc::new(MemoryStore::new()),
             Some("redis" | "rediss") => {
-                Arc::new(RedisStore::builder(&*self.place).prefix(name).connect().await?)
+                let (url, is_cluster) = self.node();
+                let builder = RedisStore::builder(url).prefix(name);
+                let builder = if is_cluster { builder.cluster([url]) } else { builder };
+                Arc::new(builder.connect().await?)
             }
             _ => return Err("--store is sqlite, postgres://…, redis://… or memory".into()),
         })
     }
 
-    /// Removes what the run has written.
+    /// A URL of Redis that ends with `?cluster` is that of a node of one.
+    fn node(&self) -> (&str, bool) {
+        self.place.strip_suffix("?cluster").map_or((&*self.place, false), |url| (url, true))
+    }
+
+    /// Removes what the run has written; in a cluster what the named node has of it.
     pub async fn remove(&self, hosts: &[&str]) -> Result<(), BoxError> {
         if self.place.starts_with("postgres") {
-            let mut db = PgConnection::connect(&self.place).await?;
+            // Also through a pooler that refuses the parameter.
+            let options: PgConnectOptions = self.place.parse()?;
+            let mut db = options.extra_float_digits(None).connect().await?;
             for host in hosts {
                 let drop = format!("DROP SCHEMA IF EXISTS {}_{host} CASCADE", self.name);
                 raw_sql(AssertSqlSafe(drop)).execute(&mut db).await?;
             }
         } else if self.place.starts_with("redis") {
-            let mut db = redis::Client::open(&*self.place)?.get_multiplexed_async_connection().await?;
+            let mut db = redis::Client::open(self.node().0)?.get_multiplexed_async_connection().await?;
             for host in hosts {
                 let names: Vec<String> = db.keys(format!("{{{}_{host}*", self.name)).await?;
                 for name in names {

@@ -114,6 +114,12 @@ impl Loaded {
         Self { version, thread: thread.map(Into::into), is_copy: false }
     }
 
+    /// A thread that is kept, and of which not even the version can be read.
+    #[cfg(feature = "redis")]
+    pub(crate) fn unreadable(error: RecordError) -> Self {
+        Self { version: 0, thread: Err(error), is_copy: false }
+    }
+
     /// A thread that is not kept.
     #[must_use]
     pub fn fresh() -> Self {
@@ -176,11 +182,12 @@ pub enum Swapped {
 }
 
 /// The store could not answer. Nothing is known about what was asked of it; try again later.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the thread store failed: {message}")]
+///
+/// Its words say why: those of the database (`database or disk is full`, `connection refused`, an SQLSTATE with the server's
+/// message), without secrets and without what is in the records. So they may be logged and answered.
+#[derive(Debug, Clone)]
 pub struct StoreError {
     message: String,
-    #[source]
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -190,10 +197,52 @@ impl StoreError {
         Self { message: message.into(), source: None }
     }
 
-    /// Adds what caused it.
+    /// Adds what caused it. Its words become a part of this error's, and so must hold no secret.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = format!("the thread store failed: {}", self.message);
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let words = error.to_string();
+            // Many errors repeat the words of their cause.
+            if !said.ends_with(&words) {
+                said = format!("{said}: {words}");
+            }
+            cause = error.source();
+        }
+        f.write_str(&said)
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn store_error_says_its_causes_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot write: {0}")]
+        struct Outer(#[source] std::io::Error);
+
+        let error = StoreError::new("a database of a host's own")
+            .with_source(Outer(std::io::Error::other("disk full")));
+        assert_eq!(
+            error.to_string(),
+            "the thread store failed: a database of a host's own: cannot write: disk full"
+        );
+        assert_eq!(StoreError::new("away").to_string(), "the thread store failed: away");
     }
 }

@@ -36,12 +36,17 @@ impl Write {
 pub(super) type Record = (i64, Vec<u8>);
 
 /// The threads of the records that were found, in the order of the keys.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) fn loaded(records: &Records, keys: &[ThreadKey], found: Vec<Option<Record>>) -> Vec<Loaded> {
-    let decode = |(key, record): (&ThreadKey, Option<Record>)| match record {
+    keys.iter().zip(found).map(|(key, found)| one_loaded(records, key, found)).collect()
+}
+
+/// The thread of a record, if one was found.
+pub(super) fn one_loaded(records: &Records, key: &ThreadKey, found: Option<Record>) -> Loaded {
+    match found {
         Some((version, record)) => Loaded::new(version.cast_unsigned(), records.decode(key, &record)),
         None => Loaded::fresh(),
-    };
-    keys.iter().zip(found).map(decode).collect()
+    }
 }
 
 pub(super) fn verdict(written: bool) -> Swapped {
@@ -57,7 +62,17 @@ pub(super) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-pub(super) fn key(page: &str, user: &str) -> Result<ThreadKey, StoreError> {
-    let id = |error| StoreError::new("a row that is none of a conversation").with_source(error);
-    Ok(ThreadKey::new(PageId::new(page).map_err(id)?, UserId::new(user).map_err(id)?))
+/// The conversation of a row, if its ids can be read.
+pub(super) fn key(page: &str, user: &str) -> Option<ThreadKey> {
+    Some(ThreadKey::new(PageId::new(page).ok()?, UserId::new(user).ok()?))
+}
+
+/// Logs how many rows a poll passed over, so that one bad row does not keep all others from being worked on.
+pub(super) fn passed_over(rows: usize) {
+    if rows > 0 {
+        tracing::error!(
+            rows,
+            "stored conversations have ids that cannot be read and are passed over: repair or delete them"
+        );
+    }
 }

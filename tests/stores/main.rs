@@ -1,5 +1,5 @@
-//! The stores that need a server: `TEST_POSTGRES_URL`, `TEST_REDIS_URL` and `TEST_REDIS_CLUSTER_URL` name one each. Without
-//! its server a test is reported as ignored; with `HANDOVER_REQUIRE_STORES` none may be missing.
+//! The stores that need a server: `TEST_POSTGRES_URL`, `TEST_PGBOUNCER_URL` (before the same Postgres, in transaction mode),
+//! `TEST_REDIS_URL` and `TEST_REDIS_CLUSTER_URL` name one each. Without its server a test is reported as ignored; with `HANDOVER_REQUIRE_STORES` none may be missing.
 //!
 //! Each test has a schema or a prefix of its own, and removes it.
 
@@ -50,6 +50,15 @@ fn thread(text: &str) -> Thread {
     let send = Input::Command(Command::Send { key, message });
     let _ = thread.step(&Context::new(&config), send, Timestamp::from_millis(1_790_000_000_000), &mut vec![]);
     thread
+}
+
+/// All open threads, a page of one at a time.
+async fn listed_singly(store: &dyn ThreadStore) -> Result<Vec<ThreadKey>, Failed> {
+    let mut listed = Vec::new();
+    while let Some(next) = store.open(listed.last(), 1).await?.pop() {
+        listed.push(next);
+    }
+    Ok(listed)
 }
 
 async fn conforms(connect: Connect) -> Ended {
@@ -165,7 +174,8 @@ impl Server {
 }
 
 fn main() {
-    let mut trials = postgres::trials(&Server::of("postgres", "TEST_POSTGRES_URL"));
+    let mut trials = postgres::trials(&Server::of("postgres", "TEST_POSTGRES_URL"), false);
+    trials.extend(postgres::trials(&Server::of("pgbouncer", "TEST_PGBOUNCER_URL"), true));
     trials.extend(redis::trials(&Server::of("redis", "TEST_REDIS_URL"), false));
     trials.extend(redis::trials(&Server::of("redis_cluster", "TEST_REDIS_CLUSTER_URL"), true));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

@@ -2,36 +2,52 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use messenger_handover::store::{PostgresStore, Swap, ThreadStore};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+use messenger_handover::store::postgres::Builder;
+use messenger_handover::store::{PostgresStore, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::time::Timestamp;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, raw_sql};
 
-use crate::{COMMON, Connect, Ended, Server, a_name, key, thread};
+use crate::{COMMON, Connect, Ended, Server, a_name, key, listed_singly, thread};
 
 /// A schema of its own, and what is done to it beside the store.
+#[derive(Clone)]
 struct Schema {
     url: String,
     name: String,
+    pooled: bool,
 }
 
 impl Schema {
-    fn new(url: String) -> Self {
-        Self { url, name: a_name() }
+    fn new(url: String, pooled: bool) -> Self {
+        Self { url, name: a_name(), pooled }
     }
 
-    async fn open(&self) -> Result<PostgresStore, messenger_handover::store::StoreError> {
-        PostgresStore::builder(&*self.url).schema(&self.name).connections(4).connect().await
+    fn builder(&self) -> Builder {
+        let builder = PostgresStore::builder(&*self.url).schema(&self.name).connections(4);
+        if self.pooled { builder.behind_transaction_pooler() } else { builder }
+    }
+
+    async fn open(&self) -> Result<PostgresStore, StoreError> {
+        self.builder().connect().await
     }
 
     fn connect(&self) -> Connect {
-        let (url, name) = (self.url.clone(), self.name.clone());
+        let schema = self.clone();
         Arc::new(move || {
-            let store = PostgresStore::builder(&*url).schema(&name).connections(4);
+            let store = schema.builder();
             Box::pin(async move { Ok(Arc::new(store.connect().await?) as Arc<dyn ThreadStore>) })
         })
     }
 
+    /// The database itself, past any pooler.
+    async fn beside(&self) -> Result<PgConnection, sqlx::Error> {
+        let behind = std::env::var("TEST_POSTGRES_URL").ok().filter(|_| self.pooled);
+        PgConnection::connect(behind.as_deref().unwrap_or(&self.url)).await
+    }
+
     async fn run(&self, sql: &str) -> Result<(), sqlx::Error> {
-        let mut db = PgConnection::connect(&self.url).await?;
+        let mut db = self.beside().await?;
         raw_sql(AssertSqlSafe(sql.replace("{schema}", &self.name))).execute(&mut db).await?;
         db.close().await
     }
@@ -41,8 +57,7 @@ impl Schema {
     }
 }
 
-async fn tables_of_a_newer_version_are_left_alone(url: String) -> Ended {
-    let schema = Schema::new(url);
+async fn tables_of_a_newer_version_are_left_alone(schema: Schema) -> Ended {
     drop(schema.open().await?);
     schema.run("UPDATE {schema}.handover_tables SET version = 99").await?;
     let error = schema.open().await.err().ok_or("it is opened")?.to_string();
@@ -52,8 +67,7 @@ async fn tables_of_a_newer_version_are_left_alone(url: String) -> Ended {
 }
 
 /// As when all replicas are started for the first time.
-async fn several_may_open_a_new_schema_at_once(url: String) -> Ended {
-    let schema = Schema::new(url);
+async fn several_may_open_a_new_schema_at_once(schema: Schema) -> Ended {
     let opened = tokio::join!(schema.open(), schema.open(), schema.open(), schema.open());
     schema.drop().await?;
     for store in [opened.0, opened.1, opened.2, opened.3] {
@@ -63,8 +77,7 @@ async fn several_may_open_a_new_schema_at_once(url: String) -> Ended {
 }
 
 /// The role of a host need not be allowed to create anything.
-async fn a_role_that_only_reads_and_writes_is_enough(url: String) -> Ended {
-    let schema = Schema::new(url);
+async fn a_role_that_only_reads_and_writes_is_enough(schema: Schema) -> Ended {
     drop(schema.open().await?);
     let role = format!("{}_role", schema.name);
     let grants = format!(
@@ -75,7 +88,7 @@ async fn a_role_that_only_reads_and_writes_is_enough(url: String) -> Ended {
     let mut limited: url::Url = schema.url.parse()?;
     let named = limited.set_username(&role).is_ok() && limited.set_password(Some("pw")).is_ok();
     assert!(named, "a URL without a host");
-    let limited = Schema { url: limited.to_string(), name: schema.name.clone() };
+    let limited = Schema { url: limited.to_string(), ..schema.clone() };
     let worked = async {
         let store = limited.open().await?;
         store.swap(vec![Swap::write(key(1), 0, 1, thread("x"), None)]).await?;
@@ -87,12 +100,11 @@ async fn a_role_that_only_reads_and_writes_is_enough(url: String) -> Ended {
     Ok(worked?)
 }
 
-async fn a_broken_connection_is_replaced(url: String) -> Ended {
-    let schema = Schema::new(url);
+async fn a_broken_connection_is_replaced(schema: Schema) -> Ended {
     let store = schema.open().await?;
     let write = |version| vec![Swap::write(key(1), version - 1, version, thread("x"), None)];
     store.swap(write(1)).await?;
-    let mut other = PgConnection::connect(&schema.url).await?;
+    let mut other = schema.beside().await?;
     let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE application_name = 'messenger-handover' AND position($1 IN query) > 0";
     let killed: i64 = sqlx::query_scalar(kill).bind(&schema.name).fetch_one(&mut other).await?;
@@ -112,18 +124,16 @@ async fn a_broken_connection_is_replaced(url: String) -> Ended {
 }
 
 /// Somebody locks the table, as a careless migration does: it is told, and in time.
-async fn a_database_that_does_not_answer_is_told(url: String) -> Ended {
-    let schema = Schema::new(url);
-    let store = PostgresStore::builder(&*schema.url).schema(&schema.name);
-    let store = store.answers_within(Duration::from_millis(300)).connect().await?;
-    let mut other = PgConnection::connect(&schema.url).await?;
+async fn a_database_that_does_not_answer_is_told(schema: Schema) -> Ended {
+    let store = schema.builder().answers_within(Duration::from_millis(300)).connect().await?;
+    let mut other = schema.beside().await?;
     let lock = "BEGIN; LOCK TABLE {schema}.handover_threads".replace("{schema}", &schema.name);
     raw_sql(AssertSqlSafe(lock)).execute(&mut other).await?;
     let begun = Instant::now();
     let answer = store.load(&[key(1)]).await;
     let waited = begun.elapsed();
     // The server does not go on with what nobody waits for.
-    let mut watcher = PgConnection::connect(&schema.url).await?;
+    let mut watcher = schema.beside().await?;
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE wait_event_type = 'Lock' AND position($1 IN query) > 0";
     let mut left = 1_i64;
@@ -143,7 +153,7 @@ async fn a_database_that_does_not_answer_is_told(url: String) -> Ended {
     Ok(())
 }
 
-async fn what_is_wrong_with_an_address_is_told_without_the_password(url: String) -> Ended {
+async fn what_is_wrong_with_an_address_is_told_without_the_password(schema: Schema) -> Ended {
     for address in ["postgres://me:geheim@127.0.0.1:1/db", "postgres://me:geheim@[/db", "geheim"] {
         let builder = PostgresStore::builder(address).answers_within(Duration::from_secs(1));
         assert!(!format!("{builder:?}").contains("geheim"));
@@ -152,36 +162,136 @@ async fn what_is_wrong_with_an_address_is_told_without_the_password(url: String)
         assert!(!words.contains("geheim"), "{words}");
     }
     for name in ["", "a b", "a\"; DROP TABLE x; --", &"a".repeat(64)] {
-        let error = PostgresStore::builder(&*url).schema(name).connect().await.err().ok_or("it connects")?;
+        let error = schema.builder().schema(name).connect().await.err().ok_or("it connects")?;
         assert!(error.to_string().contains("is no name of a schema"), "{error}");
     }
     Ok(())
 }
 
-pub fn trials(server: &Server) -> Vec<Trial> {
+/// What is wrong is said by whoever logs it, and nothing of a row.
+async fn errors_say_why(schema: Schema) -> Ended {
+    let store = schema.open().await?;
+    schema.run("ALTER TABLE {schema}.handover_threads ADD CONSTRAINT unlucky CHECK (version <> 13)").await?;
+    let error = store.swap(vec![Swap::write(key(1), 0, 13, thread("private"), None)]).await.unwrap_err();
+    assert!(error.to_string().ends_with("violates check constraint \"unlucky\" (SQLSTATE 23514)"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("7072697661"), "it repeats the row: {error:?}");
+    schema.run("DROP TABLE {schema}.handover_threads").await?;
+    let error = store.load(&[key(1)]).await.unwrap_err().to_string();
+    assert!(error.contains("handover_threads\" does not exist (SQLSTATE 42P01)"), "{error}");
+    let mut wrong: url::Url = schema.url.parse()?;
+    assert!(wrong.set_password(Some("wrong")).is_ok());
+    let at = |url: &url::Url| Schema { url: url.to_string(), ..schema.clone() }.builder();
+    let error = at(&wrong).connect().await.unwrap_err().to_string();
+    let codes = if schema.pooled { ["SQLSTATE 08P01", "auth"] } else { ["SQLSTATE 28P01", "password"] };
+    assert!(codes.iter().all(|words| error.contains(words)), "{error}");
+    assert!(wrong.set_port(Some(1)).is_ok());
+    let error =
+        at(&wrong).answers_within(Duration::from_millis(200)).connect().await.unwrap_err().to_string();
+    assert!(error.contains("Connection refused"), "{error}");
+    Ok(())
+}
+
+/// They wait for those before, and then share a statement.
+async fn a_failing_batch_of_a_group_fails_alone(schema: Schema) -> Ended {
+    let store = Arc::new(schema.builder().connections(2).connect().await?);
+    store.swap(vec![Swap::write(key(7), 0, 1, thread("x"), None)]).await?;
+    schema.run("ALTER TABLE {schema}.handover_threads ADD CONSTRAINT unlucky CHECK (version <> 13)").await?;
+    let mut other = schema.beside().await?;
+    let lock = "BEGIN; SELECT FROM {schema}.handover_threads FOR UPDATE".replace("{schema}", &schema.name);
+    raw_sql(AssertSqlSafe(lock)).execute(&mut other).await?;
+    let write = |swap| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.swap(vec![swap]).await })
+    };
+    let first = write(Swap::write(key(7), 1, 2, thread("x"), None));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let writers: Vec<_> =
+        (10..30).map(|version| write(Swap::write(key(version), 0, version, thread("x"), None))).collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    raw_sql("COMMIT").execute(&mut other).await?;
+    other.close().await?;
+    assert_eq!(first.await??, [Swapped::Written]);
+    for (version, writer) in (10..).zip(writers) {
+        let ended = writer.await?;
+        assert_eq!(ended.is_err(), version == 13, "{ended:?}");
+    }
+    Ok(())
+}
+
+async fn a_row_with_unreadable_ids_is_passed_over(schema: Schema) -> Ended {
+    let store = schema.open().await?;
+    let swaps =
+        (1..4).map(|user| Swap::write(key(user), 0, 1, thread("x"), Some(Timestamp::from_millis(user))));
+    store.swap(swaps.collect()).await?;
+    let rows = "INSERT INTO {schema}.handover_threads
+        VALUES ('', 'x', 1, 0, true, ''), ('1', E'\\n', 1, 0, true, ''), ('', 'y', 1, 0, true, '')";
+    schema.run(rows).await?;
+    let due = |now| store.due(Timestamp::from_millis(now), Duration::from_millis(100), 4);
+    assert_eq!(due(10).await?, [key(1)]);
+    assert_eq!(due(20).await?, [key(2), key(3)]);
+    assert_eq!(listed_singly(&store).await?, [key(1), key(2), key(3)]);
+    Ok(())
+}
+
+/// A pooler gives the next client what was set for one.
+async fn nothing_is_set_for_other_clients_of_a_pooler(schema: Schema) -> Ended {
+    let store = schema.builder().answers_within(Duration::from_millis(4321)).connect().await?;
+    let store = Arc::new(store);
+    let mut loads = tokio::task::JoinSet::new();
+    for user in 0..20 {
+        let store = Arc::clone(&store);
+        loads.spawn(async move { store.load(&[key(user)]).await.map(drop) });
+    }
+    for ended in loads.join_all().await {
+        ended?;
+    }
+    for _ in 0..20 {
+        let options: PgConnectOptions = schema.url.parse()?;
+        let mut other = options.extra_float_digits(None).connect().await?;
+        let shown = raw_sql("SHOW statement_timeout").fetch_one(&mut other).await?;
+        assert_eq!(shown.try_get::<String, _>(0)?, "0");
+        other.close().await?;
+    }
+    Ok(())
+}
+
+pub fn trials(server: &Server, pooled: bool) -> Vec<Trial> {
+    macro_rules! trials {
+        ($($name:ident)*) => {
+            [$(server.trial(stringify!($name), move |url| async move {
+                let schema = Schema::new(url, pooled);
+                let ended: Ended = $name(schema.clone()).await;
+                schema.drop().await?;
+                ended
+            })),*]
+        };
+    }
     let common = COMMON.into_iter().map(|(name, run)| {
         server.trial(name, move |url| async move {
-            let schema = Schema::new(url);
+            let schema = Schema::new(url, pooled);
             let ended = run(schema.connect()).await;
             schema.drop().await?;
             ended
         })
     });
-    common
-        .chain([
-            server
-                .trial("tables_of_a_newer_version_are_left_alone", tables_of_a_newer_version_are_left_alone),
-            server.trial("several_may_open_a_new_schema_at_once", several_may_open_a_new_schema_at_once),
-            server.trial(
-                "a_role_that_only_reads_and_writes_is_enough",
-                a_role_that_only_reads_and_writes_is_enough,
-            ),
-            server.trial("a_broken_connection_is_replaced", a_broken_connection_is_replaced),
-            server.trial("a_database_that_does_not_answer_is_told", a_database_that_does_not_answer_is_told),
-            server.trial(
-                "what_is_wrong_with_an_address_is_told_without_the_password",
-                what_is_wrong_with_an_address_is_told_without_the_password,
-            ),
-        ])
-        .collect()
+    let both = trials![
+        tables_of_a_newer_version_are_left_alone
+        several_may_open_a_new_schema_at_once
+        a_database_that_does_not_answer_is_told
+        errors_say_why
+        a_failing_batch_of_a_group_fails_alone
+        a_row_with_unreadable_ids_is_passed_over
+    ];
+    let trials = common.chain(both);
+    if pooled {
+        trials.chain(trials![nothing_is_set_for_other_clients_of_a_pooler]).collect()
+    } else {
+        trials
+            .chain(trials![
+                a_role_that_only_reads_and_writes_is_enough
+                a_broken_connection_is_replaced
+                what_is_wrong_with_an_address_is_told_without_the_password
+            ])
+            .collect()
+    }
 }

@@ -5,10 +5,11 @@ use std::time::Duration;
 use libtest_mimic::{Failed, Trial};
 use messenger_handover::store::redis::Builder;
 use messenger_handover::store::{RedisStore, Swap, ThreadStore};
+use messenger_handover::time::Timestamp;
 use redis::{Client, Commands, Connection, RedisResult};
 use tokio::sync::RwLock;
 
-use crate::{COMMON, Connect, Ended, Server, a_name, key, thread};
+use crate::{COMMON, Connect, Ended, Server, a_name, key, listed_singly, thread};
 
 /// One test changes what holds for the whole server.
 static SERVER: RwLock<()> = RwLock::const_new(());
@@ -172,14 +173,78 @@ async fn what_is_wrong_with_an_address_is_told_without_the_password(prefix: Pref
     Ok(())
 }
 
+async fn errors_say_why(prefix: Prefix) -> Ended {
+    let at = |address: &str| Prefix { url: address.to_owned(), ..prefix.clone() }.builder();
+    let refused = at("redis://127.0.0.1:1/").answers_within(Duration::from_secs(2)).connect().await;
+    let error = refused.err().ok_or("it connects")?.to_string();
+    assert!(error.contains("refused"), "{error}");
+    let wrong = at(&prefix.url.replace("://", "://nobody:geheim@")).connect().await;
+    let error = wrong.err().ok_or("it connects")?.to_string();
+    assert!(error.contains("authentication failed") && !error.contains("geheim"), "{error}");
+    let store = prefix.builder().connect().await?;
+    for partition in 0..16 {
+        let () = prefix.server()?.set(format!("{{{}:{partition}}}:wake", prefix.name), "no sorted set")?;
+    }
+    let error = store.due(Timestamp::from_millis(9), Duration::from_secs(1), 9).await;
+    let error = error.err().ok_or("it answers")?.to_string();
+    assert!(error.contains("WRONGTYPE"), "{error}");
+    Ok(())
+}
+
+async fn a_row_with_unreadable_ids_is_passed_over(prefix: Prefix) -> Ended {
+    let store = prefix.builder().connect().await?;
+    let swaps =
+        (1..4).map(|user| Swap::write(key(user), 0, 1, thread("x"), Some(Timestamp::from_millis(user))));
+    store.swap(swaps.collect()).await?;
+    for partition in 0..16 {
+        for bad in [&b"no conversation"[..], b"\xff\x1f1", b"\x1f"] {
+            let name = |what| format!("{{{}:{partition}}}:{what}", prefix.name);
+            let () = prefix.server()?.zadd(name("wake"), bad, 0)?;
+            let () = prefix.server()?.zadd(name("open"), bad, 0)?;
+        }
+    }
+    let due = |now| store.due(Timestamp::from_millis(now), Duration::from_millis(100), 4);
+    let first = due(10).await?;
+    let second = due(20).await?;
+    assert_eq!([first, second].concat(), [key(1), key(2), key(3)]);
+    assert_eq!(due(30).await?, []);
+    let mut listed = listed_singly(&store).await?;
+    listed.sort();
+    assert_eq!(listed, [key(1), key(2), key(3)]);
+    assert_eq!(store.open(None, 9).await?.len(), 3);
+    Ok(())
+}
+
+/// Each conversation says for itself that it cannot be read.
+async fn a_damaged_conversation_does_not_hide_the_others(prefix: Prefix) -> Ended {
+    let store = prefix.builder().connect().await?;
+    let keys: Vec<_> = (1..5).map(key).collect();
+    let write = |key: &_| Swap::write(Clone::clone(key), 0, 1, thread("x"), None);
+    store.swap(keys.iter().map(write).collect()).await?;
+    for name in prefix.names()? {
+        let Some((_, member)) = name.split_once("thread:") else { continue };
+        let mut server = prefix.server()?;
+        match member {
+            "10\u{1f}1" => server.hset::<_, _, _, ()>(&name, "version", "not a number")?,
+            "10\u{1f}2" => server.hdel::<_, _, ()>(&name, "record")?,
+            "10\u{1f}3" => server.hset::<_, _, _, ()>(&name, "record", "1 plain\n[")?,
+            _ => {}
+        }
+    }
+    let damaged: Vec<_> = store.load(&keys).await?.iter().map(|loaded| loaded.thread.is_err()).collect();
+    assert_eq!(damaged, [true, true, true, false]);
+    store.forget(&keys).await?;
+    assert!(store.load(&keys).await?.iter().all(|loaded| loaded.thread.is_ok()));
+    Ok(())
+}
+
 pub fn trials(server: &Server, cluster: bool) -> Vec<Trial> {
     macro_rules! trials {
         ($($name:ident)*) => {
             [$(server.trial(stringify!($name), move |url| async move {
                 let prefix = Prefix::new(url, cluster);
-                let quiet = SERVER.read().await;
+                let _quiet = SERVER.read().await;
                 let ended: Result<(), Failed> = $name(prefix.clone()).await;
-                drop(quiet);
                 prefix.drop()?;
                 ended
             })),*]
@@ -220,6 +285,9 @@ pub fn trials(server: &Server, cluster: bool) -> Vec<Trial> {
             nothing_is_left_of_what_is_forgotten
             prefixes_do_not_meet
             what_is_wrong_with_an_address_is_told_without_the_password
+            errors_say_why
+            a_row_with_unreadable_ids_is_passed_over
+            a_damaged_conversation_does_not_hide_the_others
         ])
         .chain([refuses, refuses_connections, breaks])
         .collect()

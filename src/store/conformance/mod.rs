@@ -18,7 +18,6 @@
 mod checks;
 
 use std::collections::BTreeSet;
-use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -51,8 +50,7 @@ struct Wrong(String);
 
 impl From<StoreError> for Wrong {
     fn from(error: StoreError) -> Self {
-        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Self(format!("it answers an error: {error}{cause}"))
+        Self(format!("it answers an error: {error}"))
     }
 }
 

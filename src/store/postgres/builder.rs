@@ -18,6 +18,7 @@ pub struct Builder {
     records: Records,
     connections: u32,
     answers_within: Duration,
+    behind_transaction_pooler: bool,
 }
 
 impl Builder {
@@ -28,6 +29,7 @@ impl Builder {
             records: Records::new(),
             connections: 8,
             answers_within: Duration::from_secs(10),
+            behind_transaction_pooler: false,
         }
     }
 
@@ -59,6 +61,15 @@ impl Builder {
         self
     }
 
+    /// The URL is that of a pooler that may hand each transaction to another connection of the database, such as pgbouncer with
+    /// `pool_mode = transaction`. Statements are then unnamed, each in a transaction of its own with its `statement_timeout`, which
+    /// takes two more round trips to the pooler. A URL with `statement-cache-capacity=0` says the same.
+    #[must_use]
+    pub fn behind_transaction_pooler(mut self) -> Self {
+        self.behind_transaction_pooler = true;
+        self
+    }
+
     /// Connects, and brings the tables up to date: one replica does it, others wait for it.
     ///
     /// # Errors
@@ -69,17 +80,24 @@ impl Builder {
         let options: PgConnectOptions =
             self.url.expose().parse().map_err(|_| StoreError::new("no URL of a Postgres database"))?;
         let options = options.application_name("messenger-handover");
+        let mut pool =
+            PgPoolOptions::new().max_connections(self.connections).acquire_timeout(self.answers_within);
         // A statement that nobody waits for any more ends too, and is not done later.
-        let timeout: Arc<str> = format!("SET statement_timeout = {}", self.answers_within.as_millis()).into();
-        let pool = PgPoolOptions::new()
-            .max_connections(self.connections)
-            .acquire_timeout(self.answers_within)
-            .after_connect(move |connection, _| {
+        let timeout = format!("statement_timeout = {}", self.answers_within.as_millis());
+        let (options, begin) = if self.behind_transaction_pooler || says_unnamed(&self.url) {
+            // Poolers refuse the parameter unless they are told to ignore it, and no number here is a floating one.
+            let options = options.statement_cache_capacity(0).extra_float_digits(None);
+            (options, Some(format!("BEGIN; SET LOCAL {timeout}").into()))
+        } else {
+            let timeout: Arc<str> = format!("SET {timeout}").into();
+            pool = pool.after_connect(move |connection, _| {
                 let timeout = AssertSqlSafe(Arc::clone(&timeout));
                 Box::pin(async move { raw_sql(timeout).execute(connection).await.map(drop) })
             });
+            (options, None)
+        };
         let schema = schema::quoted(&self.schema)?;
-        let db = Db::new(pool.connect_lazy_with(options), &schema, self.answers_within);
+        let db = Db::new(pool.connect_lazy_with(options), &schema, begin, self.answers_within);
         schema::migrate(&db, &self.schema, &schema).await?;
         Ok(PostgresStore {
             records: self.records,
@@ -87,4 +105,10 @@ impl Builder {
             db,
         })
     }
+}
+
+/// Whether a URL asks that no statement be kept by name.
+fn says_unnamed(url: &DatabaseUrl) -> bool {
+    let Ok(url) = url::Url::parse(url.expose()) else { return false };
+    url.query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0")
 }

@@ -1,9 +1,13 @@
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::error::DatabaseError;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgPool, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Row};
+use tokio::sync::Mutex;
 
 use crate::id::ThreadKey;
 use crate::store::StoreError;
@@ -13,13 +17,35 @@ use crate::store::row::{self, Record, Write};
 const TRIES: usize = 5;
 /// `deadlock_detected` and `serialization_failure`.
 const LOST: [&str; 2] = ["40P01", "40001"];
+/// The classes of errors that a row causes: data exceptions, integrity violations, limits exceeded.
+const OF_ROWS: [&str; 3] = ["22", "23", "54"];
+/// So long it is found out why there is no connection, and so long that is remembered.
+const FINDING_OUT: Duration = Duration::from_secs(1);
 
 /// The statements, each for many threads at once.
 #[derive(Clone)]
 pub(super) struct Db {
-    pub(super) pool: PgPool,
+    pool: PgPool,
     sql: Arc<Sql>,
+    /// Behind a pooler each statement is in a transaction that begins with this.
+    begin: Option<Arc<str>>,
     answers_within: Duration,
+    why_none: Arc<Mutex<Option<(Instant, StoreError)>>>,
+}
+
+/// Why a statement was not done.
+pub(super) enum Failed {
+    /// Without some of its rows it may be.
+    Rows(StoreError),
+    All(StoreError),
+}
+
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Rows(error) | Failed::All(error) => error,
+        }
+    }
 }
 
 struct Sql {
@@ -29,6 +55,7 @@ struct Sql {
     /// Those that are new or are removed.
     come_and_go: Arc<str>,
     due: Arc<str>,
+    rest: Arc<str>,
     open: Arc<str>,
     forget: Arc<str>,
 }
@@ -37,7 +64,7 @@ type Statement<'a> = Query<'a, Postgres, PgArguments>;
 
 impl Db {
     /// With the name of a schema that is quoted already.
-    pub(super) fn new(pool: PgPool, schema: &str, answers_within: Duration) -> Self {
+    pub(super) fn new(pool: PgPool, schema: &str, begin: Option<Arc<str>>, answers_within: Duration) -> Self {
         let table = format!("{schema}.handover_threads");
         let sql = |text: &str| text.replace("{table}", &table).into();
         let sql = Sql {
@@ -47,7 +74,8 @@ impl Db {
                 SET version = given.version, wake = given.wake, open = given.open, record = given.record
                 FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::bytea[])
                     WITH ORDINALITY AS given (page, customer, expected, version, wake, open, record, place)
-                WHERE kept.page = given.page AND kept.customer = given.customer AND kept.version = given.expected
+                WHERE kept.page = given.page AND kept.customer = given.customer
+                    AND kept.version IN (given.expected, given.version)
                 RETURNING given.place"),
             // No thread is in it twice, so that the parts never meet.
             come_and_go: sql("WITH given AS (
@@ -59,9 +87,10 @@ impl Db {
                         AND given.record IS NULL
                     RETURNING given.place
                 ), inserted AS (
-                    INSERT INTO {table} (page, customer, version, wake, open, record)
+                    INSERT INTO {table} AS kept (page, customer, version, wake, open, record)
                     SELECT page, customer, version, wake, open, record FROM given WHERE record IS NOT NULL
-                    ON CONFLICT DO NOTHING
+                    ON CONFLICT (page, customer) DO UPDATE SET wake = EXCLUDED.wake
+                        WHERE kept.version = EXCLUDED.version
                     RETURNING page, customer
                 )
                 SELECT place FROM removed UNION ALL SELECT place FROM inserted JOIN given USING (page, customer)"),
@@ -74,23 +103,30 @@ impl Db {
                     RETURNING due.page, due.customer, due.wake
                 )
                 SELECT page, customer FROM leased ORDER BY wake, page, customer"),
+            rest: sql("UPDATE {table} AS kept SET wake = NULL FROM UNNEST($1::text[], $2::text[]) AS given (page, customer)
+                WHERE kept.page = given.page AND kept.customer = given.customer"),
             open: sql("SELECT page, customer FROM {table} WHERE open AND (page, customer) > ($1, $2)
                 ORDER BY page, customer LIMIT $3"),
             forget: sql("DELETE FROM {table} AS kept USING UNNEST($1::text[], $2::text[]) AS given (page, customer)
                 WHERE kept.page = given.page AND kept.customer = given.customer"),
         };
-        Self { pool, sql: Arc::new(sql), answers_within }
+        Self { pool, sql: Arc::new(sql), begin, answers_within, why_none: Arc::default() }
     }
 
     pub(super) async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<(ThreadKey, Record)>, StoreError> {
         let rows = self.ask(&self.sql.load, |statement| bind_keys(statement, keys.iter())).await?;
-        rows.iter()
-            .map(|row| Ok((key(row)?, (row.try_get(2).map_err(failed)?, row.try_get(3).map_err(failed)?))))
-            .collect()
+        let mut found = Vec::new();
+        for row in &rows {
+            let record = row.try_get(2).and_then(|version| Ok((version, row.try_get(3)?)));
+            let record = record.map_err(|error| failed(&error))?;
+            found.extend(key(row).map(|key| (key, record)));
+        }
+        Ok(found)
     }
 
-    /// Whether each was written or removed; none may be among them twice.
-    pub(super) async fn swap(&self, writes: &[&Write]) -> Result<Vec<bool>, StoreError> {
+    /// Whether each was written or removed; none may be among them twice. A write that was done already is done: it may be
+    /// repeated by who does not know whether it was.
+    pub(super) async fn swap(&self, writes: &[&Write]) -> Result<Vec<bool>, Failed> {
         let stays = |place: &usize| writes[*place].expected != 0 && writes[*place].record.is_some();
         let (stay, others): (Vec<usize>, Vec<usize>) = (0..writes.len()).partition(stays);
         let mut written = vec![false; writes.len()];
@@ -109,9 +145,10 @@ impl Db {
             };
             for row in self.ask(sql, bind).await? {
                 // They are counted from 1.
-                let place: i64 = row.try_get(0).map_err(failed)?;
+                let place: i64 = row.try_get(0).map_err(|error| Failed::All(failed(&error)))?;
                 let place = usize::try_from(place - 1).ok().and_then(|place| places.get(place));
-                written[*place.ok_or_else(|| StoreError::new("Postgres answers what was not asked"))?] = true;
+                let unasked = || Failed::All(StoreError::new("Postgres answers what was not asked"));
+                written[*place.ok_or_else(unasked)?] = true;
             }
         }
         Ok(written)
@@ -119,23 +156,50 @@ impl Db {
 
     pub(super) async fn due(&self, now: i64, until: i64, limit: i64) -> Result<Vec<ThreadKey>, StoreError> {
         let rows = self.ask(&self.sql.due, |statement| statement.bind(now).bind(until).bind(limit)).await?;
-        rows.iter().map(key).collect()
+        let due: Vec<_> = rows.iter().filter_map(key).collect();
+        row::passed_over(rows.len() - due.len());
+        let unreadable: Vec<_> = rows.iter().filter(|row| key(row).is_none()).filter_map(ids).collect();
+        if !unreadable.is_empty() {
+            // They would be due for ever. If this fails they are once more, when their lease is over.
+            let (pages, users): (Vec<_>, Vec<_>) = unreadable.into_iter().unzip();
+            if let Err(error) =
+                self.ask(&self.sql.rest, |statement| statement.bind(pages.clone()).bind(users.clone())).await
+            {
+                tracing::warn!(error = %StoreError::from(error), "unreadable rows stay due");
+            }
+        }
+        Ok(due)
     }
 
     pub(super) async fn open(
         &self,
         after: Option<&ThreadKey>,
-        limit: i64,
+        limit: usize,
     ) -> Result<Vec<ThreadKey>, StoreError> {
         // No id is empty, so that all come behind these.
-        let (page, user) = after.map(|key| (key.page.to_string(), key.user.to_string())).unwrap_or_default();
-        let bind =
-            |statement: Statement<'static>| statement.bind(page.clone()).bind(user.clone()).bind(limit);
-        self.ask(&self.sql.open, bind).await?.iter().map(key).collect()
+        let mut after = after.map(|key| (key.page.to_string(), key.user.to_string())).unwrap_or_default();
+        let (mut listed, mut unreadable) = (Vec::new(), 0);
+        loop {
+            let wanted = limit - listed.len();
+            let bind = |statement: Statement<'static>| {
+                statement.bind(after.0.clone()).bind(after.1.clone()).bind(row::at_most(wanted))
+            };
+            let rows = self.ask(&self.sql.open, bind).await?;
+            let before = listed.len();
+            listed.extend(rows.iter().filter_map(key));
+            unreadable += rows.len() - (listed.len() - before);
+            match rows.last().and_then(ids) {
+                Some(last) if rows.len() == wanted && listed.len() < limit => after = last,
+                _ => break,
+            }
+        }
+        row::passed_over(unreadable);
+        Ok(listed)
     }
 
     pub(super) async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.ask(&self.sql.forget, |statement| bind_keys(statement, keys.iter())).await.map(drop)
+        self.ask(&self.sql.forget, |statement| bind_keys(statement, keys.iter())).await?;
+        Ok(())
     }
 
     /// Runs a statement, if need be again, and never for longer than the database may take.
@@ -143,22 +207,65 @@ impl Db {
         &self,
         sql: &Arc<str>,
         bind: impl Fn(Statement<'static>) -> Statement<'static>,
-    ) -> Result<Vec<PgRow>, StoreError> {
+    ) -> Result<Vec<PgRow>, Failed> {
         for _ in 0..TRIES {
-            let mut connection = self.pool.acquire().await.map_err(failed)?;
+            let mut connection = self.connection().await.map_err(Failed::All)?;
             let statement = bind(sqlx::query(AssertSqlSafe(Arc::clone(sql))));
-            match tokio::time::timeout(self.answers_within, statement.fetch_all(&mut *connection)).await {
+            let run = run(&mut connection, statement, self.begin.as_ref());
+            match tokio::time::timeout(self.answers_within, run).await {
                 Ok(Ok(rows)) => return Ok(rows),
-                Ok(Err(error)) if has_lost(&error) => {}
-                Ok(Err(error)) => return Err(failed(error)),
+                Ok(Err(error)) if code(&error).is_some_and(|code| LOST.contains(&&*code)) => {}
+                Ok(Err(error)) => return Err(of_statement(&error)),
                 Err(_) => {
                     connection.close_on_drop();
-                    return Err(StoreError::new("Postgres does not answer in time"));
+                    return Err(Failed::All(StoreError::new("Postgres does not answer in time")));
                 }
             }
         }
-        Err(StoreError::new("others write the same conversations again and again"))
+        Err(Failed::All(StoreError::new("others write the same conversations again and again")))
     }
+
+    pub(super) async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        match self.pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => Err(self.why_none().await),
+            acquired => acquired.map_err(|error| failed(&error)),
+        }
+    }
+
+    /// The pool does not tell why it could not connect.
+    async fn why_none(&self) -> StoreError {
+        let mut known = self.why_none.lock().await;
+        if let Some((since, error)) = &*known
+            && since.elapsed() < FINDING_OUT
+        {
+            return error.clone();
+        }
+        let options = self.pool.connect_options();
+        let error = match tokio::time::timeout(FINDING_OUT, options.connect()).await {
+            Ok(Ok(connection)) => {
+                // Whether it ends well does not matter.
+                let _ = connection.close().await;
+                StoreError::new("Postgres: all connections of the pool are in use")
+            }
+            Ok(Err(error)) => failed(&error),
+            Err(_) => StoreError::new("Postgres: a connection is neither accepted nor refused"),
+        };
+        *known = Some((Instant::now(), error.clone()));
+        error
+    }
+}
+
+/// A pooler may change the connection between when a statement is parsed and when it is run, except within a transaction.
+async fn run(
+    connection: &mut PgConnection,
+    statement: Statement<'static>,
+    begin: Option<&Arc<str>>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let Some(begin) = begin else { return statement.fetch_all(connection).await };
+    let mut transaction = connection.begin_with(AssertSqlSafe(Arc::clone(begin))).await?;
+    let rows = statement.persistent(false).fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(rows)
 }
 
 fn bind_keys<'a>(
@@ -170,15 +277,38 @@ fn bind_keys<'a>(
     statement.bind(pages).bind(users)
 }
 
-fn has_lost(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| LOST.contains(&&*code))
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(DatabaseError::code)
 }
 
-pub(super) fn failed(error: sqlx::Error) -> StoreError {
-    StoreError::new("Postgres answers an error").with_source(error)
+fn of_statement(error: &sqlx::Error) -> Failed {
+    let of_rows = code(error).is_some_and(|code| OF_ROWS.iter().any(|class| code.starts_with(class)));
+    // Those of the second kind are found before anything is sent.
+    if of_rows || matches!(error, sqlx::Error::Encode(_) | sqlx::Error::Protocol(_)) {
+        Failed::Rows(failed(error))
+    } else {
+        Failed::All(failed(error))
+    }
 }
 
-fn key(row: &PgRow) -> Result<ThreadKey, StoreError> {
-    row::key(row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?)
+/// Of what the server says, its primary message: a detail may repeat a row.
+pub(super) fn failed(error: &sqlx::Error) -> StoreError {
+    StoreError::new(match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            format!("Postgres: {} (SQLSTATE {code})", error.message())
+        }
+        sqlx::Error::Io(error) => format!("Postgres: {error}"),
+        error => format!("Postgres: {error}"),
+    })
+}
+
+/// The ids of a row as they are kept.
+fn ids(row: &PgRow) -> Option<(String, String)> {
+    Some((row.try_get(0).ok()?, row.try_get(1).ok()?))
+}
+
+/// The conversation of a row, if its ids can be read.
+fn key(row: &PgRow) -> Option<ThreadKey> {
+    row::key(row.try_get(0).ok()?, row.try_get(1).ok()?)
 }

@@ -3,8 +3,7 @@
 //!
 //! Batches are one statement each, and one for those that are new or removed, however many conversations they touch; what
 //! several deliveries have to write at the same time shares one. Behind a pooler that hands connections from one transaction
-//! to another, add `statement-cache-capacity=0` to the URL, and give these hosts a pool of their own: each connection sets
-//! its `statement_timeout`.
+//! to another, call [`Builder::behind_transaction_pooler`].
 
 mod builder;
 mod db;
@@ -75,7 +74,7 @@ impl ThreadStore for PostgresStore {
     }
 
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.db.open(after, row::at_most(limit)).await
+        self.db.open(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 
 use super::db::{Db, failed};
 use crate::store::StoreError;
@@ -50,14 +50,13 @@ pub(super) async fn migrate(db: &Db, name: &str, schema: &str) -> Result<(), Sto
 }
 
 async fn bring_up_to_date(db: &Db, name: &str, schema: &str) -> Result<(), StoreError> {
-    let mut transaction = db.pool.begin().await.map_err(failed)?;
+    let mut connection = db.connection().await?;
+    let mut transaction = connection.begin().await.map_err(told)?;
     // Others may take their time.
-    sqlx::query("SET LOCAL statement_timeout = 0").execute(&mut *transaction).await.map_err(failed)?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(LOCK)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+    run(&mut transaction, "SET LOCAL statement_timeout = 0", schema).await?;
+    // Unnamed: a pooler may not know it by its name later.
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).persistent(false);
+    lock.execute(&mut *transaction).await.map_err(told)?;
     if !exists(&mut transaction, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", name).await? {
         run(&mut transaction, "CREATE SCHEMA {schema}", schema).await?;
     }
@@ -68,7 +67,8 @@ async fn bring_up_to_date(db: &Db, name: &str, schema: &str) -> Result<(), Store
         run(&mut transaction, create, schema).await?;
     }
     let version = AssertSqlSafe(format!("SELECT version FROM {table}"));
-    let version: i32 = sqlx::query_scalar(version).fetch_one(&mut *transaction).await.map_err(failed)?;
+    let version: i32 =
+        sqlx::query_scalar(version).persistent(false).fetch_one(&mut *transaction).await.map_err(told)?;
     let missing = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
     let Some(missing) = missing else {
         return Err(StoreError::new(format!(
@@ -83,14 +83,19 @@ async fn bring_up_to_date(db: &Db, name: &str, schema: &str) -> Result<(), Store
         let version = format!("UPDATE {{schema}}.handover_tables SET version = {}", MIGRATIONS.len());
         run(&mut transaction, &version, schema).await?;
     }
-    transaction.commit().await.map_err(failed)
+    transaction.commit().await.map_err(told)
 }
 
 async fn exists(db: &mut PgConnection, question: &'static str, name: &str) -> Result<bool, StoreError> {
-    sqlx::query_scalar(question).bind(name).fetch_one(db).await.map_err(failed)
+    sqlx::query_scalar(question).bind(name).persistent(false).fetch_one(db).await.map_err(told)
 }
 
 async fn run(db: &mut PgConnection, sql: &str, schema: &str) -> Result<(), StoreError> {
     let sql = AssertSqlSafe(sql.replace("{schema}", schema));
-    raw_sql(sql).execute(db).await.map(drop).map_err(failed)
+    raw_sql(sql).execute(db).await.map(drop).map_err(told)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn told(error: sqlx::Error) -> StoreError {
+    failed(&error)
 }

@@ -1,9 +1,10 @@
 use std::collections::HashSet;
+use std::slice;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::db::Db;
+use super::db::{Db, Failed};
 use crate::store::row::{Write, verdict};
 use crate::store::{StoreError, Swapped};
 
@@ -46,21 +47,35 @@ async fn write(db: Db, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) {
         if queue.lock().await.recv_many(&mut group, GROUP).await == 0 {
             return;
         }
-        let ended = write_all(&db, &group).await;
-        let mut written = ended.as_ref().map(|written| written.iter());
-        for Batch { writes, waits } in group {
-            let verdicts = match &mut written {
-                Ok(written) => Ok(written.take(writes.len()).copied().map(verdict).collect()),
-                Err(error) => Err((*error).clone()),
-            };
-            // Whoever waited may be gone.
-            let _ = waits.send(verdicts);
+        match write_all(&db, &group).await {
+            Ok(written) => {
+                let mut written = written.into_iter();
+                for Batch { writes, waits } in group {
+                    tell(waits, Ok(written.by_ref().take(writes.len()).collect()));
+                }
+            }
+            // What is wrong with a row of one is no other's failure.
+            Err(Failed::Rows(_)) if group.len() > 1 => {
+                for batch in group {
+                    let ended = write_all(&db, slice::from_ref(&batch)).await;
+                    tell(batch.waits, ended.map_err(StoreError::from));
+                }
+            }
+            Err(error) => {
+                let error = StoreError::from(error);
+                group.into_iter().for_each(|batch| tell(batch.waits, Err(error.clone())));
+            }
         }
     }
 }
 
+fn tell(waits: oneshot::Sender<Result<Vec<Swapped>, StoreError>>, ended: Result<Vec<bool>, StoreError>) {
+    // Whoever waited may be gone.
+    let _ = waits.send(ended.map(|written| written.into_iter().map(verdict).collect()));
+}
+
 /// Whether each was written. A thread that is among them again goes into the next statement.
-async fn write_all(db: &Db, group: &[Batch]) -> Result<Vec<bool>, StoreError> {
+async fn write_all(db: &Db, group: &[Batch]) -> Result<Vec<bool>, Failed> {
     let mut left: Vec<(usize, &Write)> = group.iter().flat_map(|batch| &batch.writes).enumerate().collect();
     let mut written = vec![false; left.len()];
     while !left.is_empty() {

@@ -1,63 +1,116 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
+use redis::cluster_async::{ClusterConnection, Connect};
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::{Client, Cmd, ErrorKind, FromRedisValue, InfoDict, RedisError, ServerErrorKind};
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionInfo, ErrorKind, FromRedisValue, InfoDict, IntoConnectionInfo,
+    RedisError, ServerErrorKind,
+};
 
+use super::node::Node;
 use super::scripts::Script;
 use crate::secret::DatabaseUrl;
 use crate::store::StoreError;
 
 /// How often it is tried to connect again before whoever asks hears of it.
 const RETRIES: u32 = 2;
-/// So often at most a connection is replaced that answers errors.
+/// Between the tries; doubled after each.
+const PAUSE: Duration = Duration::from_millis(100);
+/// So often at most a connection is replaced that stands but answers errors.
 const REPLACED_EVERY: Duration = Duration::from_secs(1);
 
 /// One that all share; it connects again by itself.
 #[derive(Clone)]
 pub(super) enum Connection {
     Alone(Arc<Alone>),
-    Cluster(ClusterConnection),
+    Cluster(ClusterConnection<Node>),
 }
 
-/// A manager connects again when its connection breaks, but not when what it finds then is an error of the server's (a
-/// password that was being changed, too many clients, a primary that is one no more): then it is replaced.
+/// A connection that is replaced when it breaks; and at intervals while the server answers errors over it (a password that was
+/// changed, too many clients, a primary that is one no more), since another connection may find another server.
 pub(super) struct Alone {
-    client: Client,
-    config: ConnectionManagerConfig,
-    current: Mutex<(ConnectionManager, Instant)>,
+    info: ConnectionInfo,
+    answers_within: Duration,
+    current: Mutex<(Connecting, Instant)>,
 }
+
+/// Everybody waits for the same connection.
+type Connecting = Shared<BoxFuture<'static, Result<Node, RedisError>>>;
 
 impl Alone {
-    fn manager(&self) -> ConnectionManager {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    fn new(info: ConnectionInfo, answers_within: Duration) -> Self {
+        let current = Mutex::new((connecting(&info, answers_within), Instant::now()));
+        Self { info, answers_within, current }
     }
 
-    fn replace(&self) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.1.elapsed() > REPLACED_EVERY
-            && let Ok(fresh) =
-                ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone())
-        {
-            *current = (fresh, Instant::now());
+    fn current(&self) -> MutexGuard<'_, (Connecting, Instant)> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        let connecting = self.current().0.clone();
+        let mut node = match connecting.clone().await {
+            Ok(node) => node,
+            Err(error) => {
+                self.replace(&connecting, PAUSE);
+                return Err(error);
+            }
+        };
+        let ended = command.query_async(&mut node).await;
+        match &ended {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {}
+            Err(error) if error.is_unrecoverable_error() => self.replace(&connecting, Duration::ZERO),
+            Err(_) => self.replace(&connecting, REPLACED_EVERY),
+            Ok(_) => {}
+        }
+        ended
+    }
+
+    /// Unless somebody else did, or it is younger than this.
+    fn replace(&self, failed: &Connecting, age: Duration) {
+        let mut current = self.current();
+        if current.0.ptr_eq(failed) && current.1.elapsed() >= age {
+            *current = (connecting(&self.info, self.answers_within), Instant::now());
         }
     }
 }
 
+fn connecting(info: &ConnectionInfo, answers_within: Duration) -> Connecting {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(answers_within))
+        .set_response_timeout(Some(answers_within));
+    let tries = connect(info.clone(), config);
+    let connecting = async move {
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
+        tokio::time::timeout(answers_within, tries).await.map_err(late)?
+    };
+    connecting.boxed().shared()
+}
+
+async fn connect(info: ConnectionInfo, config: AsyncConnectionConfig) -> Result<Node, RedisError> {
+    let mut pause = PAUSE;
+    for _ in 0..RETRIES {
+        match Node::connect_with_config(info.clone(), config.clone()).await {
+            Err(error) if error.is_io_error() => tokio::time::sleep(pause).await,
+            ended => return ended,
+        }
+        pause *= 2;
+    }
+    Node::connect_with_config(info, config).await
+}
+
 impl Connection {
     pub(super) async fn alone(url: &DatabaseUrl, answers_within: Duration) -> Result<Self, StoreError> {
-        let client = Client::open(url.expose()).map_err(no_url)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(answers_within))
-            .set_response_timeout(Some(answers_within))
-            .set_number_of_retries(RETRIES as usize);
-        let manager = ConnectionManager::new_with_config(client.clone(), config.clone()).await;
-        let current = Mutex::new((manager.map_err(failed)?, Instant::now()));
-        Ok(Self::Alone(Arc::new(Alone { client, config, current })))
+        let alone = Alone::new(url.expose().into_connection_info().map_err(no_url)?, answers_within);
+        let connecting = alone.current().0.clone();
+        connecting.await.map_err(failed)?;
+        Ok(Self::Alone(Arc::new(alone)))
     }
 
     pub(super) async fn cluster(urls: &[DatabaseUrl], answers_within: Duration) -> Result<Self, StoreError> {
@@ -68,7 +121,7 @@ impl Connection {
             .retries(RETRIES)
             .build()
             .map_err(no_url)?;
-        Ok(Self::Cluster(client.get_async_connection().await.map_err(failed)?))
+        Ok(Self::Cluster(client.get_async_generic_connection().await.map_err(failed)?))
     }
 
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
@@ -110,16 +163,7 @@ impl Connection {
 
     async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
         match self {
-            Self::Alone(alone) => {
-                let ended = command.query_async(&mut alone.manager()).await;
-                if let Err(error) = &ended
-                    && !error.is_io_error()
-                    && error.kind() != ErrorKind::Server(ServerErrorKind::NoScript)
-                {
-                    alone.replace();
-                }
-                ended
-            }
+            Self::Alone(alone) => alone.query(command).await,
             Self::Cluster(cluster) => command.query_async(&mut cluster.clone()).await,
         }
     }
@@ -130,6 +174,6 @@ fn no_url(_: RedisError) -> StoreError {
     StoreError::new("no URL of a Redis")
 }
 
-fn failed(error: RedisError) -> StoreError {
-    StoreError::new("Redis answers an error").with_source(error)
+pub(super) fn failed(error: RedisError) -> StoreError {
+    StoreError::new(format!("Redis: {error}"))
 }

@@ -14,6 +14,7 @@
 
 mod builder;
 mod connection;
+mod node;
 mod scripts;
 
 pub use builder::Builder;
@@ -24,8 +25,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::row::{self, Record, Write, verdict};
-use super::{Loaded, Records, StoreError, Swap, Swapped, ThreadStore};
+use super::row::{self, Write, verdict};
+use super::{Loaded, RecordError, Records, StoreError, Swap, Swapped, ThreadStore};
 use crate::id::ThreadKey;
 use crate::secret::DatabaseUrl;
 use crate::time::Timestamp;
@@ -113,10 +114,15 @@ fn partition(member: &str) -> u8 {
     Sha256::digest(member)[0] % PARTITIONS
 }
 
-fn key(member: &str) -> Result<ThreadKey, StoreError> {
-    let (page, user) =
-        member.split_once(BETWEEN).ok_or_else(|| StoreError::new("a member that is no conversation"))?;
+fn key(member: &str) -> Option<ThreadKey> {
+    let (page, user) = member.split_once(BETWEEN)?;
     row::key(page, user)
+}
+
+/// A member as Redis has it, if it is one of a conversation.
+fn readable(member: &[u8]) -> Option<(&str, ThreadKey)> {
+    let member = std::str::from_utf8(member).ok()?;
+    Some((member, key(member)?))
 }
 
 /// Redis orders by floating point numbers, which hold whole ones up to this.
@@ -124,10 +130,24 @@ fn score(millis: i64) -> i64 {
     millis.min(1 << 53)
 }
 
+/// The version and the record of a conversation, as far as they are there.
+type Row = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// A member of a partition, and when it is due.
 type Due = (i64, String, u8);
 
 impl RedisStore {
+    fn one_loaded(&self, key: &ThreadKey, row: Row) -> Loaded {
+        let number = |version: &[u8]| std::str::from_utf8(version).ok()?.parse().ok();
+        match row {
+            (None, None) => Loaded::fresh(),
+            (Some(version), Some(record)) if let Some(version) = number(&version) => {
+                row::one_loaded(&self.records, key, Some((version, record)))
+            }
+            _ => Loaded::unreadable(RecordError::Damaged("no version, or no record with it".into())),
+        }
+    }
+
     /// The longest overdue of all partitions.
     async fn seen_due(&self, now: i64, limit: usize) -> Result<Vec<Due>, StoreError> {
         let mut due: Vec<Due> = Vec::new();
@@ -135,9 +155,22 @@ impl RedisStore {
             let mut ask = redis::cmd("ZRANGEBYSCORE");
             ask.arg(self.name(partition, "wake")).arg("-inf").arg(now).arg("WITHSCORES");
             ask.arg("LIMIT").arg(0).arg(row::at_most(limit));
-            let found: Vec<(String, f64)> = self.connection.ask(&ask).await?;
-            #[allow(clippy::cast_possible_truncation, reason = "it was written as a whole number")]
-            due.extend(found.into_iter().map(|(member, score)| (score as i64, member, partition)));
+            let found: Vec<(Vec<u8>, f64)> = self.connection.ask(&ask).await?;
+            let mut unreadable = Vec::new();
+            for (member, score) in found {
+                match readable(&member) {
+                    #[allow(clippy::cast_possible_truncation, reason = "it was written as a whole number")]
+                    Some((member, _)) => due.push((score as i64, member.to_owned(), partition)),
+                    None => unreadable.push(member),
+                }
+            }
+            if !unreadable.is_empty() {
+                row::passed_over(unreadable.len());
+                // They would be due for ever.
+                let mut remove = redis::cmd("ZREM");
+                remove.arg(self.name(partition, "wake")).arg(unreadable);
+                let () = self.connection.ask(&remove).await?;
+            }
         }
         due.sort_unstable();
         due.truncate(limit);
@@ -157,7 +190,7 @@ impl RedisStore {
                 let names = [self.name(partition, "wake")];
                 let taken: Vec<bool> = self.connection.run(&self.scripts.lease, &names, &words).await?;
                 for ((place, (_, member, _)), _) in part.iter().zip(taken).filter(|(_, taken)| *taken) {
-                    leased[*place] = Some(key(member)?);
+                    leased[*place] = key(member);
                 }
             }
         }
@@ -168,18 +201,15 @@ impl RedisStore {
 #[async_trait]
 impl ThreadStore for RedisStore {
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
-        let mut found: Vec<Option<Record>> = vec![None; keys.len()];
+        let mut loaded: Vec<_> = keys.iter().map(|_| Loaded::fresh()).collect();
         for part in parts(keys, |key| key) {
             let names = self.names(part.partition, part.members());
-            let rows: Vec<(Option<i64>, Option<Vec<u8>>)> =
-                self.connection.run(&self.scripts.load, &names, &[]).await?;
-            for ((place, ..), row) in part.items.iter().zip(rows) {
-                if let (Some(version), Some(record)) = row {
-                    found[*place] = Some((version, record));
-                }
+            let rows: Vec<Row> = self.connection.run(&self.scripts.load, &names, &[]).await?;
+            for ((place, _, key), row) in part.items.iter().zip(rows) {
+                loaded[*place] = self.one_loaded(key, row);
             }
         }
-        Ok(row::loaded(&self.records, keys, found))
+        Ok(loaded)
     }
 
     async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
@@ -226,23 +256,31 @@ impl ThreadStore for RedisStore {
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let after = after.map(member);
         let first = after.as_deref().map_or(0, partition);
-        let mut listed = Vec::new();
+        let (mut listed, mut unreadable) = (Vec::new(), 0);
         for partition in first..PARTITIONS {
-            let from = match &after {
-                Some(after) if partition == first => format!("({after}"),
-                _ => "-".to_owned(),
+            let mut from = match &after {
+                Some(after) if partition == first => format!("({after}").into_bytes(),
+                _ => b"-".to_vec(),
             };
-            let mut ask = redis::cmd("ZRANGEBYLEX");
-            ask.arg(self.name(partition, "open")).arg(from).arg("+");
-            ask.arg("LIMIT").arg(0).arg(row::at_most(limit - listed.len()));
-            let found: Vec<String> = self.connection.ask(&ask).await?;
-            for member in found {
-                listed.push(key(&member)?);
+            loop {
+                let wanted = limit - listed.len();
+                let mut ask = redis::cmd("ZRANGEBYLEX");
+                ask.arg(self.name(partition, "open")).arg(&from).arg("+");
+                ask.arg("LIMIT").arg(0).arg(row::at_most(wanted));
+                let found: Vec<Vec<u8>> = self.connection.ask(&ask).await?;
+                listed.extend(found.iter().filter_map(|member| Some(readable(member)?.1)));
+                unreadable += found.iter().filter(|member| readable(member).is_none()).count();
+                let Some(last) = found.last().filter(|_| found.len() == wanted && listed.len() < limit)
+                else {
+                    break;
+                };
+                from = [b"(", last.as_slice()].concat();
             }
             if listed.len() >= limit {
                 break;
             }
         }
+        row::passed_over(unreadable);
         Ok(listed)
     }
 

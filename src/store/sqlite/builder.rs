@@ -1,11 +1,13 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::SqliteStore;
+use super::file::{End, File, failed};
 use super::worker::Worker;
-use super::{SqliteStore, schema};
 use crate::store::{Records, StoreError};
 
 /// How an SQLite file is opened.
@@ -65,20 +67,23 @@ impl Builder {
     /// # Errors
     /// [`StoreError`] if the file cannot be opened, or was written by a newer version of this crate.
     pub fn open(self) -> Result<SqliteStore, StoreError> {
-        let failed = |error| StoreError::new("the SQLite file cannot be opened").with_source(error);
-        let mut writer = self.connect(OpenFlags::default())?;
-        schema::migrate(&mut writer)?;
-        let reader = self.connect(OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE)?;
-        reader.pragma_update(None, "query_only", true).map_err(failed)?;
+        let records = self.records.clone();
+        let file = Arc::new(File::open(self)?);
         Ok(SqliteStore {
-            records: self.records,
-            reader: Worker::start("handover-reader", reader, TransactionBehavior::Deferred)?,
-            writer: Worker::start("handover-writer", writer, TransactionBehavior::Immediate)?,
+            records,
+            reader: Worker::start("handover-reader", Arc::clone(&file), End::Reader)?,
+            writer: Worker::start("handover-writer", file, End::Writer)?,
         })
     }
 
-    fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
-        let failed = |error| StoreError::new("the SQLite file cannot be opened").with_source(error);
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn connect(&self, create: bool) -> Result<Connection, StoreError> {
+        let failed = |error| failed("the SQLite file cannot be opened", &error);
+        let mut flags = OpenFlags::default();
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
         let db = Connection::open_with_flags(&self.path, flags).map_err(failed)?;
         db.busy_timeout(self.busy).map_err(failed)?;
         self.keep_a_log(&db)?;
@@ -95,8 +100,7 @@ impl Builder {
 
     /// Sets the write-ahead log. SQLite does not wait for others who do so at the same time.
     fn keep_a_log(&self, db: &Connection) -> Result<(), StoreError> {
-        let failed =
-            |error| StoreError::new("the SQLite file cannot have a write-ahead log").with_source(error);
+        let failed = |error| failed("the SQLite file cannot have a write-ahead log", &error);
         let begun = Instant::now();
         loop {
             match db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)) {

@@ -5,8 +5,11 @@
 //! waits for it at the same time shares a transaction.
 
 mod builder;
+mod file;
 mod schema;
 mod statements;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use builder::{Builder, Synchronous};

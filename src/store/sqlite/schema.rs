@@ -1,5 +1,6 @@
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::file::failed;
 use crate::store::StoreError;
 
 /// From each version of the tables to the next. What was released is never changed.
@@ -19,7 +20,7 @@ const MIGRATIONS: &[&str] = &["
 
 /// Brings the tables up to date. One process does it, others wait for it.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), StoreError> {
-    let failed = |error| StoreError::new("the tables cannot be brought up to date").with_source(error);
+    let failed = |error| failed("the tables cannot be brought up to date", &error);
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let version: u32 =
         transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;

@@ -5,11 +5,12 @@ use crate::store::Swapped;
 use crate::store::row::{self, Record, Write, at_most, moment, verdict};
 use crate::time::Timestamp;
 
-fn key(row: &Row<'_>) -> Result<ThreadKey> {
-    let (page, user): (String, String) = (row.get(0)?, row.get(1)?);
-    row::key(&page, &user).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
-    })
+/// The ids of a row as they are kept, and the conversation, if it is one.
+fn key(row: &Row<'_>) -> Result<(Vec<u8>, Vec<u8>, Option<ThreadKey>)> {
+    let (page, user) = (row.get_ref(0)?.as_bytes()?, row.get_ref(1)?.as_bytes()?);
+    let words = (std::str::from_utf8(page).ok(), std::str::from_utf8(user).ok());
+    let key = if let (Some(page), Some(user)) = words { row::key(page, user) } else { None };
+    Ok((page.to_owned(), user.to_owned(), key))
 }
 
 /// The record of each thread, if it is kept.
@@ -24,14 +25,15 @@ pub(super) fn load(db: &Connection, keys: &[ThreadKey]) -> Result<Vec<Option<Rec
         .collect()
 }
 
+/// A write that was done already is done: it may be repeated by who does not know whether it was.
 pub(super) fn swap(db: &Connection, writes: &[Write]) -> Result<Vec<Swapped>> {
     let mut insert = db.prepare_cached(
         "INSERT INTO handover_threads (page, customer, version, wake, open, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT DO UPDATE SET wake = excluded.wake WHERE version = excluded.version",
     )?;
     let mut update = db.prepare_cached(
         "UPDATE handover_threads SET version = ?3, wake = ?4, open = ?5, record = ?6
-         WHERE page = ?1 AND customer = ?2 AND version = ?7",
+         WHERE page = ?1 AND customer = ?2 AND version IN (?7, ?3)",
     )?;
     let mut remove =
         db.prepare_cached("DELETE FROM handover_threads WHERE page = ?1 AND customer = ?2 AND version = ?3")?;
@@ -52,25 +54,47 @@ pub(super) fn swap(db: &Connection, writes: &[Write]) -> Result<Vec<Swapped>> {
 
 pub(super) fn due(db: &Connection, now: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<ThreadKey>> {
     let mut select = db.prepare_cached(
-        "SELECT page, customer FROM handover_threads WHERE wake <= ?1 ORDER BY wake, page, customer LIMIT ?2",
+        "SELECT page, customer, rowid FROM handover_threads WHERE wake <= ?1 ORDER BY wake, page, customer LIMIT ?2",
     )?;
-    let due = select.query_map(params![moment(now), at_most(limit)], key)?.collect::<Result<Vec<_>>>()?;
-    let mut lease =
-        db.prepare_cached("UPDATE handover_threads SET wake = ?3 WHERE page = ?1 AND customer = ?2")?;
-    for key in &due {
-        lease.execute(params![key.page.to_string(), key.user.to_string(), moment(until)])?;
+    let rows =
+        select.query_map(params![moment(now), at_most(limit)], |row| Ok((key(row)?.2, row.get(2)?)))?;
+    let rows = rows.collect::<Result<Vec<(Option<ThreadKey>, i64)>>>()?;
+    let mut lease = db.prepare_cached("UPDATE handover_threads SET wake = ?2 WHERE rowid = ?1")?;
+    let mut due = Vec::new();
+    for (key, row) in &rows {
+        // One that cannot be read would be due for ever.
+        lease.execute(params![row, key.as_ref().map(|_| moment(until))])?;
+        due.extend(key.clone());
     }
+    row::passed_over(rows.len() - due.len());
     Ok(due)
 }
 
 pub(super) fn open(db: &Connection, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>> {
     let mut select = db.prepare_cached(
-        "SELECT page, customer FROM handover_threads WHERE open = 1 AND (page, customer) > (?1, ?2)
+        "SELECT page, customer FROM handover_threads WHERE open = 1 AND (page, customer) > (CAST(?1 AS TEXT), CAST(?2 AS TEXT))
          ORDER BY page, customer LIMIT ?3",
     )?;
     // No id is empty, so that all come behind these.
-    let (page, user) = after.map(|key| (key.page.to_string(), key.user.to_string())).unwrap_or_default();
-    select.query_map(params![page, user, at_most(limit)], key)?.collect()
+    let after = after.map(|key| (key.page.to_string(), key.user.to_string())).unwrap_or_default();
+    let mut after = (after.0.into_bytes(), after.1.into_bytes());
+    let (mut listed, mut unreadable) = (Vec::new(), 0);
+    loop {
+        let wanted = limit - listed.len();
+        let rows =
+            select.query_map(params![after.0, after.1, at_most(wanted)], key)?.collect::<Result<Vec<_>>>()?;
+        let is_full = rows.len() == wanted;
+        for (page, user, key) in rows {
+            unreadable += usize::from(key.is_none());
+            listed.extend(key);
+            after = (page, user);
+        }
+        if !is_full || listed.len() >= limit {
+            break;
+        }
+    }
+    row::passed_over(unreadable);
+    Ok(listed)
 }
 
 pub(super) fn forget(db: &Connection, keys: &[ThreadKey]) -> Result<()> {

@@ -1,8 +1,10 @@
-use std::{iter, thread};
+use std::sync::Arc;
+use std::{iter, slice, thread};
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+use super::file::{End, Failed, File};
 use crate::store::StoreError;
 
 /// So many pieces of work wait for the thread; whoever brings more waits with it.
@@ -10,7 +12,7 @@ const QUEUE: usize = 1024;
 /// So many share a transaction at most.
 const GROUP: usize = 256;
 
-/// A thread with a connection. What waits for it at the same time shares a transaction, and hears how it went when that
+/// A thread that works on a file. What waits for it at the same time shares a transaction, and hears how it went when that
 /// is committed.
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
@@ -28,16 +30,14 @@ trait Run: Send {
 }
 
 struct Piece<T, F> {
-    work: Option<F>,
+    work: F,
     done: Option<T>,
     waits: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Run for Piece<T, F> {
+impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Run for Piece<T, F> {
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()> {
-        if let Some(work) = self.work.take() {
-            self.done = Some(work(db)?);
-        }
+        self.done = Some((self.work)(db)?);
         Ok(())
     }
 
@@ -49,25 +49,22 @@ impl<T: Send, F: FnOnce(&Connection) -> rusqlite::Result<T> + Send> Run for Piec
 }
 
 impl Worker {
-    pub(super) fn start(
-        name: &str,
-        db: Connection,
-        behavior: TransactionBehavior,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn start(name: &str, file: Arc<File>, end: End) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name(name.to_owned());
-        let started = thread.spawn(move || work(db, queue, behavior));
+        let started = thread.spawn(move || work(&file, end, queue));
         started.map_err(|error| StoreError::new("no thread for the database").with_source(error))?;
         Ok(Self { jobs })
     }
 
-    /// Runs work in a transaction; answers when that is committed.
+    /// Runs work in a transaction; answers when that is committed. It may be run again, in a new transaction, whether the one
+    /// before was committed or not.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (waits, answer) = oneshot::channel();
-        self.ask(Job::Run(Box::new(Piece { work: Some(work), done: None, waits })), answer).await
+        self.ask(Job::Run(Box::new(Piece { work, done: None, waits })), answer).await
     }
 
     /// Moves all that was written into the file itself. An error if a reader stays in the way.
@@ -87,7 +84,7 @@ impl Worker {
     }
 }
 
-fn work(mut db: Connection, mut queue: mpsc::Receiver<Job>, behavior: TransactionBehavior) {
+fn work(file: &File, end: End, mut queue: mpsc::Receiver<Job>) {
     let mut left = None;
     while let Some(job) = left.take().or_else(|| queue.blocking_recv()) {
         let mut group = Vec::new();
@@ -96,7 +93,7 @@ fn work(mut db: Connection, mut queue: mpsc::Receiver<Job>, behavior: Transactio
             match job {
                 Job::Run(piece) => group.push(piece),
                 Job::EmptyLog(waits) if group.is_empty() => {
-                    let _ = waits.send(empty_log(&db));
+                    let _ = waits.send(empty_log(file, end));
                     break;
                 }
                 emptying @ Job::EmptyLog(_) => {
@@ -105,37 +102,58 @@ fn work(mut db: Connection, mut queue: mpsc::Receiver<Job>, behavior: Transactio
                 }
             }
         }
-        if group.is_empty() {
-            continue;
+        if !group.is_empty() {
+            run_group(file, end, group);
         }
-        let ended = run_all(&mut db, behavior, &mut group).map_err(failed);
+    }
+}
+
+/// Runs all in one transaction. If that fails, each piece gets one of its own, so that one that fails is no other's failure;
+/// unless all would fail alike. Damage is given one more try, with a new connection.
+fn run_group(file: &File, end: End, mut group: Vec<Box<dyn Run>>) {
+    let mut ended = run_all(file, end, &mut group);
+    if ended.as_ref().is_err_and(Failed::is_damage) {
+        ended = run_all(file, end, &mut group);
+    }
+    let mut stopped = match ended {
+        Ok(()) => Some(Ok(())),
+        Err(error) if error.is_for_all() || group.len() == 1 => Some(Err(error.told())),
+        Err(_) => None,
+    };
+    for mut piece in group {
+        let ended = stopped.clone().unwrap_or_else(|| {
+            let ended = run_all(file, end, slice::from_mut(&mut piece));
+            if let Err(error) = &ended
+                && error.is_for_all()
+            {
+                stopped = Some(Err(error.told()));
+            }
+            ended.map_err(|error| error.told())
+        });
+        piece.tell(ended);
+    }
+}
+
+fn run_all(file: &File, end: End, group: &mut [Box<dyn Run>]) -> Result<(), Failed> {
+    let behavior = match end {
+        End::Reader => TransactionBehavior::Deferred,
+        End::Writer => TransactionBehavior::Immediate,
+    };
+    file.with(end, |db| {
+        let transaction = db.transaction_with_behavior(behavior)?;
         for piece in group {
-            piece.tell(ended.clone());
+            piece.run(&transaction)?;
         }
-    }
+        transaction.commit()
+    })
 }
 
-fn run_all(
-    db: &mut Connection,
-    behavior: TransactionBehavior,
-    group: &mut [Box<dyn Run>],
-) -> rusqlite::Result<()> {
-    let transaction = db.transaction_with_behavior(behavior)?;
-    for piece in group {
-        piece.run(&transaction)?;
-    }
-    transaction.commit()
-}
-
-fn empty_log(db: &Connection) -> Result<(), StoreError> {
-    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(failed)?;
+fn empty_log(file: &File, end: End) -> Result<(), StoreError> {
+    let emptied = |db: &mut Connection| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    let busy: bool = file.with(end, emptied).map_err(|error| error.told())?;
     if busy {
         Err(StoreError::new("what was forgotten is still in the log, which others read: forget it again"))
     } else {
         Ok(())
     }
-}
-
-fn failed(error: rusqlite::Error) -> StoreError {
-    StoreError::new("SQLite answers an error").with_source(error)
 }

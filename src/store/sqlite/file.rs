@@ -1,0 +1,172 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode};
+
+use super::builder::Builder;
+use super::schema;
+use crate::store::StoreError;
+
+/// The connections to a file. They are opened anew when the file or its log is found to be damaged, or when another file
+/// has taken its place; all at once, because what one holds of the log in memory is shared with the others.
+pub(super) struct File {
+    builder: Builder,
+    reader: Mutex<Option<Open>>,
+    writer: Mutex<Option<Open>>,
+}
+
+struct Open {
+    db: Connection,
+    /// Which file it was when it was opened.
+    file: Option<Identity>,
+}
+
+/// Device and inode, where there are such.
+type Identity = (u64, u64);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Reader,
+    Writer,
+}
+
+/// Why nothing was done with a connection.
+pub(super) enum Failed {
+    /// There is none.
+    Closed(StoreError),
+    Answered(rusqlite::Error),
+}
+
+impl File {
+    pub(super) fn open(builder: Builder) -> Result<Self, StoreError> {
+        let writer = open(&builder, End::Writer, true)?;
+        let reader = open(&builder, End::Reader, false)?;
+        Ok(Self { builder, reader: Mutex::new(Some(reader)), writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Does something with a connection. After an error that a new connection may not have, all are closed, and opened again
+    /// when they are next used.
+    pub(super) fn with<T>(
+        &self,
+        end: End,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Failed> {
+        let mut connection = self.lock(end);
+        if let Some(open) = &*connection
+            && open.file.is_some()
+        {
+            let Some(now) = identity(&self.builder) else {
+                return Err(Failed::Closed(StoreError::new("the SQLite file is not in its place any more")));
+            };
+            if open.file != Some(now) {
+                tracing::error!("another SQLite file has taken the place of the one in use, and is opened");
+                drop(connection);
+                self.close();
+                connection = self.lock(end);
+            }
+        }
+        let open = match &mut *connection {
+            Some(open) => open,
+            closed => closed.insert(open(&self.builder, end, false).map_err(Failed::Closed)?),
+        };
+        let ended = work(&mut open.db).map_err(Failed::Answered);
+        if let Err(error) = &ended
+            && error.is_damage()
+        {
+            tracing::error!(%error, "the SQLite file or its log is damaged, and is opened again");
+            drop(connection);
+            self.close();
+        }
+        ended
+    }
+
+    fn lock(&self, end: End) -> MutexGuard<'_, Option<Open>> {
+        let connection = match end {
+            End::Reader => &self.reader,
+            End::Writer => &self.writer,
+        };
+        // A connection whose user panicked has rolled back what that did.
+        connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes all. Nobody who holds one waits for another, so that this ends.
+    fn close(&self) {
+        let (mut reader, mut writer) = (self.lock(End::Reader), self.lock(End::Writer));
+        for connection in [&mut *reader, &mut *writer] {
+            if let Some(open) = connection.take() {
+                // A damaged log must not be written into the file: it is read anew, up to its first damaged page.
+                let _ = open.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            }
+        }
+    }
+}
+
+fn open(builder: &Builder, end: End, create: bool) -> Result<Open, StoreError> {
+    // If it is replaced while it is opened, it is found to be another one when it is next used.
+    let before = identity(builder);
+    let mut db = builder.connect(create)?;
+    match end {
+        End::Writer => schema::migrate(&mut db)?,
+        End::Reader => {
+            db.pragma_update(None, "query_only", true)
+                .map_err(|error| failed("the SQLite file cannot be opened", &error))?;
+        }
+    }
+    Ok(Open { db, file: before.or_else(|| identity(builder)) })
+}
+
+#[cfg(unix)]
+fn identity(builder: &Builder) -> Option<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata(builder.path()).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Builder) -> Option<Identity> {
+    None
+}
+
+impl Failed {
+    /// Whether the file may be readable again when it is opened anew.
+    pub(super) fn is_damage(&self) -> bool {
+        use ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly, SystemIoFailure};
+        let damages = [CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly, SystemIoFailure];
+        self.code().is_some_and(|code| damages.contains(&code))
+    }
+
+    /// Whether whatever is tried now fails alike.
+    pub(super) fn is_for_all(&self) -> bool {
+        use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory};
+        let general = [DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory];
+        self.is_damage() || self.code().is_none_or(|code| general.contains(&code))
+    }
+
+    /// The kind of an answer of SQLite's.
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Closed(_) => None,
+            Self::Answered(error) => error.sqlite_error_code().or(Some(ErrorCode::Unknown)),
+        }
+    }
+
+    pub(super) fn told(&self) -> StoreError {
+        match self {
+            Self::Closed(error) => error.clone(),
+            Self::Answered(error) => failed("SQLite", error),
+        }
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.told().fmt(f)
+    }
+}
+
+/// SQLite's words name tables and columns, and never what is in a row.
+pub(super) fn failed(what: &str, error: &rusqlite::Error) -> StoreError {
+    let code =
+        error.sqlite_error().map(|error| format!(" (error {})", error.extended_code)).unwrap_or_default();
+    StoreError::new(format!("{what}: {error}{code}"))
+}
