@@ -87,7 +87,8 @@ pub(super) async fn wake_due(inner: Weak<Inner>) {
 
 async fn wake_round(inner: Arc<Inner>) -> Round {
     inner.alarm.reset();
-    let due = match inner.store.due(inner.now(), LEASE, BATCH).await {
+    let now = inner.now();
+    let due = match inner.store.due(now, LEASE, BATCH).await {
         Ok(due) => due,
         Err(error) => {
             tracing::warn!(%error, "the store cannot say what is due");
@@ -95,6 +96,12 @@ async fn wake_round(inner: Arc<Inner>) -> Round {
         }
     };
     let round = if due.len() == BATCH { Round::Full } else { Round::Done };
+    if matches!(round, Round::Done) {
+        match inner.store.next_due(now).await {
+            Ok(next) => next.into_iter().for_each(|next| inner.alarm.set(next)),
+            Err(error) => tracing::debug!(%error, "the store cannot say what is due next"),
+        }
+    }
     if !due.is_empty() {
         let inputs = due.into_iter().map(|key| (key, Input::Wake)).collect();
         if let Err(error) = (Handover { inner, deals_with: None }).drive(inputs, Tells::InATask, None).await {

@@ -164,6 +164,19 @@ impl State {
         looks.ordered.iter().take_while(|(wake, _)| *wake <= now).take(limit).cloned().collect()
     }
 
+    /// The earliest wake time after this moment; entries that are too early are passed over, some of them.
+    fn next_due(&self, after: Timestamp) -> Option<Timestamp> {
+        const PASSED_OVER: usize = 64;
+        let mut later = self.looks.ordered.iter().skip_while(|(look, _)| *look <= after).take(PASSED_OVER);
+        let is_wake = |look: &Timestamp, key| self.threads.get(key).is_some_and(|kept| kept.wake == *look);
+        let mut last = None;
+        later.find(|(look, key)| {
+            last = Some(*look);
+            is_wake(look, key)
+        });
+        last
+    }
+
     /// Leases a thread that was due, unless it was written meanwhile.
     fn lease(&mut self, key: &ThreadKey, wake: Timestamp, until: Timestamp) -> bool {
         let due = self.threads.get_mut(key).filter(|kept| kept.wake == wake);
@@ -197,6 +210,10 @@ impl ThreadStore for MemoryStore {
         due.truncate(limit);
         due.retain(|(wake, key)| self.of(key).lease(key, *wake, now.plus(lease)));
         Ok(due.into_iter().map(|(_, key)| key).collect())
+    }
+
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.parts.iter().filter_map(|part| state(part).next_due(after)).min())
     }
 
     /// Part by part, and in each by their keys.

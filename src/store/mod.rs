@@ -88,6 +88,16 @@ pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] if the store cannot answer now.
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError>;
 
+    /// The earliest wake time after this moment, if the store can tell. The service asks after each poll, so that every timer
+    /// fires when it is due; of a store that answers `None` another process's timers, and all but this process's earliest, may
+    /// be a second late.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot answer now.
+    async fn next_due(&self, _after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Whether threads are kept in the memory of this process, and nowhere else: loading one costs nothing, and the service
     /// keeps no copies.
     fn is_in_memory(&self) -> bool {

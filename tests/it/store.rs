@@ -83,8 +83,8 @@ pub struct Moody {
     pub refuses: AtomicUsize,
     /// How long a swap takes.
     pub slow_ms: AtomicU64,
-    /// Whose record cannot be read.
-    newer: Option<ThreadKey>,
+    /// Whose record cannot be read, and why.
+    unreadable: Option<(ThreadKey, RecordError)>,
     loads: AtomicUsize,
 }
 
@@ -94,8 +94,8 @@ impl ThreadStore for Moody {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let mut loaded = self.inner.load(keys).await?;
         for (key, loaded) in keys.iter().zip(&mut loaded) {
-            if self.newer.as_ref() == Some(key) {
-                loaded.thread = Err(RecordError::Newer(2));
+            if let Some((_, error)) = self.unreadable.as_ref().filter(|(unreadable, _)| unreadable == key) {
+                loaded.thread = Err(error.clone());
             }
         }
         Ok(loaded)
@@ -266,22 +266,35 @@ async fn a_conversation_at_rest_is_not_kept_for_ever() {
     assert_eq!(ear.all().len(), 1, "it is told, and told once");
 }
 
-/// One conversation that a newer version has written keeps nobody else waiting, and is left as it is.
+/// One conversation that cannot be read keeps nobody else waiting, and is left as it is. Only what another process may be able
+/// to read is delivered again: a damaged record would have the platform end all deliveries.
 #[tokio::test]
 async fn a_record_that_cannot_be_read_stops_only_its_own_conversation() {
-    let store =
-        Arc::new(Moody { newer: Some(ThreadKey::new(thread().page, 666.into())), ..Moody::default() });
-    let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
-    let (_, event) = message("m1");
-    let unreadable = store.newer.clone().unwrap();
-    let events = vec![(unreadable.clone(), event.clone()), (thread(), event)];
-    let refused = desk.events(events).await.unwrap_err();
-    assert!(matches!(refused, HandoverError::Record(RecordError::Newer(2))), "{refused:?}");
-    assert_eq!(refused.advice(), Advice::RetryLater);
-    assert!(desk.thread(&unreadable).await.is_err() && desk.thread(&thread()).await.is_ok());
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(ear.all().len(), 1, "{:?}", ear.all());
-    assert_eq!(store.inner.len(), 1);
+    let key = ThreadKey::new(thread().page, 666.into());
+    for (why, again) in [(RecordError::Newer(2), true), (RecordError::Damaged("no head".into()), false)] {
+        let unreadable = Some((key.clone(), why));
+        let store = Arc::new(Moody { unreadable, ..Moody::default() });
+        let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
+        let (_, event) = message("m1");
+        let events = vec![(key.clone(), event.clone()), (thread(), event)];
+        let begun = std::time::Instant::now();
+        match desk.events(events).await {
+            Err(refused) if again => {
+                assert!(matches!(refused, HandoverError::Record(RecordError::Newer(2))), "{refused:?}");
+                assert_eq!(refused.advice(), Advice::RetryLater);
+            }
+            ended => assert!(ended.is_ok() && !again, "{ended:?}"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(1), "it is not tried for long");
+        assert_eq!(desk.stats().damaged_records, u64::from(!again));
+        assert!(desk.thread(&key).await.is_err() && desk.thread(&thread()).await.is_ok());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(ear.all().len(), 1, "{:?}", ear.all());
+        assert_eq!(store.inner.len(), 1);
+        let refused = desk.close_intervention(&key).await.unwrap_err();
+        let advice = if again { Advice::RetryLater } else { Advice::GiveUp };
+        assert_eq!(refused.advice(), advice, "{refused:?}");
+    }
 }
 
 /// The call under way is finished and saved; what waits behind it is not begun, and goes on at once elsewhere.

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Ro
 use tokio::sync::Mutex;
 
 use crate::id::ThreadKey;
+use crate::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::row::{self, Record, Write};
 
@@ -55,6 +56,7 @@ struct Sql {
     /// Those that are new or are removed.
     come_and_go: Arc<str>,
     due: Arc<str>,
+    next_due: Arc<str>,
     rest: Arc<str>,
     open: Arc<str>,
     forget: Arc<str>,
@@ -103,6 +105,7 @@ impl Db {
                     RETURNING due.page, due.customer, due.wake
                 )
                 SELECT page, customer FROM leased ORDER BY wake, page, customer"),
+            next_due: sql("SELECT MIN(wake) FROM {table} WHERE wake > $1"),
             rest: sql("UPDATE {table} AS kept SET wake = NULL FROM UNNEST($1::text[], $2::text[]) AS given (page, customer)
                 WHERE kept.page = given.page AND kept.customer = given.customer"),
             open: sql("SELECT page, customer FROM {table} WHERE open AND (page, customer) > ($1, $2)
@@ -169,6 +172,13 @@ impl Db {
             }
         }
         Ok(due)
+    }
+
+    pub(super) async fn next_due(&self, after: i64) -> Result<Option<Timestamp>, StoreError> {
+        let rows = self.ask(&self.sql.next_due, |statement| statement.bind(after)).await?;
+        let next = rows.first().map(|row| row.try_get::<Option<i64>, _>(0)).transpose();
+        let next = next.map_err(|error| failed(&error))?.flatten();
+        Ok(next.map(|wake| Timestamp::from_millis(wake.cast_unsigned())))
     }
 
     pub(super) async fn open(

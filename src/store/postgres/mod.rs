@@ -73,6 +73,10 @@ impl ThreadStore for PostgresStore {
         self.db.due(row::moment(now), row::moment(now.plus(lease)), row::at_most(limit)).await
     }
 
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.db.next_due(row::moment(after)).await
+    }
+
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         self.db.open(after, limit).await
     }

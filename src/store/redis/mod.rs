@@ -253,6 +253,20 @@ impl ThreadStore for RedisStore {
         Ok(leased)
     }
 
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let mut next = None::<i64>;
+        for partition in 0..PARTITIONS {
+            let mut ask = redis::cmd("ZRANGEBYSCORE");
+            ask.arg(self.name(partition, "wake")).arg(format!("({}", score(row::moment(after)))).arg("+inf");
+            ask.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
+            let found: Vec<(Vec<u8>, f64)> = self.connection.ask(&ask).await?;
+            #[allow(clippy::cast_possible_truncation, reason = "it was written as a whole number")]
+            let first = found.first().map(|(_, score)| *score as i64);
+            next = [next, first].into_iter().flatten().min();
+        }
+        Ok(next.map(|wake| Timestamp::from_millis(wake.cast_unsigned())))
+    }
+
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let after = after.map(member);
         let first = after.as_deref().map_or(0, partition);

@@ -73,6 +73,10 @@ impl ThreadStore for SqliteStore {
         self.writer.run(move |db| statements::due(db, now, now.plus(lease), limit)).await
     }
 
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.reader.run(move |db| statements::next_due(db, after)).await
+    }
+
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let after = after.cloned();
         self.reader.run(move |db| statements::open(db, after.as_ref(), limit)).await

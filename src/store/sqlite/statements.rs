@@ -70,6 +70,12 @@ pub(super) fn due(db: &Connection, now: Timestamp, until: Timestamp, limit: usiz
     Ok(due)
 }
 
+pub(super) fn next_due(db: &Connection, after: Timestamp) -> Result<Option<Timestamp>> {
+    let mut select = db.prepare_cached("SELECT MIN(wake) FROM handover_threads WHERE wake > ?1")?;
+    let next: Option<i64> = select.query_row([moment(after)], |row| row.get(0))?;
+    Ok(next.map(|wake| Timestamp::from_millis(wake.cast_unsigned())))
+}
+
 pub(super) fn open(db: &Connection, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>> {
     let mut select = db.prepare_cached(
         "SELECT page, customer FROM handover_threads WHERE open = 1 AND (page, customer) > (CAST(?1 AS TEXT), CAST(?2 AS TEXT))
