@@ -45,10 +45,14 @@ pub mod policy;
 pub mod retry;
 pub mod secret;
 pub mod sim;
+#[cfg(any(feature = "graph", feature = "service"))]
+mod skew;
 #[cfg(feature = "service")]
 pub mod store;
 pub mod thread;
 pub mod time;
+#[cfg(any(feature = "graph", feature = "sim-server"))]
+mod tls;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 

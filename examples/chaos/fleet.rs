@@ -29,6 +29,8 @@ struct Replica {
 
 impl Fleet {
     pub async fn start(replicas: usize, orders: &Orders, rng: fastrand::Rng) -> Result<Self, BoxError> {
+        // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let fleet = Self {
             orders: format!("{}\n", serde_json::to_string(orders)?),
             client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?,

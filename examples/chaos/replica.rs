@@ -13,7 +13,7 @@ use axum::routing::{any, post};
 use messenger_handover::bots_api::{self, Desk, HandoverRequest};
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
-use messenger_handover::graph::{GraphClient, ReqwestTransport};
+use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Builder, Handler, Handover, HandoverError, Told};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
@@ -176,8 +176,8 @@ fn timeouts() -> Timeouts {
 }
 
 async fn app(orders: Orders) -> Result<App, BoxError> {
-    // It brings the TLS provider that a client asks for, even for plain HTTP.
-    drop(ReqwestTransport::new()?);
+    // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
     let builder = async |bot: bool| -> Result<Builder, BoxError> {
         let name = if bot { "bot" } else { "desk" };

@@ -118,6 +118,8 @@ impl Stage {
             sim.verify_webhook(&app).await?;
         }
         let servers = [desk_server, bot_server];
+        // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self { sim, desk_url, agent: reqwest::Client::builder().no_proxy().build()?, record, servers })
     }
 

@@ -1,15 +1,18 @@
 //! How a [`GraphClient`] is put together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use url::Url;
 
 use super::client::{GraphClient, Shared};
+use super::clock::Clock;
 use super::pace::Pace;
 use super::place::Places;
-use super::reqwest_transport::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, ReqwestTransport};
+use super::reqwest_transport::{
+    DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE_CONNECTIONS, DEFAULT_TIMEOUT, ReqwestTransport,
+};
 use super::tokens::{App, Auth, TokenProvider};
 use super::transport::{Transport, TransportError, is_loopback};
 use crate::id::{AppId, PageId};
@@ -34,6 +37,7 @@ pub struct GraphClientBuilder {
     provider: Option<Arc<dyn TokenProvider>>,
     unpaced: bool,
     timeout: Option<Duration>,
+    idle_connections: Option<usize>,
     transport: Option<Arc<dyn Transport>>,
 }
 
@@ -95,7 +99,7 @@ impl GraphClientBuilder {
         self
     }
 
-    /// Does not heed the usage headers of the platform's answers: something else keeps its limits.
+    /// Ignores the usage headers and the restrictions of the platform's answers: something else keeps its limits.
     pub fn unpaced(mut self) -> Self {
         self.unpaced = true;
         self
@@ -105,6 +109,13 @@ impl GraphClientBuilder {
     /// your own keeps its own time.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many idle connections are kept open to Graph, [`DEFAULT_IDLE_CONNECTIONS`] if not set; 0 keeps none. How many
+    /// are open in all is bounded by who calls, as by `handover::Builder::calls_at_once`. For the built-in transport.
+    pub fn idle_connections(mut self, connections: usize) -> Self {
+        self.idle_connections = Some(connections);
         self
     }
 
@@ -133,15 +144,20 @@ impl GraphClientBuilder {
             let auth = Auth::of_page(&page, token, self.app.as_ref())?;
             pages.insert(page, auth);
         }
-        let transport = match (self.transport, self.timeout) {
-            (Some(_), Some(_)) => return Err(BuildError::TimeoutOfOwnTransport),
-            (Some(transport), None) => transport,
-            (None, timeout) => {
-                let total = timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let transport = match self.transport {
+            Some(_) if self.timeout.is_some() => return Err(BuildError::TimeoutOfOwnTransport),
+            Some(_) if self.idle_connections.is_some() => {
+                return Err(BuildError::IdleConnectionsOfOwnTransport);
+            }
+            Some(transport) => transport,
+            None => {
+                let total = self.timeout.unwrap_or(DEFAULT_TIMEOUT);
                 if total.is_zero() {
                     return Err(BuildError::ZeroTimeout);
                 }
-                Arc::new(ReqwestTransport::with_timeouts(total, DEFAULT_CONNECT_TIMEOUT.min(total))?)
+                let connect = DEFAULT_CONNECT_TIMEOUT.min(total);
+                let idle = self.idle_connections.unwrap_or(DEFAULT_IDLE_CONNECTIONS);
+                Arc::new(ReqwestTransport::with_limits(total, connect, idle)?)
             }
         };
         if self.app.as_ref().is_some_and(|app| app.secret.expose().is_empty()) {
@@ -157,6 +173,7 @@ impl GraphClientBuilder {
             provider: self.provider,
             pace: (!self.unpaced).then(Pace::default),
             transport,
+            clock: Mutex::new(Clock::default()),
         }))
     }
 }
@@ -189,6 +206,9 @@ pub enum BuildError {
     /// A timeout was set beside a transport of the host's own, where it would have no effect.
     #[error("`timeout` is for the built-in transport: set it in your own transport instead")]
     TimeoutOfOwnTransport,
+    /// A number of idle connections was set beside a transport of the host's own, where it would have no effect.
+    #[error("`idle_connections` is for the built-in transport: set it in your own transport instead")]
+    IdleConnectionsOfOwnTransport,
     /// The built-in transport cannot be set up.
     #[error("the HTTP client cannot be set up")]
     Transport(#[from] TransportError),

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -16,7 +16,8 @@ use url::Url;
 
 use super::body::{Body, Control, Recipient, Sending, Write};
 use super::builder::{BuildError, GraphClientBuilder};
-use super::pace::{Pace, Turn};
+use super::clock::Clock;
+use super::pace::{Because, Kind, Pace, Probe, Turn};
 use super::place::{Place, Places};
 use super::response::{self, Asked};
 use super::tokens::{App, Auth, TokenError, TokenProvider};
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) provider: Option<Arc<dyn TokenProvider>>,
     pub(super) pace: Option<Pace>,
     pub(super) transport: Arc<dyn Transport>,
+    pub(super) clock: Mutex<Clock>,
 }
 
 /// What an edge belongs to.
@@ -195,7 +197,6 @@ impl GraphClient {
         auth: &Auth,
         shown: Option<&Auth>,
     ) -> Result<Answer, CallError> {
-        self.wait_for_turn(page).await?;
         let acts = body.is_some();
         let edge = place.edge;
         let mut place = place.clone();
@@ -217,13 +218,28 @@ impl GraphClient {
         }
         let secrets: Vec<_> = [Some(auth), shown].into_iter().flatten().flat_map(Auth::secrets).collect();
         let asked = Asked { acts, secrets: &secrets };
+        let kind = match edge {
+            "messages" if acts => Kind::Message,
+            _ if acts => Kind::Control,
+            _ => Kind::Read,
+        };
+        let probe = self.wait_for_turn(page, kind).await?;
         let result = match self.shared.transport.send(request).await {
             Ok(answer) => {
                 let result = response::read(&answer, &asked);
-                self.learn(page, &answer, result.as_ref().err());
+                self.shared.check_clock(answer.headers());
+                if let Some(pace) = &self.shared.pace {
+                    let refusal = result.as_ref().err().map(CallError::refusal);
+                    pace.answered(page, kind, probe, answer.headers(), refusal, Instant::now());
+                }
                 result.map(|json| Answer { json, date: answer.headers().get(DATE).cloned() })
             }
-            Err(error) => Err(response::not_answered(error, &asked)),
+            Err(error) => {
+                if let Some(pace) = &self.shared.pace {
+                    pace.unanswered(page, kind, probe);
+                }
+                Err(response::not_answered(error, &asked))
+            }
         };
         match &result {
             Ok(_) => tracing::debug!(%page, edge, "graph call"),
@@ -240,31 +256,19 @@ impl GraphClient {
         result
     }
 
-    /// Near a limit of the platform calls wait a little, and beyond it they are not made.
-    async fn wait_for_turn(&self, page: &PageId) -> Result<(), CallError> {
-        let Some(limits) = &self.shared.pace else { return Ok(()) };
-        match limits.turn(page, Instant::now()) {
-            Turn::After(wait) if wait.is_zero() => Ok(()),
-            Turn::After(wait) => {
-                tracing::debug!(%page, ?wait, "near a limit of the platform: waiting");
-                tokio::time::sleep(wait).await;
-                Ok(())
+    /// Near a limit of the platform calls wait a little. Beyond it, and on a restricted Page, they are not made, but for
+    /// one that tries whether that is over.
+    async fn wait_for_turn(&self, page: &PageId, kind: Kind) -> Result<Probe, CallError> {
+        let Some(limits) = &self.shared.pace else { return Ok(None) };
+        match limits.turn(page, kind, Instant::now()) {
+            Turn::After(wait, probe) => {
+                if !wait.is_zero() {
+                    tracing::debug!(%page, ?wait, "near a limit of the platform: waiting");
+                    tokio::time::sleep(wait).await;
+                }
+                Ok(probe)
             }
-            Turn::Refused(wait) => {
-                let words = "not called: the platform's limit is reached";
-                let mut refusal = Refusal::new(RefusalKind::RateLimited, words);
-                refusal.retry_after = Some(wait);
-                Err(CallError::refused(refusal))
-            }
-        }
-    }
-
-    fn learn(&self, page: &PageId, answer: &Response<Bytes>, error: Option<&CallError>) {
-        let Some(limits) = &self.shared.pace else { return };
-        let now = Instant::now();
-        limits.learnt(page, answer.headers(), now);
-        if let Some(error) = error.filter(|error| error.kind() == RefusalKind::RateLimited) {
-            limits.refused(page, error.refusal().code, error.refusal().retry_after, now);
+            Turn::Refused(wait, because) => Err(CallError::refused(not_called(wait, because))),
         }
     }
 
@@ -287,6 +291,18 @@ impl GraphClient {
         })?;
         Auth::new(token, self.app()).map(Arc::new).ok_or_else(|| no_token(page))
     }
+}
+
+/// The platform refused a call before this one, and would refuse it too.
+fn not_called(wait: Duration, because: Because) -> Refusal {
+    let words = match because.kind {
+        RefusalKind::Restricted => "not called: the platform restricts this Page for a while",
+        _ => "not called: the platform's limit is reached",
+    };
+    let mut refusal = Refusal::new(because.kind, words);
+    (refusal.code, refusal.subcode) = (because.code, because.subcode);
+    refusal.retry_after = Some(wait);
+    refusal
 }
 
 fn not_http() -> CallError {

@@ -17,16 +17,35 @@
 //! `Authorization` header only. Nothing is retried here, but for a call whose token was refused and
 //! replaced meanwhile: whether a call may be made again depends on what it may have done, which
 //! [`CallError::may_have_acted`](crate::control::CallError::may_have_acted) tells and the state machine
-//! decides. Near a limit that the platform's usage headers tell, calls wait up to 3 s for their turn; whoever
-//! would wait longer gets [`RateLimited`](crate::call::RefusalKind::RateLimited) with the time to come back,
-//! and nothing was sent.
+//! decides.
+//!
+//! # Pace
+//!
+//! Near a limit that the platform's usage headers show, calls wait up to 3 s for their turn; a call that would wait longer
+//! is refused with [`RateLimited`](crate::call::RefusalKind::RateLimited) and the time to come back, and nothing was
+//! sent. Once a limit is reached nothing is called until the platform's time is over (1 min if it names none). Then one call
+//! tries, and the others follow when it was answered.
+//!
+//! A Page that the platform *restricts* ([`Restricted`](crate::call::RefusalKind::Restricted): 368, 10/1893063 and kin) is
+//! left alone in the same way, for the time that the platform names, else for 1 min, doubling up to 15 min each time that
+//! the one call that tries is refused again. The others are refused with `Restricted` and the time to come back. A success
+//! ends it. Messages, other writes and reads are restricted apart from each other, each once the platform has refused one of
+//! them: it does not document whether a Page that may not send may still pass control, so that is tried. The start of a
+//! restriction is logged at `warn`, its end at `info`.
+//!
+//! # Clock
+//!
+//! A clock of this machine that is more than 5 min off the `Date` of Graph's answers is logged once at `warn`, and again
+//! after an hour or when the difference changes by more than 5 min. It is looked at once a minute at most.
 //!
 //! To speak through another HTTP stack, or to none in a test, implement [`Transport`].
 
 mod body;
 mod builder;
 mod client;
+mod clock;
 mod codes;
+mod hold;
 mod pace;
 mod page;
 mod place;
@@ -34,6 +53,7 @@ mod reqwest_transport;
 mod response;
 mod tokens;
 mod transport;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +64,8 @@ pub use page::{
     Conversation, FeatureStatus, INSTAGRAM_FIELDS, MESSENGER_FIELDS, Platform, SubscribedApp, TokenInfo,
 };
 pub use reqwest_transport::{
-    BodyTooLarge, DEFAULT_CONNECT_TIMEOUT, DEFAULT_TIMEOUT, MAX_RESPONSE_BYTES, ReqwestTransport,
+    BodyTooLarge, DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE_CONNECTIONS, DEFAULT_TIMEOUT, MAX_RESPONSE_BYTES,
+    ReqwestTransport,
 };
 pub use tokens::{TokenError, TokenProvider};
 pub(crate) use transport::is_loopback;

@@ -1,84 +1,24 @@
-//! Keeping below the platform's limits: what its headers tell, and when the next call may be made
-//! (facts §6).
+//! Keeping below the platform's limits: when the next call may be made (facts §6).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderMap;
-use serde_json::Value;
 use tokio::time::Instant;
 
+use super::hold::{Hold, LONGEST_WAIT};
+use super::usage::{self, BLOCKED, Usage};
+use crate::call::{Refusal, RefusalKind};
 use crate::id::PageId;
 
-/// From this share of a limit on, in per cent, calls keep a distance.
-const NEAR: u64 = 90;
-/// The distance of two calls for each per cent above it.
-const SPACING: Duration = Duration::from_millis(500);
-/// How long nothing is called at or above a limit where the platform does not say for how long: extra
-/// calls lengthen the block.
-const BLOCKED: Duration = Duration::from_mins(1);
-/// A call waits at most so long for its turn. Whoever would wait longer is told when to come back.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3);
+pub(super) use super::usage::regain;
 
-/// How much of a limit is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Usage {
-    percent: u64,
-    /// The platform's estimate until calls are possible again.
-    regain: Option<Duration>,
-}
-
-impl Usage {
-    fn max(self, other: Self) -> Self {
-        Self { percent: self.percent.max(other.percent), regain: self.regain.max(other.regain) }
-    }
-
-    /// How far the next call keeps away from this one.
-    fn distance(self) -> Duration {
-        match self.regain {
-            Some(regain) => regain,
-            None if self.percent >= 100 => BLOCKED,
-            None if self.percent >= NEAR => {
-                SPACING * u32::try_from(self.percent - NEAR + 1).unwrap_or(u32::MAX)
-            }
-            None => Duration::ZERO,
-        }
-    }
-}
-
-/// `x-app-usage`: all Pages of the app share it.
-fn of_app(headers: &HeaderMap) -> Usage {
-    header(headers, "x-app-usage").map(|usage| row(&usage)).unwrap_or_default()
-}
-
-/// `x-page-usage` and `x-business-use-case-usage`, of which the fullest row counts.
-fn of_page(headers: &HeaderMap) -> Usage {
-    let page = header(headers, "x-page-usage").map(|usage| row(&usage)).unwrap_or_default();
-    let business = header(headers, "x-business-use-case-usage");
-    let rows = business.iter().filter_map(Value::as_object).flat_map(|rows| rows.values());
-    rows.filter_map(Value::as_array).flatten().map(row).fold(page, Usage::max)
-}
-
-/// The longest time until calls are possible again that the headers tell. The platform counts in minutes.
-pub(super) fn regain(headers: &HeaderMap) -> Option<Duration> {
-    of_page(headers).max(of_app(headers)).regain
-}
-
-fn header(headers: &HeaderMap, name: &str) -> Option<Value> {
-    serde_json::from_str(headers.get(name)?.to_str().ok()?).ok()
-}
-
-fn row(usage: &Value) -> Usage {
-    let percent = |name: &str| usage.get(name).and_then(Value::as_u64);
-    let used = ["call_count", "total_time", "total_cputime"].into_iter().filter_map(percent).max();
-    let minutes = usage.get("estimated_time_to_regain_access").and_then(Value::as_u64);
-    let regain = minutes.filter(|minutes| *minutes > 0);
-    Usage {
-        percent: used.unwrap_or_default(),
-        regain: regain.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
-    }
-}
+/// How long a restricted Page is left alone at first, where the platform does not say for how long. It doubles each time
+/// that the Page is still restricted.
+const RESTRICTED: Duration = Duration::from_mins(1);
+/// The longest of these pauses.
+const RESTRICTED_AT_MOST: Duration = Duration::from_mins(15);
 
 /// When calls may be made.
 #[derive(Debug, Default)]
@@ -89,49 +29,153 @@ pub(super) struct Pace {
 #[derive(Debug, Default)]
 struct Lanes {
     app: Lane,
-    pages: HashMap<PageId, Lane>,
+    pages: HashMap<PageId, PageLanes>,
+}
+
+#[derive(Debug, Default)]
+struct PageLanes {
+    all: Lane,
+    /// By [`Kind`].
+    restricted: [Option<Restriction>; 3],
 }
 
 /// The calls that share one limit.
 #[derive(Debug, Default, Clone, Copy)]
 struct Lane {
+    /// The platform allows no calls.
+    blocked: Option<Hold>,
     /// The next call is not made before then.
     next: Option<Instant>,
     /// The distance that calls keep.
     distance: Duration,
 }
 
+/// What a call does. A restriction holds the calls of the kind that it was seen on: the platform does not say whether
+/// a Page that may not send may still pass and take control (INF: it may).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Message,
+    Control,
+    Read,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Restriction {
+    hold: Hold,
+    /// The pause after the last refusal, where the platform named none.
+    pause: Duration,
+    because: Because,
+}
+
+/// The platform's refusal that a call is not made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Because {
+    pub(super) kind: RefusalKind,
+    pub(super) code: Option<i64>,
+    pub(super) subcode: Option<i64>,
+}
+
+impl Because {
+    const LIMIT: Self = Self { kind: RefusalKind::RateLimited, code: None, subcode: None };
+}
+
 /// Whether a call may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// After so long; the turn is taken.
-    After(Duration),
+    After(Duration, Probe),
     /// Not now: come back after so long.
-    Refused(Duration),
+    Refused(Duration, Because),
 }
 
+/// Names the one call that tries whether a hold is over, by when it begins; none for all others.
+pub(super) type Probe = Option<Instant>;
+
 impl Lane {
-    fn wait(self, now: Instant) -> Duration {
-        self.next.map(|next| next.saturating_duration_since(now)).unwrap_or_default()
-    }
-
-    fn take(&mut self, at: Instant) {
-        self.next = (!self.distance.is_zero()).then(|| at + self.distance);
-    }
-
-    fn learnt(&mut self, usage: Usage, now: Instant) {
-        self.distance = usage.distance().min(BLOCKED);
-        if usage.distance().is_zero() {
-            // A block that the platform spoke of before holds until it is over.
-            self.next = self.next.filter(|next| *next > now);
-        } else {
-            self.hold(usage.distance(), now);
+    /// How long until the next call.
+    fn wait(&self, now: Instant) -> Result<Duration, Duration> {
+        let wait = self.next.map(|next| next.saturating_duration_since(now)).unwrap_or_default();
+        let blocked = self.blocked.map_or(Ok(Duration::ZERO), |hold| hold.wait(now));
+        match (blocked, wait > LONGEST_WAIT) {
+            (Err(blocked), _) => Err(blocked.max(wait)),
+            (Ok(blocked), true) => Err(wait.max(blocked)),
+            (Ok(blocked), false) => Ok(wait.max(blocked)),
         }
     }
 
-    fn hold(&mut self, wait: Duration, now: Instant) {
-        let until = now.checked_add(wait);
-        self.next = self.next.max(until);
+    /// Takes the turn. Whether the call is to find out if the block is over.
+    fn take(&mut self, at: Instant) -> bool {
+        self.next = (!self.distance.is_zero()).then(|| at + self.distance);
+        self.blocked.as_mut().map(|hold| hold.try_at(at)).is_some()
+    }
+
+    /// An answer tells how much is used up, that nothing may be called for so long, or that calls are possible.
+    fn learnt(
+        &mut self,
+        usage: Usage,
+        refused: Option<Duration>,
+        possible: bool,
+        probe: Probe,
+        now: Instant,
+    ) {
+        self.distance = usage.distance();
+        let next = now + self.distance;
+        self.next = (next > now).then(|| self.next.map_or(next, |before| before.max(next)));
+        match (refused.max(usage.block()), &mut self.blocked) {
+            (Some(wait), Some(hold)) => hold.extend(wait, now),
+            (Some(wait), blocked @ None) => *blocked = Some(Hold::new(wait, now)),
+            // A block ends by the clock and then by an answer: one that was under way before it tells nothing.
+            (None, Some(hold)) if hold.is_tried_by(probe) && possible => self.blocked = None,
+            (None, Some(hold)) if hold.is_tried_by(probe) => hold.try_again(),
+            (None, _) => {}
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.next.is_none() && self.blocked.is_none()
+    }
+}
+
+impl PageLanes {
+    fn is_free(&self) -> bool {
+        self.all.is_free() && self.restricted.iter().all(Option::is_none)
+    }
+
+    /// How a call ended tells whether the Page is restricted. A success lifts it, and nothing else does.
+    fn learnt(&mut self, page: &PageId, kind: Kind, refusal: Option<&Refusal>, probe: Probe, now: Instant) {
+        let place = &mut self.restricted[kind as usize];
+        let refused = refusal.filter(|refusal| refusal.kind == RefusalKind::Restricted);
+        let hint = refused.and_then(|refusal| refusal.retry_after).filter(|wait| !wait.is_zero());
+        match (refused, place) {
+            (Some(refusal), place @ None) => {
+                let because = Because { kind: refusal.kind, code: refusal.code, subcode: refusal.subcode };
+                let wait = hint.unwrap_or(RESTRICTED);
+                *place = Some(Restriction { hold: Hold::new(wait, now), pause: RESTRICTED, because });
+                let (code, subcode) = (because.code, because.subcode);
+                tracing::warn!(%page, calls = ?kind, code, subcode, ?wait, "the platform restricts the Page: one call tries again then");
+            }
+            (Some(_), Some(restriction)) if restriction.hold.is_tried_by(probe) => {
+                restriction.pause = (restriction.pause * 2).min(RESTRICTED_AT_MOST);
+                let wait = hint.unwrap_or(restriction.pause);
+                restriction.hold.extend(wait, now);
+                tracing::debug!(%page, calls = ?kind, ?wait, "the Page is still restricted");
+            }
+            // It was under way when the restriction became known.
+            (Some(_), Some(restriction)) => {
+                if let Some(wait) = hint {
+                    restriction.hold.extend(wait, now);
+                }
+            }
+            (None, Some(restriction)) if restriction.hold.is_tried_by(probe) => {
+                if refusal.is_some() {
+                    restriction.hold.try_again();
+                } else {
+                    self.restricted[kind as usize] = None;
+                    tracing::info!(%page, calls = ?kind, "the Page is not restricted any more");
+                }
+            }
+            (None, _) => {}
+        }
     }
 }
 
@@ -141,113 +185,91 @@ impl Pace {
     }
 
     /// Takes the next turn of a Page.
-    pub(super) fn turn(&self, page: &PageId, now: Instant) -> Turn {
+    pub(super) fn turn(&self, page: &PageId, kind: Kind, now: Instant) -> Turn {
         let mut lanes = self.lanes();
-        let wait =
-            lanes.pages.get(page).map_or(Duration::ZERO, |lane| lane.wait(now)).max(lanes.app.wait(now));
-        if wait > LONGEST_WAIT {
-            return Turn::Refused(wait);
+        let Lanes { app, pages } = &mut *lanes;
+        let mut own = pages.get_mut(page);
+        let limits = [Some(app.wait(now)), own.as_ref().map(|own| own.all.wait(now))];
+        let restricted = own.as_ref().and_then(|own| own.restricted[kind as usize]);
+        let limits = limits.into_iter().flatten().map(|wait| (wait, Because::LIMIT));
+        let all = limits.chain(restricted.map(|it| (it.hold.wait(now), it.because)));
+        let (mut wait, mut refused) = (Duration::ZERO, None::<(Duration, Because)>);
+        for (turn, because) in all {
+            match turn {
+                Ok(this) => wait = wait.max(this),
+                Err(this) if refused.is_none_or(|(longest, _)| this >= longest) => {
+                    refused = Some((this, because));
+                }
+                Err(_) => {}
+            }
         }
-        lanes.app.take(now + wait);
-        if let Some(lane) = lanes.pages.get_mut(page) {
-            lane.take(now + wait);
+        if let Some((wait, because)) = refused {
+            return Turn::Refused(wait, because);
         }
-        Turn::After(wait)
+        let at = now + wait;
+        let mut tries = app.take(at);
+        if let Some(own) = &mut own {
+            tries |= own.all.take(at);
+            if let Some(restriction) = &mut own.restricted[kind as usize] {
+                restriction.hold.try_at(at);
+                tries = true;
+            }
+        }
+        Turn::After(wait, tries.then_some(at))
     }
 
-    /// What the headers of an answer tell.
-    pub(super) fn learnt(&self, page: &PageId, headers: &HeaderMap, now: Instant) {
-        let (app, own) = (of_app(headers), of_page(headers));
+    /// How a call ended, and what the headers of its answer tell. Code 4 is about the whole app (facts §5.3).
+    pub(super) fn answered(
+        &self,
+        page: &PageId,
+        kind: Kind,
+        probe: Probe,
+        headers: &HeaderMap,
+        refusal: Option<&Refusal>,
+        now: Instant,
+    ) {
+        use RefusalKind::{Protocol, RateLimited, Transient, Transport};
+        let refused_as = refusal.map(|refusal| refusal.kind);
+        let possible = !matches!(refused_as, Some(RateLimited | Transient | Transport | Protocol));
+        let limited = refusal.filter(|refusal| refusal.kind == RateLimited);
+        let wait = limited.map(|refusal| refusal.retry_after.unwrap_or(BLOCKED));
+        let of_app = limited.is_some_and(|refusal| refusal.code == Some(4));
+        let (app_wait, own_wait) = if of_app { (wait, None) } else { (None, wait) };
+        let (app, own) = (usage::of_app(headers), usage::of_page(headers));
         let mut lanes = self.lanes();
-        lanes.app.learnt(app, now);
-        if own.distance().is_zero() && !lanes.pages.contains_key(page) {
+        // A call that is refused for its Page's limit has passed the app's.
+        lanes.app.learnt(app, app_wait, possible || own_wait.is_some(), probe, now);
+        let is_plain = own.block().is_none()
+            && own.distance().is_zero()
+            && own_wait.is_none()
+            && refused_as != Some(RefusalKind::Restricted);
+        if is_plain && !lanes.pages.contains_key(page) {
             return;
         }
         let lane = lanes.pages.entry(page.clone()).or_default();
-        lane.learnt(own, now);
-        if lane.next.is_none() {
+        lane.all.learnt(own, own_wait, possible, probe, now);
+        lane.learnt(page, kind, refusal, probe, now);
+        if lane.is_free() {
             lanes.pages.remove(page);
         }
     }
 
-    /// The platform refused a call for its rate. Code 4 is about the whole app (facts §5.3).
-    pub(super) fn refused(&self, page: &PageId, code: Option<i64>, wait: Option<Duration>, now: Instant) {
-        let wait = wait.unwrap_or(BLOCKED);
+    /// A call that got no answer has found out nothing.
+    pub(super) fn unanswered(&self, page: &PageId, kind: Kind, probe: Probe) {
+        if probe.is_none() {
+            return;
+        }
         let mut lanes = self.lanes();
-        match code {
-            Some(4) => lanes.app.hold(wait, now),
-            _ => lanes.pages.entry(page.clone()).or_default().hold(wait, now),
+        let Lanes { app, pages } = &mut *lanes;
+        let own = pages.get_mut(page);
+        let own = own.map(|own| (own.all.blocked.as_mut(), own.restricted[kind as usize].as_mut()));
+        let (page, restriction) = own.unwrap_or_default();
+        let holds = [app.blocked.as_mut(), page, restriction.map(|restriction| &mut restriction.hold)];
+        for hold in holds.into_iter().flatten().filter(|hold| hold.is_tried_by(probe)) {
+            hold.try_again();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(rows: &[(&'static str, &str)]) -> HeaderMap {
-        rows.iter()
-            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
-    }
-
-    fn page() -> PageId {
-        PageId::from(10)
-    }
-
-    #[test]
-    fn far_from_a_limit_nobody_waits() {
-        let (pace, now) = (Pace::default(), Instant::now());
-        let usage = [("x-app-usage", r#"{"call_count":28,"total_time":25,"total_cputime":25}"#)];
-        pace.learnt(&page(), &headers(&usage), now);
-        pace.learnt(&page(), &headers(&[("x-page-usage", "not json"), ("x-app-usage", "[]")]), now);
-        for _ in 0..1000 {
-            assert_eq!(pace.turn(&page(), now), Turn::After(Duration::ZERO));
-        }
-    }
-
-    #[test]
-    fn near_a_limit_calls_keep_a_distance_and_a_crowd_is_sent_away() {
-        let (pace, now) = (Pace::default(), Instant::now());
-        let usage = [("x-page-usage", r#"{"call_count":91,"total_time":2,"total_cputime":3}"#)];
-        pace.learnt(&page(), &headers(&usage), now);
-        let turns: Vec<_> = (0..4).map(|_| pace.turn(&page(), now)).collect();
-        let after = |seconds| Turn::After(Duration::from_secs(seconds));
-        assert_eq!(turns, [after(1), after(2), after(3), Turn::Refused(Duration::from_secs(4))]);
-        assert_eq!(pace.turn(&PageId::from(11), now), after(0), "another Page has its own limit");
-        // Calls have become fewer: no distance any more.
-        let later = now + Duration::from_secs(10);
-        pace.learnt(&page(), &headers(&[("x-page-usage", r#"{"call_count":20}"#)]), later);
-        assert_eq!((pace.turn(&page(), later), pace.turn(&page(), later)), (after(0), after(0)));
-    }
-
-    #[test]
-    fn the_apps_limit_is_shared_by_its_pages() {
-        let (pace, now) = (Pace::default(), Instant::now());
-        pace.learnt(&page(), &headers(&[("x-app-usage", r#"{"call_count":100}"#)]), now);
-        assert_eq!(pace.turn(&PageId::from(11), now), Turn::Refused(BLOCKED));
-        assert_eq!(pace.turn(&page(), now + BLOCKED), Turn::After(Duration::ZERO));
-    }
-
-    #[test]
-    fn minutes_are_minutes_and_the_fullest_row_counts() {
-        let usage = r#"{"1":[{"type":"pages","call_count":3,"estimated_time_to_regain_access":0},
-            {"type":"messenger","call_count":100,"total_time":25,"estimated_time_to_regain_access":19}],"2":[]}"#;
-        let usage = headers(&[("x-business-use-case-usage", &usage.replace('\n', ""))]);
-        assert_eq!(regain(&usage), Some(Duration::from_mins(19)));
-        let (pace, now) = (Pace::default(), Instant::now());
-        pace.learnt(&page(), &usage, now);
-        assert_eq!(pace.turn(&page(), now), Turn::Refused(Duration::from_mins(19)));
-        assert_eq!(pace.turn(&page(), now + Duration::from_mins(19)), Turn::After(Duration::ZERO));
-    }
-
-    #[test]
-    fn a_refused_page_is_left_alone_and_code_4_is_about_the_app() {
-        let (pace, now) = (Pace::default(), Instant::now());
-        pace.refused(&page(), Some(613), Some(Duration::from_secs(30)), now);
-        assert_eq!(pace.turn(&page(), now), Turn::Refused(Duration::from_secs(30)));
-        assert_eq!(pace.turn(&PageId::from(11), now), Turn::After(Duration::ZERO));
-        pace.refused(&page(), Some(4), None, now);
-        assert_eq!(pace.turn(&PageId::from(11), now), Turn::Refused(BLOCKED));
-    }
-}
+mod tests;

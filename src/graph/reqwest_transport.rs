@@ -5,22 +5,26 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use rustls::crypto::{CryptoProvider, ring};
 
 use super::place::Place;
 use super::transport::{Transport, TransportError, is_loopback};
+use crate::tls;
 
 /// How long a whole exchange may take if nothing else is set.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connecting may take if nothing else is set.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many idle connections are kept open if nothing else is set.
+pub const DEFAULT_IDLE_CONNECTIONS: usize = 32;
 /// The longest answer that is read, in bytes.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// [`Transport`] over reqwest and rustls: no redirects, no retries, a total timeout, and answers of at
+/// [`Transport`] over reqwest and rustls: HTTP/1.1, no redirects, no retries, a total timeout, and answers of at
 /// most [`MAX_RESPONSE_BYTES`]. A proxy named by the environment is used, but not for this machine itself.
 ///
-/// rustls needs a process-wide crypto provider. If the host has installed none, *ring* becomes it.
+/// Its crypto provider is the one that the host has installed for the process, else *ring*. Nothing is installed for the
+/// process, so that a host may do that before or after. A `reqwest::Client` of the host's own still needs one: with this
+/// crate in the build, reqwest has rustls without a provider, unless the host chooses one of reqwest's features.
 #[derive(Debug, Clone)]
 pub struct ReqwestTransport {
     client: reqwest::Client,
@@ -43,16 +47,23 @@ impl ReqwestTransport {
     /// # Errors
     /// As [`ReqwestTransport::new`].
     pub fn with_timeouts(total: Duration, connect: Duration) -> Result<Self, TransportError> {
-        if CryptoProvider::get_default().is_none() {
-            // Losing a race against another installer is as good as winning it.
-            let _ = ring::default_provider().install_default();
-        }
+        Self::with_limits(total, connect, DEFAULT_IDLE_CONNECTIONS)
+    }
+
+    /// Likewise, and it keeps at most `idle` connections open to one host that are not in use.
+    ///
+    /// # Errors
+    /// As [`ReqwestTransport::new`].
+    pub fn with_limits(total: Duration, connect: Duration, idle: usize) -> Result<Self, TransportError> {
+        let tls = tls::client_config().map_err(TransportError::not_sent)?;
         let client = || {
             reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .timeout(total)
                 .connect_timeout(connect)
+                .pool_max_idle_per_host(idle)
         };
         let direct = client().no_proxy().build().map_err(TransportError::not_sent)?;
         let client = client().build().map_err(TransportError::not_sent)?;

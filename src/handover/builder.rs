@@ -13,6 +13,7 @@ use crate::policy::{Role, ThreadControlPolicy};
 use crate::store::{MemoryStore, ThreadStore};
 use crate::thread::{Config, Limits, OnUnknown, Timeouts};
 
+use super::calls::Calls;
 use super::drive::{Counters, Inner};
 use super::recent::Recent;
 use super::{Clock, Handler, Handover, SystemClock, wake};
@@ -28,6 +29,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     events_within: Duration,
     events_at_once: usize,
+    calls_at_once: usize,
     copies: usize,
 }
 
@@ -77,6 +79,7 @@ impl Handover {
             clock: Arc::new(SystemClock),
             events_within: Duration::from_secs(4),
             events_at_once: 10_000,
+            calls_at_once: 200,
             copies: 10_000,
         }
     }
@@ -177,10 +180,27 @@ impl Builder {
     /// How many events may be under way: being saved, or being told to the handler. More are refused at once
     /// ([`HandoverError::Overloaded`](super::HandoverError::Overloaded)), nothing of them is kept, and the platform
     /// delivers them again. What is saved, and waits until the handler has dealt with what came before it in its
-    /// conversation, does not count: [`Limits::notices`] bounds that. A delivery that has more than so many alone is taken in
+    /// conversation, does not count: [`Limits::notices`] bounds that. Nor does a call that waits for a place
+    /// ([`calls_at_once`](Self::calls_at_once)). A delivery that has more than so many alone is taken in
     /// when nothing else is. 10,000 if nothing is set; at least 1.
     pub fn events_at_once(mut self, events: usize) -> Self {
         self.events_at_once = events.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// How many calls to Graph and to the desk's endpoint are made at once, and so how many sockets they take: 200 if
+    /// nothing is set; at least 1. One Page has at most half of these places, and so has the desk's endpoint, so that one
+    /// whose calls hang does not keep the others waiting. Where two or more hang they share what there is.
+    ///
+    /// A call that finds no place waits, first come first served, for at most half of
+    /// [`Timeouts::call_lease`]; then its conversation asks for it again. At most as many wait as
+    /// [`events_at_once`](Self::events_at_once) allows events; more are put off for 10 to 20 s. What waits is saved, nothing of
+    /// it is lost by a restart, and it does not count as events under way: webhooks are accepted while the platform is slow.
+    /// [`Handover::stop`] does not wait for it: whoever goes on makes these calls.
+    ///
+    /// Keep it well below the limit of open files (`ulimit -n`), which webhooks need as well.
+    pub fn calls_at_once(mut self, calls: usize) -> Self {
+        self.calls_at_once = calls.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
@@ -198,8 +218,8 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] says what makes no sense.
     pub fn start(self) -> Result<Handover, BuildError> {
-        let Self { config, client, handler, desk, store, clock, events_within, events_at_once, copies } =
-            self;
+        let Self { config, client, handler, desk, store, clock, .. } = self;
+        let Self { events_within, events_at_once, calls_at_once, copies, .. } = self;
         check(&config)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
@@ -220,6 +240,8 @@ impl Builder {
             events_within,
             events_at_once,
             room: Arc::new(Semaphore::new(events_at_once)),
+            calls: Calls::new(calls_at_once, events_at_once),
+            clock_check: Mutex::default(),
         });
         runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
         Ok(Handover { inner, deals_with: None })

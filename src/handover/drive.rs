@@ -14,11 +14,13 @@ use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
 use crate::retry::{Backoff, Budget, Jitter};
+use crate::skew::ClockCheck;
 use crate::store::{Loaded, StoreError, Swapped, ThreadStore};
 use crate::thread::{Config, Context, Input, Output, PageMemory, PageRefusals};
 use crate::time::Timestamp;
 
 use super::batch::{Batch, Done, Keys, Places, Saved, Step};
+use super::calls::Calls;
 use super::locks::{Locks, Turn};
 use super::recent::Recent;
 use super::wake::Alarm;
@@ -56,6 +58,9 @@ pub(super) struct Inner {
     /// How many events may be under way, and room for as many.
     pub(super) events_at_once: usize,
     pub(super) room: Arc<Semaphore>,
+    /// How many calls may be under way.
+    pub(super) calls: Calls,
+    pub(super) clock_check: Mutex<ClockCheck>,
 }
 
 /// What the host may want to raise an alarm for.
@@ -352,11 +357,13 @@ impl Inner {
     }
 
     /// Room for so many events; nothing where too much is under way already: events that are being saved, or tasks, which
-    /// are what the host is being told, and calls.
+    /// are what the host is being told, and calls. Calls that wait for a place do not count: they are saved and bounded, and
+    /// a slow platform must not keep its webhooks out.
     pub(super) fn room_for(&self, events: usize) -> Result<OwnedSemaphorePermit, HandoverError> {
         let places = u32::try_from(events.min(self.events_at_once)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(places);
-        room.ok().filter(|_| self.tasks.len() < self.events_at_once).ok_or(HandoverError::Overloaded)
+        let busy = self.tasks.len().saturating_sub(self.calls.waiting());
+        room.ok().filter(|_| busy < self.events_at_once).ok_or(HandoverError::Overloaded)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

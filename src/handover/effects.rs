@@ -16,6 +16,7 @@ use crate::retry::Backoff;
 use crate::thread::Input;
 use crate::time::Timestamp;
 
+use super::calls::{Callee, NoPlace};
 use super::drive::{Tells, jitter};
 use super::{Handover, HandoverError, Told};
 
@@ -24,6 +25,9 @@ const SAVES_FOR: Duration = Duration::from_mins(3);
 const SAVES: Backoff =
     Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
 
+/// How long a call is put off for which there is not even room to wait, up to twice as long.
+const CROWDED: Duration = Duration::from_secs(10);
+
 /// How long handlers are given to end at once, all that are told together.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
@@ -31,18 +35,12 @@ impl Handover {
     pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call, retry: bool, at: Timestamp) {
         let (service, key) = (self.clone(), key.clone());
         self.inner.tasks.spawn(async move {
-            let inner = &service.inner;
-            let held_back = match retry {
-                _ if service.is_late(at, inner.config.timeouts.call_lease) => Some(Duration::ZERO),
-                true => inner.may_retry(&key.page).err(),
-                false => None,
-            };
-            let result = match held_back {
-                Some(wait) => {
-                    tracing::debug!(thread = %key, ?wait, "a call is held back: it is late, or too many fail on this Page");
+            let result = match service.make_in_turn(&key, call, retry, at).await {
+                Ok(result) => result,
+                Err(wait) => {
+                    tracing::debug!(thread = %key, ?wait, "a call is held back: too many are under way, or fail on this Page");
                     CallResult::HeldBack(wait)
                 }
-                None => service.make(&key, call).await.unwrap_or_else(CallError::into_result),
             };
             if !matches!(result, CallResult::Refused(_) | CallResult::Unknown(_) | CallResult::HeldBack(_)) {
                 service.inner.call_succeeded(&key.page);
@@ -51,7 +49,40 @@ impl Handover {
         });
     }
 
-    /// Saving it took long: it would still be under way when its lease is over, and be begun again by another.
+    /// Makes the call when there is a place for it.
+    ///
+    /// # Errors
+    /// It was not made, and is to be asked for again after so long.
+    async fn make_in_turn(
+        &self,
+        key: &ThreadKey,
+        call: Call,
+        retry: bool,
+        at: Timestamp,
+    ) -> Result<CallResult, Duration> {
+        let inner = &self.inner;
+        let lease = inner.config.timeouts.call_lease;
+        let callee = match call {
+            Call::AskDesk(_) => Callee::Desk,
+            _ => Callee::Page(key.page.clone()),
+        };
+        // It gives up while the thread still waits for it: else a call that was never made would count as lost.
+        let within = || (lease / 2).saturating_sub(inner.now().since(at));
+        let _place = match inner.calls.place(callee, within).await {
+            Ok(place) => place,
+            Err(NoPlace::Stopping | NoPlace::Late) => return Err(Duration::ZERO),
+            Err(NoPlace::Crowded) => return Err(CROWDED.mul_f64(1.0 + fastrand::f64())),
+        };
+        if self.is_late(at, lease) {
+            return Err(Duration::ZERO);
+        }
+        if retry {
+            inner.may_retry(&key.page)?;
+        }
+        Ok(self.make(key, call).await.unwrap_or_else(CallError::into_result))
+    }
+
+    /// Saving it, or waiting for a place, took long: it would still be under way when its lease is over, and be begun again by another.
     fn is_late(&self, at: Timestamp, lease: Duration) -> bool {
         self.inner.now().since(at) > lease / 2
     }

@@ -3,6 +3,7 @@
 
 mod batch;
 mod builder;
+mod calls;
 mod clock;
 mod drive;
 mod effects;
@@ -145,7 +146,12 @@ impl Handover {
         events: impl Iterator<Item = (ThreadKey, Event)>,
     ) -> Result<(), HandoverError> {
         let mut inputs = Vec::with_capacity(events.size_hint().1.unwrap_or_default());
-        inputs.extend(events.map(|(key, event)| (key, Input::Event(event))));
+        let mut latest = Timestamp::default();
+        inputs.extend(events.map(|(key, event)| {
+            latest = latest.max(event.at.from);
+            (key, Input::Event(event))
+        }));
+        self.inner.check_clock(latest);
         self.is_taking_in()?;
         let room = Some(self.inner.room_for(inputs.len())?);
         let done = self.drive(inputs, Tells::Here, room).await?;

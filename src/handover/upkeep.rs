@@ -57,6 +57,7 @@ impl Handover {
     pub async fn stop(&self, within: Duration) -> Stopped {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
+        inner.calls.close();
         inner.tasks.close();
         match tokio::time::timeout(within, inner.tasks.wait()).await {
             Ok(()) => Stopped::Finished,

@@ -16,7 +16,7 @@ use crate::world::{
 };
 
 fn client() -> Client {
-    Client::builder().no_proxy().build().unwrap()
+    crate::world::http().build().unwrap()
 }
 
 struct Answer {

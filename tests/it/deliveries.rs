@@ -10,27 +10,19 @@ use async_trait::async_trait;
 use messenger_handover::call::{AnswerKey, OutgoingMessage, ThreadOwner};
 use messenger_handover::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind, Inbound};
-use messenger_handover::handover::{BoxError, Clock, Handler, Handover, HandoverError, Told};
+use messenger_handover::handover::{BoxError, Handler, Handover, HandoverError, Told};
 use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{MemoryStore, Records, ThreadStore};
 use messenger_handover::thread::{CommandRefused, Limits, Notice, NoticeId, Timeouts};
-use messenger_handover::time::{Span, Timestamp};
+use messenger_handover::time::Span;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
 use crate::schedules::in_virtual_time;
+use crate::world::Virtual;
 
 const START: u64 = 1_790_000_000_000;
-
-#[derive(Debug)]
-struct Virtual(Instant);
-
-impl Clock for Virtual {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(START).plus(self.0.elapsed())
-    }
-}
 
 /// A platform on which everything succeeds after a millisecond; how often each text was sent.
 #[derive(Debug, Default)]

@@ -154,9 +154,7 @@ async fn the_simulator_runs_from_a_file() {
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(running.0.stdout.take().unwrap()));
     let first = lines.next().unwrap().unwrap();
     let url = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-    // It brings the TLS provider that a client asks for, even for plain HTTP.
-    drop(messenger_handover::graph::ReqwestTransport::new().unwrap());
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::world::http().build().unwrap();
     let page = client.get(&url).send().await.unwrap().text().await.unwrap();
     assert!(page.contains("Messenger platform, simulated"));
     let write = client.post(format!("{url}/_sim/pages/10/people/7/messages")).body(r#"{"text":"hello"}"#);

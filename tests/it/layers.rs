@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 /// Each module of the crate, and what it may use of the others.
 const MAY_USE: &[(&str, &str)] = &[
     ("time", ""),
+    ("skew", "time"),
+    ("tls", ""),
     ("id", ""),
     ("secret", ""),
     ("call", "id time"),
@@ -36,9 +38,9 @@ const MAY_USE: &[(&str, &str)] = &[
     ("engage/event", "secret time webhook"),
     ("engage/server", "handover id secret thread webhook"),
     ("engage/directory", "call handover id"),
-    ("graph", "call control id secret time"),
+    ("graph", "call control id secret skew time tls"),
     ("doctor", "call control graph id policy thread time"),
-    ("handover", "bots_api call control event id policy retry store thread time"),
+    ("handover", "bots_api call control event id policy retry skew store thread time"),
     ("webhook/mod", ""),
     ("webhook/envelope", "event id"),
     ("webhook/handshake", "secret"),
@@ -48,12 +50,12 @@ const MAY_USE: &[(&str, &str)] = &[
     ("webhook/signature", "secret"),
     ("webhook/server", "handover id secret"),
     ("sim/platform", "id secret time"),
-    ("sim/server", "id secret sim time"),
+    ("sim/server", "id secret sim time tls"),
 ];
 
 /// Beyond the line these know nothing of: async, clocks, sockets and databases.
-const SANS_IO: [&str; 9] =
-    ["time", "id", "secret", "call", "event", "policy", "retry", "thread", "sim/platform"];
+const SANS_IO: [&str; 10] =
+    ["time", "skew", "id", "secret", "call", "event", "policy", "retry", "thread", "sim/platform"];
 const OF_THE_WORLD: [&str; 9] = [
     "tokio",
     "reqwest",

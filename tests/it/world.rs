@@ -52,6 +52,22 @@ pub fn thread() -> ThreadKey {
     ThreadKey::new(PageId::from(PAGE), UserId::from(CUSTOMER))
 }
 
+/// A client of the tests' own.
+pub fn http() -> reqwest::ClientBuilder {
+    // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}
+
+/// A clock whose time passes with tokio's.
+pub struct Virtual(pub Instant);
+
+impl Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_790_000_000_000).plus(self.0.elapsed())
+    }
+}
+
 /// What a host was told, in order.
 #[derive(Clone, Default)]
 pub struct Ear(Arc<Mutex<Vec<Notice>>>);

@@ -91,6 +91,8 @@ pub fn drive(runtime: &Runtime, tools: &Tools) -> Result<(), Failed> {
     let mut driver = Command::new(chromedriver);
     driver.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
     let _driver = Running(driver.spawn()?);
+    // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
     let everything = runtime.block_on(async {
         let receiver = MockServer::start().await;

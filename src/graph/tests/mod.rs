@@ -13,6 +13,7 @@ use crate::call::{Advice, MessagingType, OutgoingMessage, RefusalKind, ThreadOwn
 use crate::control::HandoverClient;
 use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 
+mod pace;
 mod page;
 
 const TOKEN: &str = "EAABpageToken";

@@ -82,14 +82,12 @@ pub enum HandshakeError {
     WrongChallenge,
 }
 
-fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // reqwest is built without a provider of its own and asks for the process's, even for plain HTTP.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // An error means that another thread was faster.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+fn client() -> Result<reqwest::Client, std::io::Error> {
     let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy();
-    client.redirect(reqwest::redirect::Policy::none()).build()
+    // reqwest is built without a provider of its own and asks for the process's, even for plain HTTP.
+    let client =
+        client.tls_backend_preconfigured(crate::tls::client_config().map_err(std::io::Error::other)?);
+    client.redirect(reqwest::redirect::Policy::none()).build().map_err(std::io::Error::other)
 }
 
 /// The simulated platform, serving. Dropping it ends its workers and closes its port.

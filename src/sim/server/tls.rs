@@ -30,7 +30,10 @@ impl TlsListener {
         let chain = chain.map_err(|_| wrong("the certificate is not PEM"))?;
         let key =
             PrivateKeyDer::from_pem_slice(tls.key.as_bytes()).map_err(|_| wrong("the key is not PEM"))?;
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+        // Not `ServerConfig::builder`, which would install a provider for the whole process.
+        let config = ServerConfig::builder_with_provider(crate::tls::provider());
+        let config = config.with_safe_default_protocol_versions().map_err(io::Error::other)?;
+        let config = config.with_no_client_auth().with_single_cert(chain, key);
         let config = config.map_err(|_| wrong("the certificate and the key do not fit"))?;
         let (acceptor, address) = (TlsAcceptor::from(Arc::new(config)), tcp.local_addr()?);
         let (send, ready) = mpsc::channel(16);

@@ -113,7 +113,7 @@ impl Endpoint {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, told, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { url, told, client: crate::world::http().build().unwrap() }
     }
 
     async fn post(&self, secret: Option<&str>, body: impl Into<reqwest::Body>) -> StatusCode {

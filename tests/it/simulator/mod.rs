@@ -28,7 +28,7 @@ struct Http {
 
 impl Http {
     fn new(server: &Server) -> Self {
-        Self { url: server.url(), client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { url: server.url(), client: crate::world::http().build().unwrap() }
     }
 
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -305,11 +305,11 @@ async fn it_speaks_tls() {
     let server = Builder::from_config(&config).unwrap().start().await.unwrap();
     assert!(server.url().starts_with("https://"));
     let trusted = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).build().unwrap();
+    let client = crate::world::http().tls_certs_only([trusted]).build().unwrap();
     let answer = client.get(format!("{}/me?access_token=BOT", server.url())).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     // Somebody who speaks no TLS keeps nobody waiting.
-    let plain = reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(200)).build().unwrap();
+    let plain = crate::world::http().timeout(Duration::from_millis(200)).build().unwrap();
     assert!(plain.get(server.url().replace("https", "http")).send().await.is_err());
     assert!(client.get(format!("{}/me?access_token=BOT", server.url())).send().await.is_ok());
 

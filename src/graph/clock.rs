@@ -1,0 +1,46 @@
+//! Whether this machine's clock agrees with Graph's, by the `Date` header of its answers.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::HeaderMap;
+use http::header::DATE;
+use tokio::time::Instant;
+
+use super::client::Shared;
+use super::response;
+use crate::skew::ClockCheck;
+use crate::time::Timestamp;
+
+/// The header is read at most so often.
+const EVERY: Duration = Duration::from_mins(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    check: ClockCheck,
+    next: Option<Instant>,
+}
+
+impl Shared {
+    /// Warns once when our clock is off: stamps are compared with it, so messages would expire or wait for nothing.
+    pub(super) fn check_clock(&self, headers: &HeaderMap) {
+        // Another call does it.
+        let Ok(mut clock) = self.clock.try_lock() else { return };
+        let at = Instant::now();
+        if clock.next.is_some_and(|next| at < next) {
+            return;
+        }
+        let Some(theirs) = headers.get(DATE).and_then(response::date) else { return };
+        clock.next = Some(at + EVERY);
+        if let Some(difference) = clock.check.compare(now(), theirs, "Graph's") {
+            tracing::warn!("{difference}: set it, for example by NTP");
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of the client that reads the clock, to compare it"
+)]
+fn now() -> Timestamp {
+    Timestamp::default().plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}

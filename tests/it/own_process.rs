@@ -1,0 +1,83 @@
+//! What is only seen in a process of its own: whose TLS provider is the process's, and which certificates are trusted.
+
+use std::ffi::OsString;
+use std::process::Command;
+
+use messenger_handover::call::RefusalKind;
+use messenger_handover::graph::{GraphClient, ReqwestTransport};
+use messenger_handover::id::PageId;
+use messenger_handover::sim::server::Builder;
+use messenger_handover::sim::{Config, Platform, Server};
+use rustls::crypto::{CryptoProvider, ring};
+use serde_json::json;
+
+use crate::world::PAGE;
+
+const ALONE: &str = "HANDOVER_TEST_ALONE";
+
+/// Runs one test of this binary again, in a process of its own with these variables; `inner` runs there.
+fn alone(test: &str, variables: &[(&str, OsString)], inner: impl Future<Output = ()>) {
+    if std::env::var_os(ALONE).is_some() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        return runtime.unwrap().block_on(inner);
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact"]).env(ALONE, "1").envs(variables.iter().cloned());
+    let run = command.output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// The simulator with a certificate that it has just made.
+async fn encrypted() -> (Server, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let config = json!({
+        "apps": [{"id": "1001"}],
+        "pages": [{"id": PAGE.to_string(), "tokens": {"1001": "token"}}],
+        "tls": {"certificate": made.cert.pem(), "key": made.signing_key.serialize_pem()},
+    });
+    let config = Config::from_json(&config.to_string()).unwrap();
+    (Builder::from_config(&config).unwrap().start().await.unwrap(), made.cert.pem())
+}
+
+fn page() -> PageId {
+    PageId::from(PAGE)
+}
+
+fn client(server: &Server) -> GraphClient {
+    let url = server.url().replace("127.0.0.1", "localhost").parse().unwrap();
+    GraphClient::builder().base_url(url).page(page(), "token".into()).build().unwrap()
+}
+
+#[test]
+fn tls_provider_of_the_process_is_left_to_the_host() {
+    alone("own_process::tls_provider_of_the_process_is_left_to_the_host", &[], async {
+        let (server, _) = encrypted().await;
+        let plain = Server::start(Platform::new()).await.unwrap();
+        let graph = client(&server);
+        // Over TLS, as far as it gets: nobody trusts this certificate.
+        let error = graph.platform_time(&page()).await.unwrap_err();
+        assert_eq!(error.kind(), RefusalKind::Transport);
+        assert!(CryptoProvider::get_default().is_none());
+        ring::default_provider().install_default().expect("the host's own is the first");
+        drop((graph, plain, ReqwestTransport::new().unwrap()));
+    });
+}
+
+/// `SSL_CERT_FILE` names what this machine trusts, as for other programs.
+#[test]
+#[cfg(target_os = "linux")]
+fn tls_trusts_what_the_machine_trusts() {
+    let dir = tempfile::tempdir().unwrap();
+    let trusted = std::env::var_os("SSL_CERT_FILE").filter(|_| std::env::var_os(ALONE).is_some());
+    let trusted = trusted.unwrap_or_else(|| dir.path().join("trusted.pem").into_os_string());
+    alone("own_process::tls_trusts_what_the_machine_trusts", &[("SSL_CERT_FILE", trusted.clone())], async {
+        let (server, certificate) = encrypted().await;
+        std::fs::write(&trusted, certificate).unwrap();
+        let (other, _) = encrypted().await;
+        client(&server).platform_time(&page()).await.expect("it is trusted");
+        let error = client(&other).platform_time(&page()).await.unwrap_err();
+        assert_eq!(error.kind(), RefusalKind::Transport, "its certificate is another one");
+        assert!(CryptoProvider::get_default().is_none());
+    });
+}
