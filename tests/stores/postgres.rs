@@ -233,6 +233,15 @@ async fn a_row_with_unreadable_ids_is_passed_over(schema: Schema) -> Ended {
     Ok(())
 }
 
+async fn a_url_without_a_statement_cache_says_the_same(schema: Schema) -> Ended {
+    let url = format!("{}?statement-cache-capacity=0", schema.url);
+    let store = PostgresStore::builder(url).schema(&schema.name).connect().await?;
+    for user in 0..50 {
+        store.swap(vec![Swap::write(key(user), 0, 1, thread("x"), None)]).await?;
+    }
+    Ok(())
+}
+
 /// A pooler gives the next client what was set for one.
 async fn nothing_is_set_for_other_clients_of_a_pooler(schema: Schema) -> Ended {
     let store = schema.builder().answers_within(Duration::from_millis(4321)).connect().await?;
@@ -284,7 +293,12 @@ pub fn trials(server: &Server, pooled: bool) -> Vec<Trial> {
     ];
     let trials = common.chain(both);
     if pooled {
-        trials.chain(trials![nothing_is_set_for_other_clients_of_a_pooler]).collect()
+        trials
+            .chain(trials![
+                nothing_is_set_for_other_clients_of_a_pooler
+                a_url_without_a_statement_cache_says_the_same
+            ])
+            .collect()
     } else {
         trials
             .chain(trials![
