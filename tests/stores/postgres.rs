@@ -226,9 +226,10 @@ async fn a_row_with_unreadable_ids_is_passed_over(schema: Schema) -> Ended {
     let rows = "INSERT INTO {schema}.handover_threads
         VALUES ('', 'x', 1, 0, true, ''), ('1', E'\\n', 1, 0, true, ''), ('', 'y', 1, 0, true, '')";
     schema.run(rows).await?;
-    let due = |now| store.due(Timestamp::from_millis(now), Duration::from_millis(100), 4);
-    assert_eq!(due(10).await?, [key(1)]);
-    assert_eq!(due(20).await?, [key(2), key(3)]);
+    let due = |now, limit| store.due(Timestamp::from_millis(now), Duration::from_millis(100), limit);
+    assert_eq!(due(10, 4).await?, [key(1)]);
+    assert_eq!(due(20, 4).await?, [key(2), key(3)]);
+    assert_eq!(due(200, 3).await?, [key(1), key(2), key(3)], "what is unreadable is due again");
     assert_eq!(listed_singly(&store).await?, [key(1), key(2), key(3)]);
     Ok(())
 }
