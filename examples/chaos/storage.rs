@@ -17,7 +17,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 
 /// A database that is away for longer ends the run.
-const LONGEST_AWAY: Duration = Duration::from_secs(60);
+const LONGEST_AWAY: Duration = Duration::from_mins(1);
 
 /// Where a run keeps its conversations: the store of a host is this with the host's name.
 #[derive(Debug, Clone, Serialize, Deserialize)]

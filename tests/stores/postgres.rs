@@ -226,10 +226,20 @@ async fn a_row_with_unreadable_ids_is_passed_over(schema: Schema) -> Ended {
     let rows = "INSERT INTO {schema}.handover_threads
         VALUES ('', 'x', 1, 0, true, ''), ('1', E'\\n', 1, 0, true, ''), ('', 'y', 1, 0, true, '')";
     schema.run(rows).await?;
-    let due = |now| store.due(Timestamp::from_millis(now), Duration::from_millis(100), 4);
-    assert_eq!(due(10).await?, [key(1)]);
-    assert_eq!(due(20).await?, [key(2), key(3)]);
+    let due = |now, limit| store.due(Timestamp::from_millis(now), Duration::from_millis(100), limit);
+    assert_eq!(due(10, 4).await?, [key(1)]);
+    assert_eq!(due(20, 4).await?, [key(2), key(3)]);
+    assert_eq!(due(200, 3).await?, [key(1), key(2), key(3)], "what is unreadable is due again");
     assert_eq!(listed_singly(&store).await?, [key(1), key(2), key(3)]);
+    Ok(())
+}
+
+async fn a_url_without_a_statement_cache_says_the_same(schema: Schema) -> Ended {
+    let url = format!("{}?statement-cache-capacity=0", schema.url);
+    let store = PostgresStore::builder(url).schema(&schema.name).connect().await?;
+    for user in 0..50 {
+        store.swap(vec![Swap::write(key(user), 0, 1, thread("x"), None)]).await?;
+    }
     Ok(())
 }
 
@@ -284,7 +294,12 @@ pub fn trials(server: &Server, pooled: bool) -> Vec<Trial> {
     ];
     let trials = common.chain(both);
     if pooled {
-        trials.chain(trials![nothing_is_set_for_other_clients_of_a_pooler]).collect()
+        trials
+            .chain(trials![
+                nothing_is_set_for_other_clients_of_a_pooler
+                a_url_without_a_statement_cache_says_the_same
+            ])
+            .collect()
     } else {
         trials
             .chain(trials![

@@ -63,7 +63,9 @@ async fn write(db: Db, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) {
             }
             Err(error) => {
                 let error = StoreError::from(error);
-                group.into_iter().for_each(|batch| tell(batch.waits, Err(error.clone())));
+                for batch in group {
+                    tell(batch.waits, Err(error.clone()));
+                }
             }
         }
     }

@@ -174,6 +174,8 @@ fn no_url(_: RedisError) -> StoreError {
     StoreError::new("no URL of a Redis")
 }
 
-pub(super) fn failed(error: RedisError) -> StoreError {
+/// Of what a server says nothing is left out: it names commands and keys, and never a record.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failed(error: RedisError) -> StoreError {
     StoreError::new(format!("Redis: {error}"))
 }

@@ -202,9 +202,10 @@ async fn sqlite_row_with_unreadable_ids_is_passed_over() {
                  (CAST(x'ff' AS TEXT), '1', 1, 0, 1, x'')",
         )
         .unwrap();
-    let due = |now| store.due(at(now), Duration::from_millis(100), 4);
-    assert_eq!(due(10).await.unwrap(), [key(1)]);
-    assert_eq!(due(20).await.unwrap(), [key(2), key(3)], "what is unreadable is not due again");
+    let due = |now, limit| store.due(at(now), Duration::from_millis(100), limit);
+    assert_eq!(due(10, 4).await.unwrap(), [key(1)]);
+    assert_eq!(due(20, 4).await.unwrap(), [key(2), key(3)]);
+    assert_eq!(due(200, 3).await.unwrap(), [key(1), key(2), key(3)], "what is unreadable is due again");
     let mut listed = Vec::new();
     while let Some(next) = store.open(listed.last(), 1).await.unwrap().pop() {
         listed.push(next);
