@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::body::Body;
+use axum::extract::{Path, RawQuery as Query, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::{any, post};
 use messenger_handover::bots_api::{self, Desk, HandoverRequest};
@@ -30,7 +30,8 @@ use messenger_handover::id::{PageId, ThreadKey, UserId};
 use messenger_handover::policy::Role;
 use messenger_handover::webhook::{self, Verifier};
 
-use settings::{Settings, env};
+use settings::Settings;
+use settings::serve::{Bodies, run};
 
 /// Everybody who has written, as a real desk's database knows them.
 #[derive(Clone, Default)]
@@ -39,11 +40,10 @@ struct Identities(Arc<Mutex<HashMap<UserId, ThreadKey>>>);
 #[async_trait]
 impl Handler for Identities {
     async fn told(&self, _: &Handover, told: &Told) -> Result<(), BoxError> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(told.thread.user.clone(), told.thread.clone());
-        tracing::info!(thread = %told.thread, notice = ?told.notice);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(told.thread.user.clone(), told.thread.clone());
+        // Not the notice itself: it holds what the customer wrote.
+        tracing::info!(thread = %told.thread, id = ?told.id, "told");
         Ok(())
     }
 }
@@ -61,6 +61,7 @@ struct App {
     handover: Handover,
     webhook: webhook::Server,
     bots: bots_api::Server,
+    bodies: Bodies,
 }
 
 /// The desk's HTTP server.
@@ -80,29 +81,32 @@ pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> 
     let verifier = Verifier::new(settings.app_secret);
     let app = App {
         page,
+        handover: handover.clone(),
         webhook: webhook::Server::new(verifier, settings.verify_token, handover.clone()),
         bots: bots_api::Server::new(settings.ed_token, handover.clone(), identities),
-        handover: handover.clone(),
+        bodies: Bodies::new(settings.limits),
     };
     let router = Router::new()
         .route("/webhook", any(webhook))
         .route(bots_api::PATH, any(bots))
         .route("/agent/{user}/{*action}", post(agent))
-        .layer(DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY))
         .with_state(app);
     Ok((router, handover))
 }
 
-type Query = RawQuery;
+type Answer<T> = Result<T, Response<String>>;
 
 async fn webhook(
     app: State<App>,
     method: Method,
     query: Query,
     headers: HeaderMap,
-    body: Bytes,
-) -> Response<String> {
-    app.webhook.handle(&method, query.0.as_deref(), &headers, &body).await
+    body: Body,
+) -> Answer<Response<String>> {
+    // Most of what is not Meta's is refused before its body is read.
+    app.webhook.check_head(&method, &headers)?;
+    let body = app.bodies.read(body).await?;
+    Ok(app.webhook.handle(&method, query.0.as_deref(), &headers, &body).await)
 }
 
 async fn bots(app: State<App>, method: Method, query: Query, headers: HeaderMap) -> Response<String> {
@@ -113,15 +117,16 @@ async fn bots(app: State<App>, method: Method, query: Query, headers: HeaderMap)
 async fn agent(
     app: State<App>,
     Path((user, action)): Path<(String, String)>,
-    text: String,
-) -> (StatusCode, String) {
-    match act(&app, &user, &action, text).await {
+    body: Body,
+) -> Answer<(StatusCode, String)> {
+    let text = app.bodies.read(body).await?;
+    Ok(match act(&app, &user, &action, &String::from_utf8_lossy(&text)).await {
         Ok(()) => (StatusCode::OK, String::new()),
         Err(error) => (StatusCode::BAD_REQUEST, error.to_string()),
-    }
+    })
 }
 
-async fn act(app: &App, user: &str, action: &str, text: String) -> Result<(), BoxError> {
+async fn act(app: &App, user: &str, action: &str, text: &str) -> Result<(), BoxError> {
     let thread = ThreadKey::new(app.page.clone(), UserId::new(user)?);
     match action.split_once('/').unwrap_or((action, "")) {
         ("open", "") => app.handover.open_intervention(&thread).await?,
@@ -136,10 +141,9 @@ async fn act(app: &App, user: &str, action: &str, text: String) -> Result<(), Bo
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let (router, _handover) = router(Settings::from_env()?)?;
-    let listener = tokio::net::TcpListener::bind(env("LISTEN")?).await?;
-    println!("agent desk: the webhook is http://{}/webhook", listener.local_addr()?);
-    axum::serve(listener, router).await?;
-    Ok(())
+    settings::log();
+    let settings = Settings::from_env()?;
+    let limits = settings.limits;
+    let (router, handover) = router(settings)?;
+    run("agent desk", router, limits, &handover).await
 }

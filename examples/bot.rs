@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, Response};
 use axum::routing::any;
 use messenger_handover::bots_api;
@@ -30,6 +30,7 @@ use messenger_handover::thread::{Notice, Target};
 use messenger_handover::webhook::{self, Verifier};
 use url::Url;
 
+use settings::serve::{Bodies, run};
 use settings::{Settings, env};
 
 struct Bot {
@@ -51,7 +52,11 @@ impl Handler for Bot {
                     answer(handover, &told.thread, inbound).await?;
                 }
             }
-            notice => tracing::info!(thread = %told.thread, ?notice),
+            // What else it is told is not for the log as a whole: it can hold what the customer wrote.
+            Notice::AnswerFailed { key, reason } => {
+                tracing::warn!(thread = %told.thread, %key, %reason, "not sent");
+            }
+            _ => tracing::debug!(thread = %told.thread, id = ?told.id, "told"),
         }
         Ok(())
     }
@@ -97,30 +102,28 @@ pub fn router(
         .start()?;
     let verifier = Verifier::new(settings.app_secret);
     let server = webhook::Server::new(verifier, settings.verify_token, handover.clone());
-    let router = Router::new()
-        .route("/webhook", any(webhook))
-        .layer(DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY))
-        .with_state(server);
-    Ok((router, handover))
+    let bodies = Bodies::new(settings.limits);
+    Ok((Router::new().route("/webhook", any(webhook)).with_state((server, bodies)), handover))
 }
 
 async fn webhook(
-    State(server): State<webhook::Server>,
+    State((server, bodies)): State<(webhook::Server, Bodies)>,
     method: Method,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    body: Bytes,
-) -> Response<String> {
-    server.handle(&method, query.as_deref(), &headers, &body).await
+    body: Body,
+) -> Result<Response<String>, Response<String>> {
+    // Most of what is not Meta's is refused before its body is read.
+    server.check_head(&method, &headers)?;
+    let body = bodies.read(body).await?;
+    Ok(server.handle(&method, query.as_deref(), &headers, &body).await)
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let (router, _handover) =
-        router(Settings::from_env()?, &env("ED_URL")?.parse()?, env("DESK_APP_ID")?.parse()?)?;
-    let listener = tokio::net::TcpListener::bind(env("LISTEN")?).await?;
-    println!("bot: the webhook is http://{}/webhook", listener.local_addr()?);
-    axum::serve(listener, router).await?;
-    Ok(())
+    settings::log();
+    let settings = Settings::from_env()?;
+    let limits = settings.limits;
+    let (router, handover) = router(settings, &env("ED_URL")?.parse()?, env("DESK_APP_ID")?.parse()?)?;
+    run("bot", router, limits, &handover).await
 }

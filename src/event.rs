@@ -1,8 +1,12 @@
-//! What the platform tells us about one conversation.
+//! What the platform tells us about one conversation. `Debug` shows nothing of what people wrote, so that it may be
+//! logged.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, MessageId};
+use crate::shown::Text;
 use crate::time::Span;
 
 /// The array of the webhook on which an event came (facts §4.5, §4.7).
@@ -59,7 +63,7 @@ impl EventKind {
 }
 
 /// The ids of a pass or take event. Each may be missing or null (facts §4.6).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct ControlChange {
     /// Who owned the thread before.
     pub previous_owner: Option<AppId>,
@@ -70,7 +74,7 @@ pub struct ControlChange {
 }
 
 /// The body of a request for control.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct ControlRequest {
     /// The app that wants control.
     pub requested_by: Option<AppId>,
@@ -79,7 +83,7 @@ pub struct ControlRequest {
 }
 
 /// Something the customer wrote or pressed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Inbound {
     /// The platform's id. Older postbacks have none.
     pub mid: Option<MessageId>,
@@ -96,7 +100,7 @@ pub struct Inbound {
 }
 
 /// Something attached to a message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attachment {
     /// `image`, `audio`, `video`, `file`, `template`, `fallback`, …
     #[serde(rename = "type")]
@@ -106,7 +110,7 @@ pub struct Attachment {
 }
 
 /// A message that the Page sent, as the platform repeats it (facts §4.8).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Echo {
     /// The platform's id of the message.
     pub mid: Option<MessageId>,
@@ -116,4 +120,84 @@ pub struct Echo {
     pub metadata: Option<String>,
     /// The text.
     pub text: Option<String>,
+}
+
+fn hidden(text: Option<&String>) -> Option<Text<'_>> {
+    text.map(|text| Text(text))
+}
+
+impl fmt::Debug for ControlChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlChange")
+            .field("previous_owner", &self.previous_owner)
+            .field("new_owner", &self.new_owner)
+            .field("metadata", &hidden(self.metadata.as_ref()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for ControlRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlRequest")
+            .field("requested_by", &self.requested_by)
+            .field("metadata", &hidden(self.metadata.as_ref()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound")
+            .field("mid", &self.mid)
+            .field("at", &self.at)
+            .field("text", &hidden(self.text.as_ref()))
+            .field("payload", &hidden(self.payload.as_ref()))
+            .field("postback", &self.postback)
+            .field("attachments", &self.attachments)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("kind", &self.kind)
+            .field("url", &hidden(self.url.as_ref()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Echo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Echo")
+            .field("mid", &self.mid)
+            .field("app_id", &self.app_id)
+            .field("metadata", &hidden(self.metadata.as_ref()))
+            .field("text", &hidden(self.text.as_ref()))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing_that_people_wrote() {
+        let words = || Some("what a customer wrote".to_owned());
+        let attachments = vec![Attachment { kind: "image".to_owned(), url: words() }];
+        let inbound = Inbound {
+            mid: None,
+            at: Span::UNKNOWN,
+            text: words(),
+            payload: words(),
+            postback: false,
+            attachments,
+        };
+        let echo = Echo { mid: None, app_id: None, metadata: words(), text: words() };
+        let change = ControlChange { previous_owner: None, new_owner: None, metadata: words() };
+        let request = ControlRequest { requested_by: None, metadata: words() };
+        let shown = format!("{inbound:?} {echo:?} {change:?} {request:?}");
+        assert!(!shown.contains("customer") && shown.contains("text: Some(<21 bytes>)"), "{shown}");
+    }
 }

@@ -44,12 +44,15 @@ pub mod id;
 pub mod policy;
 pub mod retry;
 pub mod secret;
+mod shown;
 pub mod sim;
 #[cfg(any(feature = "graph", feature = "service"))]
 mod skew;
 #[cfg(feature = "service")]
 pub mod store;
 pub mod thread;
+#[cfg(all(feature = "service", feature = "webhook"))]
+mod throttle;
 pub mod time;
 #[cfg(any(feature = "graph", feature = "sim-server"))]
 mod tls;

@@ -95,6 +95,7 @@ impl Stage {
             verify_token: VERIFY_TOKEN.into(),
             ed_token: ED_TOKEN.into(),
             policy: setup.policy,
+            limits: agent_desk::settings::serve::Limits::default(),
         };
         let (router, _) = agent_desk::router(settings).map_err(|error| error.to_string())?;
         let router = router.layer(middleware::from_fn_with_state(record.clone(), watch));
@@ -109,6 +110,7 @@ impl Stage {
             verify_token: VERIFY_TOKEN.into(),
             ed_token: ED_TOKEN.into(),
             policy: setup.policy,
+            limits: bot::settings::serve::Limits::default(),
         };
         let (router, _) = bot::router(settings, &desk_url, ed_app()).map_err(|error| error.to_string())?;
         let (bot_url, bot_server) = serve(router).await?;
@@ -261,7 +263,8 @@ impl Record {
                 let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
                 self.arrow(Meta, lifeline(&app), format!("webhook {label}{channel}{again}"), kind);
             }
-            other => eprintln!("not drawn: {other:?}"),
+            // It is not shown: it may hold what somebody wrote.
+            _ => eprintln!("one thing on the wire is of a new kind, and not drawn"),
         }
     }
 }

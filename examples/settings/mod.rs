@@ -1,11 +1,17 @@
-//! What both hosts of the examples read from their environment.
+//! What both hosts of the examples read from their environment, and how they serve.
+
+pub mod serve;
 
 use std::error::Error;
 
 use messenger_handover::id::{AppId, PageId};
 use messenger_handover::policy::ThreadControlPolicy;
 use messenger_handover::secret::{AppSecret, EdToken, PageToken, VerifyToken};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use url::Url;
+
+use serve::Limits;
 
 /// One host: its app, its Page, and how it reaches Graph. Secrets are never printed.
 #[derive(Debug, Clone)]
@@ -18,6 +24,8 @@ pub struct Settings {
     pub verify_token: VerifyToken,
     pub ed_token: EdToken,
     pub policy: ThreadControlPolicy,
+    /// What strangers get.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -35,8 +43,15 @@ impl Settings {
             verify_token: env("VERIFY_TOKEN")?.into(),
             ed_token: env("ED_TOKEN")?.into(),
             policy: env("POLICY")?.parse()?,
+            limits: Limits::default(),
         })
     }
+}
+
+/// Logs what `RUST_LOG` asks for, and warnings if it asks for nothing: a refused delivery must be seen.
+pub fn log() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).init();
 }
 
 /// Reads one variable.

@@ -11,7 +11,7 @@ use messenger_handover::webhook::{Item, ParseError, dangerous_parse_unverified};
 use serde::Serialize;
 use serde_json::Value;
 
-/// What does not apply is null.
+/// What does not apply is null; only `why` is there for unknown ones alone.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     kind: &'static str,
@@ -25,6 +25,9 @@ pub struct Row {
     app_id: Option<AppId>,
     metadata: Option<String>,
     holds_control: Option<&'static str>,
+    /// What was not understood, of an unknown one; in fixed words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'static str>,
 }
 
 /// The rows of a delivery, in its order.
@@ -36,12 +39,13 @@ pub fn of(body: &[u8], app: Option<&AppId>) -> Result<Vec<Row>, ParseError> {
     match dangerous_parse_unverified(body) {
         Ok(delivery) => Ok(delivery.items.into_iter().map(|item| reader.row(item)).collect()),
         Err(error @ ParseError::NotJson(_)) => Err(error),
-        Err(_) => Ok(vec![Row::unknown()]),
+        Err(ParseError::NotAnObject) => Ok(vec![Row::unknown("a body that is no object")]),
+        Err(_) => Ok(vec![Row::unknown("a body without an array `entry`")]),
     }
 }
 
 impl Row {
-    fn unknown() -> Self {
+    fn empty() -> Self {
         Self {
             kind: "unknown",
             channel: None,
@@ -54,7 +58,12 @@ impl Row {
             app_id: None,
             metadata: None,
             holds_control: None,
+            why: None,
         }
+    }
+
+    fn unknown(why: &'static str) -> Self {
+        Self { why: Some(why), ..Self::empty() }
     }
 }
 
@@ -66,22 +75,22 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn row(&mut self, item: Item) -> Row {
-        let empty = Row::unknown();
+        let empty = Row::empty();
         match item {
             Item::Event { thread, event } => self.event(&thread, event),
             Item::AppRoles { page, channel, at, .. } => {
                 Row { kind: "app_roles", channel: Some(channel), page: Some(page), at_ms: ms(at), ..empty }
             }
-            Item::Unknown { page, channel, raw, .. } => {
+            Item::Unknown { page, channel, raw, why } => {
                 let user = person(&raw, page.as_ref());
                 let holds_control = self.app.and(channel).map(|channel| match channel {
                     Channel::Standby => "other",
                     Channel::Messaging => "unknown",
                 });
                 let at_ms = raw["timestamp"].as_u64().map(Span::from_platform).and_then(ms);
-                Row { channel, page, user, at_ms, holds_control, ..empty }
+                Row { channel, page, user, at_ms, holds_control, ..Row::unknown(why) }
             }
-            _ => empty,
+            _ => Row::unknown("an item of a new kind"),
         }
     }
 
@@ -93,7 +102,7 @@ impl Reader<'_> {
             user: Some(thread.user.clone()),
             at_ms: ms(event.at),
             holds_control,
-            ..Row::unknown()
+            ..Row::empty()
         };
         let changed = |kind, change: ControlChange| Row {
             kind,
@@ -118,7 +127,7 @@ impl Reader<'_> {
             }
             EventKind::Read => Row { kind: "read", ..row },
             EventKind::Delivery(_) => Row { kind: "delivery", ..row },
-            _ => row,
+            _ => Row { why: Some("an event of a new kind"), ..row },
         }
     }
 

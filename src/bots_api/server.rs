@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 use super::request::{ChannelType, HandoverRequest};
@@ -13,7 +14,9 @@ use crate::call::{Direction, RefusalKind};
 use crate::handover::{HandOver, Handover, HandoverError};
 use crate::id::ThreadKey;
 use crate::secret::{EdToken, same};
+use crate::store::RecordError;
 use crate::thread::{ClaimOrigin, ClaimProgress, CommandRefused, HandoffProgress, NotGranted, Target};
+use crate::throttle::Refusals;
 
 /// What the desk's host knows that this crate does not.
 #[async_trait]
@@ -39,12 +42,28 @@ pub trait Desk: Send + Sync + 'static {
 
 /// The server of `POST /1.0/bots/handover`, for any HTTP framework: give it the parts of a request,
 /// send back the response.
+///
+/// | what comes | answer |
+/// |---|---|
+/// | a call whose first step the platform accepted | 200 |
+/// | a missing or wrong token | 401 |
+/// | a missing or wrong parameter | 400 |
+/// | an identity that nobody knows | 404 |
+/// | what people or another app are in the way of | 409, 422 |
+/// | no answer of the platform yet | 503 `temporarily_unavailable`, in these words |
+/// | the desk's own fault: its store, too much under way, a shutdown | 503 `temporarily_unavailable`, in these words |
+/// | a conversation that the desk cannot read | 500 `internal_error` |
+/// | another method | 405 |
+///
+/// What the caller or this desk must mend is logged at `warn` with its reason, one line a minute for each reason with
+/// the number of those before it that had no line. The token is never logged.
 #[derive(Clone)]
 pub struct Server {
     token: EdToken,
     handover: Handover,
     desk: Arc<dyn Desk>,
     wait: Duration,
+    refusals: Arc<Refusals>,
 }
 
 /// A refused call, in ED's error envelope: `{"error":…,"message":…,"status":…}` (facts §8.3).
@@ -70,7 +89,8 @@ impl Server {
     /// A server that accepts calls with this token; with an empty one it refuses them all.
     #[must_use]
     pub fn new(token: EdToken, handover: Handover, desk: impl Desk) -> Self {
-        Self { token, handover, desk: Arc::new(desk), wait: Duration::from_secs(8) }
+        let refusals = Arc::new(Refusals::of("bots_api"));
+        Self { token, handover, desk: Arc::new(desk), wait: Duration::from_secs(8), refusals }
     }
 
     /// How long a call may wait for the platform to accept the first step, or for a pass. 8 s. What
@@ -112,12 +132,12 @@ impl Server {
     async fn serve(&self, method: &Method, query: &str, headers: &HeaderMap) -> Result<(), Rejection> {
         if method != Method::POST {
             let words = "this endpoint is called with POST";
+            self.note("method_not_allowed", &words);
             return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", words));
         }
         self.authenticate(query, headers)?;
-        let request = HandoverRequest::from_query(query).map_err(|invalid| {
-            Rejection::new(StatusCode::BAD_REQUEST, "invalid_parameter", invalid.to_string())
-        })?;
+        let request =
+            HandoverRequest::from_query(query).map_err(|invalid| self.invalid(invalid.to_string()))?;
         if request.channel == ChannelType::EngageVirtualAgent {
             return self.desk.engage_virtual_agent(&request).await;
         }
@@ -125,15 +145,13 @@ impl Server {
         match (request.direction, &request.app) {
             (Direction::BotToAgent, _) => self.bot_to_agent(&thread).await?,
             (Direction::AgentToBot, Some(app)) if *app == *self.handover.app() => {
-                let words = "parameter app_id names the desk itself";
-                return Err(Rejection::new(StatusCode::BAD_REQUEST, "invalid_parameter", words));
+                return Err(self.invalid("parameter app_id names the desk itself".to_owned()));
             }
             (Direction::AgentToBot, Some(app)) => {
                 self.agent_to_bot(&thread, Target::App(app.clone())).await?;
             }
             (Direction::AgentToBot, None) => {
-                let words = "parameter app_id is missing";
-                return Err(Rejection::new(StatusCode::BAD_REQUEST, "invalid_parameter", words));
+                return Err(self.invalid("parameter app_id is missing".to_owned()));
             }
         }
         self.desk.accepted(&thread, &request).await;
@@ -156,9 +174,29 @@ impl Server {
         })
     }
 
+    fn note(&self, reason: &'static str, why: &dyn fmt::Display) {
+        self.refusals.note(reason, why, Instant::now().into_std());
+    }
+
+    fn invalid(&self, words: String) -> Rejection {
+        self.note("invalid_parameter", &words);
+        Rejection::new(StatusCode::BAD_REQUEST, "invalid_parameter", words)
+    }
+
+    /// The caller learns that the fault is ours; the log learns the store's own words.
+    fn own_fault(&self, error: HandoverError) -> Rejection {
+        if let Some(reason) = fault(&error) {
+            self.note(reason, &error);
+        }
+        Rejection::from(error)
+    }
+
     /// The token comes in the query or as Bearer; both and different is no token at all.
     fn authenticate(&self, query: &str, headers: &HeaderMap) -> Result<(), Rejection> {
-        let unauthorized = |words| Err(Rejection::new(StatusCode::UNAUTHORIZED, "unauthorized", words));
+        let unauthorized = |reason, words: &'static str| {
+            self.note(reason, &words);
+            Err(Rejection::new(StatusCode::UNAUTHORIZED, "unauthorized", words))
+        };
         let mut tokens: Vec<String> = form_urlencoded::parse(query.as_bytes())
             .filter(|(name, _)| name == "access_token")
             .map(|(_, token)| token.into_owned())
@@ -169,28 +207,34 @@ impl Server {
                 Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                     tokens.push(token.trim().to_owned());
                 }
-                _ => return unauthorized("the authorization header must be a Bearer token"),
+                _ => {
+                    return unauthorized(
+                        "not_a_bearer_token",
+                        "the authorization header must be a Bearer token",
+                    );
+                }
             }
         }
         if tokens.is_empty() {
-            return unauthorized("access_token is missing");
+            return unauthorized("token_missing", "access_token is missing");
         }
         let expected = self.token.expose();
         if expected.is_empty() {
-            tracing::error!(
-                "the desk's own token is empty, so every call is refused: check the configuration"
-            );
-            return unauthorized("access_token is not valid");
+            let why = "the desk's own token is empty, so every call is refused: check the configuration";
+            self.note("no_token_configured", &why);
+            let words = "access_token is not valid";
+            return Err(Rejection::new(StatusCode::UNAUTHORIZED, "unauthorized", words));
         }
         // All are compared, so that the time tells nothing.
         let good = tokens.iter().fold(subtle::Choice::from(1), |good, token| good & same(token, expected));
-        if bool::from(good) { Ok(()) } else { unauthorized("access_token is not valid") }
+        if bool::from(good) { Ok(()) } else { unauthorized("token_mismatch", "access_token is not valid") }
     }
 
     /// Answers as soon as the platform accepted the first step: waiting for the grant could deadlock
     /// with the bot, which has to pass (design §6).
     async fn bot_to_agent(&self, thread: &ThreadKey) -> Result<(), Rejection> {
-        match self.handover.claim(thread, ClaimOrigin::BotAsked, self.wait).await? {
+        let claimed = self.handover.claim(thread, ClaimOrigin::BotAsked, self.wait).await;
+        match claimed.map_err(|error| self.own_fault(error))? {
             ClaimProgress::Accepted | ClaimProgress::Granted => Ok(()),
             ClaimProgress::NotGranted(report) => Err(not_granted(&report)),
             ClaimProgress::Gone => {
@@ -202,12 +246,14 @@ impl Server {
     }
 
     async fn agent_to_bot(&self, thread: &ThreadKey, target: Target) -> Result<(), Rejection> {
-        let id = match self.handover.hand_over(thread, target).await? {
+        let begun = self.handover.hand_over(thread, target).await;
+        let id = match begun.map_err(|error| self.own_fault(error))? {
             // An agent's answer goes out first; the bot learns from its pass event when it is over.
             HandOver::AlreadyThere | HandOver::Started { waits: true, .. } => return Ok(()),
             HandOver::Started { id, waits: false } => id,
         };
-        match self.handover.handoff_progress(thread, id, self.wait).await? {
+        let progress = self.handover.handoff_progress(thread, id, self.wait).await;
+        match progress.map_err(|error| self.own_fault(error))? {
             HandoffProgress::Done => Ok(()),
             HandoffProgress::Waiting => Err(not_yet()),
             HandoffProgress::Gone => {
@@ -224,18 +270,53 @@ impl Server {
 }
 
 impl From<HandoverError> for Rejection {
+    /// What stands in the way of the call, or whose fault it is. A store's own words are not for a caller.
     fn from(error: HandoverError) -> Self {
-        let message = error.to_string();
+        let ours = |words: &str| {
+            let words = format!("this desk could not save it now: {words}; call again");
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", words)
+        };
         match error {
             HandoverError::Refused(CommandRefused::InterventionOpen) => {
-                Self::new(StatusCode::CONFLICT, "intervention_engaged", message)
+                Self::new(StatusCode::CONFLICT, "intervention_engaged", error.to_string())
             }
             HandoverError::Refused(CommandRefused::AnotherAppOwns) => {
-                Self::new(StatusCode::CONFLICT, "another_app_owns_the_thread", message)
+                Self::new(StatusCode::CONFLICT, "another_app_owns_the_thread", error.to_string())
             }
-            _ => not_yet(),
+            HandoverError::Store(_) => ours("its own store failed"),
+            HandoverError::Record(RecordError::Newer(_)) => {
+                ours("this replica is older than the one that wrote the conversation")
+            }
+            HandoverError::Record(_) => {
+                let words = "this desk cannot read what it stored of the conversation: calling again does not help, \
+                             its operator must look";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", words)
+            }
+            HandoverError::Refused(CommandRefused::QueueFull | CommandRefused::NoticesFull)
+            | HandoverError::Busy
+            | HandoverError::Overloaded
+            | HandoverError::TooSlow
+            | HandoverError::ShuttingDown => ours(&error.to_string()),
+            HandoverError::Refused(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "handover_failed", error.to_string())
+            }
         }
     }
+}
+
+/// The reason in fixed words, as the log names it, where this desk is at fault.
+fn fault(error: &HandoverError) -> Option<&'static str> {
+    Some(match error {
+        HandoverError::Store(_) => "store_failed",
+        HandoverError::Record(_) => "record_unreadable",
+        HandoverError::Busy => "conversation_busy",
+        HandoverError::Overloaded => "overloaded",
+        HandoverError::TooSlow => "too_slow",
+        HandoverError::ShuttingDown => "shutting_down",
+        HandoverError::Refused(CommandRefused::QueueFull) => "queue_full",
+        HandoverError::Refused(CommandRefused::NoticesFull) => "notices_full",
+        HandoverError::Refused(_) => return None,
+    })
 }
 
 fn not_granted(report: &NotGranted) -> Rejection {

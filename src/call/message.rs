@@ -1,11 +1,13 @@
 //! What is sent to the customer: the Send API's `message` object, and what goes with it.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::id::AppId;
+use crate::shown::Fields;
 
 /// The most quick replies that the platform takes with one message.
 pub const MAX_QUICK_REPLIES: usize = 13;
@@ -99,7 +101,7 @@ pub enum Media {
 }
 
 /// A button under a message; pressing it comes back as a message with its payload.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct QuickReply(Value);
 
 impl QuickReply {
@@ -124,12 +126,29 @@ impl QuickReply {
 }
 
 /// The content of a message: the Send API's `message` object, without `metadata`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct OutgoingMessage {
     body: Map<String, Value>,
     messaging_type: MessagingType,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     control: Option<InlineControl>,
+}
+
+/// It shows nothing of the text, so that it may be logged.
+impl fmt::Debug for OutgoingMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutgoingMessage")
+            .field("body", &Fields(&self.body))
+            .field("messaging_type", &self.messaging_type)
+            .field("control", &self.control)
+            .finish()
+    }
+}
+
+impl fmt::Debug for QuickReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuickReply").finish_non_exhaustive()
+    }
 }
 
 impl OutgoingMessage {

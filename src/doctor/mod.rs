@@ -17,6 +17,7 @@
 //!
 //! Everything but [`Doctor::probe`] only reads.
 
+mod account;
 mod checks;
 mod probe;
 mod report;
@@ -123,11 +124,14 @@ impl Doctor {
         let mut report = Report::default();
         let good = self.look_at_token(&mut report).await;
         if !good {
-            for check in [Check::Subscription, Check::FeatureStatus, Check::Role, Check::Clock] {
+            for check in
+                [Check::Account, Check::Subscription, Check::FeatureStatus, Check::Role, Check::Clock]
+            {
                 report.unknown(check, "not looked at: the token is no good", None);
             }
             return report;
         }
+        self.look_at_account(&mut report).await;
         self.look_at_clock(&mut report).await;
         self.look_at_subscription(&mut report).await;
         self.look_at_features(&mut report).await;

@@ -24,6 +24,8 @@ pub enum Verdict {
 pub enum Check {
     /// Whether the token is good, ours and the Page's.
     Token,
+    /// Whether the token speaks for the Page or account that is configured.
+    Account,
     /// Whether the token carries the permissions.
     Scopes,
     /// Our clock against the platform's.
@@ -145,6 +147,7 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Token => "token",
+            Self::Account => "account",
             Self::Scopes => "permissions",
             Self::Clock => "clock",
             Self::Subscription => "webhooks",

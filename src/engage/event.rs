@@ -1,10 +1,13 @@
 //! Engage Digital's webhooks: is it ED, and what does it say (facts §8.4)?
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::json::{moment, text};
 use super::resource::{Content, Intervention};
 use crate::secret::{EdWebhookSecret, same};
+use crate::shown::Json;
 use crate::time::Timestamp;
 use crate::webhook::{DEFAULT_MAX_BODY, read_tolerantly};
 
@@ -39,7 +42,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
     /// `intervention.opened`: an agent engages with the customer.
@@ -62,6 +65,24 @@ pub enum EventKind {
         /// The event as it came.
         raw: Value,
     },
+}
+
+impl fmt::Debug for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, about): (_, &dyn fmt::Debug) = match self {
+            Self::InterventionOpened(about) => ("InterventionOpened", about),
+            Self::InterventionReopened(about) => ("InterventionReopened", about),
+            Self::InterventionClosed(about) => ("InterventionClosed", about),
+            Self::InterventionCanceled(about) => ("InterventionCanceled", about),
+            Self::ContentExported(content) => ("ContentExported", content),
+            Self::ContentImported(content) => ("ContentImported", content),
+            // It can hold what customers wrote.
+            Self::Unknown { name, raw } => {
+                return f.debug_struct("Unknown").field("name", name).field("raw", &Json(raw)).finish();
+            }
+        };
+        f.debug_tuple(name).field(about).finish()
+    }
 }
 
 /// Why a body is no notification. It shows none of the body.
@@ -185,6 +206,11 @@ impl Verifier {
         let good = secrets.fold(subtle::Choice::from(0), |good, secret| good | same(given, secret.expose()));
         if bool::from(good) { Ok(()) } else { Err(SecretError::Mismatch) }
     }
+
+    #[cfg(feature = "service")]
+    pub(crate) fn longest(&self) -> usize {
+        self.max_body
+    }
 }
 
 /// Why a request is not Engage Digital's, as far as we can tell.
@@ -206,4 +232,17 @@ pub enum SecretError {
     /// Our own secret is empty: configure it.
     #[error("the webhook's secret is empty, so nobody can be verified: check the configuration")]
     NoSecret,
+}
+
+impl SecretError {
+    /// The reason in fixed words, as the log names it.
+    #[cfg(feature = "service")]
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "secret_missing",
+            Self::Mismatch => "secret_mismatch",
+            Self::TooLarge { .. } => "too_large",
+            Self::NoSecret => "no_secret",
+        }
+    }
 }

@@ -8,14 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::event::{Event, EventKind, Notification, SECRET_HEADER, SecretError, Verifier};
 use super::resource::Intervention;
 use crate::handover::{BoxError, Handover};
 use crate::id::ThreadKey;
 use crate::secret::VerifyToken;
-use crate::webhook::server::{answer_other, response};
+use crate::throttle::Refusals;
+use crate::webhook::server::{answer_other, response, says_longer_than, text_of};
 
 /// ED switches off an endpoint that is slow (facts §8.4); how slow is not documented.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -89,6 +90,11 @@ pub trait Host: Send + Sync + 'static {
 /// | a body that is no notification | 400 |
 /// | events that cannot be dealt with now | 503: ED sends them again, for some hours |
 /// | another method | 405 |
+///
+/// A refused request is logged at `warn` with its reason, one line a minute for each reason with the number of those
+/// before it that had no line. The secret and the body are never logged.
+///
+/// The body should not be read for just anybody: ask [`check_head`](Self::check_head) first.
 #[derive(Clone)]
 pub struct Server {
     verifier: Verifier,
@@ -97,6 +103,7 @@ pub struct Server {
     host: Arc<dyn Host>,
     patience: Duration,
     recent: Arc<Recent>,
+    refusals: Arc<Refusals>,
 }
 
 impl Server {
@@ -104,7 +111,27 @@ impl Server {
     #[must_use]
     pub fn new(verifier: Verifier, verify_token: VerifyToken, handover: Handover, host: impl Host) -> Self {
         let (host, recent) = (Arc::new(host), Arc::default());
-        Self { verifier, verify_token, handover, host, patience: PATIENCE, recent }
+        let refusals = Arc::new(Refusals::of("engage"));
+        Self { verifier, verify_token, handover, host, patience: PATIENCE, recent, refusals }
+    }
+
+    /// Refuses a request by its head, before its body is read: 401 for a wrong or no `X-Dimelo-Secret`, 413 for a
+    /// body that says that it is too long.
+    ///
+    /// # Errors
+    /// The response to send back. Do not read the body then.
+    #[expect(clippy::result_large_err, reason = "it is the response to send back")]
+    pub fn check_head(&self, method: &Method, headers: &HeaderMap) -> Result<(), Response<String>> {
+        if method != Method::POST {
+            return Ok(());
+        }
+        let limit = self.verifier.longest();
+        let checked = self.verifier.verify(text_of(headers, SECRET_HEADER), &[]);
+        match checked {
+            Ok(()) if says_longer_than(headers, limit) => Err(self.refuse(SecretError::TooLarge { limit })),
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refuse(error)),
+        }
     }
 
     /// How long the events of one request may take before ED is told to send them again. 10 s.
@@ -128,22 +155,29 @@ impl Server {
         match *method {
             Method::POST => self.deliver(headers, body).await,
             // The secret comes with a handshake too, but the token is what proves it.
-            _ => answer_other(&self.verify_token, method, query),
+            _ => answer_other(&self.verify_token, method, query, &self.refusals),
         }
     }
 
+    fn refuse(&self, error: SecretError) -> Response<String> {
+        self.refusals.note(error.reason(), &error, Instant::now().into_std());
+        let status = match error {
+            SecretError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        response(status, error.to_string())
+    }
+
     async fn deliver(&self, headers: &HeaderMap, body: &[u8]) -> Response<String> {
-        let header = headers.get(SECRET_HEADER).map(|header| header.to_str().unwrap_or_default());
-        match self.verifier.verify(header, body) {
-            Ok(()) => {}
-            Err(error @ SecretError::TooLarge { .. }) => {
-                return response(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
-            }
-            Err(error) => return response(StatusCode::UNAUTHORIZED, error.to_string()),
+        if let Err(error) = self.verifier.verify(text_of(headers, SECRET_HEADER), body) {
+            return self.refuse(error);
         }
         let notification = match Notification::parse(body) {
             Ok(notification) => notification,
-            Err(error) => return response(StatusCode::BAD_REQUEST, error.to_string()),
+            Err(error) => {
+                self.refusals.note("not_a_notification", &error, Instant::now().into_std());
+                return response(StatusCode::BAD_REQUEST, error.to_string());
+            }
         };
         let again = || response(StatusCode::SERVICE_UNAVAILABLE, "not now; send again".to_owned());
         match timeout(self.patience, self.receive(notification.events)).await {

@@ -40,6 +40,7 @@
 //!
 //! To speak through another HTTP stack, or to none in a test, implement [`Transport`].
 
+mod account;
 mod body;
 mod builder;
 mod client;
@@ -58,6 +59,7 @@ mod usage;
 #[cfg(test)]
 mod tests;
 
+pub use account::TokenOwner;
 pub use builder::{BuildError, DEFAULT_VERSION, GraphClientBuilder};
 pub use client::GraphClient;
 pub use page::{

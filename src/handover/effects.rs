@@ -195,8 +195,7 @@ impl Handover {
     }
 
     async fn is_told(&self, told: &Told, at: Timestamp) -> bool {
-        let given =
-            Self { deals_with: Some((told.thread.clone(), told.id)), inner: Arc::clone(&self.inner) };
+        let given = Self { deals_with: Some((told.thread.clone(), told.id)), inner: Arc::clone(&self.inner) };
         let handling = async { self.inner.handler.told(&given, told).await };
         let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
         let (thread, id) = (&told.thread, told.id);

@@ -29,8 +29,8 @@ use crate::event::Event;
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::store::{RecordError, StoreError};
 use crate::thread::{
-    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, NoticeId, Reply,
-    Target, Thread,
+    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, NoticeId,
+    Reply, Target, Thread,
 };
 use crate::time::Timestamp;
 

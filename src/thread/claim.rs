@@ -334,7 +334,11 @@ impl Thread {
             Owner::Idle | Owner::Other(_) => {
                 // So it is not that control is ours.
                 self.refused.refuses(PageCall::Take, now);
-                out.push(Output::PageRefuses { call: PageCall::Take, refusal: refusal.clone(), certain: true });
+                out.push(Output::PageRefuses {
+                    call: PageCall::Take,
+                    refusal: refusal.clone(),
+                    certain: true,
+                });
                 if let Some(claim) = &mut self.claim {
                     claim.note(ClaimStep::Take, StepOutcome::Refused(refusal));
                 }

@@ -216,7 +216,14 @@ impl<'a> Context<'a> {
     /// A context for a Page of which nothing is known.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
-        Self { config, page: PageMemory::default(), jitter: Jitter::NONE, ids_from: 0, begins: true, has_room: false }
+        Self {
+            config,
+            page: PageMemory::default(),
+            jitter: Jitter::NONE,
+            ids_from: 0,
+            begins: true,
+            has_room: false,
+        }
     }
 
     /// Until when a request that was made at `at` may stay unanswered, where nothing is asked twice.

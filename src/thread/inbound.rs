@@ -147,8 +147,8 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::MessageId;
     use crate::id::AppId;
+    use crate::id::MessageId;
     use crate::policy::{Role, ThreadControlPolicy};
     use crate::thread::{Config, Limits};
 
@@ -188,10 +188,7 @@ mod tests {
         }
         inbox.answered_by_another(Span::from_platform(1_700_000_000_020));
         assert_eq!(inbox.take_unanswered(), (vec![message("m2", 30)], 0));
-        assert_eq!(
-            inbox.note(&message("m2", 30), true, Limits::default(), horizon()),
-            Novelty::Known
-        );
+        assert_eq!(inbox.note(&message("m2", 30), true, Limits::default(), horizon()), Novelty::Known);
     }
 
     #[test]

@@ -80,7 +80,8 @@ pub(super) enum Head<'a> {
 }
 
 impl Fresh for Outbox {
-    const FRESH: &'static Self = &Self { waiting: VecDeque::new(), finished: VecDeque::new(), settled: Recent::NONE };
+    const FRESH: &'static Self =
+        &Self { waiting: VecDeque::new(), finished: VecDeque::new(), settled: Recent::NONE };
 }
 
 impl Answer {
@@ -274,12 +275,7 @@ impl Outbox {
     }
 
     /// All that wait for control fail with the same reason.
-    pub(super) fn all_failed(
-        &mut self,
-        reason: &FailReason,
-        config: &Config,
-        now: Timestamp,
-    ) -> Vec<Notice> {
+    pub(super) fn all_failed(&mut self, reason: &FailReason, config: &Config, now: Timestamp) -> Vec<Notice> {
         let keys: Vec<_> = self
             .waiting
             .iter()
@@ -296,7 +292,11 @@ impl Outbox {
 
     pub(super) fn cancel(&mut self, key: &AnswerKey, config: &Config, now: Timestamp) -> Option<Notice> {
         let waits = |answer: &Answer| answer.key == *key && answer.state == State::Waiting;
-        if self.waiting.iter().any(waits) { self.failed(key, FailReason::Cancelled, config, now) } else { None }
+        if self.waiting.iter().any(waits) {
+            self.failed(key, FailReason::Cancelled, config, now)
+        } else {
+            None
+        }
     }
 
     /// The host's word on an unknown answer: those behind it may go on.
@@ -315,7 +315,8 @@ impl Outbox {
     /// to be elsewhere.
     pub(super) fn lapse(&mut self, now: Timestamp, config: &Config, has_left: bool) -> Vec<Notice> {
         let is_expired = |answer: &&Answer| answer.state == State::Waiting && answer.expires <= now;
-        let expired: Vec<_> = self.waiting.iter().filter(is_expired).map(|answer| answer.key.clone()).collect();
+        let expired: Vec<_> =
+            self.waiting.iter().filter(is_expired).map(|answer| answer.key.clone()).collect();
         let mut notices: Vec<_> =
             expired.iter().filter_map(|key| self.failed(key, FailReason::Expired, config, now)).collect();
         let mut overtaken = None;

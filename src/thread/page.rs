@@ -77,7 +77,14 @@ struct Suspected {
 
 impl PageRefusals {
     /// A call about this person was refused ([`Output::PageRefuses`](super::Output::PageRefuses)).
-    pub fn refused(&mut self, call: PageCall, user: &UserId, refusal: &Refusal, certain: bool, at: Timestamp) {
+    pub fn refused(
+        &mut self,
+        call: PageCall,
+        user: &UserId,
+        refusal: &Refusal,
+        certain: bool,
+        at: Timestamp,
+    ) {
         let alike = |suspected: &Suspected| {
             suspected.call == call
                 && suspected.by != *user

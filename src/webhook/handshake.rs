@@ -54,6 +54,18 @@ pub enum HandshakeError {
     NoToken,
 }
 
+impl HandshakeError {
+    /// The reason in fixed words, as the log names it.
+    #[cfg(feature = "service")]
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Missing(_) | Self::Mode => "not_a_handshake",
+            Self::Token => "verify_token_mismatch",
+            Self::NoToken => "no_verify_token",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,16 +1,19 @@
 //! One element of an entry's array: an event of a conversation, the Page's roles, or neither
 //! (facts §4.6 to §4.8).
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::json::{field, number};
 use crate::event::{Attachment, Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
 use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
+use crate::shown::Json;
 use crate::time::Span;
 
 /// One thing that a delivery says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Item {
     /// An event of a conversation.
@@ -32,7 +35,8 @@ pub enum Item {
         at: Span,
     },
     /// Something that is not about control or messages, or that is broken. `raw` can hold what
-    /// customers wrote: it does not belong into a log.
+    /// customers wrote: it does not belong into a log, and
+    /// `Debug` shows only the names of its fields.
     Unknown {
         /// The Page, if the entry names one.
         page: Option<PageId>,
@@ -53,6 +57,30 @@ impl Item {
         why: &'static str,
     ) -> Self {
         Self::Unknown { page: page.cloned(), channel, raw, why }
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Event { thread, event } => {
+                f.debug_struct("Event").field("thread", thread).field("event", event).finish()
+            }
+            Self::AppRoles { page, channel, roles, at } => f
+                .debug_struct("AppRoles")
+                .field("page", page)
+                .field("channel", channel)
+                .field("roles", roles)
+                .field("at", at)
+                .finish(),
+            Self::Unknown { page, channel, raw, why } => f
+                .debug_struct("Unknown")
+                .field("page", page)
+                .field("channel", channel)
+                .field("raw", &Json(raw))
+                .field("why", why)
+                .finish(),
+        }
     }
 }
 

@@ -59,13 +59,7 @@ impl Verifier {
         if body.len() > self.max_body {
             return Err(SignatureError::TooLarge { limit: self.max_body });
         }
-        if is_empty(&self.current) {
-            return Err(SignatureError::NoSecret);
-        }
-        let hex = header.ok_or(SignatureError::Missing)?.trim().strip_prefix(PREFIX);
-        let mut signature = [0; 32];
-        hex::decode_to_slice(hex.ok_or(SignatureError::Malformed)?, &mut signature)
-            .map_err(|_| SignatureError::Malformed)?;
+        let signature = self.signature(header)?;
         let secrets = [Some(&self.current), self.previous.as_ref()];
         // Anybody can sign with an empty key.
         let mut secrets = secrets.into_iter().flatten().filter(|secret| !is_empty(secret));
@@ -74,6 +68,32 @@ impl Verifier {
         } else {
             Err(SignatureError::Mismatch)
         }
+    }
+
+    /// Checks the `X-Hub-Signature-256` header alone, before the body is read. Whether it fits the body only
+    /// [`verify`](Self::verify) knows.
+    ///
+    /// # Errors
+    /// [`SignatureError::Missing`], [`SignatureError::Malformed`] or [`SignatureError::NoSecret`]; answer 401 and
+    /// do not read the body.
+    pub fn check_header(&self, header: Option<&str>) -> Result<(), SignatureError> {
+        self.signature(header).map(drop)
+    }
+
+    #[cfg(feature = "service")]
+    pub(crate) fn longest(&self) -> usize {
+        self.max_body
+    }
+
+    fn signature(&self, header: Option<&str>) -> Result<[u8; 32], SignatureError> {
+        if is_empty(&self.current) {
+            return Err(SignatureError::NoSecret);
+        }
+        let hex = header.ok_or(SignatureError::Missing)?.trim().strip_prefix(PREFIX);
+        let mut signature = [0; 32];
+        hex::decode_to_slice(hex.ok_or(SignatureError::Malformed)?, &mut signature)
+            .map_err(|_| SignatureError::Malformed)?;
+        Ok(signature)
     }
 }
 
@@ -119,6 +139,20 @@ pub enum SignatureError {
     /// The app secret is empty: configure it.
     #[error("the app secret is empty, so nothing can be verified: check the configuration")]
     NoSecret,
+}
+
+impl SignatureError {
+    /// The reason in fixed words, as the log names it.
+    #[cfg(feature = "service")]
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "signature_missing",
+            Self::Malformed => "signature_malformed",
+            Self::Mismatch => "signature_mismatch",
+            Self::TooLarge { .. } => "too_large",
+            Self::NoSecret => "no_app_secret",
+        }
+    }
 }
 
 /// The value of `X-Hub-Signature-256` for a body: what Meta would send. For testing a host's own
@@ -184,14 +218,19 @@ mod tests {
     fn what_is_no_signature() {
         let verifier = Verifier::new(secret("s"));
         assert_eq!(verifier.verify(None, b"x").unwrap_err(), SignatureError::Missing);
+        assert_eq!(verifier.check_header(None).unwrap_err(), SignatureError::Missing);
         let good = sign(&secret("s"), b"x");
         let short = &good[..good.len() - 2];
         let long = format!("{good}00");
         for header in ["", "sha256=", "sha1=00", "SHA256=00", "=", short, &long, &good[7..], "sha256=é"] {
             let error = verifier.verify(Some(header), b"x").unwrap_err();
             assert_eq!(error, SignatureError::Malformed, "{header}");
+            assert_eq!(verifier.check_header(Some(header)).unwrap_err(), error);
             assert!(!format!("{error} {error:?} {verifier:?}").contains(&good[7..]));
         }
+        // A header of the right form passes; whose it is only the body shows.
+        assert_eq!(verifier.check_header(Some(&sign(&secret("another"), b"x"))), Ok(()));
+        assert_eq!(Verifier::new(secret("")).check_header(Some(&good)), Err(SignatureError::NoSecret));
     }
 
     #[test]

@@ -245,7 +245,8 @@ fn a_handler_that_never_ends_holds_a_bounded_queue() {
         world.bot.events(vec![message(2, 0)]).await.unwrap();
         let mut sent = 0;
         for number in 0..2_000 {
-            let (key, text) = (AnswerKey::new(format!("k{number}")).unwrap(), OutgoingMessage::text("Hi").unwrap());
+            let (key, text) =
+                (AnswerKey::new(format!("k{number}")).unwrap(), OutgoingMessage::text("Hi").unwrap());
             match world.bot.send(&thread(2), key, text).await {
                 Ok(_) => sent += 1,
                 Err(HandoverError::Refused(CommandRefused::NoticesFull | CommandRefused::QueueFull)) => {}
@@ -300,7 +301,9 @@ fn a_handler_that_always_fails_does_not_stop_its_conversation() {
         let now = bot.thread(&thread(0)).await.unwrap();
         let aside: Vec<_> = now.set_aside().cloned().collect();
         assert!(matches!(&aside[..], [one] if one.attempts == 20), "{aside:?}");
-        assert!(matches!(&aside[0].notice, Notice::Message { inbound, .. } if inbound.at.from.as_millis() == START + 1));
+        assert!(
+            matches!(&aside[0].notice, Notice::Message { inbound, .. } if inbound.at.from.as_millis() == START + 1)
+        );
         assert_eq!(bot.open_threads(None, 9).await.unwrap(), [thread(0)]);
         let wrong = bot.dismiss_set_aside(&thread(0), NoticeId(u64::MAX)).await.unwrap_err();
         assert!(matches!(wrong, HandoverError::Refused(CommandRefused::NoSuchNotice)), "{wrong:?}");
@@ -339,8 +342,7 @@ fn timers_fire_when_they_are_due() {
         for customer in 0..200 {
             let key = thread(customer);
             let at = Span::from_platform(START);
-            let change =
-                ControlChange { new_owner: Some(AppId::from(9)), ..ControlChange::default() };
+            let change = ControlChange { new_owner: Some(AppId::from(9)), ..ControlChange::default() };
             let event = Event { channel: Channel::Messaging, at, kind: EventKind::PassThreadControl(change) };
             desk.events(vec![(key.clone(), event)]).await.unwrap();
             let message = OutgoingMessage::text("Hello").unwrap();

@@ -67,7 +67,7 @@ fn found(report: &Report, check: Check) -> (Verdict, String) {
 }
 
 #[track_caller]
-fn assert_found(report: &Report, check: Check, verdict: Verdict, words: &str) {
+pub fn assert_found(report: &Report, check: Check, verdict: Verdict, words: &str) {
     let (is, says) = found(report, check);
     assert!(is == verdict && says.contains(words), "{check}: {is}, {says}");
 }
@@ -79,6 +79,7 @@ async fn a_page_as_it_should_be() {
     assert_eq!(report.worst(), Verdict::Ok, "{report}");
     for check in [
         Check::Token,
+        Check::Account,
         Check::Scopes,
         Check::Clock,
         Check::Subscription,

@@ -13,7 +13,7 @@ use crate::doctor::platform;
 use crate::world::{BOT, CUSTOMER, DESK, DESK_SECRET, DESK_TOKEN, PAGE};
 
 /// `cargo test` builds the examples beside the tests; a test that is named alone uses them as they are.
-fn example(name: &str) -> Command {
+pub fn example(name: &str) -> Command {
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
@@ -40,7 +40,7 @@ const BODY: &[u8] = br#"{"object":"page","entry":[{"id":"10","standby":[{"sender
 
 #[test]
 fn webhook_inspect_reads_one_delivery() {
-    let inspect = |arguments: &[&str], stdin| run(example("webhook_inspect").args(arguments), stdin);
+    let inspect = |arguments: &[&str], stdin: &[u8]| run(example("webhook_inspect").args(arguments), stdin);
     let (status, out, err) = inspect(&["--app", "1001"], BODY);
     let line: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((status, err.as_str(), out.lines().count()), (0, "", 1));
@@ -69,9 +69,26 @@ fn webhook_inspect_reads_one_delivery() {
         assert_eq!((status, out.as_str()), (1, ""));
         assert!(err.contains("not JSON"), "{err}");
     }
-    // JSON that is no delivery is read, and not understood.
+    // JSON that is no delivery is read, and not understood; why is said.
     let (status, out, _) = inspect(&[], b"[1]");
     assert!(status == 0 && out.starts_with("{\"kind\":\"unknown\",\"channel\":null,"), "{out}");
+    let entry =
+        |item: &str| format!("{{\"object\":\"page\",\"entry\":[{{\"id\":\"10\",\"messaging\":[{item}]}}]}}");
+    for (body, why) in [
+        ("[1]".to_owned(), "a body that is no object"),
+        ("{}".to_owned(), "a body without an array `entry`"),
+        (entry("7"), "an element that is no object"),
+        (entry("{\"sender\":{\"id\":\"77\"},\"new\":\"private\"}"), "an element of no known kind"),
+        (
+            entry("{\"sender\":{\"id\":\"77\"},\"message\":{\"text\":[\"private\"]}}"),
+            "a message that cannot be read",
+        ),
+    ] {
+        let (_, out, _) = inspect(&[], body.as_bytes());
+        let line: Value = serde_json::from_str(&out).unwrap();
+        assert!(line["kind"] == "unknown" && line["why"] == why, "{body}: {out}");
+        assert!(!out.contains("private"), "{out}");
+    }
     for wrong in [&["--app"][..], &["--app", ""], &["--signature", "sha256=00"], &["extra"]] {
         assert_eq!(inspect(wrong, BODY).0, 64, "{wrong:?}");
     }
@@ -109,6 +126,8 @@ async fn the_doctor_ends_as_its_worst_finding() {
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((status, report["worst"].as_str()), (1, Some("unknown")), "{out}");
     assert_eq!(report["findings"][0]["check"], "token");
+    let account = report["findings"].as_array().unwrap().iter().find(|found| found["check"] == "account");
+    assert_eq!(account.unwrap()["verdict"], "ok", "{out}");
     let stranger = BOT + 1;
     let (status, out, _) = ask("ed_primary", &["--peer", &stranger.to_string()], DESK_TOKEN);
     assert!(status == 2 && out.contains("remedy: connect it"), "{out}");
@@ -124,7 +143,7 @@ async fn the_doctor_ends_as_its_worst_finding() {
 }
 
 /// Ends the process with the test.
-struct Running(std::process::Child);
+pub struct Running(pub std::process::Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

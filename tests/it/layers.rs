@@ -11,8 +11,9 @@ const MAY_USE: &[(&str, &str)] = &[
     ("tls", ""),
     ("id", ""),
     ("secret", ""),
-    ("call", "id time"),
-    ("event", "id time"),
+    ("shown", ""),
+    ("call", "id shown time"),
+    ("event", "id shown time"),
     ("policy", ""),
     ("retry", "call time"),
     ("thread", "call event id policy retry time"),
@@ -29,33 +30,34 @@ const MAY_USE: &[(&str, &str)] = &[
     ("bots_api/mod", "call control"),
     ("bots_api/request", "call id"),
     ("bots_api/client", "call control engage graph id secret"),
-    ("bots_api/server", "call handover id secret thread"),
+    ("bots_api/server", "call handover id secret store thread throttle"),
     ("engage/mod", ""),
     ("engage/json", "time"),
     ("engage/resource", "time"),
     ("engage/domain", "call control graph secret"),
     ("engage/api", "call control id"),
-    ("engage/event", "secret time webhook"),
-    ("engage/server", "handover id secret thread webhook"),
+    ("engage/event", "secret shown time webhook"),
+    ("engage/server", "handover id secret thread throttle webhook"),
     ("engage/directory", "call handover id"),
     ("graph", "call control id secret skew time tls"),
     ("doctor", "call control graph id policy thread time"),
     ("handover", "bots_api call control event id policy retry skew store thread time"),
+    ("throttle", ""),
     ("webhook/mod", ""),
     ("webhook/envelope", "event id"),
     ("webhook/handshake", "secret"),
-    ("webhook/item", "event id time"),
+    ("webhook/item", "event id shown time"),
     ("webhook/json", ""),
     ("webhook/ordinary", "event id time"),
     ("webhook/signature", "secret"),
-    ("webhook/server", "handover id secret"),
+    ("webhook/server", "handover id secret throttle"),
     ("sim/platform", "id secret time"),
     ("sim/server", "id secret sim time tls"),
 ];
 
 /// Beyond the line these know nothing of: async, clocks, sockets and databases.
-const SANS_IO: [&str; 10] =
-    ["time", "skew", "id", "secret", "call", "event", "policy", "retry", "thread", "sim/platform"];
+const SANS_IO: [&str; 11] =
+    ["time", "skew", "id", "secret", "shown", "call", "event", "policy", "retry", "thread", "sim/platform"];
 const OF_THE_WORLD: [&str; 9] = [
     "tokio",
     "reqwest",

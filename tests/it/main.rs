@@ -1,17 +1,20 @@
 //! Behaviour through the public API, over real HTTP.
 
+mod account;
 mod bad_input;
 mod cancel;
+mod capture;
 mod claims;
 mod clocks;
 mod conformance;
 mod cost;
 mod critical_path;
+mod deliveries;
 mod doctor;
 mod engage;
-mod deliveries;
 mod examples;
 mod flood;
+mod hosts;
 mod in_turn;
 mod layers;
 mod model;
@@ -22,6 +25,7 @@ mod payloads;
 mod places;
 mod records;
 mod refusals;
+mod refused;
 mod restricted;
 mod schedules;
 mod seal;

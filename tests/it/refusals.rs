@@ -151,7 +151,9 @@ async fn result(row: Row) -> CallResult {
     }
     let thread = ThreadKey::new("10".parse().unwrap(), "77".parse().unwrap());
     let graph = Graph(status, json!({ "error": error }).to_string());
-    let graph = GraphClient::builder().page(thread.page.clone(), "token".into()).transport(std::sync::Arc::new(graph));
+    let graph = GraphClient::builder()
+        .page(thread.page.clone(), "token".into())
+        .transport(std::sync::Arc::new(graph));
     let error = graph.build().unwrap().request_thread_control(&thread, None).await.unwrap_err();
     error.into_result()
 }
@@ -269,7 +271,11 @@ async fn refusals_of_a_message_mean_what_they_say() {
         match kind {
             NotThreadOwner => {
                 // It takes what it lost, and does not fight for ever.
-                assert!(matches!(desk.failed(), Some(FailReason::Rejected(_))), "{row:?}: {:?}", desk.notices);
+                assert!(
+                    matches!(desk.failed(), Some(FailReason::Rejected(_))),
+                    "{row:?}: {:?}",
+                    desk.notices
+                );
                 assert!((2..=8).contains(&calls), "{row:?}: {:?}", desk.calls);
             }
             RateLimited | Restricted | PlatformFlow => {

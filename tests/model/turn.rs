@@ -223,8 +223,7 @@ impl Turn<'_> {
                     }
                 }
                 Output::Notice { id, notice, .. } => {
-                    let expired =
-                        matches!(&notice, Notice::AnswerFailed { reason: FailReason::Expired, .. });
+                    let expired = matches!(&notice, Notice::AnswerFailed { reason: FailReason::Expired, .. });
                     if expired && host.held().is_none() && !a_day_passed {
                         broken = Some("1: an answer waited until it was too old, and for nothing");
                     }

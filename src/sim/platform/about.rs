@@ -52,8 +52,17 @@ impl Platform {
         match call {
             ApiCall::SecondaryReceivers => self.secondary_receivers(app, page),
             ApiCall::Node => {
-                let name = self.pages.get(page).map(|page| &page.name);
-                Ok(ApiAnswer::Other(json!({ "id": page, "name": name })))
+                let known = self.pages.get(page);
+                let name = known.map(|page| &page.name);
+                let mut node = json!({ "id": page, "name": name });
+                if let Some(account) = known.and_then(|page| page.instagram.as_ref()) {
+                    node["instagram_business_account"] = json!({ "id": account });
+                }
+                if self.is_instagram(page) {
+                    node["user_id"] = json!(page);
+                    node["username"] = json!(name);
+                }
+                Ok(ApiAnswer::Other(node))
             }
             ApiCall::FeatureStatus => Ok(self.feature_status(page)),
             ApiCall::SubscribedApps => Ok(self.subscribed_apps(page)),

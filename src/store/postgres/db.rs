@@ -10,9 +10,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Ro
 use tokio::sync::Mutex;
 
 use crate::id::ThreadKey;
-use crate::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::row::{self, Record, Write};
+use crate::time::Timestamp;
 
 /// How often a statement is tried whose transaction lost against another.
 const TRIES: usize = 5;

@@ -87,7 +87,9 @@ fn one_fault_of_a_claim_fails_no_answer() {
     let faults = [unknown(), refused(RefusalKind::Transient), refused(RefusalKind::RateLimited)];
     for fault in faults {
         // Before the platform acted: it is made again.
-        for (policy, claim) in [(BotPrimary, Call::RequestThreadControl), (EdPrimary, Call::TakeThreadControl)] {
+        for (policy, claim) in
+            [(BotPrimary, Call::RequestThreadControl), (EdPrimary, Call::TakeThreadControl)]
+        {
             let mut desk = World::desk(policy);
             desk.passed_to(BOT);
             desk.send("a");

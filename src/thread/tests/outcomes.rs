@@ -129,9 +129,8 @@ fn an_answer_expires_by_its_age_alone() {
         while desk.thread.answer(&AnswerKey::new("a").unwrap()) == Some(AnswerStatus::Waiting) {
             desk.sleep();
         }
-        let expired = |notice: &Notice| {
-            matches!(notice, Notice::AnswerFailed { reason: FailReason::Expired, .. })
-        };
+        let expired =
+            |notice: &Notice| matches!(notice, Notice::AnswerFailed { reason: FailReason::Expired, .. });
         assert!(desk.notices.last().is_some_and(expired), "{:?}", desk.notices);
         assert_eq!(desk.now.since(accepted).as_secs() / 3600, 30, "{written:?}");
     }

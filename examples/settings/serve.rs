@@ -1,0 +1,259 @@
+//! Serves a host to strangers: bounded in time, in connections, and in bytes that nobody has verified yet.
+//!
+//! `axum::serve` has none of these bounds. TLS and limits for each address belong to a proxy in front; see
+//! `docs/operations.md`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use messenger_handover::handover::{Handover, Stopped};
+use messenger_handover::webhook;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{sleep, timeout};
+
+/// A connection's read buffer, and so the longest head of a request.
+const READ_BUFFER: usize = 16 * 1024;
+/// How long requests under way may take once the host stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What a host gives to those that it does not know yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time. More wait to be accepted.
+    pub connections: usize,
+    /// How long the head of a request may take, and how long a connection may be idle.
+    pub head: Duration,
+    /// How long the body of a request may take.
+    pub body: Duration,
+    /// The longest body in bytes.
+    pub max_body: usize,
+    /// The bytes of all bodies in memory. The oldest body that is still being read makes room for others.
+    pub held: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(10),
+            max_body: webhook::DEFAULT_MAX_BODY,
+            held: 4 * webhook::DEFAULT_MAX_BODY,
+        }
+    }
+}
+
+/// Serves a host at `LISTEN` until the process is asked to end, then finishes what is under way.
+///
+/// # Errors
+/// `LISTEN` is missing, or is no address of this machine that is free.
+pub async fn run(
+    name: &str,
+    router: Router,
+    limits: Limits,
+    handover: &Handover,
+) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(super::env("LISTEN")?).await?;
+    let stopped = stopped()?;
+    println!("{name}: the webhook is http://{}/webhook", listener.local_addr()?);
+    serve(listener, router, limits, stopped).await;
+    if let Stopped::Unfinished(tasks) = handover.stop(GRACE).await {
+        tracing::warn!(tasks, "stopped with calls or handlers under way: the next process goes on with them");
+    }
+    Ok(())
+}
+
+/// Serves until `stop`, then finishes the requests under way.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: impl Future<Output = ()>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(READ_BUFFER);
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accept = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, stream) = tokio::select! {
+            (slot, accepted) = accept => match accepted {
+                Ok((stream, _)) => (slot, stream),
+                Err(error) => {
+                    // Out of files, most of the time: it passes when connections end.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+            drop(slot);
+        });
+    }
+    drop(listener);
+    // Who is not done by then is cut off, and sends again.
+    let _ = timeout(GRACE, graceful.shutdown()).await;
+}
+
+/// Ends when the process is asked to: ctrl-c, or SIGTERM. From now on neither ends it at once.
+#[cfg(unix)]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
+}
+
+/// Ends when the process is asked to: ctrl-c.
+#[cfg(not(unix))]
+fn stopped() -> io::Result<impl Future<Output = ()>> {
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
+}
+
+/// Reads bodies, in bounded time and into bounded memory for all of them together.
+#[derive(Debug, Clone)]
+pub struct Bodies {
+    limits: Limits,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The bytes of all bodies in memory.
+    held: usize,
+    next: u64,
+    /// The bodies that are being read, the oldest first.
+    reading: BTreeMap<u64, Reading>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    bytes: usize,
+    evict: oneshot::Sender<()>,
+}
+
+/// A body in memory. It counts until it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    bodies: Bodies,
+    id: u64,
+    bytes: Vec<u8>,
+    complete: bool,
+}
+
+impl Bodies {
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, state: Arc::default() }
+    }
+
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    /// The response to send back: it is too long, too slow, broken, or made room for others.
+    pub async fn read(&self, body: Body) -> Result<Held, Response<String>> {
+        let (evict, evicted) = oneshot::channel();
+        let id = {
+            let mut state = self.state();
+            let id = state.next;
+            state.next += 1;
+            state.reading.insert(id, Reading { bytes: 0, evict });
+            id
+        };
+        let mut held = Held { bodies: self.clone(), id, bytes: Vec::new(), complete: false };
+        let read = tokio::select! {
+            read = self.fill(&mut held, body) => read,
+            _ = evicted => Err(StatusCode::SERVICE_UNAVAILABLE),
+            () = sleep(self.limits.body) => Err(StatusCode::REQUEST_TIMEOUT),
+        };
+        read.map(|()| held).map_err(refused)
+    }
+
+    async fn fill(&self, held: &mut Held, mut body: Body) -> Result<(), StatusCode> {
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+            if held.bytes.len() + data.len() > self.limits.max_body {
+                return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            }
+            if !self.make_room(held.id, data.len()) {
+                return Err(StatusCode::SERVICE_UNAVAILABLE);
+            }
+            held.bytes.extend_from_slice(&data);
+        }
+        // From now on nobody makes it give way: it is verified at once.
+        held.complete = self.state().reading.remove(&held.id).is_some();
+        if held.complete { Ok(()) } else { Err(StatusCode::SERVICE_UNAVAILABLE) }
+    }
+
+    /// Counts more bytes of a body; false if it has to give way itself. A delivery of the platform comes in one go,
+    /// so what has been read for longest under pressure is the least likely to be one.
+    fn make_room(&self, id: u64, more: usize) -> bool {
+        let mut state = self.state();
+        let Some(own) = state.reading.get_mut(&id) else { return false };
+        own.bytes += more;
+        state.held += more;
+        while state.held > self.limits.held
+            && let Some((_, oldest)) = state.reading.pop_first()
+        {
+            state.held -= oldest.bytes;
+            // It may have ended meanwhile.
+            let _ = oldest.evict.send(());
+        }
+        state.reading.contains_key(&id)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.bodies.state();
+        let bytes = match state.reading.remove(&self.id) {
+            Some(reading) => reading.bytes,
+            None if self.complete => self.bytes.len(),
+            None => 0,
+        };
+        state.held -= bytes;
+    }
+}
+
+/// The connection is closed after it: the rest of the body is not read.
+fn refused(status: StatusCode) -> Response<String> {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = status;
+    response
+}
