@@ -114,7 +114,6 @@ const SENTENCES: &[(&str, RefusalKind)] = &[
     ("only the current thread owner", NotThreadOwner),  // OBS P-DEEP
     ("not the owner of the thread", NotThreadOwner),    // P-PRO
     ("conversation routing is not enabled", NotAvailable), // OBS P-DEEP
-    ("nonexisting field", NotAvailable),                // BG: an edge that this version does not have
     ("unknown path components", NotAvailable),          // OBS: a version or an edge that does not exist
     ("outside of allowed window", OutsideWindow),       // INF: the text of 2018278
     ("outside the allowed window", OutsideWindow),      // INF

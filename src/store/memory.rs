@@ -143,15 +143,9 @@ impl State {
         self.open.remove(key);
     }
 
-    /// The threads whose wake time has come, the longest overdue first.
-    fn due(&mut self, now: Timestamp, limit: usize) -> Vec<(Timestamp, ThreadKey)> {
+    /// Entries that have come and are too early are moved to the wake times of their threads.
+    fn move_early_looks(&mut self, now: Timestamp) {
         let Self { threads, looks, .. } = self;
-        if now >= looks.near {
-            looks.near = now.plus(AHEAD);
-            for (key, kept) in threads.iter_mut() {
-                looks.set(key, kept, kept.wake);
-            }
-        }
         let is_early =
             |(look, key): &&(Timestamp, ThreadKey)| threads.get(key).is_none_or(|kept| kept.wake != *look);
         let looked_at = looks.ordered.iter().take_while(|(look, _)| *look <= now);
@@ -161,12 +155,27 @@ impl State {
             looks.set(&key, kept, kept.wake);
             looks.ordered.remove(&(look, key));
         }
+    }
+
+    /// The threads whose wake time has come, the longest overdue first.
+    fn due(&mut self, now: Timestamp, limit: usize) -> Vec<(Timestamp, ThreadKey)> {
+        let Self { threads, looks, .. } = self;
+        if now >= looks.near {
+            looks.near = now.plus(AHEAD);
+            for (key, kept) in threads.iter_mut() {
+                looks.set(key, kept, kept.wake);
+            }
+        }
+        self.move_early_looks(now);
+        let Self { looks, .. } = self;
         looks.ordered.iter().take_while(|(wake, _)| *wake <= now).take(limit).cloned().collect()
     }
 
-    /// The earliest wake time after this moment; entries that are too early are passed over, some of them.
-    fn next_due(&self, after: Timestamp) -> Option<Timestamp> {
+    /// The earliest wake time after this moment. Entries that are too early are passed over, as many as are quickly done: a
+    /// time that is too early costs one more look.
+    fn next_due(&mut self, after: Timestamp) -> Option<Timestamp> {
         const PASSED_OVER: usize = 64;
+        self.move_early_looks(after);
         let mut later = self.looks.ordered.iter().skip_while(|(look, _)| *look <= after).take(PASSED_OVER);
         let is_wake = |look: &Timestamp, key| self.threads.get(key).is_some_and(|kept| kept.wake == *look);
         let mut last = None;

@@ -38,6 +38,7 @@ enum Fault {
     DueAMomentLate,
     RacesForWhatIsDue,
     KeepsTheOldWakeTime,
+    TellsTheNextTooLate,
     ListsWhatIsClosed,
     ListsOnePageOnly,
     ForgetsNothing,
@@ -169,6 +170,12 @@ impl ThreadStore for Faulty {
         Ok(due)
     }
 
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let next = self.inner.next_due(after).await?;
+        let late = |next: Timestamp| next.plus(Duration::from_millis(1));
+        Ok(if self.fault == TellsTheNextTooLate { next.map(late) } else { next })
+    }
+
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         match self.fault {
             ListsOnePageOnly if after.is_some() => Ok(vec![]),
@@ -211,6 +218,7 @@ async fn what_a_store_gets_wrong_is_told_by_name() {
         (DueAMomentLate, "the_longest_overdue_comes_first"),
         (RacesForWhatIsDue, "nobody_else_gets_what_is_handed_out"),
         (KeepsTheOldWakeTime, "a_written_thread_is_due_at_its_new_time"),
+        (TellsTheNextTooLate, "the_next_wake_time_is_not_told_too_late"),
         (ListsWhatIsClosed, "open_threads_are_listed_page_by_page"),
         (ListsOnePageOnly, "open_threads_are_listed_page_by_page"),
         (ForgetsNothing, "forgotten_is_gone"),

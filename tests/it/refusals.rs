@@ -118,7 +118,7 @@ const SENTENCES: &[Row] = &[
     (400, 10, None, "(#10) This message is sent outside of allowed window.", OutsideWindow),
     (400, 10, None, "(#10) This message is sent outside the allowed window.", OutsideWindow),
     (400, 100, None, "(#100) Cannot tag messages with 'HUMAN_AGENT' without prior approval.", Permission),
-    (400, 100, None, "(#100) Tried accessing nonexisting field (take_thread_control)", NotAvailable),
+    (400, 100, None, "(#100) Tried accessing nonexisting field (user_id) on node type (Page)", Invalid),
     (400, 2500, None, "Unknown path components: /me", NotAvailable),
     (400, 2500, None, "An active access token must be used to query information about the current user.", Token),
     // What says nothing that is known: by the status.

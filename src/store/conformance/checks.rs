@@ -14,11 +14,16 @@ use crate::time::Timestamp;
 
 use super::{Check, Wrong};
 
-type Found = Result<(), Wrong>;
-type Store = Arc<dyn ThreadStore>;
+pub(super) type Found = Result<(), Wrong>;
+pub(super) type Store = Arc<dyn ThreadStore>;
 
 /// Of what was found and expected, each.
 const LONGEST_WORDS: usize = 200;
+
+use super::wake_times::{
+    a_written_thread_is_due_at_its_new_time, listed, nobody_else_gets_what_is_handed_out,
+    the_longest_overdue_comes_first, the_next_wake_time_is_not_told_too_late, what_is_handed_out_is_leased,
+};
 
 macro_rules! all {
     ($($check:ident),* $(,)?) => {
@@ -39,6 +44,7 @@ all![
     the_longest_overdue_comes_first,
     what_is_handed_out_is_leased,
     a_written_thread_is_due_at_its_new_time,
+    the_next_wake_time_is_not_told_too_late,
     nobody_else_gets_what_is_handed_out,
     open_threads_are_listed_page_by_page,
     forgotten_is_gone,
@@ -48,14 +54,14 @@ all![
 ];
 
 /// Conversations that nobody else has.
-struct Page(PageId);
+pub(super) struct Page(PageId);
 
 impl Page {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(PageId::from(fastrand::u64(1 << 60..u64::MAX)))
     }
 
-    fn key(&self, user: u64) -> ThreadKey {
+    pub(super) fn key(&self, user: u64) -> ThreadKey {
         ThreadKey::new(self.0.clone(), UserId::from(user))
     }
 
@@ -83,19 +89,19 @@ fn thread(answers: usize, letters: usize) -> Thread {
 }
 
 /// Before anything that a host writes, so that it is due before that.
-fn at(millis: u64) -> Timestamp {
+pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn write(key: &ThreadKey, expected: u64, version: u64) -> Swap {
+pub(super) fn write(key: &ThreadKey, expected: u64, version: u64) -> Swap {
     Swap::write(key.clone(), expected, version, thread(1, 1), None)
 }
 
-fn due_at(key: &ThreadKey, expected: u64, version: u64, wake: Timestamp) -> Swap {
+pub(super) fn due_at(key: &ThreadKey, expected: u64, version: u64, wake: Timestamp) -> Swap {
     Swap { wake: Some(wake), ..write(key, expected, version) }
 }
 
-fn same<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Found {
+pub(super) fn same<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Found {
     if found == expected {
         return Ok(());
     }
@@ -110,11 +116,11 @@ fn same<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Found {
     Err(Wrong(format!("{what}: {} instead of {}", short(found), short(expected))))
 }
 
-async fn versions(store: &Store, keys: &[ThreadKey]) -> Result<Vec<u64>, Wrong> {
+pub(super) async fn versions(store: &Store, keys: &[ThreadKey]) -> Result<Vec<u64>, Wrong> {
     Ok(store.load(keys).await?.iter().map(|loaded| loaded.version).collect())
 }
 
-async fn due(store: &Store, now: u64, lease: u64, limit: usize) -> Result<Vec<ThreadKey>, Wrong> {
+pub(super) async fn due(store: &Store, now: u64, lease: u64, limit: usize) -> Result<Vec<ThreadKey>, Wrong> {
     Ok(store.due(at(now), Duration::from_millis(lease), limit).await?)
 }
 
@@ -272,90 +278,6 @@ async fn removed_is_gone_and_its_version_too(store: Store) -> Found {
     same("what is open after a removal", &listed(&store, &page).await?, &BTreeSet::new())?;
     same("a new one", &store.swap(vec![write(&key, 0, 3)]).await?, &vec![Swapped::Written])?;
     same("a write over the old one", &store.swap(vec![write(&key, 1, 4)]).await?, &vec![Swapped::Conflict])
-}
-
-async fn the_longest_overdue_comes_first(store: Store) -> Found {
-    let keys = Page::new().keys(0..6);
-    let wakes = [Some(30), Some(10), Some(20), Some(60), None, Some(50)];
-    let swap = |(key, wake): (&ThreadKey, Option<u64>)| Swap { wake: wake.map(at), ..write(key, 0, 1) };
-    store.swap(keys.iter().zip(wakes).map(swap).collect()).await?;
-    let pick = |picked: &[usize]| picked.iter().map(|at| keys[*at].clone()).collect::<Vec<_>>();
-    same("due before any is", &due(&store, 9, 1000, 9).await?, &vec![])?;
-    same("the first two", &due(&store, 50, 1000, 2).await?, &pick(&[1, 2]))?;
-    same("the others, one of them at this very moment", &due(&store, 50, 1000, 9).await?, &pick(&[0, 5]))?;
-    same("none asked for", &due(&store, 90, 1000, 0).await?, &vec![])
-}
-
-async fn what_is_handed_out_is_leased(store: Store) -> Found {
-    let key = Page::new().key(1);
-    let this = vec![key.clone()];
-    store.swap(vec![due_at(&key, 0, 1, at(10))]).await?;
-    same("when it is due", &due(&store, 10, 30, 9).await?, &this)?;
-    same("the version of what was handed out", &versions(&store, &this).await?, &vec![1])?;
-    same("within its lease", &due(&store, 39, 30, 9).await?, &vec![])?;
-    same("after its lease", &due(&store, 40, 30, 9).await?, &this)?;
-    same("within the second lease", &due(&store, 69, 30, 9).await?, &vec![])
-}
-
-async fn a_written_thread_is_due_at_its_new_time(store: Store) -> Found {
-    let key = Page::new().key(1);
-    let this = vec![key.clone()];
-    store.swap(vec![due_at(&key, 0, 1, at(10))]).await?;
-    store.swap(vec![due_at(&key, 0, 2, at(5))]).await?;
-    same("after a write that was refused", &due(&store, 9, 1000, 9).await?, &vec![])?;
-    store.swap(vec![due_at(&key, 1, 2, at(20))]).await?;
-    same("at its old time", &due(&store, 19, 1000, 9).await?, &vec![])?;
-    same("at its new time", &due(&store, 20, 1000, 9).await?, &this)?;
-    store.swap(vec![due_at(&key, 2, 3, at(30))]).await?;
-    same("written within its lease", &due(&store, 30, 1000, 9).await?, &this)?;
-    store.swap(vec![write(&key, 3, 4)]).await?;
-    same("written without a time", &due(&store, 9_000, 1000, 9).await?, &vec![])
-}
-
-async fn nobody_else_gets_what_is_handed_out(store: Store) -> Found {
-    let keys = Page::new().keys(0..200);
-    store.swap(keys.iter().map(|key| due_at(key, 0, 1, at(1))).collect()).await?;
-    let mut takers = JoinSet::new();
-    for _ in 0..8 {
-        let store = Arc::clone(&store);
-        takers.spawn(async move {
-            let mut taken = Vec::new();
-            for _ in 0..20 {
-                taken.extend(due(&store, 2, 1_000_000, 10).await?);
-            }
-            Ok::<_, Wrong>(taken)
-        });
-    }
-    let mut taken = Vec::new();
-    while let Some(taker) = takers.join_next().await {
-        taken.extend(taker.map_err(|error| Wrong(error.to_string()))??);
-    }
-    let handed_out = taken.len();
-    same(
-        "different threads handed out",
-        &taken.into_iter().collect(),
-        &keys.iter().cloned().collect::<BTreeSet<_>>(),
-    )?;
-    same("threads handed out", &handed_out, &keys.len())
-}
-
-/// The open threads of a Page, in small portions.
-async fn listed(store: &Store, page: &Page) -> Result<BTreeSet<ThreadKey>, Wrong> {
-    let (mut listed, mut after) = (BTreeSet::new(), None);
-    for _ in 0..1_000_000 {
-        let portion = store.open(after.as_ref(), 7).await?;
-        if portion.len() > 7 {
-            return Err(Wrong(format!("{} open threads where 7 were asked for", portion.len())));
-        }
-        let Some(last) = portion.last() else { break };
-        after = Some(last.clone());
-        for key in portion.into_iter().filter(|key| key.page == page.0) {
-            if !listed.insert(key.clone()) {
-                return Err(Wrong(format!("{key} is listed twice")));
-            }
-        }
-    }
-    Ok(listed)
 }
 
 async fn open_threads_are_listed_page_by_page(store: Store) -> Found {

@@ -16,6 +16,7 @@
 //! store meanwhile: they ask for what is due.
 
 mod checks;
+mod wake_times;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -80,6 +81,10 @@ impl ThreadStore for Noting {
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         self.inner.due(now, lease, limit).await
+    }
+
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.inner.next_due(after).await
     }
 
     async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {

@@ -118,7 +118,7 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
     }
 };
 
-const STORE: [&str; 5] = ["load", "swap", "due", "forget", "open"];
+const STORE: [&str; 6] = ["load", "swap", "due", "next_due", "forget", "open"];
 
 /// The functions of a source that are called here.
 pub fn names(source: &str) -> impl Iterator<Item = &'static str> {
@@ -171,6 +171,7 @@ fn the_store_in_memory_is_never_dropped_in_the_middle() {
         assert!(poll_and_drop(store.load(&keys), once).await.1.is_some());
         let lease = Duration::from_secs(1);
         assert_eq!(poll_and_drop(store.due(now, lease, 1), once).await.1.unwrap().unwrap(), keys);
+        assert_eq!(poll_and_drop(store.next_due(now), once).await.1.unwrap().unwrap(), Some(now.plus(lease)));
         assert_eq!(poll_and_drop(store.open(None, 1), once).await.1.unwrap().unwrap(), keys);
         assert!(poll_and_drop(store.forget(&keys), once).await.1.is_some() && store.is_empty());
     });
