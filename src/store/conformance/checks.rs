@@ -12,6 +12,10 @@ use crate::store::{Swap, Swapped, ThreadStore};
 use crate::thread::{Command, Config, Context, Input, Thread};
 use crate::time::Timestamp;
 
+use super::wake_times::{
+    a_written_thread_is_due_at_its_new_time, nobody_else_gets_what_is_handed_out,
+    the_longest_overdue_comes_first, the_next_wake_time_is_not_told_too_late, what_is_handed_out_is_leased,
+};
 use super::{Check, Wrong};
 
 pub(super) type Found = Result<(), Wrong>;
@@ -19,11 +23,6 @@ pub(super) type Store = Arc<dyn ThreadStore>;
 
 /// Of what was found and expected, each.
 const LONGEST_WORDS: usize = 200;
-
-use super::wake_times::{
-    a_written_thread_is_due_at_its_new_time, listed, nobody_else_gets_what_is_handed_out,
-    the_longest_overdue_comes_first, the_next_wake_time_is_not_told_too_late, what_is_handed_out_is_leased,
-};
 
 macro_rules! all {
     ($($check:ident),* $(,)?) => {
@@ -65,7 +64,7 @@ impl Page {
         ThreadKey::new(self.0.clone(), UserId::from(user))
     }
 
-    fn keys(&self, users: std::ops::Range<u64>) -> Vec<ThreadKey> {
+    pub(super) fn keys(&self, users: std::ops::Range<u64>) -> Vec<ThreadKey> {
         users.map(|user| self.key(user)).collect()
     }
 }
@@ -278,6 +277,25 @@ async fn removed_is_gone_and_its_version_too(store: Store) -> Found {
     same("what is open after a removal", &listed(&store, &page).await?, &BTreeSet::new())?;
     same("a new one", &store.swap(vec![write(&key, 0, 3)]).await?, &vec![Swapped::Written])?;
     same("a write over the old one", &store.swap(vec![write(&key, 1, 4)]).await?, &vec![Swapped::Conflict])
+}
+
+/// The open threads of a Page, in small portions.
+async fn listed(store: &Store, page: &Page) -> Result<BTreeSet<ThreadKey>, Wrong> {
+    let (mut listed, mut after) = (BTreeSet::new(), None);
+    for _ in 0..1_000_000 {
+        let portion = store.open(after.as_ref(), 7).await?;
+        if portion.len() > 7 {
+            return Err(Wrong(format!("{} open threads where 7 were asked for", portion.len())));
+        }
+        let Some(last) = portion.last() else { break };
+        after = Some(last.clone());
+        for key in portion.into_iter().filter(|key| key.page == page.0) {
+            if !listed.insert(key.clone()) {
+                return Err(Wrong(format!("{key} is listed twice")));
+            }
+        }
+    }
+    Ok(listed)
 }
 
 async fn open_threads_are_listed_page_by_page(store: Store) -> Found {

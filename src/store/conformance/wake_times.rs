@@ -1,6 +1,9 @@
 //! What is due, when, and to whom it is handed out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use tokio::task::JoinSet;
 
 use super::Wrong;
 use super::checks::{Found, Page, Store, at, due, due_at, same, versions, write};
@@ -82,23 +85,4 @@ pub(super) async fn nobody_else_gets_what_is_handed_out(store: Store) -> Found {
         &keys.iter().cloned().collect::<BTreeSet<_>>(),
     )?;
     same("threads handed out", &handed_out, &keys.len())
-}
-
-/// The open threads of a Page, in small portions.
-pub(super) async fn listed(store: &Store, page: &Page) -> Result<BTreeSet<ThreadKey>, Wrong> {
-    let (mut listed, mut after) = (BTreeSet::new(), None);
-    for _ in 0..1_000_000 {
-        let portion = store.open(after.as_ref(), 7).await?;
-        if portion.len() > 7 {
-            return Err(Wrong(format!("{} open threads where 7 were asked for", portion.len())));
-        }
-        let Some(last) = portion.last() else { break };
-        after = Some(last.clone());
-        for key in portion.into_iter().filter(|key| key.page == page.0) {
-            if !listed.insert(key.clone()) {
-                return Err(Wrong(format!("{key} is listed twice")));
-            }
-        }
-    }
-    Ok(listed)
 }
