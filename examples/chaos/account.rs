@@ -106,7 +106,7 @@ impl Account {
             let read = state.read.get(user).unwrap_or(&nothing).contains(&(*bot, text));
             let was = |end: &What| answer.ends.contains(end);
             let reason = answer.ends.iter().find_map(|end| match end {
-                What::Failed(reason) => Some(reason.as_str()),
+                What::Failed(reason, _) => Some(reason.as_str()),
                 _ => None,
             });
             match reason {
@@ -164,7 +164,9 @@ impl Account {
             ]
             .map(|(name, number)| (name.to_owned(), number)),
         );
-        let wrong = lost + doubled + out_of_order + misreported + state.unheard() as u64;
+        // Nobody takes a conversation from a desk, nor from a bot but the desk: faults that pass fail no claim.
+        let not_granted = failed.get("not_granted").copied().unwrap_or_default();
+        let wrong = lost + doubled + out_of_order + misreported + not_granted + state.unheard() as u64;
         Table { rows, broken: wrong > 0 || !settled || kills < wanted || delivered == 0 }
     }
 
@@ -174,7 +176,10 @@ impl Account {
         let mut lines: Vec<_> = state
             .answers
             .iter()
-            .filter(|(_, answer)| answer.ends.is_empty() || answer.ends.len() > 1)
+            .filter(|(_, answer)| {
+                let failed = |end: &What| matches!(end, What::Failed(name, _) if name != "taken_by_people");
+                answer.ends.len() != 1 || answer.ends.iter().any(failed)
+            })
             .map(|((bot, user, key), answer)| {
                 format!("{} to {user}, {key}: {:?}", if *bot { "bot" } else { "desk" }, answer.ends)
             })

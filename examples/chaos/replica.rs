@@ -53,7 +53,8 @@ pub enum What {
     Heard,
     Accepted,
     Delivered,
-    Failed(String),
+    /// Its name, and the reason in words.
+    Failed(String, String),
     Unknown,
 }
 
@@ -105,7 +106,7 @@ impl Handler for Host {
             Notice::AnswerDelivered { key, .. } => self.tell(thread, key, What::Delivered).await,
             Notice::AnswerFailed { key, reason } => {
                 tracing::info!(%thread, %key, %reason, "failed");
-                self.tell(thread, key, What::Failed(name(reason).to_owned())).await
+                self.tell(thread, key, What::Failed(name(reason).to_owned(), reason.to_string())).await
             }
             Notice::AnswerUnknown { key, .. } => {
                 self.tell(thread, key, What::Unknown).await?;
@@ -135,6 +136,8 @@ impl Handler for Host {
 
 fn name(reason: &FailReason) -> &'static str {
     match reason {
+        // Nothing may be tried: people have the conversation, and a bot does not take it from them.
+        FailReason::NotGranted(report) if report.steps.is_empty() => "taken_by_people",
         FailReason::NotGranted(_) => "not_granted",
         FailReason::OutsideWindow(_) => "outside_window",
         FailReason::RecipientUnavailable(_) => "recipient_unavailable",

@@ -4,6 +4,7 @@ mod faults;
 mod found;
 mod handoffs;
 mod interventions;
+mod notices;
 mod outcomes;
 mod queues;
 mod refusals;

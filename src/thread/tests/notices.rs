@@ -1,0 +1,163 @@
+//! The notice queue: what is put out, set aside, and refused while it is full; and which keys are still known.
+
+use super::*;
+
+fn key(name: &str) -> AnswerKey {
+    AnswerKey::new(name).unwrap()
+}
+
+/// A notice that was never put out cannot be acknowledged: it would be lost.
+#[test]
+fn notices_that_were_not_put_out_cannot_be_done() {
+    let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
+    let now = Timestamp::from_millis(BASE);
+    let stops = Context { begins: false, ..Context::new(&config) };
+    let (mut thread, mut out) = (Thread::new(), Vec::new());
+    let change = ControlChange { new_owner: Some(config.app.clone()), ..ControlChange::default() };
+    let kind = EventKind::PassThreadControl(change);
+    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
+    let _ = thread.step(&stops, Input::Event(event), now, &mut out);
+    assert!(out.is_empty() && !thread.is_at_rest());
+    let before = thread.clone();
+    for ok in [true, false] {
+        let done = Input::NoticeDone { notice: NoticeId(0), ok };
+        assert_eq!(thread.step(&stops, done, now, &mut out), Reply::Ignored);
+        assert_eq!(thread, before);
+    }
+    let _ = thread.step(&Context::new(&config), Input::Wake, now, &mut out);
+    assert!(matches!(out[..], [Output::Notice { id: NoticeId(0), attempt: 1, .. }]), "{out:?}");
+}
+
+/// Whether its handler says so, or its process ends each time: after so many attempts a notice is set aside.
+#[test]
+fn notices_are_set_aside_after_so_many_attempts() {
+    for says_so in [true, false] {
+        let mut config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
+        (config.limits.attempts, config.limits.set_aside) = (3, 2);
+        let cx = Context::new(&config);
+        let (mut thread, mut out) = with_a_notice(&config);
+        let mut now = Timestamp::from_millis(BASE);
+        let mut aside = Vec::new();
+        let step = |thread: &mut Thread, input, now| {
+            let mut out = Vec::new();
+            let reply = thread.step(&cx, input, now, &mut out);
+            (reply, out)
+        };
+        for number in 0..4_u64 {
+            for attempt in 1..=3 {
+                let Some(Output::Notice { id, attempt: told, .. }) = out.pop() else { panic!("{out:?}") };
+                assert_eq!((id, told), (NoticeId(number), attempt));
+                if attempt == 1 {
+                    // Something waits behind it.
+                    let by = AppId::from(100 + number);
+                    let request = ControlRequest { requested_by: Some(by), metadata: None };
+                    let kind = EventKind::RequestThreadControl(request);
+                    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
+                    assert_eq!(step(&mut thread, Input::Event(event), now).0, Reply::Done);
+                }
+                if says_so {
+                    out = step(&mut thread, Input::NoticeDone { notice: id, ok: false }, now).1;
+                }
+                if !says_so || attempt < 3 {
+                    now = thread.next_wake(&cx).unwrap();
+                    out = step(&mut thread, Input::Wake, now).1;
+                }
+            }
+            let Output::SetAside { id, attempts: 3, dropped } = out.remove(0) else { panic!("{out:?}") };
+            aside.push((id.0, dropped.map(|id| id.0)));
+        }
+        assert_eq!(aside, [(0, None), (1, None), (2, Some(0)), (3, Some(1))]);
+        let kept: Vec<_> = thread.set_aside().map(|one| (one.id.0, one.attempts)).collect();
+        assert_eq!(kept, [(2, 3), (3, 3)]);
+        assert!(matches!(out[..], [Output::Notice { id: NoticeId(4), attempt: 1, .. }]), "{out:?}");
+        let dismiss = |id| Input::Command(Command::DismissSetAside(NoticeId(id)));
+        let gone = Reply::Refused(CommandRefused::NoSuchNotice);
+        let replies = [2, 2, 0, 3].map(|id| step(&mut thread, dismiss(id), now).0);
+        assert_eq!(replies, [Reply::Done, gone.clone(), gone, Reply::Done]);
+        assert!(thread.set_aside().next().is_none());
+    }
+}
+
+/// What notifies the host is refused while the queue is full; what ends something, or is known already, is not.
+#[test]
+fn notices_bound_commands_too() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.send("a");
+    desk.config.limits.notices = 0;
+    let full = Reply::Refused(CommandRefused::NoticesFull);
+    assert_eq!(desk.send("b"), full);
+    assert_eq!(desk.send("a"), Reply::Duplicate(AnswerStatus::Waiting));
+    for command in [
+        Command::OpenIntervention,
+        Command::InterventionReported { open: true, at: None },
+        Command::Claim(ClaimOrigin::Host),
+        Command::HandOver(Target::Nobody),
+        Command::Grant(AppId::from(BOT)),
+        Command::Cancel(key("a")),
+    ] {
+        assert_eq!(desk.command(command.clone()), full, "{command:?}");
+    }
+    for command in [
+        Command::Refuse(AppId::from(BOT)),
+        Command::Continue(key("a")),
+        Command::InterventionReported { open: false, at: None },
+        Command::CloseIntervention,
+    ] {
+        assert_ne!(desk.command(command.clone()), full, "{command:?}");
+    }
+}
+
+/// The handler of the notice at hand may answer though the queue is full, or it would never get shorter; not for ever, though.
+#[test]
+fn notices_at_hand_may_be_answered_while_the_queue_is_full() {
+    let mut config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
+    (config.limits.notices, config.limits.answers) = (1, 3);
+    let cx = Context::new(&config);
+    let (mut thread, mut out) = with_a_notice(&config);
+    let mut now = Timestamp::from_millis(BASE);
+    let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
+    let message = || OutgoingMessage::text("hi").unwrap();
+    let full = Reply::Refused(CommandRefused::NoticesFull);
+    let mut step = |thread: &mut Thread, input| {
+        now = now.plus(Duration::from_millis(1));
+        let mut out = Vec::new();
+        let reply = thread.step(&cx, input, now, &mut out);
+        // Each is sent at once.
+        while let Some(output) = out.pop() {
+            if let Output::Call { id, .. } = output {
+                let _ = thread.step(&cx, Input::Answer { call: id, result: SENT }, now, &mut out);
+            }
+        }
+        reply
+    };
+    let from_outside = Input::Command(Command::Send { key: key("x"), message: message() });
+    assert_eq!(step(&mut thread, from_outside.clone()), full);
+    let mut reply = |thread: &mut Thread, to, name: &str| {
+        step(thread, Input::Command(Command::Reply { to, key: key(name), message: message() }))
+    };
+    assert_eq!(reply(&mut thread, NoticeId(id.0 + 1), "a"), full, "another notice is at hand");
+    let replies = ["a", "b", "c", "d"].map(|name| reply(&mut thread, id, name));
+    assert_eq!(replies, [Reply::Accepted, Reply::Accepted, Reply::Accepted, full]);
+}
+
+/// Of an answer long ago it is still known that it was sent, for as long as the platform may deliver again what it answers.
+#[test]
+fn keys_of_answers_are_known_for_the_redelivery_time() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.config.limits.finished = 2;
+    desk.passed_to(DESK);
+    let name = |number: usize| format!("k{number}");
+    for number in 0..200 {
+        desk.wait(10_000);
+        desk.customer(&name(number), Channel::Messaging);
+        desk.send(&name(number));
+        desk.expect_send(&name(number), SENT);
+    }
+    for number in 0..198 {
+        assert_eq!(desk.send(&name(number)), Reply::Duplicate(AnswerStatus::Settled), "{number}");
+        assert_eq!(desk.thread.answer(&key(&name(number))), Some(AnswerStatus::Settled));
+    }
+    assert!(matches!(desk.send(&name(199)), Reply::Duplicate(AnswerStatus::Delivered { .. })));
+    assert!(desk.calls.is_empty());
+}
