@@ -31,7 +31,7 @@ pub(super) struct Notices {
     replies: u32,
     /// The oldest first.
     #[serde(skip_serializing_if = "is_default")]
-    set_aside: Option<Box<VecDeque<SetAside>>>,
+    set_aside: Vec<SetAside>,
 }
 
 /// A notice that the handler failed on [`Limits::attempts`] times. The next one was told instead, so that one notice never
@@ -74,19 +74,14 @@ impl Notices {
     }
 
     pub(super) fn set_aside(&self) -> impl Iterator<Item = &SetAside> {
-        self.set_aside.iter().flat_map(|set_aside| set_aside.iter())
+        self.set_aside.iter()
     }
 
     /// The host has dealt with one that was set aside. Whether it was there.
     pub(super) fn dismiss(&mut self, id: NoticeId) -> bool {
-        let Some(set_aside) = &mut self.set_aside else { return false };
-        let before = set_aside.len();
-        set_aside.retain(|one| one.id != id);
-        let found = set_aside.len() < before;
-        if set_aside.is_empty() {
-            self.set_aside = None;
-        }
-        found
+        let before = self.set_aside.len();
+        self.set_aside.retain(|one| one.id != id);
+        self.set_aside.len() < before
     }
 
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
@@ -158,12 +153,9 @@ impl Notices {
     fn set_first_aside(&mut self, now: Timestamp, limits: Limits, out: &mut Vec<Output>) -> bool {
         let (id, attempts) = (NoticeId(self.first), self.attempts);
         let Some(notice) = self.next() else { return false };
-        let set_aside = self.set_aside.get_or_insert_default();
-        let mut dropped = None;
-        if set_aside.len() >= limits.set_aside.max(1) {
-            dropped = set_aside.pop_front().map(|oldest| oldest.id);
-        }
-        set_aside.push_back(SetAside { id, attempts, at: now, notice });
+        let is_full = self.set_aside.len() >= limits.set_aside.max(1);
+        let dropped = is_full.then(|| self.set_aside.remove(0).id);
+        self.set_aside.push(SetAside { id, attempts, at: now, notice });
         out.push(Output::SetAside { id, attempts, dropped });
         true
     }

@@ -115,6 +115,8 @@ impl PageRefusals {
 
 #[cfg(test)]
 mod tests {
+    use PageCall::{Request, Take};
+
     use super::*;
     use crate::call::RefusalKind;
 
@@ -131,7 +133,6 @@ mod tests {
             let PageMemory { request_refused, take_refused, .. } = page.memory();
             (request_refused.is_some(), take_refused.is_some())
         };
-        use PageCall::{Request, Take};
         assert_eq!(counts(&[(Request, &one, 100, true)]), (true, false));
         assert_eq!(counts(&[(Request, &one, 100, false)]), (false, false));
         assert_eq!(counts(&[(Request, &one, 100, false), (Request, &one, 100, false)]), (false, false));

@@ -147,7 +147,7 @@ async fn clocks_ahead_fail_no_answer() {
             let mut setup = Setup::new(rules, policy);
             setup.ahead = ahead;
             // So that a grant which is not believed shows.
-            setup.timeouts.grant = Duration::from_secs(60);
+            setup.timeouts.grant = Duration::from_mins(1);
             let world = World::start(setup).await;
             for round in 0..6 {
                 world.customer_writes("hello");

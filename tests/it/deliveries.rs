@@ -97,12 +97,11 @@ impl Handler for Bot {
     async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
         let Notice::Message { inbound, ours: true, .. } = &told.notice else { return Ok(()) };
         match self.manner {
-            Manner::Quick => {}
             Manner::Slow => sleep(Duration::from_millis(50)).await,
             Manner::FailsForAWhile if self.began.elapsed() < Duration::from_secs(10) => {
                 return Err("not now".into());
             }
-            Manner::FailsForAWhile => {}
+            Manner::Quick | Manner::FailsForAWhile => {}
             Manner::Stuck => std::future::pending().await,
         }
         let mid = inbound.mid.clone().unwrap();
