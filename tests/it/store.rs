@@ -1,6 +1,6 @@
 //! Stores that fail in the worst ways, and how a service stops and forgets.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub struct Moody {
     /// How long a swap takes.
     pub slow_ms: AtomicU64,
     /// Whose record cannot be read, and why.
-    unreadable: Option<(ThreadKey, RecordError)>,
+    unreadable: Mutex<Option<(ThreadKey, RecordError)>>,
     loads: AtomicUsize,
 }
 
@@ -94,7 +94,9 @@ impl ThreadStore for Moody {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let mut loaded = self.inner.load(keys).await?;
         for (key, loaded) in keys.iter().zip(&mut loaded) {
-            if let Some((_, error)) = self.unreadable.as_ref().filter(|(unreadable, _)| unreadable == key) {
+            if let Some((_, error)) = 
+                self.unreadable.lock().unwrap().as_ref().filter(|(unreadable, _)| unreadable == key)
+            {
                 loaded.thread = Err(error.clone());
             }
         }
@@ -272,7 +274,7 @@ async fn a_conversation_at_rest_is_not_kept_for_ever() {
 async fn a_record_that_cannot_be_read_stops_only_its_own_conversation() {
     let key = ThreadKey::new(thread().page, 666.into());
     for (why, again) in [(RecordError::Newer(2), true), (RecordError::Damaged("no head".into()), false)] {
-        let unreadable = Some((key.clone(), why));
+        let unreadable = Mutex::new(Some((key.clone(), why)));
         let store = Arc::new(Moody { unreadable, ..Moody::default() });
         let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
         let (_, event) = message("m1");
@@ -295,6 +297,20 @@ async fn a_record_that_cannot_be_read_stops_only_its_own_conversation() {
         let advice = if again { Advice::RetryLater } else { Advice::GiveUp };
         assert_eq!(refused.advice(), advice, "{refused:?}");
     }
+}
+
+/// How a call ended that nobody can save any more is not tried for minutes: its conversation is damaged.
+#[tokio::test]
+async fn an_outcome_that_can_never_be_saved_is_not_tried_for_long() {
+    let store = Arc::new(Moody::default());
+    let (graph, _, desk) = a_desk_with(Arc::clone(&store), 300, |desk| desk.copies(0)).await;
+    desk.send(&thread(), key("a"), text("a")).await.unwrap();
+    while graph.received_requests().await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    *store.unreadable.lock().unwrap() = Some((thread(), RecordError::Damaged("no head".into())));
+    assert_eq!(desk.stop(Duration::from_secs(5)).await, Stopped::Finished);
+    assert!(desk.stats().damaged_records > 0);
 }
 
 /// The call under way is finished and saved; what waits behind it is not begun, and goes on at once elsewhere.

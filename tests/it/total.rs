@@ -12,7 +12,7 @@ use messenger_handover::id::{AppId, MessageId, PAGE_INBOX};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
     AnswerStatus, ClaimOrigin, Command, Config, Context, Input, NoticeId, OnUnknown, Output, Reply, Target,
-    Thread,
+    Thread, Timeouts,
 };
 use messenger_handover::time::{Span, Timestamp};
 use proptest::prelude::*;
@@ -184,11 +184,30 @@ fn what() -> impl Strategy<Value = What> {
     ]
 }
 
+/// Such as no builder accepts, too.
+fn extreme() -> impl Strategy<Value = Duration> {
+    select(vec![Duration::ZERO, Duration::from_millis(1), Duration::from_hours(1_000_000), Duration::MAX])
+}
+
 fn config() -> impl Strategy<Value = Config> {
     let roles = select(vec![Role::Bot, Role::Desk]);
     let policies = select(ThreadControlPolicy::ALL.to_vec());
-    (roles, policies, any::<[bool; 4]>()).prop_map(|(role, policy, [resend, endpoint, echoes, takes])| {
+    let durations = || prop::collection::vec(prop::option::weighted(0.1, extreme()), 11);
+    let parts = (roles, policies, any::<[bool; 4]>(), durations());
+    parts.prop_map(|(role, policy, [resend, endpoint, echoes, takes], durations)| {
         let mut config = Config::new(AppId::from(US), role, policy);
+        let Timeouts { grant, call_lease, echo_grace, refusal_memory, clock_tolerance, .. } =
+            &mut config.timeouts;
+        let first = [grant, call_lease, echo_grace, refusal_memory, clock_tolerance];
+        first.into_iter().zip(&durations).for_each(|(timeout, drawn)| *timeout = drawn.unwrap_or(*timeout));
+        let Timeouts { notice_lease, backoff, backoff_max, redelivery, answer_age, retention, .. } =
+            &mut config.timeouts;
+        let rest = [notice_lease, backoff, backoff_max, redelivery];
+        rest.into_iter().zip(&durations[5..]).for_each(|(timeout, drawn)| *timeout = drawn.unwrap_or(*timeout));
+        // What is kept for no time at all is gone at once, and rightly so.
+        for (timeout, drawn) in [answer_age, retention].into_iter().zip(&durations[9..]) {
+            *timeout = drawn.filter(|drawn| !drawn.is_zero()).map_or(*timeout, |_| Duration::MAX);
+        }
         config.on_unknown = if resend { OnUnknown::Resend } else { OnUnknown::Hold };
         config.echoes = echoes;
         if role == Role::Bot {
