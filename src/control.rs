@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::call::{Advice, CallResult, OutgoingMessage, Refusal, RefusalKind, ThreadOwner};
+use crate::call::{Advice, CallResult, OutgoingMessage, Refusal, RefusalKind, SenderAction, ThreadOwner};
 use crate::id::{AppId, MessageId, PageId, ThreadKey};
 
 /// Meta's thread-control calls and the Send API, for any Page that the implementation has a token of.
@@ -88,6 +88,12 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
         message: &OutgoingMessage,
         metadata: Option<&str>,
     ) -> Result<Sent, CallError>;
+
+    /// Shows a sign to the customer: typing, seen. It passes the same gates as a message (INF).
+    ///
+    /// # Errors
+    /// [`CallError`] as for a message.
+    async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError>;
 }
 
 /// A request for control was forwarded to whoever may grant it. Control comes with a pass event,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use http::{Method, Request};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 use url::Url;
 
@@ -22,7 +22,7 @@ use super::place::{Place, Places};
 use super::response::{self, Asked};
 use super::tokens::{App, Auth, TokenError, TokenProvider};
 use super::transport::Transport;
-use crate::call::{OutgoingMessage, Refusal, RefusalKind, ThreadOwner};
+use crate::call::{OutgoingMessage, Refusal, RefusalKind, SenderAction, ThreadOwner};
 use crate::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::secret::PageToken;
@@ -384,6 +384,11 @@ impl HandoverClient for GraphClient {
         metadata: Option<&str>,
     ) -> Result<Sent, CallError> {
         response::sent(&self.post_to(thread, "messages", &Sending::new(message, metadata)).await?)
+    }
+
+    async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError> {
+        let body = Map::from_iter([("sender_action".to_owned(), action.as_str().into())]);
+        response::sent(&self.post_to(thread, "messages", &body).await?).map(drop)
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::client::{GraphClient, Node};
 use super::response;
 use super::tokens::Auth;
-use crate::call::{Refusal, RefusalKind, SenderAction};
+use crate::call::{Refusal, RefusalKind};
 use crate::control::{CallError, Sent};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::time::Timestamp;
@@ -183,15 +183,6 @@ impl GraphClient {
         let place = self.place(page, Node::Root, "debug_token", &query)?;
         let answer = self.once(page, &place, None, &asking, Some(&inspected)).await?;
         response::token_info(&answer.json, &inspected.token)
-    }
-
-    /// Shows a sign to the customer: typing, seen. It passes the same gates as a message (INF).
-    ///
-    /// # Errors
-    /// [`CallError`] as for a message.
-    pub async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError> {
-        let body = Map::from_iter([("sender_action".to_owned(), action.as_str().into())]);
-        response::sent(&self.post_to(thread, "messages", &body).await?).map(drop)
     }
 
     /// `POST messages` with a body of your own: whatever the Send API takes that this crate has no type

@@ -3,17 +3,19 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
-use crate::id::AppId;
+use crate::id::{AppId, PageId};
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::store::{MemoryStore, ThreadStore};
 use crate::thread::{Config, Limits, OnUnknown, Timeouts};
 
 use super::calls::Calls;
+use super::check::{BuildError, check};
 use super::drive::{Counters, Inner};
 use super::recent::Recent;
 use super::{Clock, Handler, Handover, SystemClock, wake};
@@ -24,7 +26,9 @@ pub struct Builder {
     config: Config,
     client: Arc<dyn HandoverClient>,
     handler: Arc<dyn Handler>,
+    page_policies: HashMap<PageId, ThreadControlPolicy>,
     desk: Option<Arc<dyn DeskEndpoint>>,
+    without_desk_endpoint: bool,
     store: Option<Arc<dyn ThreadStore>>,
     clock: Arc<dyn Clock>,
     events_within: Duration,
@@ -33,35 +37,10 @@ pub struct Builder {
     copies: usize,
 }
 
-/// Why a configuration makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The desk's app and our own are the same.
-    #[error("the desk's app id is our own: a handover has two sides")]
-    DeskIsUs,
-    /// A desk has no other desk, and takes from no desk.
-    #[error("only a bot has a desk to hand over to")]
-    DeskHasNoDesk,
-    /// One of the [`Timeouts`] makes no sense.
-    #[error("timeout {setting} {problem}")]
-    Timeout {
-        /// Its name.
-        setting: &'static str,
-        /// What it must be.
-        problem: &'static str,
-    },
-    /// One of the [`Limits`] is 0: a thread that may remember nothing cannot work.
-    #[error("limit {0} must be at least 1")]
-    Limit(&'static str),
-    /// The service runs its tasks on tokio.
-    #[error("no tokio runtime is running here")]
-    NoRuntime,
-}
-
 impl Handover {
-    /// Starts a configuration: our app, which side we are, who is primary on the Page, the client that
-    /// makes the calls, and the handler that is told what happens.
+    /// Starts a configuration: our app, which side we are, who is primary on the Pages, the client that
+    /// makes the calls, and the handler that is told what happens. Where Pages differ,
+    /// [`page_policy`](Builder::page_policy) says how.
     pub fn builder(
         app: AppId,
         role: Role,
@@ -74,7 +53,9 @@ impl Handover {
             config,
             client,
             handler: Arc::new(handler),
+            page_policies: HashMap::default(),
             desk: None,
+            without_desk_endpoint: false,
             store: None,
             clock: Arc::new(SystemClock),
             events_within: Duration::from_secs(4),
@@ -93,10 +74,25 @@ impl Builder {
         self
     }
 
-    /// For a bot: ED's endpoint, through which it asks for people and for control.
+    /// Who is primary on this Page, where that is not the policy that the others have. Set again, the last one counts.
+    pub fn page_policy(mut self, page: PageId, policy: ThreadControlPolicy) -> Self {
+        self.page_policies.insert(page, policy);
+        self
+    }
+
+    /// For a bot: ED's endpoint, through which it asks for people and for control. Under
+    /// [`ThreadControlPolicy::EdPrimary`] there is no other way to ask for control, so that it must be set there, or
+    /// [`without_desk_endpoint`](Self::without_desk_endpoint).
     pub fn desk_endpoint(mut self, endpoint: Arc<dyn DeskEndpoint>) -> Self {
         self.config.desk_endpoint = true;
         self.desk = Some(endpoint);
+        self
+    }
+
+    /// For a bot under [`ThreadControlPolicy::EdPrimary`] that has no endpoint to ask: it speaks only when control is
+    /// passed to it, and what it sends before that fails as not granted.
+    pub fn without_desk_endpoint(mut self) -> Self {
+        self.without_desk_endpoint = true;
         self
     }
 
@@ -126,9 +122,19 @@ impl Builder {
         self
     }
 
-    /// For a bot under [`ThreadControlPolicy::BotPrimary`]: takes control even from people.
+    /// For a bot under [`ThreadControlPolicy::BotPrimary`]: takes control even from people. They are known by
+    /// [`desk_app`](Self::desk_app) or [`desk_endpoint`](Self::desk_endpoint).
     pub fn dangerously_take_from_desk(mut self) -> Self {
         self.config.take_from_desk = true;
+        self
+    }
+
+    /// For a desk: a message that the messaging window refused for certain is sent once more with the `HUMAN_AGENT` tag, in its
+    /// place and with its key, which people may use for 7 days after the customer wrote. Off if nothing is set: Meta
+    /// has to approve the app for it in App Review. Where it did not, the message fails as
+    /// [`FailReason::OutsideWindow`](crate::thread::FailReason::OutsideWindow), and the words name both refusals.
+    pub fn human_agent(mut self, human_agent: bool) -> Self {
+        self.config.human_agent = human_agent;
         self
     }
 
@@ -218,13 +224,15 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] says what makes no sense.
     pub fn start(self) -> Result<Handover, BuildError> {
-        let Self { config, client, handler, desk, store, clock, .. } = self;
+        let Self { config, page_policies, without_desk_endpoint, .. } = self;
+        let Self { client, handler, desk, store, clock, .. } = self;
         let Self { events_within, events_at_once, calls_at_once, copies, .. } = self;
-        check(&config)?;
+        check(&config, &page_policies, without_desk_endpoint)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let inner = Arc::new(Inner {
             config,
+            page_policies,
             client,
             desk,
             recent: Recent::new(if store.is_in_memory() { 0 } else { copies }),
@@ -248,75 +256,11 @@ impl Builder {
     }
 }
 
-fn check(config: &Config) -> Result<(), BuildError> {
-    if config.desk.as_ref() == Some(&config.app) {
-        return Err(BuildError::DeskIsUs);
-    }
-    if config.role == Role::Desk && (config.desk.is_some() || config.desk_endpoint || config.take_from_desk) {
-        return Err(BuildError::DeskHasNoDesk);
-    }
-    check_timeouts(&config.timeouts)?;
-    let Limits { answers, notices, unanswered, seen, finished, attempts, set_aside, requests } =
-        config.limits;
-    for (setting, is_none) in [
-        ("answers", answers == 0),
-        ("notices", notices == 0),
-        ("unanswered", unanswered == 0),
-        ("seen", seen == 0),
-        ("finished", finished == 0),
-        ("attempts", attempts == 0),
-        ("set_aside", set_aside == 0),
-        ("requests", requests == 0),
-    ] {
-        if is_none {
-            return Err(BuildError::Limit(setting));
-        }
-    }
-    Ok(())
-}
-
-fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
-    let Timeouts {
-        grant,
-        call_lease,
-        echo_grace: _,
-        answer_age,
-        refusal_memory: _,
-        clock_tolerance,
-        notice_lease,
-        backoff,
-        backoff_max,
-        redelivery,
-        retention,
-    } = *timeouts;
-    // Without a pause a call that fails would be made again at once, for ever; without a lease it would count as lost
-    // while it is being made.
-    for (setting, value) in [
-        ("grant", grant),
-        ("call_lease", call_lease),
-        ("answer_age", answer_age),
-        ("notice_lease", notice_lease),
-        ("backoff", backoff),
-        ("retention", retention),
-    ] {
-        if value < Duration::from_millis(1) {
-            return Err(BuildError::Timeout { setting, problem: "must be at least a millisecond" });
-        }
-    }
-    for (setting, is_wrong, problem) in [
-        ("backoff_max", backoff_max < backoff, "must not be shorter than backoff"),
-        ("clock_tolerance", clock_tolerance > Duration::from_hours(24), "must be at most a day"),
-        ("retention", retention < redelivery, "must not be shorter than redelivery"),
-    ] {
-        if is_wrong {
-            return Err(BuildError::Timeout { setting, problem });
-        }
-    }
-    Ok(())
-}
-
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("page_policies", &self.page_policies)
+            .finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::bots_api::DeskEndpoint;
 use crate::control::HandoverClient;
 use crate::id::{PageId, ThreadKey};
+use crate::policy::ThreadControlPolicy;
 use crate::retry::{Backoff, Budget, Jitter};
 use crate::skew::ClockCheck;
 use crate::store::{Loaded, StoreError, Swapped, ThreadStore};
@@ -40,6 +41,8 @@ const RETRIES_A_SECOND: u32 = 5;
 
 pub(super) struct Inner {
     pub(super) config: Config,
+    /// Pages with a policy of their own.
+    pub(super) page_policies: HashMap<PageId, ThreadControlPolicy>,
     pub(super) client: Arc<dyn HandoverClient>,
     pub(super) desk: Option<Arc<dyn DeskEndpoint>>,
     pub(super) store: Arc<dyn ThreadStore>,
@@ -316,7 +319,7 @@ impl Handover {
 /// What is known of the Page of one conversation after the other; most deliveries are about one Page.
 struct Pages<'a> {
     inner: &'a Inner,
-    last: Option<(PageId, PageMemory)>,
+    last: Option<(PageId, PageMemory, ThreadControlPolicy)>,
 }
 
 impl<'a> Pages<'a> {
@@ -326,13 +329,17 @@ impl<'a> Pages<'a> {
 
     fn context(&mut self, page: &PageId, now: Timestamp) -> Context<'a> {
         let inner = self.inner;
-        let memory = match &self.last {
-            Some((last, memory)) if last == page => *memory,
-            _ => inner.pages().get(page).map(|state| state.refusals.memory()).unwrap_or_default(),
+        let (memory, policy) = match &self.last {
+            Some((last, memory, policy)) if last == page => (*memory, *policy),
+            _ => {
+                let memory = inner.pages().get(page).map(|state| state.refusals.memory());
+                (memory.unwrap_or_default(), inner.policy(page))
+            }
         };
-        self.last = Some((page.clone(), memory));
+        self.last = Some((page.clone(), memory, policy));
         Context {
             config: &inner.config,
+            policy,
             page: memory,
             jitter: jitter(),
             // A thousand numbers a millisecond are more than any conversation uses.
@@ -350,6 +357,11 @@ pub(super) fn jitter() -> Jitter {
 impl Inner {
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Who is primary on a Page.
+    pub(super) fn policy(&self, page: &PageId) -> ThreadControlPolicy {
+        self.page_policies.get(page).copied().unwrap_or(self.config.policy)
     }
 
     fn pages(&self) -> MutexGuard<'_, HashMap<PageId, PageState>> {

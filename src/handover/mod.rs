@@ -4,18 +4,22 @@
 mod batch;
 mod builder;
 mod calls;
+mod check;
 mod clock;
 mod drive;
 mod effects;
 mod handler;
 mod locks;
 mod recent;
+mod sender_action;
 mod upkeep;
 mod wake;
 
-pub use builder::{BuildError, Builder};
+pub use builder::Builder;
+pub use check::BuildError;
 pub use clock::{Clock, SystemClock};
 pub use handler::{BoxError, Handler, Told};
+pub use sender_action::Shown;
 pub use upkeep::{Stats, Stopped};
 
 use std::fmt;

@@ -12,7 +12,6 @@ use super::claim::MAX_LOST_CONTROL;
 use super::config::{Config, Context};
 use super::handoff::Stage;
 use super::io::{Notice, Output, Reply, Target};
-use super::outcome::FailReason;
 use super::page::PageCall;
 use super::{InFlight, Made, Pause, Thread};
 
@@ -237,7 +236,11 @@ impl Thread {
                 self.outbox.refused_inline(&key);
             }
             Made::Send(key) => {
-                let reason = FailReason::refused(refusal);
+                let outside = cx.config.human_agent && refusal.kind == RefusalKind::OutsideWindow;
+                if outside && self.outbox.send_as_person(&key, &refusal) {
+                    return;
+                }
+                let reason = self.outbox.fail_reason(&key, refusal);
                 self.notices.extend(self.outbox.failed(&key, reason, cx.config, now));
             }
             Made::Pass(to) if to == cx.config.app => {

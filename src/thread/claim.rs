@@ -190,9 +190,9 @@ impl Thread {
     /// The next move of the open claim.
     pub(super) fn walk(&mut self, cx: &Context<'_>, now: Timestamp) -> Move {
         let refused = cx.refused(&self.refused, now);
-        let (role, policy) = (cx.config.role, cx.config.policy);
+        let (role, policy) = (cx.config.role, cx.policy);
         let owner = believed(self.belief.owner(), cx.config);
-        let futile = request_is_futile(self.belief.owner(), cx.config);
+        let futile = request_is_futile(self.belief.owner(), cx);
         let Some(claim) = &mut self.claim else { return Move::Rest };
         if let Some(pending) = &mut claim.pending {
             if now < pending.until && !(futile && pending.step == ClaimStep::Request) {
@@ -388,13 +388,13 @@ impl Thread {
 
 /// Whether a request would go to an app that never answers one. Where another app is primary the request
 /// goes to that (facts §1.2), which may take control and pass it.
-fn request_is_futile(owner: &Owner, config: &Config) -> bool {
-    let to_the_owner = match config.role {
-        Role::Desk => config.policy != ThreadControlPolicy::BotPrimary,
-        Role::Bot => config.policy != ThreadControlPolicy::EdPrimary,
+fn request_is_futile(owner: &Owner, cx: &Context<'_>) -> bool {
+    let to_the_owner = match cx.config.role {
+        Role::Desk => cx.policy != ThreadControlPolicy::BotPrimary,
+        Role::Bot => cx.policy != ThreadControlPolicy::EdPrimary,
     };
     let Owner::Other(Some(owner)) = owner else { return false };
-    to_the_owner && config.silent.contains(owner)
+    to_the_owner && cx.config.silent.contains(owner)
 }
 
 /// The column of the policy's table for an owner.

@@ -11,12 +11,13 @@ use crate::time::Timestamp;
 /// What a thread needs to know about its host. The same for all threads of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "switches, each of its own")]
 pub struct Config {
     /// Our own app id, as control events name us.
     pub app: AppId,
     /// Which side we are.
     pub role: Role,
-    /// Who is primary on the Page.
+    /// Who is primary on a Page for which nothing else is set ([`Context::policy`]).
     pub policy: ThreadControlPolicy,
     /// The agent desk's app id, where we are a bot. ED does not publish it: it is in the
     /// `requested_owner_app_id` of its requests (facts §8.1).
@@ -31,6 +32,9 @@ pub struct Config {
     pub desk_endpoint: bool,
     /// Whether a bot under [`ThreadControlPolicy::BotPrimary`] takes control even from people.
     pub take_from_desk: bool,
+    /// Whether an answer that the messaging window refused is sent once more as a person's, with the `HUMAN_AGENT` tag
+    /// ([`MessagingType::HumanAgent`](crate::call::MessagingType::HumanAgent)).
+    pub human_agent: bool,
     /// Whether the app is subscribed to `message_echoes`. Where it is not, nothing is waited for that cannot
     /// come: an answer whose outcome is unknown is reported so at once.
     pub echoes: bool,
@@ -64,6 +68,7 @@ impl Config {
             silent: metas_own.map(AppId::from).collect(),
             desk_endpoint: false,
             take_from_desk: false,
+            human_agent: false,
             echoes: true,
             on_unknown: OnUnknown::default(),
             timeouts: Timeouts::default(),
@@ -198,7 +203,9 @@ impl Default for Limits {
 pub struct Context<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// The Page.
+    /// Who is primary on this Page.
+    pub policy: ThreadControlPolicy,
+    /// What is known of the Page.
     pub page: PageMemory,
     /// Spreads the waits of this step; [`Jitter::NONE`] where they must be repeatable.
     pub jitter: Jitter,
@@ -213,11 +220,12 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// A context for a Page of which nothing is known.
+    /// A context for a Page of which nothing is known, under the configuration's policy.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
         Self {
             config,
+            policy: config.policy,
             page: PageMemory::default(),
             jitter: Jitter::NONE,
             ids_from: 0,

@@ -1,5 +1,7 @@
 use crate::call::AnswerKey;
 use crate::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
+#[cfg(feature = "service")]
+use crate::policy::ThreadControlPolicy;
 use crate::time::{Span, Timestamp};
 
 use super::Thread;
@@ -112,6 +114,22 @@ impl Thread {
             Owner::Other(_) => false,
             Owner::Idle | Owner::Unknown => channel == Channel::Messaging,
         }
+    }
+
+    /// Whether a typing indicator may be shown: where control is ours, and where the customer's last message came to us and
+    /// nobody else is known to have control. Without a primary that is so for every app, so that it says nothing.
+    #[cfg(feature = "service")]
+    pub(crate) fn may_show(&self, policy: ThreadControlPolicy, now: Timestamp) -> bool {
+        let (mut belief, active) = (self.belief.clone(), self.inbox.active_until());
+        belief.lapse(now, active);
+        let ours = match belief.owner() {
+            Owner::Us => true,
+            Owner::Unknown => {
+                policy != ThreadControlPolicy::NoPrimary && active.is_some_and(|until| until > now)
+            }
+            Owner::Idle | Owner::Other(_) => false,
+        };
+        ours && !belief.in_doubt && !self.is_leaving()
     }
 
     fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel, now: Timestamp) -> Reply {

@@ -376,6 +376,6 @@ impl Thread {
 /// Only a desk that is primary takes a thread from a third app to pass it on (design §6).
 fn may_take_to_pass(cx: &Context<'_>, target: &Target) -> bool {
     cx.config.role == Role::Desk
-        && cx.config.policy == ThreadControlPolicy::EdPrimary
+        && cx.policy == ThreadControlPolicy::EdPrimary
         && matches!(target, Target::App(_))
 }

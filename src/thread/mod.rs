@@ -411,7 +411,7 @@ impl Thread {
     /// Without a primary a thread starts idle and every app is told what the customer writes: a bot
     /// asks for control first, so that not two of them answer (seed, third picture).
     fn claims_before_it_speaks(cx: &Context<'_>) -> bool {
-        cx.config.role == Role::Bot && cx.config.policy == ThreadControlPolicy::NoPrimary
+        cx.config.role == Role::Bot && cx.policy == ThreadControlPolicy::NoPrimary
     }
 
     fn start(&mut self, cx: &Context<'_>, call: Call, now: Timestamp, out: &mut Vec<Output>) {

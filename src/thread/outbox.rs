@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, CallId, InlineControl, OutgoingMessage, Refusal, RefusalKind};
+use crate::call::{AnswerKey, CallId, InlineControl, MessagingType, OutgoingMessage, Refusal, RefusalKind};
 use crate::id::MessageId;
 use crate::time::Timestamp;
 
@@ -42,6 +42,9 @@ struct Answer {
     resent: bool,
     #[serde(default)]
     inline: Inline,
+    /// How the messaging window refused it, where it is sent again with the `HUMAN_AGENT` tag.
+    #[serde(default, skip_serializing_if = "is_default")]
+    outside_window: Option<Box<Refusal>>,
 }
 
 /// Whether an answer's `thread_control` went with it.
@@ -108,6 +111,7 @@ impl Outbox {
             lost_control: 0,
             resent: false,
             inline: Inline::No,
+            outside_window: None,
         });
     }
 
@@ -180,6 +184,35 @@ impl Outbox {
             answer.inline = Inline::Refused;
             answer.state = State::Waiting;
         }
+    }
+
+    /// The messaging window certainly refused it: it waits again in its place, now with the `HUMAN_AGENT` tag. Never twice, and
+    /// never where an earlier attempt may have arrived.
+    pub(super) fn send_as_person(&mut self, key: &AnswerKey, refusal: &Refusal) -> bool {
+        let may = |answer: &&mut Answer| {
+            answer.key == *key && !answer.resent && answer.message.is() != MessagingType::HumanAgent
+        };
+        let Some(answer) = self.waiting.iter_mut().find(may) else { return false };
+        answer.message = answer.message.clone().messaging_type(MessagingType::HumanAgent);
+        answer.outside_window = Some(Box::new(refusal.clone()));
+        // Then only the tag can be what is refused: a missing approval must not look like a Page without `thread_control`.
+        answer.inline = Inline::Refused;
+        answer.state = State::Waiting;
+        true
+    }
+
+    /// Why an answer failed that the platform refused for good. Where the tag was refused, as for an app that is not approved
+    /// for it, the window is why, since the answer may be sent when the customer has written; the words name both.
+    pub(super) fn fail_reason(&self, key: &AnswerKey, refusal: Refusal) -> FailReason {
+        let answer = self.waiting.iter().find(|answer| answer.key == *key);
+        let window = answer.and_then(|answer| answer.outside_window.as_deref());
+        let Some(window) = window.filter(|_| refusal.kind.means_not_available()) else {
+            return FailReason::refused(refusal);
+        };
+        let mut both = window.clone();
+        let gap = if both.message.is_empty() { "" } else { " " };
+        both.message = format!("{}{gap}Sent again with the HUMAN_AGENT tag: {refusal}", both.message);
+        FailReason::OutsideWindow(both)
     }
 
     /// What becomes of control after an answer, and whether it went with it.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use messenger_handover::call::{AnswerKey, OutgoingMessage, ThreadOwner};
+use messenger_handover::call::{AnswerKey, OutgoingMessage, SenderAction, ThreadOwner};
 use messenger_handover::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind, Inbound};
 use messenger_handover::handover::{BoxError, Handler, Handover, HandoverError, Told};
@@ -73,6 +73,10 @@ impl HandoverClient for Graph {
         let text = message.body()["text"].as_str().unwrap();
         *self.0.lock().unwrap().entry(format!("{thread} {text}")).or_default() += 1;
         Ok(Sent::default())
+    }
+
+    async fn sender_action(&self, _: &ThreadKey, _: SenderAction) -> Result<(), CallError> {
+        Ok(())
     }
 }
 

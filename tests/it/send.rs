@@ -212,3 +212,31 @@ async fn an_answer_outside_the_window_fails_with_that_reason() {
     assert_eq!(refusal.kind, RefusalKind::OutsideWindow);
     assert_eq!(world.conversation(), ["hello"]);
 }
+
+/// With the tag people have seven days, if the app is approved for it; what was sent first arrives first.
+#[tokio::test]
+async fn human_agent_reaches_a_customer_who_wrote_days_ago() {
+    let mut setup = Setup::new(Rules::primary(BOT), BotPrimary);
+    setup.human_agent = true;
+    setup.timeouts.answer_age = std::time::Duration::from_hours(24 * 30);
+    let world = World::start(setup).await;
+    world.customer_writes("hello");
+    world.rest().await;
+    world.sim.advance(std::time::Duration::from_hours(25));
+    for key in ["a", "b"] {
+        world.desk.send(key).await.unwrap();
+    }
+    world.until("both are sent", |world| world.conversation() == ["hello", "a", "b"]).await;
+    world.rest().await;
+    let sent: Vec<_> = world.calls(&desk()).into_iter().filter(|call| call.starts_with("messages")).collect();
+    assert_eq!(sent, ["messages #10", "messages", "messages #10", "messages"]);
+
+    world.sim.with_platform(|platform, _| platform.set_human_agent(&desk(), false));
+    world.desk.send("c").await.unwrap();
+    let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+    world.until("it fails", |world| world.desk.ear.heard(failed)).await;
+    let status = world.desk.status("c").await;
+    let AnswerStatus::Failed(reason @ FailReason::OutsideWindow(_)) = status else { panic!("{status:?}") };
+    assert!(reason.to_string().contains("without prior approval"), "{reason}");
+    assert_eq!(world.conversation(), ["hello", "a", "b"]);
+}

@@ -193,8 +193,8 @@ fn config() -> impl Strategy<Value = Config> {
     let roles = select(vec![Role::Bot, Role::Desk]);
     let policies = select(ThreadControlPolicy::ALL.to_vec());
     let durations = || prop::collection::vec(prop::option::weighted(0.1, extreme()), 11);
-    let parts = (roles, policies, any::<[bool; 4]>(), durations());
-    parts.prop_map(|(role, policy, [resend, endpoint, echoes, takes], durations)| {
+    let parts = (roles, policies, any::<[bool; 5]>(), durations());
+    parts.prop_map(|(role, policy, [resend, endpoint, echoes, takes, human_agent], durations)| {
         let mut config = Config::new(AppId::from(US), role, policy);
         let Timeouts { grant, call_lease, echo_grace, refusal_memory, clock_tolerance, .. } =
             &mut config.timeouts;
@@ -209,7 +209,7 @@ fn config() -> impl Strategy<Value = Config> {
             *timeout = drawn.filter(|drawn| !drawn.is_zero()).map_or(*timeout, |_| Duration::MAX);
         }
         config.on_unknown = if resend { OnUnknown::Resend } else { OnUnknown::Hold };
-        config.echoes = echoes;
+        (config.echoes, config.human_agent) = (echoes, human_agent);
         if role == Role::Bot {
             config = config.with_desk(AppId::from(OTHER));
             (config.desk_endpoint, config.take_from_desk) = (endpoint, takes);

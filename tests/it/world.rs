@@ -133,6 +133,8 @@ pub struct Setup {
     pub timeouts: Timeouts,
     /// Whether the bot grants what the desk asks for by itself.
     pub bot_trusts: bool,
+    /// Whether the desk answers as a person what the window refuses.
+    pub human_agent: bool,
     /// Where the bot and the desk keep their conversations.
     pub stores: [Arc<dyn ThreadStore>; 2],
     /// How far the hosts' clocks are ahead of the platform's.
@@ -157,7 +159,17 @@ impl Setup {
         let platform = Platform::new();
         let stores: [Arc<dyn ThreadStore>; 2] = [Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new())];
         let ahead = Duration::ZERO;
-        Self { platform, rules, policy, desk_may_take: false, timeouts, bot_trusts: true, stores, ahead }
+        Self {
+            platform,
+            rules,
+            policy,
+            desk_may_take: false,
+            timeouts,
+            bot_trusts: true,
+            human_agent: false,
+            stores,
+            ahead,
+        }
     }
 }
 
@@ -170,7 +182,8 @@ pub struct World {
 
 impl World {
     pub async fn start(setup: Setup) -> Self {
-        let Setup { platform, rules, policy, desk_may_take, timeouts, bot_trusts, stores, ahead } = setup;
+        let Setup { platform, rules, policy, desk_may_take, timeouts, bot_trusts, .. } = setup;
+        let Setup { human_agent, stores, ahead, .. } = setup;
         let [bots, desks] = stores;
         let platform = platform
             .with_app(sim::App::new(BOT, "Bot", BOT_SECRET, VERIFY_TOKEN))
@@ -187,7 +200,8 @@ impl World {
 
         let ear = Ear::default();
         let handover = Handover::builder(desk(), Role::Desk, policy, client(DESK_TOKEN), ear.clone());
-        let handover = handover.timeouts(timeouts).store(desks).clock(Ahead(ahead)).start().unwrap();
+        let handover = handover.timeouts(timeouts).store(desks).clock(Ahead(ahead)).human_agent(human_agent);
+        let handover = handover.start().unwrap();
         let server = bots_api::Server::new(ED_TOKEN.into(), handover.clone(), Known);
         let desk = host(handover, ear, DESK_SECRET, Some(server)).await;
 

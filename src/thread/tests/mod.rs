@@ -9,7 +9,10 @@ mod outcomes;
 mod queues;
 mod refusals;
 mod rest;
+#[cfg(feature = "service")]
+mod signs;
 mod walks;
+mod windows;
 mod world;
 
 use std::time::Duration;

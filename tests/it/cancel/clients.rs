@@ -96,6 +96,7 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
         thread_owner(c) c.graph.thread_owner(&customer()),
         secondary_receivers(c) c.graph.secondary_receivers(&page()),
         send_message(c) c.graph.send_message(&customer(), &text(), None),
+        sender_action(c) c.graph.sender_action(&customer(), SenderAction::TypingOn),
     }
     "src/graph/client.rs" {
         platform_time(c) c.graph.platform_time(&page()),
@@ -106,7 +107,6 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
         subscribe(c) c.graph.subscribe(&page(), &["messages"]),
         conversation(c) c.graph.conversation(&customer(), Platform::Messenger),
         debug_token(c) c.graph.debug_token(&page()),
-        sender_action(c) c.graph.sender_action(&customer(), SenderAction::TypingOn),
         send_raw(c) c.graph.send_raw(&customer(), Map::new()),
     }
     "src/engage/api.rs" {

@@ -28,8 +28,9 @@ use crate::schedules::in_virtual_time;
 use crate::schedules::world::{Setup, World};
 
 /// The sources whose public async functions are listed here, each with a case.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "src/handover/mod.rs",
+    "src/handover/sender_action.rs",
     "src/handover/upkeep.rs",
     "src/webhook/server.rs",
     "src/bots_api/mod.rs",
@@ -90,6 +91,7 @@ struct End {
 struct Seen {
     owner: Option<AppId>,
     conversation: Vec<String>,
+    signs: Vec<String>,
     told: [Vec<Notice>; 2],
 }
 
@@ -159,7 +161,12 @@ async fn end(world: &World) -> End {
 fn seen(world: &World) -> Seen {
     let told = |host: &Host| host.book.page(&customer()).told.into_iter().map(|(_, notice)| notice).collect();
     let (bot, desk) = (told(&world.bot), told(&world.desk));
-    Seen { owner: world.owner(&customer()), conversation: world.conversation(&customer()), told: [bot, desk] }
+    Seen {
+        owner: world.owner(&customer()),
+        conversation: world.conversation(&customer()),
+        signs: world.ground.signs(&customer()),
+        told: [bot, desk],
+    }
 }
 
 fn check(case: &Case) {

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use axum::http::Method;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{AnswerKey, OutgoingMessage, SenderAction};
 use messenger_handover::event::{Channel, ControlRequest, Event, EventKind};
-use messenger_handover::handover::{HandOver, Handover, Stopped};
+use messenger_handover::handover::{HandOver, Handover, Shown, Stopped};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{Swap, ThreadStore};
@@ -118,7 +118,7 @@ fn events() -> Vec<(ThreadKey, Event)> {
 }
 
 pub fn cases() -> Vec<Case> {
-    told().into_iter().chain(answers()).chain(control()).chain(upkeep()).collect()
+    told().into_iter().chain(answers()).chain([signs()]).chain(control()).chain(upkeep()).collect()
 }
 
 fn upkeep() -> Vec<Case> {
@@ -239,6 +239,20 @@ fn answers() -> Vec<Case> {
             ..case("thread")
         },
     ]
+}
+
+/// What only shows that somebody is there.
+fn signs() -> Case {
+    Case {
+        source: "src/handover/sender_action.rs",
+        call: |w| {
+            Box::pin(async move {
+                let shown = bot(&w).sender_action(&customer(), SenderAction::TypingOn).await.unwrap();
+                assert!(matches!(shown, Shown::Accepted), "{shown:?}");
+            })
+        },
+        ..case("sender_action")
+    }
 }
 
 /// What a host does with control.

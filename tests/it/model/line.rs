@@ -90,6 +90,9 @@ pub fn read(request: &Request<Bytes>) -> ApiCall {
             let target = body["target_app_id"].as_str().map(|app| app.parse().unwrap());
             ApiCall::Pass { user, target, metadata: None }
         }
+        "messages" if let Some(action) = body["sender_action"].as_str() => {
+            ApiCall::SenderAction { user, action: action.to_owned() }
+        }
         "messages" => {
             let message = body["message"].clone();
             let control = &body["thread_control"];

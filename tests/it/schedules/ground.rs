@@ -59,6 +59,7 @@ struct Trace {
     hash: DefaultHasher,
     lines: Vec<(ThreadKey, String)>,
     calls: BTreeMap<ThreadKey, usize>,
+    signs: Vec<(ThreadKey, String)>,
     wrong: Vec<(ThreadKey, String)>,
 }
 
@@ -154,6 +155,17 @@ impl Ground {
 
     pub fn called(&self, thread: &ThreadKey) {
         *self.trace().calls.entry(thread.clone()).or_default() += 1;
+    }
+
+    /// The customer sees that somebody is typing, or has read.
+    pub fn shown(&self, thread: &ThreadKey, sign: &str) {
+        self.trace().signs.push((thread.clone(), sign.to_owned()));
+    }
+
+    /// What the customer saw so, in order.
+    pub fn signs(&self, thread: &ThreadKey) -> Vec<String> {
+        let trace = self.trace();
+        trace.signs.iter().filter(|(of, _)| of == thread).map(|(_, sign)| sign.clone()).collect()
     }
 
     /// How many calls were made about a thread since the faults ended.

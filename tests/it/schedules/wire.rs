@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::http::{Request, Response};
 use messenger_handover::graph::{Transport, TransportError};
 use messenger_handover::id::AppId;
+use messenger_handover::sim::ApiCall;
 
 use super::ground::{Ground, PAGE, thread};
 use super::host::{Host, Life};
@@ -69,6 +70,11 @@ impl Transport for ToPlatform {
                 let answer = self
                     .ground
                     .platform(|platform, now| exchange(platform, &self.app, &PAGE.into(), &call, now));
+                if let ApiCall::SenderAction { action, .. } = &call
+                    && answer.status() == 200
+                {
+                    self.ground.shown(&about, action);
+                }
                 let body = String::from_utf8_lossy(answer.body()).into_owned();
                 self.ground.note(&about, format_args!("{}: {body}", what()));
                 match luck {

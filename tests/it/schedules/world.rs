@@ -137,6 +137,8 @@ impl World {
             builder = builder.desk_app(AppId::from(DESK));
             if self.setup.endpoint {
                 builder = builder.desk_endpoint(Arc::new(self.bots_api(life.clone())));
+            } else {
+                builder = builder.without_desk_endpoint();
             }
             if !self.setup.bot_trusts {
                 builder = builder.trust_nobody();
