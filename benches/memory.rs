@@ -32,9 +32,9 @@ fn with_an_owner(user: u64) -> (Thread, Option<Timestamp>) {
     let cx = Context::new(&config);
     let now = Timestamp::from_millis(BEGIN + user);
     let desk = AppId::from(2002);
-    let change = ControlChange { new_owner: Some(desk.clone()), ..ControlChange::default() };
+    let change = ControlChange::new(None, Some(desk.clone()));
     let kind = EventKind::PassThreadControl(change);
-    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
+    let event = Event::new(Channel::Messaging, Span::at(now), kind);
     let mut thread = Thread::new();
     let _ = thread.step(&cx, Input::Event(event), now.plus(Duration::from_millis(500)), &mut Vec::new());
     assert!(thread.is_at_rest() && *thread.owner() == Owner::Other(Some(desk)));

@@ -1,13 +1,19 @@
 //! What the platform tells us about one conversation. `Debug` shows nothing of what people wrote, so that it may be
 //! logged.
 
+mod message;
+mod raw;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, MessageId};
 use crate::shown::Text;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
+
+pub use message::{Attachment, Echo, Inbound, Referral, ReplyTo, Story};
+pub use raw::Raw;
 
 /// The array of the webhook on which an event came (facts §4.5, §4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,6 +27,7 @@ pub enum Channel {
 
 /// One event of one conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// Where it came.
     pub channel: Channel,
@@ -30,8 +37,16 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+impl Event {
+    /// An event that came on this channel.
+    #[must_use]
+    pub fn new(channel: Channel, at: Span, kind: EventKind) -> Self {
+        Self { channel, at, kind }
+    }
+}
+
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
@@ -46,24 +61,75 @@ pub enum EventKind {
     /// The Page wrote: this app, another app, or a person in the inbox.
     Echo(Echo),
     /// The customer read what was written before.
-    Read,
-    /// Messages were delivered to the customer's device.
-    Delivery(Vec<MessageId>),
-    /// The customer did something else, by the name that the platform gives it: `reaction`, `referral`, `optin`,
-    /// `message_edit`. Control lasts from then on as from a message (INF).
-    Other(String),
+    Read {
+        /// Everything until then was read, on Messenger.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watermark: Option<Timestamp>,
+        /// The message that was read, on Instagram.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mid: Option<MessageId>,
+    },
+    /// Messages were delivered to the customer's device. Instagram does not report it.
+    Delivery {
+        /// The messages. Older deliveries name none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        mids: Vec<MessageId>,
+        /// Everything until then was delivered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        watermark: Option<Timestamp>,
+    },
+    /// The customer took this message back (`is_deleted`, facts §4.8): do not show it any more.
+    Unsent(MessageId),
+    /// The customer changed a message (`message_edit`).
+    Edited {
+        /// Which message.
+        mid: MessageId,
+        /// What it says now. `None` if the platform does not say: fetch it by `mid`.
+        text: Option<String>,
+        /// How many times the message was edited so far, from 1.
+        number: u32,
+    },
+    /// Something else happened in the conversation, for which there is no type here.
+    Other(Other),
 }
 
 impl EventKind {
-    /// Whether a host may have to be notified of it. An echo only settles an answer that was accepted before.
+    /// Whether a host may have to be notified of it, so that it needs room in the queue of notices. An echo only settles
+    /// an answer that was accepted before.
     #[must_use]
     pub(crate) fn is_notified(&self) -> bool {
-        !matches!(self, Self::Echo(_) | Self::Read | Self::Delivery(_) | Self::Other(_))
+        !matches!(self, Self::Echo(_) | Self::Read { .. } | Self::Delivery { .. })
+    }
+}
+
+/// An event without a type of its own: a reaction, a referral, an opt-in, a linked account, a game, a message that cannot
+/// be read, or a kind that did not exist when this was written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Other {
+    /// The name that the platform gives it: `reaction`, `referral`, `optin`, `account_linking`, `game_play`, …
+    pub name: String,
+    /// Whether the customer did it. Control lasts from then on as from a message (INF). `false` if the Page or the platform
+    /// did: a message that is no echo, a postback of the account to itself, a deleted echo, a notice of the system.
+    pub by_customer: bool,
+    /// How the customer came to the conversation, if it is a `referral`, or has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referral: Option<Box<Referral>>,
+    /// The whole element of the webhook.
+    pub raw: Raw,
+}
+
+impl Other {
+    /// An event that the customer caused.
+    #[must_use]
+    pub fn new(name: impl Into<String>, raw: Raw) -> Self {
+        Self { name: name.into(), by_customer: true, referral: None, raw }
     }
 }
 
 /// The ids of a pass or take event. Each may be missing or null (facts §4.6).
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ControlChange {
     /// Who owned the thread before.
     pub previous_owner: Option<AppId>,
@@ -73,8 +139,17 @@ pub struct ControlChange {
     pub metadata: Option<String>,
 }
 
+impl ControlChange {
+    /// A change from one owner to another.
+    #[must_use]
+    pub fn new(previous_owner: Option<AppId>, new_owner: Option<AppId>) -> Self {
+        Self { previous_owner, new_owner, metadata: None }
+    }
+}
+
 /// The body of a request for control.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ControlRequest {
     /// The app that wants control.
     pub requested_by: Option<AppId>,
@@ -82,48 +157,44 @@ pub struct ControlRequest {
     pub metadata: Option<String>,
 }
 
-/// Something the customer wrote or pressed.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Inbound {
-    /// The platform's id. Older postbacks have none.
-    pub mid: Option<MessageId>,
-    /// When it was written.
-    pub at: Span,
-    /// The text, or the title of a pressed button.
-    pub text: Option<String>,
-    /// The payload of a quick reply or postback. Never there for a postback on standby (facts §4.7).
-    pub payload: Option<String>,
-    /// Whether it is a postback rather than a message.
-    pub postback: bool,
-    /// What was attached.
-    pub attachments: Vec<Attachment>,
-}
-
-/// Something attached to a message.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Attachment {
-    /// `image`, `audio`, `video`, `file`, `template`, `fallback`, …
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Where it can be fetched, if the platform says so.
-    pub url: Option<String>,
-}
-
-/// A message that the Page sent, as the platform repeats it (facts §4.8).
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Echo {
-    /// The platform's id of the message.
-    pub mid: Option<MessageId>,
-    /// The app that sent it, if the platform says so.
-    pub app_id: Option<AppId>,
-    /// The `metadata` that its sender put into the message.
-    pub metadata: Option<String>,
-    /// The text.
-    pub text: Option<String>,
+impl ControlRequest {
+    /// A request by this app.
+    #[must_use]
+    pub fn new(requested_by: Option<AppId>) -> Self {
+        Self { requested_by, metadata: None }
+    }
 }
 
 fn hidden(text: Option<&String>) -> Option<Text<'_>> {
     text.map(|text| Text(text))
+}
+
+impl fmt::Debug for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PassThreadControl(change) => f.debug_tuple("PassThreadControl").field(change).finish(),
+            Self::TakeThreadControl(change) => f.debug_tuple("TakeThreadControl").field(change).finish(),
+            Self::RequestThreadControl(request) => {
+                f.debug_tuple("RequestThreadControl").field(request).finish()
+            }
+            Self::Inbound(inbound) => f.debug_tuple("Inbound").field(inbound).finish(),
+            Self::Echo(echo) => f.debug_tuple("Echo").field(echo).finish(),
+            Self::Read { watermark, mid } => {
+                f.debug_struct("Read").field("watermark", watermark).field("mid", mid).finish()
+            }
+            Self::Delivery { mids, watermark } => {
+                f.debug_struct("Delivery").field("mids", mids).field("watermark", watermark).finish()
+            }
+            Self::Unsent(mid) => f.debug_tuple("Unsent").field(mid).finish(),
+            Self::Edited { mid, text, number } => f
+                .debug_struct("Edited")
+                .field("mid", mid)
+                .field("text", &hidden(text.as_ref()))
+                .field("number", number)
+                .finish(),
+            Self::Other(other) => f.debug_tuple("Other").field(other).finish(),
+        }
+    }
 }
 
 impl fmt::Debug for ControlChange {
@@ -145,59 +216,100 @@ impl fmt::Debug for ControlRequest {
     }
 }
 
-impl fmt::Debug for Inbound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbound")
-            .field("mid", &self.mid)
-            .field("at", &self.at)
-            .field("text", &hidden(self.text.as_ref()))
-            .field("payload", &hidden(self.payload.as_ref()))
-            .field("postback", &self.postback)
-            .field("attachments", &self.attachments)
-            .finish()
-    }
-}
-
-impl fmt::Debug for Attachment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attachment")
-            .field("kind", &self.kind)
-            .field("url", &hidden(self.url.as_ref()))
-            .finish()
-    }
-}
-
-impl fmt::Debug for Echo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Echo")
-            .field("mid", &self.mid)
-            .field("app_id", &self.app_id)
-            .field("metadata", &hidden(self.metadata.as_ref()))
-            .field("text", &hidden(self.text.as_ref()))
-            .finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn debug_shows_nothing_that_people_wrote() {
-        let words = || Some("what a customer wrote".to_owned());
-        let attachments = vec![Attachment { kind: "image".to_owned(), url: words() }];
+    const AT: Span = Span::UNKNOWN;
+
+    #[expect(clippy::unnecessary_wraps, reason = "fields are optional")]
+    fn words() -> Option<String> {
+        Some("what a customer wrote".to_owned())
+    }
+
+    fn raw() -> Raw {
+        Raw::new(r#"{"x":"what a customer wrote"}"#)
+    }
+
+    /// A kind of each, with words in every place for them.
+    fn kinds() -> Vec<EventKind> {
+        let mid = MessageId::new("m").unwrap();
+        let attachment = Attachment { url: words(), title: words(), ..Attachment::new("image") };
+        let referral = Referral { referral: words(), raw: Some(raw()), ..Referral::new() };
+        let reply_to = ReplyTo { story: Some(Story::new(None, words())), ..ReplyTo::new() };
         let inbound = Inbound {
-            mid: None,
-            at: Span::UNKNOWN,
             text: words(),
             payload: words(),
-            postback: false,
-            attachments,
+            attachments: vec![attachment.clone()],
+            reply_to: Some(Box::new(reply_to)),
+            referral: Some(Box::new(referral.clone())),
+            is_unsupported: true,
+            must_be_fetched: true,
+            raw: Some(raw()),
+            ..Inbound::new(None, AT)
         };
-        let echo = Echo { mid: None, app_id: None, metadata: words(), text: words() };
-        let change = ControlChange { previous_owner: None, new_owner: None, metadata: words() };
-        let request = ControlRequest { requested_by: None, metadata: words() };
-        let shown = format!("{inbound:?} {echo:?} {change:?} {request:?}");
-        assert!(!shown.contains("customer") && shown.contains("text: Some(<21 bytes>)"), "{shown}");
+        let echo = Echo {
+            metadata: words(),
+            text: words(),
+            ai_generated: true,
+            attachments: vec![attachment],
+            ..Echo::new(None, None)
+        };
+        let change = ControlChange { metadata: words(), ..ControlChange::default() };
+        vec![
+            EventKind::PassThreadControl(change.clone()),
+            EventKind::TakeThreadControl(change),
+            EventKind::RequestThreadControl(ControlRequest {
+                metadata: words(),
+                ..ControlRequest::default()
+            }),
+            EventKind::Inbound(inbound),
+            EventKind::Echo(echo),
+            EventKind::Read { watermark: Some(Timestamp::from_millis(1)), mid: Some(mid.clone()) },
+            EventKind::Delivery { mids: vec![mid.clone()], watermark: Some(Timestamp::from_millis(1)) },
+            EventKind::Unsent(mid.clone()),
+            EventKind::Edited { mid, text: words(), number: 1 },
+            EventKind::Other(Other { referral: Some(Box::new(referral)), ..Other::new("referral", raw()) }),
+        ]
+    }
+
+    #[test]
+    fn debug_shows_nothing_that_people_wrote() {
+        let shown = format!("{:?}", kinds());
+        assert!(!shown.contains("customer wrote") && shown.contains("text: Some(<21 bytes>)"), "{shown}");
+    }
+
+    #[test]
+    fn every_kind_survives_being_saved() {
+        for kind in kinds() {
+            let event = Event::new(Channel::Messaging, AT, kind);
+            let saved = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&saved).unwrap(), event, "{saved}");
+        }
+    }
+
+    #[test]
+    fn inbound_of_earlier_records_is_read_and_an_ordinary_one_is_saved_as_before() {
+        let before = r#"{"mid":"m","at":{"from":1,"to":1},"text":"hi","payload":null,"postback":false,"attachments":[{"type":"image","url":null}]}"#;
+        let inbound: Inbound = serde_json::from_str(before).unwrap();
+        let expected = Inbound {
+            text: Some("hi".to_owned()),
+            attachments: vec![Attachment::new("image")],
+            ..Inbound::new(MessageId::new("m").ok(), Span::at(Timestamp::from_millis(1)))
+        };
+        assert_eq!(inbound, expected);
+        assert_eq!(serde_json::to_string(&inbound).unwrap(), before);
+        let echo: Echo =
+            serde_json::from_str(r#"{"mid":"m","app_id":null,"metadata":null,"text":null}"#).unwrap();
+        assert_eq!(echo, Echo::new(MessageId::new("m").ok(), None));
+    }
+
+    #[test]
+    fn only_receipts_and_echoes_need_no_notice() {
+        let silent: Vec<_> = kinds().into_iter().filter(|kind| !kind.is_notified()).collect();
+        assert!(matches!(
+            silent[..],
+            [EventKind::Echo(_), EventKind::Read { .. }, EventKind::Delivery { .. }]
+        ));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
+use messenger_handover::event::{Channel, ControlChange, Event, EventKind, Other};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{Config, Context, Input, Output, Owner, Thread};
@@ -81,6 +81,12 @@ impl Reader<'_> {
             Item::AppRoles { page, channel, at, .. } => {
                 Row { kind: "app_roles", channel: Some(channel), page: Some(page), at_ms: ms(at), ..empty }
             }
+            Item::PolicyEnforcement { page, channel, at, .. } => {
+                let holds_control =
+                    self.app.map(|_| if channel == Channel::Standby { "other" } else { "unknown" });
+                let (channel, page) = (Some(channel), Some(page));
+                Row { channel, page, at_ms: ms(at), holds_control, ..Row::unknown("a policy enforcement") }
+            }
             Item::Unknown { page, channel, raw, why } => {
                 let user = person(&raw, page.as_ref());
                 let holds_control = self.app.and(channel).map(|channel| match channel {
@@ -125,8 +131,11 @@ impl Reader<'_> {
             EventKind::Echo(echo) => {
                 Row { kind: "echo", app_id: echo.app_id, metadata: echo.metadata, ..row }
             }
-            EventKind::Read => Row { kind: "read", ..row },
-            EventKind::Delivery(_) => Row { kind: "delivery", ..row },
+            EventKind::Read { .. } => Row { kind: "read", ..row },
+            EventKind::Delivery { .. } => Row { kind: "delivery", ..row },
+            EventKind::Unsent(_) => Row { why: Some("a message taken back"), ..row },
+            EventKind::Edited { .. } => Row { why: Some("a message changed"), ..row },
+            EventKind::Other(other) => Row { why: Some(words_for(&other)), ..row },
             _ => Row { why: Some("an event of a new kind"), ..row },
         }
     }
@@ -152,6 +161,20 @@ impl Reader<'_> {
             Owner::Idle => "idle",
             _ => "unknown",
         }
+    }
+}
+
+/// What happened, in fixed words.
+fn words_for(other: &Other) -> &'static str {
+    match &*other.name {
+        "reaction" => "a reaction",
+        "referral" => "a referral",
+        "optin" => "an opt-in",
+        "account_linking" => "a linked account",
+        "game_play" => "a game",
+        "message" | "postback" | "message_edit" if other.by_customer => "a message that cannot be read",
+        "message" | "postback" | "message_edit" => "a message of the Page or the platform that is no echo",
+        _ => "an element of no known kind",
     }
 }
 

@@ -250,6 +250,8 @@ impl Builder {
             room: Arc::new(Semaphore::new(events_at_once)),
             calls: Calls::new(calls_at_once, events_at_once),
             clock_check: Mutex::default(),
+            #[cfg(feature = "webhook")]
+            not_understood: crate::throttle::Refusals::of("webhook"),
         });
         runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
         Ok(Handover { inner, deals_with: None })

@@ -18,6 +18,8 @@ use crate::retry::{Backoff, Budget, Jitter};
 use crate::skew::ClockCheck;
 use crate::store::{Loaded, StoreError, Swapped, ThreadStore};
 use crate::thread::{Config, Context, Input, Output, PageMemory, PageRefusals};
+#[cfg(feature = "webhook")]
+use crate::throttle::Refusals;
 use crate::time::Timestamp;
 
 use super::batch::{Batch, Done, Keys, Places, Saved, Step};
@@ -64,6 +66,9 @@ pub(super) struct Inner {
     /// How many calls may be under way.
     pub(super) calls: Calls,
     pub(super) clock_check: Mutex<ClockCheck>,
+    /// Webhook items that were not understood.
+    #[cfg(feature = "webhook")]
+    pub(super) not_understood: Refusals,
 }
 
 /// What the host may want to raise an alarm for.

@@ -176,6 +176,12 @@ impl Handover {
         self.inner.forget_refusals(page);
     }
 
+    /// Says which webhook items that were not understood may be logged now.
+    #[cfg(feature = "webhook")]
+    pub(crate) fn not_understood(&self) -> &crate::throttle::Refusals {
+        &self.inner.not_understood
+    }
+
     /// Sends an answer to the customer, once: the same key sent twice is one message. Control is
     /// claimed as the policy says if we do not have it.
     ///

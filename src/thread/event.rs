@@ -46,11 +46,17 @@ impl Thread {
                 self.inbound(config, inbound, channel, now)
             }
             EventKind::Echo(echo) => self.echo(config, echo, at, now),
-            EventKind::Other(_) => {
+            EventKind::Unsent(_) | EventKind::Edited { .. } => {
                 self.inbox.active(at, arrived);
                 Reply::Done
             }
-            EventKind::Read | EventKind::Delivery(_) => Reply::Done,
+            EventKind::Other(other) => {
+                if other.by_customer {
+                    self.inbox.active(at, arrived);
+                }
+                Reply::Done
+            }
+            EventKind::Read { .. } | EventKind::Delivery { .. } => Reply::Done,
         }
     }
 

@@ -160,12 +160,8 @@ mod tests {
 
     fn message(mid: &str, at: u64) -> Inbound {
         Inbound {
-            mid: Some(MessageId::new(mid).unwrap()),
-            at: Span::from_platform(1_700_000_000_000 + at),
             text: Some("hello".into()),
-            payload: None,
-            postback: false,
-            attachments: Vec::new(),
+            ..Inbound::new(Some(MessageId::new(mid).unwrap()), Span::from_platform(1_700_000_000_000 + at))
         }
     }
 

@@ -25,7 +25,7 @@ impl Digest {
     /// A message is recognised by its `mid`, which the standby copy and the owner's copy share; one without a `mid` by its
     /// time and content. Without a time either it counts as new: rather told twice than lost.
     pub(super) fn message(inbound: &Inbound) -> Option<Self> {
-        let Inbound { mid, at, text, payload, postback, attachments } = inbound;
+        let Inbound { mid, at, text, payload, postback, attachments, .. } = inbound;
         match mid {
             Some(mid) => Some(Self::new(&(0_u8, mid))),
             None if *at == Span::UNKNOWN => None,

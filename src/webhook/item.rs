@@ -1,14 +1,14 @@
-//! One element of an entry's array: an event of a conversation, the Page's roles, or neither
+//! One element of an entry's array: an event of a conversation, something about the Page, or neither
 //! (facts §4.6 to §4.8).
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::json::{field, number};
-use crate::event::{Attachment, Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
-use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
+use super::body::{self, Broken, Element};
+use super::json::{self, field, number};
+use crate::event::{Channel, Event};
+use crate::id::{AppId, PageId, ThreadKey, UserId};
 use crate::shown::Json;
 use crate::time::Span;
 
@@ -34,7 +34,20 @@ pub enum Item {
         /// When.
         at: Span,
     },
-    /// Something that is not about control or messages, or that is broken. `raw` can hold what
+    /// Meta restricts the Page for what it sent, or lifts that (`policy_enforcement`): the Page's operator has to hear of it.
+    PolicyEnforcement {
+        /// The Page.
+        page: PageId,
+        /// Where it came.
+        channel: Channel,
+        /// `block`, `unblock`, `warning`, …; `unknown` if the platform does not say.
+        action: String,
+        /// When.
+        at: Span,
+        /// As it came, with Meta's reason.
+        raw: Value,
+    },
+    /// Something that is about no conversation, or that is broken. `raw` can hold what
     /// customers wrote: it does not belong into a log, and
     /// `Debug` shows only the names of its fields.
     Unknown {
@@ -73,6 +86,14 @@ impl fmt::Debug for Item {
                 .field("roles", roles)
                 .field("at", at)
                 .finish(),
+            Self::PolicyEnforcement { page, channel, action, at, raw } => f
+                .debug_struct("PolicyEnforcement")
+                .field("page", page)
+                .field("channel", channel)
+                .field("action", action)
+                .field("at", at)
+                .field("raw", &Json(raw))
+                .finish(),
             Self::Unknown { page, channel, raw, why } => f
                 .debug_struct("Unknown")
                 .field("page", page)
@@ -98,8 +119,9 @@ pub(super) fn read(page: Option<&PageId>, channel: Channel, raw: Value, items: &
 /// control events have ids and roles of their own (facts §7).
 pub(super) fn read_change(page: Option<&PageId>, raw: Value, items: &mut Vec<Item>) {
     let value = field(&raw, "value").filter(|value| {
-        let named = |party| field(value, party).is_some_and(Value::is_object);
-        value.get("messaging_product").is_none() && (named("sender") || named("recipient"))
+        let has = |name| field(value, name).is_some_and(Value::is_object);
+        value.get("messaging_product").is_none()
+            && ["sender", "recipient", "message_edit"].into_iter().any(has)
     });
     let Some(value) = value else { return items.push(Item::unknown(page, None, raw, A_CHANGE)) };
     let standby = field(&raw, "field").is_some_and(|name| name == "standby");
@@ -113,21 +135,6 @@ pub(super) fn read_change(page: Option<&PageId>, raw: Value, items: &mut Vec<Ite
 /// Why a change is not understood that is about no conversation.
 pub(super) const A_CHANGE: &str = "a change";
 
-/// An id of any kind. Absent, null and empty are none.
-///
-/// # Errors
-/// What is there but is no id: it must not pass for an absent one.
-pub(super) fn id<T: DeserializeOwned>(value: &Value) -> Result<Option<T>, Broken> {
-    match value {
-        Value::Null => Ok(None),
-        Value::String(text) if text.is_empty() => Ok(None),
-        _ => T::deserialize(value).map(Some).map_err(|_| "an id that is none"),
-    }
-}
-
-/// Why an element cannot be read.
-type Broken = &'static str;
-
 /// The parties of an element, as it names them: a Page is called one like people are.
 pub(super) struct Parties<'a> {
     pub(super) page: Option<&'a PageId>,
@@ -136,84 +143,112 @@ pub(super) struct Parties<'a> {
 }
 
 fn known(page: Option<&PageId>, channel: Channel, raw: &Value) -> Result<Vec<Item>, Broken> {
-    if !raw.is_object() {
-        return Err("an element that is no object");
-    }
+    let fields = raw.as_object().ok_or("an element that is no object")?;
     let at = field(raw, "timestamp").and_then(number).filter(|stamp| *stamp > 0);
     let at = at.map_or(Span::UNKNOWN, Span::from_platform);
     let parties = Parties { page, sender: party(raw, "sender")?, recipient: party(raw, "recipient")? };
+    let element = Element { raw, at, by_page: parties.sent_by_page(), to_itself: parties.is_to_itself() };
     let mut items = Vec::new();
     if let Some(roles) = field(raw, "app_roles") {
-        items.push(Item::AppRoles { page: parties.page()?, channel, roles: app_roles(roles)?, at });
+        let page = parties.page("roles of no Page")?;
+        items.push(Item::AppRoles { page, channel, roles: app_roles(roles)?, at });
     }
-    for (name, read) in KINDS {
+    if let Some(body) = POLICY.into_iter().find_map(|name| field(raw, name)) {
+        let page = parties.page("a policy enforcement of no Page")?;
+        let action = field(body, "action").and_then(json::scalar).unwrap_or_else(|| "unknown".to_owned());
+        items.push(Item::PolicyEnforcement { page, channel, action, at, raw: raw.clone() });
+    }
+    let mut event = |kind, echo| {
+        let thread = parties.thread(echo)?;
+        items.push(Item::Event { thread, event: Event::new(channel, at, kind) });
+        Ok::<_, Broken>(())
+    };
+    for (name, read) in body::KINDS {
         let Some(body) = field(raw, name) else { continue };
-        let kind = read(body, at)?;
-        if matches!(kind, EventKind::Inbound(_)) && parties.sent_by_page() {
-            return Err("a message of the Page that is no echo");
+        if name == "message_edit" && parties.are_nobody() {
+            return Err("a message edit that names nobody");
         }
-        let thread = parties.thread(matches!(kind, EventKind::Echo(_)))?;
-        items.push(Item::Event { thread, event: Event { channel, at, kind } });
+        let echo = name == "message" && body::is_set(body, "is_echo");
+        event(read(body, &element)?, echo)?;
     }
-    if items.is_empty() {
-        let name = OTHERS.into_iter().find(|name| field(raw, name).is_some_and(Value::is_object));
-        let name = name.filter(|_| !parties.sent_by_page()).ok_or("an element of no known kind")?;
-        let kind = EventKind::Other(name.to_owned());
-        items.push(Item::Event { thread: parties.thread(false)?, event: Event { channel, at, kind } });
+    if let Some(name) = without_a_type(fields, !items.is_empty()) {
+        if parties.are_nobody() {
+            return Err(NO_KIND);
+        }
+        let thread = parties.thread(false)?;
+        items.push(Item::Event { thread, event: Event::new(channel, at, element.other(name)) });
     }
-    Ok(items)
+    if items.is_empty() { Err(NO_KIND) } else { Ok(items) }
 }
 
+const NO_KIND: Broken = "an element of no known kind";
+
+/// Meta's pages write it in both ways.
+const POLICY: [&str; 2] = ["policy_enforcement", "policy-enforcement"];
+
 /// What a customer can do besides.
-const OTHERS: [&str; 4] = ["reaction", "referral", "optin", "message_edit"];
+const OTHERS: [&str; 5] = ["reaction", "referral", "optin", "account_linking", "game_play"];
 
-type Reader = fn(&Value, Span) -> Result<EventKind, Broken>;
+/// What stands beside the body of an element.
+const BESIDE: [&str; 5] = ["sender", "recipient", "timestamp", "hop_context", "prior_message"];
 
-/// The kinds of events by the name of their body, control first.
-const KINDS: [(&str, Reader); 7] = [
-    ("pass_thread_control", |body, _| control_change(body).map(EventKind::PassThreadControl)),
-    ("take_thread_control", |body, _| control_change(body).map(EventKind::TakeThreadControl)),
-    ("request_thread_control", |body, _| control_request(body).map(EventKind::RequestThreadControl)),
-    ("message", message),
-    ("postback", |body, at| postback(body, at).map(EventKind::Inbound)),
-    ("read", |_, _| Ok(EventKind::Read)),
-    ("delivery", |body, _| delivery(body).map(EventKind::Delivery)),
-];
+/// The name of the body of an element that has no type. Beside another body it must be a name that is known: that of a
+/// message carries it in [`Inbound::raw`](crate::event::Inbound::raw) then.
+fn without_a_type(fields: &Map<String, Value>, has_another: bool) -> Option<&str> {
+    let is_there = |name: &&str| fields.get(*name).is_some_and(|body| !body.is_null());
+    if has_another && ["message", "postback"].iter().any(is_there) {
+        return None;
+    }
+    let known = OTHERS.into_iter().find(is_there);
+    let any = || fields.keys().map(String::as_str).find(|name| is_there(name) && !BESIDE.contains(name));
+    known.or_else(|| if has_another { None } else { any() })
+}
 
 impl Parties<'_> {
     pub(super) fn sent_by_page(&self) -> bool {
         let is_page = |party| self.page.is_some_and(|page| page.is(party));
-        self.sender.as_ref().is_some_and(is_page) && !self.is_redacted()
+        self.sender.as_ref().is_some_and(is_page) && !self.are_one()
     }
 
-    /// Recorded deliveries come with one word in place of all ids. A Page cannot write to itself.
-    fn is_redacted(&self) -> bool {
+    /// Recorded deliveries come with one word or number in place of all ids; and an account of Instagram can press its own
+    /// buttons.
+    pub(super) fn are_one(&self) -> bool {
         self.sender.is_some() && self.sender == self.recipient
     }
 
+    /// An account did it to itself, unless the ids are redacted: a real one is a number.
+    fn is_to_itself(&self) -> bool {
+        let is_number = |id: &UserId| id.to_string().bytes().all(|byte| byte.is_ascii_digit());
+        self.are_one() && self.sender.as_ref().is_some_and(is_number)
+    }
+
+    fn are_nobody(&self) -> bool {
+        self.sender.is_none() && self.recipient.is_none()
+    }
+
     /// The Page where the element is about no person.
-    fn page(&self) -> Result<PageId, Broken> {
+    fn page(&self, broken: Broken) -> Result<PageId, Broken> {
         let named = || self.recipient.clone().map(PageId::among_parties);
-        self.page.cloned().or_else(named).ok_or("roles of no Page")
+        self.page.cloned().or_else(named).ok_or(broken)
     }
 
     /// The conversation: the entry names the Page, and the person is whoever else is named. Meta's own
     /// samples name people in both places, and some clients' Pages in the wrong one; then an echo is
-    /// about its recipient and everything else about its sender. Of a redacted one, the person is called
-    /// as the Page is.
+    /// about its recipient and everything else about its sender. Of a redacted one, and of what an account does to itself,
+    /// the person is called as the Page is.
     pub(super) fn thread(&self, echo: bool) -> Result<ThreadKey, Broken> {
         let (person, account) =
             if echo { (&self.recipient, &self.sender) } else { (&self.sender, &self.recipient) };
         let named = || account.clone().map(PageId::among_parties);
         let page = self.page.cloned().or_else(named).ok_or("an event of no Page")?;
-        let user = [person, account].into_iter().flatten().find(|id| !page.is(id) || self.is_redacted());
+        let user = [person, account].into_iter().flatten().find(|id| !page.is(id) || self.are_one());
         let user = user.cloned().ok_or("an event of no person")?;
         Ok(ThreadKey::new(page, user))
     }
 }
 
 fn party(raw: &Value, name: &str) -> Result<Option<UserId>, Broken> {
-    field(raw, name).and_then(|party| party.get("id")).map_or(Ok(None), id)
+    field(raw, name).and_then(|party| party.get("id")).map_or(Ok(None), body::id)
 }
 
 fn app_roles(roles: &Value) -> Result<Vec<(AppId, Vec<String>)>, Broken> {
@@ -223,103 +258,4 @@ fn app_roles(roles: &Value) -> Result<Vec<(AppId, Vec<String>)>, Broken> {
         Ok((AppId::new(app).map_err(|_| BROKEN)?, names.collect::<Option<_>>().ok_or(BROKEN)?))
     };
     roles.as_object().ok_or(BROKEN)?.iter().map(read).collect()
-}
-
-fn control_change(body: &Value) -> Result<ControlChange, Broken> {
-    let body = object(body)?;
-    Ok(ControlChange {
-        previous_owner: optional_id(body, "previous_owner_app_id")?,
-        new_owner: optional_id(body, "new_owner_app_id")?,
-        metadata: metadata(body),
-    })
-}
-
-fn control_request(body: &Value) -> Result<ControlRequest, Broken> {
-    let body = object(body)?;
-    Ok(ControlRequest {
-        requested_by: optional_id(body, "requested_owner_app_id")?,
-        metadata: metadata(body),
-    })
-}
-
-fn message(body: &Value, at: Span) -> Result<EventKind, Broken> {
-    let map = object(body)?;
-    if is_set(body, "is_deleted") {
-        return Err("a deleted message");
-    }
-    if is_set(body, "admin_text") {
-        return Err("a message of the system");
-    }
-    let mid = optional_id::<MessageId>(map, "mid")?;
-    let text = text(map, "text")?;
-    if is_set(body, "is_echo") {
-        // An unreadable app id is no reason to lose the metadata, which settles an answer.
-        let app_id = field(body, "app_id").and_then(|app| id(app).ok().flatten());
-        return Ok(EventKind::Echo(Echo { mid, app_id, metadata: metadata(map), text }));
-    }
-    let quick_reply = field(body, "quick_reply").and_then(Value::as_object);
-    let payload = quick_reply.map(|reply| self::text(reply, "payload")).transpose()?.flatten();
-    let attachments = match field(body, "attachments") {
-        None => Vec::new(),
-        Some(list) => list.as_array().ok_or(TEXT)?.iter().map(attachment).collect(),
-    };
-    Ok(EventKind::Inbound(Inbound { mid, at, text, payload, postback: false, attachments }))
-}
-
-fn postback(body: &Value, at: Span) -> Result<Inbound, Broken> {
-    let body = object(body)?;
-    Ok(Inbound {
-        mid: optional_id(body, "mid")?,
-        at,
-        text: text(body, "title")?,
-        payload: text(body, "payload")?,
-        postback: true,
-        attachments: Vec::new(),
-    })
-}
-
-fn attachment(raw: &Value) -> Attachment {
-    let string = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let url = field(raw, "payload").and_then(|payload| field(payload, "url")).or_else(|| field(raw, "url"));
-    Attachment { kind: string(raw.get("type")).unwrap_or_else(|| "unknown".to_owned()), url: string(url) }
-}
-
-fn delivery(body: &Value) -> Result<Vec<MessageId>, Broken> {
-    object(body)?;
-    // Older ones have a watermark only.
-    let Some(mids) = field(body, "mids") else { return Ok(Vec::new()) };
-    let mids = mids.as_array().ok_or("message ids that are not an array")?;
-    mids.iter().filter_map(|mid| id(mid).transpose()).collect()
-}
-
-const TEXT: Broken = "a message that cannot be read";
-
-fn object(body: &Value) -> Result<&Map<String, Value>, Broken> {
-    body.as_object().ok_or("a body that is no object")
-}
-
-fn optional_id<T: DeserializeOwned>(body: &Map<String, Value>, name: &str) -> Result<Option<T>, Broken> {
-    body.get(name).map_or(Ok(None), id)
-}
-
-fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, Broken> {
-    match body.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(TEXT),
-    }
-}
-
-/// Free text, often JSON in a string; JSON without a string is kept as its text.
-fn metadata(body: &Map<String, Value>) -> Option<String> {
-    match body.get("metadata")? {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
-}
-
-/// Whether a flag is there: `true`, or a body of its own, as `admin_text` has.
-fn is_set(body: &Value, flag: &str) -> bool {
-    field(body, flag).is_some_and(|flag| *flag != false && *flag != 0 && *flag != "false" && *flag != "")
 }

@@ -30,6 +30,15 @@ pub(super) fn number(value: &Value) -> Option<u64> {
     }
 }
 
+/// A text, also one written as a number. What is neither is none.
+pub(super) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 fn mend_surrogates(body: &[u8]) -> Option<Vec<u8>> {
     let mut mended: Option<Vec<u8>> = None;
     let mut at = 0;

@@ -22,6 +22,7 @@
 //! Answer 200 within 5 seconds, also where an [`Item::Unknown`] is not understood: Meta repeats what is
 //! not accepted and switches the webhook off after an hour (facts §4.4). [`Server`] does all of it.
 
+mod body;
 mod envelope;
 mod handshake;
 mod item;

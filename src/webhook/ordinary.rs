@@ -1,6 +1,7 @@
 //! What nearly every delivery looks like, read straight into types: a third of the work that it is by way of a
 //! [`serde_json::Value`]. Whatever differs in anything from that is left to the tolerant reader, which is the authority:
-//! for what both read they say the same.
+//! for what both read they say the same. So is a message with a field that is not read here: it may be one that the host
+//! gets as it came.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::body::until;
 use super::envelope::{Delivery, Object};
 use super::item::{Item, Parties};
 use crate::event::{Attachment, Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
@@ -106,6 +108,7 @@ struct Element {
 
 /// An element, with all that decides what it is. What most do not have is kept apart: the less there is to move.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Fields {
     sender: Option<Braced<Party>>,
     recipient: Option<Braced<Party>>,
@@ -115,9 +118,8 @@ struct Fields {
     pass_thread_control: Option<Box<Braced<Change>>>,
     take_thread_control: Option<Box<Braced<Change>>>,
     request_thread_control: Option<Box<Braced<Request>>>,
-    read: Option<IgnoredAny>,
+    read: Option<Box<Braced<Receipt>>>,
     delivery: Option<Box<Braced<Delivered>>>,
-    app_roles: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +128,7 @@ struct Party {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Message {
     mid: Option<MessageId>,
     text: Option<String>,
@@ -135,16 +138,16 @@ struct Message {
     quick_reply: Option<Box<Braced<QuickReply>>>,
     #[serde(default)]
     attachments: Vec<Braced<Attached>>,
-    is_deleted: Option<IgnoredAny>,
-    admin_text: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct QuickReply {
     payload: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Attached {
     #[serde(rename = "type")]
     kind: String,
@@ -153,11 +156,13 @@ struct Attached {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Payload {
     url: Option<String>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Postback {
     mid: Option<MessageId>,
     title: Option<String>,
@@ -178,8 +183,15 @@ struct Request {
 }
 
 #[derive(Deserialize)]
+struct Receipt {
+    watermark: Option<u64>,
+    mid: Option<MessageId>,
+}
+
+#[derive(Deserialize)]
 struct Delivered {
     mids: Option<Vec<MessageId>>,
+    watermark: Option<u64>,
 }
 
 impl Entry {
@@ -205,21 +217,26 @@ impl TryFrom<Fields> for Element {
     fn try_from(fields: Fields) -> Result<Self, Self::Error> {
         let Fields { sender, recipient, timestamp, message, postback, read, delivery, .. } = fields;
         let Fields { pass_thread_control: pass, take_thread_control: take, .. } = fields;
-        let Fields { request_thread_control: request, app_roles, .. } = fields;
+        let Fields { request_thread_control: request, .. } = fields;
         let at = timestamp.filter(|stamp| *stamp > 0).map_or(Span::UNKNOWN, Span::from_platform);
-        let kind = match (message, postback, pass, take, request, read, delivery, app_roles) {
-            (Some(Braced(message)), None, None, None, None, None, None, None) => message.read(at),
-            (None, Some(postback), None, None, None, None, None, None) => Some(postback.0.read(at)),
-            (None, None, Some(change), None, None, None, None, None) => {
+        let kind = match (message, postback, pass, take, request, read, delivery) {
+            (Some(Braced(message)), None, None, None, None, None, None) => message.read(at),
+            (None, Some(postback), None, None, None, None, None) => Some(postback.0.read(at)),
+            (None, None, Some(change), None, None, None, None) => {
                 Some(EventKind::PassThreadControl(change.0.into()))
             }
-            (None, None, None, Some(change), None, None, None, None) => {
+            (None, None, None, Some(change), None, None, None) => {
                 Some(EventKind::TakeThreadControl(change.0.into()))
             }
-            (None, None, None, None, Some(request), None, None, None) => Some(request.0.into()),
-            (None, None, None, None, None, Some(_), None, None) => Some(EventKind::Read),
-            (None, None, None, None, None, None, Some(delivery), None) => {
-                Some(EventKind::Delivery(delivery.0.mids.unwrap_or_default()))
+            (None, None, None, None, Some(request), None, None) => Some(request.0.into()),
+            (None, None, None, None, None, Some(read), None) => {
+                let Receipt { watermark, mid } = read.0;
+                Some(EventKind::Read { watermark: watermark.and_then(until), mid })
+            }
+            (None, None, None, None, None, None, Some(delivery)) => {
+                let Delivered { mids, watermark } = delivery.0;
+                let watermark = watermark.and_then(until);
+                Some(EventKind::Delivery { mids: mids.unwrap_or_default(), watermark })
             }
             _ => None,
         };
@@ -233,55 +250,61 @@ impl Element {
     fn read(self, page: &PageId, channel: Channel) -> Option<Item> {
         let Self { at, sender, recipient, kind } = self;
         let parties = Parties { page: Some(page), sender, recipient };
-        if matches!(kind, EventKind::Inbound(_)) && parties.sent_by_page() {
+        if matches!(kind, EventKind::Inbound(_)) && (parties.sent_by_page() || parties.are_one()) {
             return None;
         }
         let thread = parties.thread(matches!(kind, EventKind::Echo(_))).ok()?;
-        Some(Item::Event { thread, event: Event { channel, at, kind } })
+        Some(Item::Event { thread, event: Event::new(channel, at, kind) })
     }
 }
 
 impl Message {
     fn read(self, at: Span) -> Option<EventKind> {
-        if self.is_deleted.is_some() || self.admin_text.is_some() {
+        let attachments = self.attachments.into_iter().map(|Braced(attached)| attached.into()).collect();
+        if self.is_echo == Some(true) {
+            let mut echo = Echo::new(self.mid, self.app_id);
+            (echo.metadata, echo.text, echo.attachments) = (self.metadata, self.text, attachments);
+            return Some(EventKind::Echo(echo));
+        }
+        if self.app_id.is_some() || self.metadata.is_some() {
             return None;
         }
-        let Self { mid, text, app_id, metadata, .. } = self;
-        if self.is_echo == Some(true) {
-            return Some(EventKind::Echo(Echo { mid, app_id, metadata, text }));
-        }
-        let payload = self.quick_reply.and_then(|reply| reply.0.payload);
-        let attachments = self.attachments.into_iter().map(|Braced(attached)| attached.into()).collect();
-        Some(EventKind::Inbound(Inbound { mid, at, text, payload, postback: false, attachments }))
+        let mut inbound = Inbound::new(self.mid, at);
+        inbound.payload = self.quick_reply.and_then(|reply| reply.0.payload);
+        (inbound.text, inbound.attachments) = (self.text, attachments);
+        Some(EventKind::Inbound(inbound))
     }
 }
 
 impl From<Attached> for Attachment {
     fn from(Attached { kind, payload, url }: Attached) -> Self {
-        Self { kind, url: payload.and_then(|Braced(payload)| payload.url).or(url) }
+        let mut attachment = Self::new(kind);
+        attachment.url = payload.and_then(|Braced(payload)| payload.url).or(url);
+        attachment
     }
 }
 
 impl Postback {
     fn read(self, at: Span) -> EventKind {
-        let Self { mid, title: text, payload } = self;
-        EventKind::Inbound(Inbound { mid, at, text, payload, postback: true, attachments: Vec::new() })
+        let mut inbound = Inbound::new(self.mid, at);
+        (inbound.text, inbound.payload, inbound.postback) = (self.title, self.payload, true);
+        EventKind::Inbound(inbound)
     }
 }
 
 impl From<Change> for ControlChange {
     fn from(change: Change) -> Self {
-        Self {
-            previous_owner: change.previous_owner_app_id,
-            new_owner: change.new_owner_app_id,
-            metadata: change.metadata,
-        }
+        let mut read = Self::new(change.previous_owner_app_id, change.new_owner_app_id);
+        read.metadata = change.metadata;
+        read
     }
 }
 
 impl From<Request> for EventKind {
-    fn from(Request { requested_owner_app_id: requested_by, metadata }: Request) -> Self {
-        Self::RequestThreadControl(ControlRequest { requested_by, metadata })
+    fn from(Request { requested_owner_app_id, metadata }: Request) -> Self {
+        let mut request = ControlRequest::new(requested_owner_app_id);
+        request.metadata = metadata;
+        Self::RequestThreadControl(request)
     }
 }
 
@@ -313,7 +336,8 @@ mod tests {
         fs::read_dir(folder).unwrap().map(read).collect()
     }
 
-    /// The value with each of its parts, one at a time, replaced by each of the others, or wrapped, or left out.
+    /// The value with each of its parts, one at a time, replaced by each of the others, or wrapped, or left out; and each of
+    /// its objects with one more field.
     fn changed(value: &Value) -> Vec<Value> {
         let others = [
             json!(null),
@@ -342,6 +366,13 @@ mod tests {
                 }
             }
             Value::Object(parts) => {
+                for (name, other) in
+                    [("new", json!("a")), ("new", json!(null)), ("referral", json!({"ref": "a"}))]
+                {
+                    let mut with = parts.clone();
+                    with.entry(name).or_insert(other);
+                    all.push(with.into());
+                }
                 for (name, part) in parts {
                     let mut without = parts.clone();
                     without.remove(name);

@@ -120,8 +120,9 @@ impl Server {
 }
 
 impl Handover {
-    /// Takes in a whole webhook delivery. Its items that are no event of a conversation are passed
-    /// over, but for `app_roles`, on which the service forgets what the Page refused.
+    /// Takes in a whole webhook delivery. Of its items that are no event of a conversation, `app_roles` let the service
+    /// forget what the Page refused. The others are for the operator, and logged at `warn`: the enforcement of a policy
+    /// each time, and what is not understood once a minute for each reason. The JSON is never logged.
     ///
     /// # Errors
     /// As [`Handover::events`].
@@ -132,8 +133,20 @@ impl Handover {
                 self.roles_changed(&page);
                 None
             }
+            Item::PolicyEnforcement { page, action, .. } => {
+                tracing::warn!(%page, action, "the platform enforces a policy on the Page");
+                None
+            }
             Item::Unknown { page, why, .. } => {
-                tracing::debug!(page = page.map(tracing::field::display), %why, "webhook item passed over");
+                let page = page.map(tracing::field::display);
+                if let Some(suppressed) = self.not_understood().admit(why, Instant::now().into_std()) {
+                    tracing::warn!(
+                        page,
+                        reason = why,
+                        suppressed,
+                        "a webhook item is not understood and was passed over"
+                    );
+                }
                 None
             }
         };

@@ -123,7 +123,8 @@ async fn clock_behind_the_stamps_of_events_is_warned_of_once() {
         let handover = handover.start().unwrap();
         for number in 0..20 {
             let at = Span::at(stamp.plus(Duration::from_millis(number)));
-            let event = Event { channel: Channel::Messaging, at, kind: EventKind::Read };
+            let read = EventKind::Read { watermark: None, mid: None };
+            let event = Event::new(Channel::Messaging, at, read);
             handover.events(vec![(thread(), event)]).await.unwrap();
         }
         let warned = log.about_the_clock();

@@ -172,15 +172,9 @@ fn thread(customer: u64) -> ThreadKey {
 
 fn message(customer: u64, number: usize) -> (ThreadKey, Event) {
     let at = Span::from_platform(START + number as u64);
-    let inbound = Inbound {
-        mid: Some(MessageId::new(format!("m_of_{customer}_{number}")).unwrap()),
-        at,
-        text: Some("What about my parcel?".into()),
-        payload: None,
-        postback: false,
-        attachments: vec![],
-    };
-    let event = Event { channel: Channel::Messaging, at, kind: EventKind::Inbound(inbound) };
+    let mut inbound = Inbound::new(MessageId::new(format!("m_of_{customer}_{number}")).ok(), at);
+    inbound.text = Some("What about my parcel?".into());
+    let event = Event::new(Channel::Messaging, at, EventKind::Inbound(inbound));
     (thread(customer), event)
 }
 
@@ -345,8 +339,8 @@ fn timers_fire_when_they_are_due() {
         for customer in 0..200 {
             let key = thread(customer);
             let at = Span::from_platform(START);
-            let change = ControlChange { new_owner: Some(AppId::from(9)), ..ControlChange::default() };
-            let event = Event { channel: Channel::Messaging, at, kind: EventKind::PassThreadControl(change) };
+            let change = ControlChange::new(None, Some(AppId::from(9)));
+            let event = Event::new(Channel::Messaging, at, EventKind::PassThreadControl(change));
             desk.events(vec![(key.clone(), event)]).await.unwrap();
             let message = OutgoingMessage::text("Hello").unwrap();
             desk.send(&key, AnswerKey::new("a").unwrap(), message).await.unwrap();

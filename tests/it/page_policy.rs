@@ -49,8 +49,8 @@ async fn page_policy_is_that_of_the_conversations_page() {
     let handover = builder.clock(Virtual(Instant::now())).start().unwrap();
     let key = |page: u64, user: u64| ThreadKey::new(PageId::from(page), UserId::from(user));
     let at = Span::from_platform(1_790_000_000_000);
-    let change = || ControlChange { new_owner: Some(bot()), ..ControlChange::default() };
-    let passed = || Event { channel: Channel::Messaging, at, kind: EventKind::PassThreadControl(change()) };
+    let change = || ControlChange::new(None, Some(bot()));
+    let passed = || Event::new(Channel::Messaging, at, EventKind::PassThreadControl(change()));
     // In one delivery, mixed.
     let keys = [key(10, 1), key(11, 1), key(10, 2), key(11, 2), key(12, 1)];
     handover.events(keys.iter().map(|key| (key.clone(), passed())).collect()).await.unwrap();

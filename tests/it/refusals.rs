@@ -181,9 +181,9 @@ impl Minute {
     }
 
     fn passed_to(&mut self, owner: u64) {
-        let change = ControlChange { new_owner: Some(AppId::from(owner)), ..ControlChange::default() };
+        let change = ControlChange::new(None, Some(AppId::from(owner)));
         let kind = EventKind::PassThreadControl(change);
-        self.step(Input::Event(Event { channel: Channel::Messaging, at: Span::at(self.now), kind }));
+        self.step(Input::Event(Event::new(Channel::Messaging, Span::at(self.now), kind)));
     }
 
     fn step(&mut self, input: Input) {

@@ -82,6 +82,34 @@ macro_rules! refuse {
     }};
 }
 
+/// What the operator hears of a signed delivery that is about no conversation.
+#[tokio::test(start_paused = true)]
+async fn webhook_items_that_are_not_understood_are_logged_once_a_minute_and_enforcement_each_time() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.subscriber());
+    let handover = handover(Arc::new(MemoryStore::new()));
+    let body = br#"{"object":"instagram","entry":[{"id":"10","messaging":[
+        {"timestamp":1790000000123,"message_edit":{"mid":"PRIVATE","num_edit":0}},
+        {"recipient":{"id":"10"},"timestamp":1790000000123,"policy_enforcement":{"action":"block","reason":"PRIVATE"}},
+        {"PRIVATE":1}]}]}"#;
+    for times in [10, 1] {
+        for _ in 0..times {
+            handover.receive(webhook::dangerous_parse_unverified(body).unwrap()).await.unwrap();
+        }
+        tokio::time::advance(Duration::from_secs(61)).await;
+    }
+    for reason in ["a message edit that names nobody", "an element of no known kind"] {
+        let lines = log.lines_with(&format!("reason=\"{reason}\""));
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines.iter().all(|line| line.contains(" WARN ") && line.contains("page=10")), "{lines:#?}");
+        assert!(lines[0].contains("suppressed=0") && lines[1].contains("suppressed=9"), "{lines:#?}");
+    }
+    let enforced = log.lines_with("enforces a policy");
+    assert_eq!(enforced.len(), 11);
+    assert!(enforced.iter().all(|line| line.contains(" WARN ") && line.contains("action=\"block\"")));
+    assert!(!log.text().contains("PRIVATE"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn refused_webhooks_are_logged_with_their_reason() {
     let verifier = Verifier::new(DESK_SECRET.into()).max_body(1000);

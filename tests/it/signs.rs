@@ -74,9 +74,9 @@ async fn sender_action_that_the_platform_refuses_is_an_outcome() {
     world.rest().await;
     assert!(matches!(typing(&world.desk.handover).await, Shown::Accepted));
     // The bot's host is told what is not so.
-    let change = ControlChange { new_owner: Some(bot()), ..ControlChange::default() };
+    let change = ControlChange::new(None, Some(bot()));
     let at = Span::at(world.sim.now());
-    let event = Event { channel: Channel::Messaging, at, kind: EventKind::PassThreadControl(change) };
+    let event = Event::new(Channel::Messaging, at, EventKind::PassThreadControl(change));
     world.bot.handover.events(vec![(thread(), event)]).await.unwrap();
     let shown = typing(&world.bot.handover).await;
     let Shown::Failed(error) = shown else { panic!("{shown:?}") };
@@ -105,9 +105,9 @@ async fn sender_action_has_its_place_among_the_calls_and_ends_with_the_service()
     let client = Arc::new(client.page(PageId::from(PAGE), "token".into()).build().unwrap());
     let builder = Handover::builder(AppId::from(BOT), Role::Bot, BotPrimary, client, Ear::default());
     let handover = builder.clock(Virtual(Instant::now())).calls_at_once(4).start().unwrap();
-    let change = ControlChange { new_owner: Some(bot()), ..ControlChange::default() };
+    let change = ControlChange::new(None, Some(bot()));
     let at = Span::from_platform(1_790_000_000_000);
-    let event = Event { channel: Channel::Messaging, at, kind: EventKind::PassThreadControl(change) };
+    let event = Event::new(Channel::Messaging, at, EventKind::PassThreadControl(change));
     handover.events(vec![(thread(), event)]).await.unwrap();
 
     let begun = Instant::now();

@@ -1,7 +1,7 @@
 //! Stores that fail in the worst ways, and how a service stops and forgets.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -94,7 +94,7 @@ impl ThreadStore for Moody {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let mut loaded = self.inner.load(keys).await?;
         for (key, loaded) in keys.iter().zip(&mut loaded) {
-            if let Some((_, error)) = 
+            if let Some((_, error)) =
                 self.unreadable.lock().unwrap().as_ref().filter(|(unreadable, _)| unreadable == key)
             {
                 loaded.thread = Err(error.clone());

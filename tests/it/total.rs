@@ -7,7 +7,9 @@ use messenger_handover::call::{
     AnswerKey, Call, CallId, CallResult, InlineControl, MessagingType, OutgoingMessage, Refusal, RefusalKind,
     ThreadOwner,
 };
-use messenger_handover::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
+use messenger_handover::event::{
+    Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound, Other, Raw,
+};
 use messenger_handover::id::{AppId, MessageId, PAGE_INBOX};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
@@ -45,40 +47,45 @@ fn key() -> impl Strategy<Value = AnswerKey> {
 fn event() -> impl Strategy<Value = Event> {
     let change = || {
         let apps = (prop::option::of(app()), prop::option::of(app()));
-        apps.prop_map(|(previous_owner, new_owner)| ControlChange {
-            previous_owner,
-            new_owner,
-            ..ControlChange::default()
-        })
+        apps.prop_map(|(previous_owner, new_owner)| ControlChange::new(previous_owner, new_owner))
     };
-    let inbound = (mid(), stamp(), any::<bool>()).prop_map(|(mid, at, postback)| Inbound {
-        mid,
-        at,
-        text: Some("text".into()),
-        payload: None,
-        postback,
-        attachments: vec![],
+    let inbound = (mid(), stamp(), any::<bool>()).prop_map(|(mid, at, postback)| {
+        let mut inbound = Inbound::new(mid, at);
+        (inbound.text, inbound.postback) = (Some("text".into()), postback);
+        inbound
     });
     let echo = (mid(), prop::option::of(app()), prop::option::of(key()), any::<bool>());
-    let echo = echo.prop_map(|(mid, app_id, key, ours)| Echo {
-        mid,
-        app_id,
-        metadata: key.map(|key| key.to_metadata(&AppId::from(if ours { US } else { OTHER }))),
-        text: None,
+    let echo = echo.prop_map(|(mid, app_id, key, ours)| {
+        let mut echo = Echo::new(mid, app_id);
+        echo.metadata = key.map(|key| key.to_metadata(&AppId::from(if ours { US } else { OTHER })));
+        echo
     });
-    let request = prop::option::of(app())
-        .prop_map(|requested_by| ControlRequest { requested_by, metadata: Some("please".into()) });
+    let request = prop::option::of(app()).prop_map(|requested_by| {
+        let mut request = ControlRequest::new(requested_by);
+        request.metadata = Some("please".into());
+        request
+    });
+    let other = any::<bool>().prop_map(|by_customer| {
+        let mut other = Other::new("reaction", Raw::new("{}"));
+        other.by_customer = by_customer;
+        other
+    });
+    let changed = (0_u8..4, any::<bool>()).prop_map(|(n, unsent)| {
+        let mid = MessageId::new(format!("m{n}")).unwrap();
+        if unsent { EventKind::Unsent(mid) } else { EventKind::Edited { mid, text: None, number: 1 } }
+    });
     let kind = prop_oneof![
         change().prop_map(EventKind::PassThreadControl),
         change().prop_map(EventKind::TakeThreadControl),
         request.prop_map(EventKind::RequestThreadControl),
         inbound.prop_map(EventKind::Inbound),
         echo.prop_map(EventKind::Echo),
-        Just(EventKind::Read),
-        Just(EventKind::Other("reaction".into())),
+        Just(EventKind::Read { watermark: None, mid: None }),
+        other.prop_map(EventKind::Other),
+        changed,
     ];
     let channel = select(vec![Channel::Messaging, Channel::Standby]);
-    (channel, stamp(), kind).prop_map(|(channel, at, kind)| Event { channel, at, kind })
+    (channel, stamp(), kind).prop_map(|(channel, at, kind)| Event::new(channel, at, kind))
 }
 
 fn target() -> impl Strategy<Value = Target> {
@@ -203,7 +210,9 @@ fn config() -> impl Strategy<Value = Config> {
         let Timeouts { notice_lease, backoff, backoff_max, redelivery, answer_age, retention, .. } =
             &mut config.timeouts;
         let rest = [notice_lease, backoff, backoff_max, redelivery];
-        rest.into_iter().zip(&durations[5..]).for_each(|(timeout, drawn)| *timeout = drawn.unwrap_or(*timeout));
+        rest.into_iter()
+            .zip(&durations[5..])
+            .for_each(|(timeout, drawn)| *timeout = drawn.unwrap_or(*timeout));
         // What is kept for no time at all is gone at once, and rightly so.
         for (timeout, drawn) in [answer_age, retention].into_iter().zip(&durations[9..]) {
             *timeout = drawn.filter(|drawn| !drawn.is_zero()).map_or(*timeout, |_| Duration::MAX);

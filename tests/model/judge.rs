@@ -160,12 +160,8 @@ fn heals(scene: &Scene, state: &State, side: Side) -> bool {
     let (mut now, mut out) = (state.now.plus(std::time::Duration::from_millis(1)), Vec::new());
     // An event that names nobody we know puts the owner in doubt.
     let kind = EventKind::PassThreadControl(ControlChange::default());
-    let _ = thread.step(
-        &cx,
-        Input::Event(Event { channel: Channel::Messaging, at: Span::at(now), kind }),
-        now,
-        &mut out,
-    );
+    let _ =
+        thread.step(&cx, Input::Event(Event::new(Channel::Messaging, Span::at(now), kind)), now, &mut out);
     for _ in 0..3 {
         let look = out.iter().find_map(|output| match output {
             Output::Call { id, call: Call::ThreadOwner, .. } => Some(*id),

@@ -97,14 +97,8 @@ fn what_came_in_while_control_was_in_doubt_is_told() {
     let change = ControlChange { new_owner: Some(AppId::from(PAGE_INBOX)), ..ControlChange::default() };
     let kind = EventKind::TakeThreadControl(change);
     desk.step(Input::Event(Event { channel: Channel::Messaging, at: Span::at(taken_by_the_inbox), kind }));
-    let inbound = Inbound {
-        mid: None,
-        at: Span::at(taken_by_the_inbox),
-        text: Some("anybody?".into()),
-        payload: None,
-        postback: false,
-        attachments: vec![],
-    };
+    let inbound =
+        Inbound { text: Some("anybody?".into()), ..Inbound::new(None, Span::at(taken_by_the_inbox)) };
     let kind = EventKind::Inbound(inbound);
     desk.step(Input::Event(Event { channel: Channel::Standby, at: Span::at(taken_by_the_inbox), kind }));
     desk.expect(Call::ThreadOwner, owned_by(DESK));

@@ -157,7 +157,7 @@ fn what_came_on_standby_is_told_to_who_gains_control_unless_it_was_answered() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(DESK);
     bot.customer("m1", Channel::Standby);
-    let echo = Echo { mid: None, app_id: Some(AppId::from(DESK)), metadata: None, text: None };
+    let echo = Echo::new(None, Some(AppId::from(DESK)));
     bot.event(Channel::Standby, EventKind::Echo(echo));
     bot.customer("m2", Channel::Standby);
     assert_eq!(bot.customer("m2", Channel::Standby), Reply::Ignored);

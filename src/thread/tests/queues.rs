@@ -148,12 +148,7 @@ fn what_another_has_answered_is_not_told_again() {
         let answered = desk.now.plus(Duration::from_millis(1));
         desk.wait(later);
         desk.customer("m1", Channel::Standby);
-        let echo = Echo {
-            mid: Some(MessageId::new("e").unwrap()),
-            app_id: Some(AppId::from(BOT)),
-            metadata: None,
-            text: None,
-        };
+        let echo = Echo::new(MessageId::new("e").ok(), Some(AppId::from(BOT)));
         let at = Span::at(answered);
         desk.step(Input::Event(Event { channel: Channel::Standby, at, kind: EventKind::Echo(echo) }));
         desk.passed_to(DESK);
@@ -250,7 +245,7 @@ fn an_unsettled_answer_keeps_a_hand_over_open() {
     let reply = desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
     let Reply::HandingOver { id, waits: true } = reply else { panic!("{reply:?}") };
     let metadata = Some(AnswerKey::new("a").unwrap().to_metadata(&AppId::from(DESK)));
-    let echo = Echo { mid: None, app_id: Some(AppId::from(DESK)), metadata, text: None };
+    let echo = Echo { metadata, ..Echo::new(None, Some(AppId::from(DESK))) };
     desk.event(Channel::Standby, EventKind::Echo(echo));
     assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Done);
 }
@@ -347,7 +342,11 @@ fn what_was_told_as_somebody_elses_is_news_where_the_owner_gets_it() {
     bot.passed_to(DESK);
     bot.config.limits.notices = 0;
     assert_eq!(bot.customer("m1", Channel::Standby), Reply::Refused(CommandRefused::NoticesFull));
-    assert_eq!(bot.event(Channel::Standby, EventKind::Read), Reply::Done, "nobody is told of it");
+    assert_eq!(
+        bot.event(Channel::Standby, EventKind::Read { watermark: None, mid: None }),
+        Reply::Done,
+        "nobody is told of it"
+    );
     bot.config.limits.notices = 9;
     assert_eq!(bot.customer("m1", Channel::Standby), Reply::Done);
     bot.config.limits.notices = 0;

@@ -44,12 +44,8 @@ fn what_was_taken_to_be_passed_on_is_given_back_where_the_pass_is_refused() {
 fn an_event_without_a_stamp_does_not_spoil_what_is_known_later() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     let inbound = Inbound {
-        mid: Some(MessageId::new("m1").unwrap()),
-        at: Span::UNKNOWN,
         text: Some("hello".into()),
-        payload: None,
-        postback: false,
-        attachments: vec![],
+        ..Inbound::new(Some(MessageId::new("m1").unwrap()), Span::UNKNOWN)
     };
     let kind = EventKind::Inbound(inbound);
     bot.step(Input::Event(Event { channel: Channel::Standby, at: Span::UNKNOWN, kind }));

@@ -176,7 +176,10 @@ fn nothing_is_begun_where_nothing_may_begin() {
 #[test]
 fn control_lasts_from_the_customers_last_act() {
     let message = |desk: &mut World| desk.customer("m1", Channel::Messaging);
-    let reaction = |desk: &mut World| desk.event(Channel::Messaging, EventKind::Other("reaction".into()));
+    let reaction = |desk: &mut World| {
+        let other = crate::event::Other::new("reaction", crate::event::Raw::new("{}"));
+        desk.event(Channel::Messaging, EventKind::Other(other))
+    };
     for (acts, owner) in [
         (None, Owner::Unknown),
         (Some(message as fn(&mut World) -> Reply), Owner::Us),

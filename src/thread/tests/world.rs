@@ -98,12 +98,8 @@ impl World {
 
     pub(super) fn customer(&mut self, mid: &str, channel: Channel) -> Reply {
         let inbound = Inbound {
-            mid: Some(MessageId::new(mid).unwrap()),
-            at: Span::at(self.now),
             text: Some(format!("text of {mid}")),
-            payload: None,
-            postback: false,
-            attachments: vec![],
+            ..Inbound::new(Some(MessageId::new(mid).unwrap()), Span::at(self.now))
         };
         self.event(channel, EventKind::Inbound(inbound))
     }
@@ -111,7 +107,7 @@ impl World {
     pub(super) fn echo_of(&mut self, key: &str) -> Reply {
         let app = self.config.app.clone();
         let metadata = Some(AnswerKey::new(key).unwrap().to_metadata(&app));
-        let echo = Echo { mid: Some(MessageId::new("e").unwrap()), app_id: Some(app), metadata, text: None };
+        let echo = Echo { metadata, ..Echo::new(MessageId::new("e").ok(), Some(app)) };
         self.event(Channel::Messaging, EventKind::Echo(echo))
     }
 

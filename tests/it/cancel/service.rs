@@ -66,9 +66,10 @@ async fn one_set_aside(world: &World) {
     let mut config = Config::new(bot(world).app().clone(), Role::Bot, ThreadControlPolicy::BotPrimary);
     config.limits.attempts = 1;
     let (cx, now, mut out) = (Context::new(&config), Timestamp::from_millis(1), Vec::new());
-    let kind =
-        EventKind::RequestThreadControl(ControlRequest { requested_by: None, metadata: Some("x".into()) });
-    let event = Event { channel: Channel::Messaging, at: Span::at(now), kind };
+    let mut request = ControlRequest::new(None);
+    request.metadata = Some("x".into());
+    let kind = EventKind::RequestThreadControl(request);
+    let event = Event::new(Channel::Messaging, Span::at(now), kind);
     let _ = thread.step(&cx, Input::Event(event), now, &mut out);
     let notice = out.iter().find_map(|output| match output {
         Output::Notice { id, .. } => Some(*id),

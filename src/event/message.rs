@@ -1,0 +1,264 @@
+//! Messages: what the customer wrote, and what the Page wrote.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::hidden;
+use super::raw::Raw;
+use crate::id::{AppId, MessageId};
+use crate::time::Span;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Something the customer wrote or pressed.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Inbound {
+    /// The platform's id. Older postbacks have none.
+    pub mid: Option<MessageId>,
+    /// When it was written.
+    pub at: Span,
+    /// The text, or the title of a pressed button.
+    pub text: Option<String>,
+    /// The payload of a quick reply or postback. Never there for a postback on standby (facts §4.7).
+    pub payload: Option<String>,
+    /// Whether it is a postback rather than a message.
+    pub postback: bool,
+    /// What was attached.
+    pub attachments: Vec<Attachment>,
+    /// The message or story that it replies to (facts §4.8): "how much is that?" is about this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Box<ReplyTo>>,
+    /// The ad or link that the customer came by, where the platform says it with the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub referral: Option<Box<Referral>>,
+    /// The platform cannot show this kind of message to an app (facts §4.8), as a shared profile: there is neither text
+    /// nor attachment, but the customer did send something.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_unsupported: bool,
+    /// The platform sent only the `mid`: Instagram's `message_edit` with `num_edit: 0` in place of the message. Fetch the
+    /// text from the Graph API by [`mid`](Self::mid).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub must_be_fetched: bool,
+    /// The whole element of the webhook, if it has fields that have no typed place here. An ordinary message has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Raw>,
+}
+
+impl Inbound {
+    /// A message without content. Set the other fields on it.
+    #[must_use]
+    pub fn new(mid: Option<MessageId>, at: Span) -> Self {
+        Self {
+            mid,
+            at,
+            text: None,
+            payload: None,
+            postback: false,
+            attachments: Vec::new(),
+            reply_to: None,
+            referral: None,
+            is_unsupported: false,
+            must_be_fetched: false,
+            raw: None,
+        }
+    }
+}
+
+/// The message or story that a message replies to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReplyTo {
+    /// The message's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mid: Option<MessageId>,
+    /// The story, on Instagram.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub story: Option<Story>,
+    /// Whether the customer replies to a message of their own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_self_reply: bool,
+}
+
+impl ReplyTo {
+    /// A reply to nothing yet. Set the fields on it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// A story of Instagram that a message is about.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Story {
+    /// The id of the story.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Where its media can be fetched while the story lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl Story {
+    /// The story with this id and address.
+    #[must_use]
+    pub fn new(id: Option<String>, url: Option<String>) -> Self {
+        Self { id, url }
+    }
+}
+
+/// How the customer came to the conversation: by an ad, a link, a QR code.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Referral {
+    /// `ADS`, `SHORTLINK`, `CUSTOMER_CHAT_PLUGIN`, `IGME-SOURCE-LINK`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// `OPEN_THREAD`, nearly always.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The `ref` that the business put into the link or ad.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub referral: Option<String>,
+    /// The ad that was clicked. The messaging window is longer then (up to 7 days).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ad_id: Option<String>,
+    /// The whole referral, if it says more: `ads_context_data` (the ad's title and picture), `referer_uri`, `ctwa_clid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<Raw>,
+}
+
+impl Referral {
+    /// A referral that says nothing yet. Set the fields on it.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+/// Something attached to a message.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Attachment {
+    /// `image`, `audio`, `video`, `file`, `template`, `fallback`, `sticker`, `share`, `story_mention`, `ig_post`, `ig_reel`,
+    /// …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Where it can be fetched, if the platform says so.
+    pub url: Option<String>,
+    /// The title of a shared link, post, reel or template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The id of a sticker: `369239263222822` is the thumb.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticker_id: Option<String>,
+    /// The id of a shared post, reel or story of Instagram (`ig_post_media_id`, `reel_video_id`, `story_media_id`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_id: Option<String>,
+    /// Which template it is: `generic`, `button`, `product`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+}
+
+impl Attachment {
+    /// An attachment of a kind, without details. Set the other fields on it.
+    #[must_use]
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self { kind: kind.into(), url: None, title: None, sticker_id: None, media_id: None, template: None }
+    }
+}
+
+/// A message that the Page sent, as the platform repeats it (facts §4.8).
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Echo {
+    /// The platform's id of the message.
+    pub mid: Option<MessageId>,
+    /// The app that sent it. `None` if the platform does not say: a person in the phone app, on Instagram.
+    pub app_id: Option<AppId>,
+    /// The `metadata` that its sender put into the message.
+    pub metadata: Option<String>,
+    /// The text.
+    pub text: Option<String>,
+    /// Meta's AI wrote it (facts §2.7). `app_id` may be the inbox's all the same.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ai_generated: bool,
+    /// What was attached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+impl Echo {
+    /// An echo without content. Set the other fields on it.
+    #[must_use]
+    pub fn new(mid: Option<MessageId>, app_id: Option<AppId>) -> Self {
+        Self { mid, app_id, metadata: None, text: None, ai_generated: false, attachments: Vec::new() }
+    }
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound")
+            .field("mid", &self.mid)
+            .field("at", &self.at)
+            .field("text", &hidden(self.text.as_ref()))
+            .field("payload", &hidden(self.payload.as_ref()))
+            .field("postback", &self.postback)
+            .field("attachments", &self.attachments)
+            .field("reply_to", &self.reply_to)
+            .field("referral", &self.referral)
+            .field("is_unsupported", &self.is_unsupported)
+            .field("must_be_fetched", &self.must_be_fetched)
+            .field("raw", &self.raw)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Story").field("id", &self.id).field("url", &hidden(self.url.as_ref())).finish()
+    }
+}
+
+impl fmt::Debug for Referral {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Referral")
+            .field("source", &self.source)
+            .field("kind", &self.kind)
+            .field("referral", &hidden(self.referral.as_ref()))
+            .field("ad_id", &self.ad_id)
+            .field("raw", &self.raw)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("kind", &self.kind)
+            .field("url", &hidden(self.url.as_ref()))
+            .field("title", &hidden(self.title.as_ref()))
+            .field("sticker_id", &self.sticker_id)
+            .field("media_id", &self.media_id)
+            .field("template", &self.template)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Echo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Echo")
+            .field("mid", &self.mid)
+            .field("app_id", &self.app_id)
+            .field("metadata", &hidden(self.metadata.as_ref()))
+            .field("text", &hidden(self.text.as_ref()))
+            .field("ai_generated", &self.ai_generated)
+            .field("attachments", &self.attachments)
+            .finish()
+    }
+}
