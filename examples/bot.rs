@@ -20,65 +20,47 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, Response};
 use axum::routing::any;
 use messenger_handover::bots_api;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
-use messenger_handover::event::Inbound;
+use messenger_handover::call::OutgoingMessage;
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Handler, Handover, Told};
-use messenger_handover::id::{AppId, ThreadKey};
-use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::thread::{Notice, Target};
+use messenger_handover::handover::{Handler, HandlerError, Handover, Notification};
+use messenger_handover::id::AppId;
+use messenger_handover::policy::Role;
+use messenger_handover::thread::{Actions, Notice, Target};
 use messenger_handover::webhook::{self, Verifier};
 use url::Url;
 
 use settings::serve::{Bodies, run};
 use settings::{Settings, env};
 
-struct Bot {
-    policy: ThreadControlPolicy,
-}
+struct Bot;
 
 #[async_trait]
 impl Handler for Bot {
-    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
-        match &told.notice {
-            // Where the desk is primary the bot asks it for control, and is refused while an agent is engaged.
-            Notice::Message { inbound, ours, .. }
-                if *ours || self.policy == ThreadControlPolicy::EdPrimary =>
-            {
-                answer(handover, &told.thread, inbound).await?;
+    async fn notify(&self, _: &Handover, notification: &Notification) -> Result<Actions, HandlerError> {
+        let mut actions = Actions::none();
+        for message in notification.to_answer() {
+            let text = message.text.as_deref().unwrap_or_default();
+            let wants_a_person = text.to_lowercase().contains("person");
+            // The platform takes no more than 2,000 characters.
+            let quoted: String = text.chars().take(100).collect();
+            let reply = if wants_a_person {
+                "I am a bot. A colleague will be with you in a moment.".to_owned()
+            } else {
+                format!("I am a bot. You wrote {quoted:?}. Ask for a person to get one.")
+            };
+            actions = actions.and_reply_to(message, OutgoingMessage::text(reply)?);
+            if wants_a_person {
+                actions = actions.and_hand_over(Target::Desk).with_note("the customer asked for a person");
             }
-            Notice::ControlGained { unanswered, .. } => {
-                for inbound in unanswered {
-                    answer(handover, &told.thread, inbound).await?;
-                }
-            }
-            // What else it is told is not for the log as a whole: it can hold what the customer wrote.
-            Notice::AnswerFailed { key, reason } => {
-                tracing::warn!(thread = %told.thread, %key, %reason, "not sent");
-            }
-            _ => tracing::debug!(thread = %told.thread, id = ?told.id, "told"),
         }
-        Ok(())
+        // What else it is told is not for the log as a whole: it can hold what the customer wrote.
+        if let Notice::AnswerFailed { key, reason } = &notification.notice {
+            tracing::warn!(thread = %notification.thread, %key, %reason, "not sent");
+        } else {
+            tracing::debug!(thread = %notification.thread, id = ?notification.id, "told");
+        }
+        Ok(actions)
     }
-}
-
-/// A message can be told twice, so its answer is known by the message's id.
-async fn answer(handover: &Handover, thread: &ThreadKey, inbound: &Inbound) -> Result<(), BoxError> {
-    let Some(mid) = &inbound.mid else { return Ok(()) };
-    let text = inbound.text.as_deref().unwrap_or_default();
-    let wants_a_person = text.to_lowercase().contains("person");
-    // The platform takes no more than 2,000 characters.
-    let quoted: String = text.chars().take(100).collect();
-    let reply = if wants_a_person {
-        "I am a bot. A colleague will be with you in a moment.".to_owned()
-    } else {
-        format!("I am a bot. You wrote {quoted:?}. Ask for a person to get one.")
-    };
-    handover.send(thread, AnswerKey::new(format!("answer-to-{mid}"))?, OutgoingMessage::text(reply)?).await?;
-    if wants_a_person {
-        handover.hand_over(thread, Target::Desk).await?;
-    }
-    Ok(())
 }
 
 /// The bot's HTTP server.
@@ -95,8 +77,7 @@ pub fn router(
         .page(settings.page, settings.page_token)
         .build()?;
     let desk = bots_api::Client::new(ed_url, settings.ed_token)?;
-    let (app, policy) = (settings.app, settings.policy);
-    let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Bot { policy })
+    let handover = Handover::builder(settings.app, Role::Bot, settings.policy, Arc::new(graph), Bot)
         .desk_app(desk_app)
         .desk_endpoint(Arc::new(desk))
         .start()?;

@@ -3,6 +3,7 @@
 
 mod message;
 mod raw;
+mod words;
 
 use std::fmt;
 
@@ -14,6 +15,7 @@ use crate::time::{Span, Timestamp};
 
 pub use message::{Attachment, Echo, Inbound, Referral, ReplyTo, Story};
 pub use raw::Raw;
+pub use words::Words;
 
 /// The array of the webhook on which an event came (facts §4.5, §4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,11 +96,16 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Whether a host may have to be notified of it, so that it needs room in the queue of notices. An echo only settles
-    /// an answer that was accepted before.
+    /// Whether a host may have to be notified of it, so that it needs room in the queue of notices.
     #[must_use]
     pub(crate) fn is_notified(&self) -> bool {
-        !matches!(self, Self::Echo(_) | Self::Read { .. } | Self::Delivery { .. })
+        !self.is_receipt()
+    }
+
+    /// Whether it only says that something of ours was read, or delivered.
+    #[must_use]
+    pub(crate) fn is_receipt(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Delivery { .. })
     }
 }
 
@@ -305,11 +312,8 @@ mod tests {
     }
 
     #[test]
-    fn only_receipts_and_echoes_need_no_notice() {
+    fn only_receipts_need_no_notice() {
         let silent: Vec<_> = kinds().into_iter().filter(|kind| !kind.is_notified()).collect();
-        assert!(matches!(
-            silent[..],
-            [EventKind::Echo(_), EventKind::Read { .. }, EventKind::Delivery { .. }]
-        ));
+        assert!(matches!(silent[..], [EventKind::Read { .. }, EventKind::Delivery { .. }]));
     }
 }

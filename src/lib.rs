@@ -23,7 +23,7 @@
 //!
 //! A host embeds `handover::Handover` (feature `service`) over `graph::GraphClient` (feature `graph`) and
 //! feeds it from `webhook::Server` (feature `webhook`); see `examples/bot.rs` and
-//! `examples/agent_desk.rs`. Its tests run against [`sim`], the simulated platform.
+//! `examples/agent_desk`. Its tests run against [`sim`], the simulated platform.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, Notification};
 use messenger_handover::id::AppId;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::{AppSecret, VerifyToken};
 use messenger_handover::store::{MemoryStore, ThreadStore};
+use messenger_handover::thread::Actions;
 use messenger_handover::webhook::{self, Delivery, SIGNATURE_HEADER, Verifier};
 use tokio::runtime::Runtime;
 
@@ -21,8 +22,8 @@ struct Deaf;
 
 #[async_trait::async_trait]
 impl Handler for Deaf {
-    async fn told(&self, _: &Handover, _: &Told) -> Result<(), BoxError> {
-        Ok(())
+    async fn notify(&self, _: &Handover, _: &Notification) -> Result<Actions, HandlerError> {
+        Ok(Actions::none())
     }
 }
 

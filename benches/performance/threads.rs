@@ -6,7 +6,7 @@ use std::time::Duration;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
-use messenger_handover::thread::{Config, Context, Input, Output, Thread};
+use messenger_handover::thread::{Config, Context, Dealt, Input, Output, Thread};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Delivery, Item, Verifier, parse};
 
@@ -69,7 +69,12 @@ impl Threads {
             for output in self.out.drain(..) {
                 if let Output::Notice { id, .. } = output {
                     told += 1;
-                    let _ = thread.step(&cx, Input::NoticeDone { notice: id, ok: true }, now, &mut done);
+                    let _ = thread.step(
+                        &cx,
+                        Input::NoticeDone { notice: id, dealt: Dealt::done() },
+                        now,
+                        &mut done,
+                    );
                 }
             }
             assert!(done.is_empty(), "one notice for a message");

@@ -9,10 +9,11 @@ use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::any;
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, Notification};
 use messenger_handover::id::AppId;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::{AppSecret, VerifyToken};
+use messenger_handover::thread::Actions;
 use messenger_handover::webhook::{self, Verifier};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -24,8 +25,8 @@ struct Deaf;
 
 #[async_trait]
 impl Handler for Deaf {
-    async fn told(&self, _: &Handover, _: &Told) -> Result<(), BoxError> {
-        Ok(())
+    async fn notify(&self, _: &Handover, _: &Notification) -> Result<Actions, HandlerError> {
+        Ok(Actions::none())
     }
 }
 

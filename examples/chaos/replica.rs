@@ -14,10 +14,14 @@ use messenger_handover::bots_api::{self, Desk, HandoverRequest};
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Builder, Handler, Handover, HandoverError, Told};
+use messenger_handover::handover::{
+    BoxError, Builder, Handler, HandlerError, Handover, HandoverError, Notification,
+};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
-use messenger_handover::thread::{FailReason, Notice, Target, Timeouts};
+use messenger_handover::thread::{
+    Actions, CommandRefused, FailReason, Notice, RefusedAction, Target, Timeouts,
+};
 use messenger_handover::webhook::{self, Verifier};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -80,33 +84,33 @@ impl Host {
         Ok(())
     }
 
-    /// The bot's answer to a message has its id as key, so that it is one however often it is told.
-    async fn answer(
-        &self,
-        handover: &Handover,
-        thread: &ThreadKey,
-        inbound: &Inbound,
-    ) -> Result<(), BoxError> {
-        let Some(mid) = &inbound.mid else { return Ok(()) };
-        let key = AnswerKey::new(mid.to_string())?;
-        handover.send(thread, key.clone(), OutgoingMessage::text(format!("bot:{mid}"))?).await?;
-        self.tell(thread, &key, What::Accepted).await?;
-        if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
-            handover.hand_over(thread, Target::Desk).await?;
+    /// The bot's answers. Each is promised before it is saved: it is told again until it is.
+    async fn answers(&self, notification: &Notification) -> Result<Actions, BoxError> {
+        let mut actions = Actions::none();
+        for inbound in notification.to_answer() {
+            let Some(mid) = &inbound.mid else { continue };
+            let key = AnswerKey::new(format!("re:{mid}:0"))?;
+            self.tell(&notification.thread, &key, What::Accepted).await?;
+            actions = actions.and_reply_to(inbound, OutgoingMessage::text(format!("bot:{key}"))?);
+            if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
+                actions = actions.and_hand_over(Target::Desk);
+            }
         }
-        Ok(())
+        Ok(actions)
     }
-}
 
-#[async_trait]
-impl Handler for Host {
-    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+    async fn hear(&self, handover: &Handover, told: &Notification) -> Result<(), BoxError> {
         let thread = &told.thread;
         match &told.notice {
-            Notice::AnswerDelivered { key, .. } => self.tell(thread, key, What::Delivered).await,
+            Notice::AnswerSent { key, .. } => self.tell(thread, key, What::Delivered).await,
             Notice::AnswerFailed { key, reason } => {
                 tracing::info!(%thread, %key, %reason, "failed");
                 self.tell(thread, key, What::Failed(name(reason).to_owned(), reason.to_string())).await
+            }
+            // People were asked for meanwhile.
+            Notice::ActionRefused { action: RefusedAction::Reply(key), why } => {
+                let name = if *why == CommandRefused::WithPeople { "taken_by_people" } else { "refused" };
+                self.tell(thread, key, What::Failed(name.to_owned(), why.to_string())).await
             }
             Notice::AnswerUnknown { key, .. } => {
                 self.tell(thread, key, What::Unknown).await?;
@@ -117,20 +121,19 @@ impl Handler for Host {
                     ended => Ok(ended?),
                 }
             }
-            Notice::Message { inbound, ours, .. } => {
-                if let Some(mid) = &inbound.mid {
-                    self.tell(thread, &AnswerKey::new(mid.to_string())?, What::Heard).await?;
-                }
-                if self.bot && *ours { self.answer(handover, thread, inbound).await } else { Ok(()) }
-            }
-            Notice::ControlGained { unanswered, .. } if self.bot => {
-                for inbound in unanswered {
-                    self.answer(handover, thread, inbound).await?;
-                }
-                Ok(())
+            Notice::Message { inbound: Inbound { mid: Some(mid), .. }, .. } => {
+                self.tell(thread, &AnswerKey::new(mid.to_string())?, What::Heard).await
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[async_trait]
+impl Handler for Host {
+    async fn notify(&self, handover: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
+        self.hear(handover, told).await?;
+        Ok(if self.bot { self.answers(told).await? } else { Actions::none() })
     }
 }
 
@@ -138,6 +141,7 @@ fn name(reason: &FailReason) -> &'static str {
     match reason {
         // Nothing may be tried: people have the conversation, and a bot does not take it from them.
         FailReason::NotGranted(report) if report.steps.is_empty() => "taken_by_people",
+        FailReason::WithPeople => "taken_by_people",
         FailReason::NotGranted(_) => "not_granted",
         FailReason::OutsideWindow(_) => "outside_window",
         FailReason::RecipientUnavailable(_) => "recipient_unavailable",

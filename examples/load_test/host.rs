@@ -13,11 +13,11 @@ use axum::routing::any;
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Handler, Handover, HandoverError, Told};
-use messenger_handover::id::{AppId, PageId, ThreadKey};
+use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, HandoverError, Notification};
+use messenger_handover::id::{AppId, PageId};
 use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
 use messenger_handover::store::SqliteStore;
-use messenger_handover::thread::{Limits, Notice, Target, Timeouts};
+use messenger_handover::thread::{Actions, Limits, Notice, Target, Timeouts};
 use messenger_handover::webhook::{self, Verifier};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
@@ -93,65 +93,54 @@ struct Bot {
 }
 
 impl Bot {
-    /// Its key is the number of the message, so that it is one however often it is told.
-    async fn answer(
-        &self,
-        handover: &Handover,
-        thread: &ThreadKey,
-        inbound: &Inbound,
-    ) -> Result<(), BoxError> {
-        let Some(number) = number(inbound).filter(|number| number % ANSWERED == 0) else { return Ok(()) };
-        let answer = OutgoingMessage::text(format!("{number} Your parcel is on its way."))?;
-        handover.send(thread, AnswerKey::new(number.to_string())?, answer).await?;
-        Ok(self.news.send(News::Accepted(number)).await?)
+    /// Each is promised before it is saved: it is told again until it is.
+    async fn answers(&self, messages: &[Inbound]) -> Result<Actions, HandlerError> {
+        let mut actions = Actions::none();
+        for inbound in messages {
+            if let Some(number) = number(inbound).filter(|number| number % ANSWERED == 0) {
+                let answer = OutgoingMessage::text(format!("{number} Your parcel is on its way."))?;
+                self.news.send(News::Accepted(number)).await?;
+                actions = actions.and_reply_to(inbound, answer);
+            }
+            if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
+                actions = actions.and_hand_over(Target::Desk);
+            }
+        }
+        Ok(actions)
     }
 
     async fn ended(&self, key: &AnswerKey, news: fn(u64) -> News) -> Result<(), BoxError> {
-        Ok(self.news.send(news(key.as_str().parse()?)).await?)
+        // The key of a reply has the id of the message in it, which begins with its number.
+        let number = key.as_str().get("re:m_".len()..).and_then(|id| id.get(..20)).ok_or("no reply")?;
+        Ok(self.news.send(news(number.parse()?)).await?)
     }
 }
 
 #[async_trait]
 impl Handler for Bot {
-    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+    async fn notify(&self, handover: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
         let thread = &told.thread;
         if !*self.may_end.borrow() {
             self.may_end.clone().wait_for(|may| *may).await?;
         }
         match &told.notice {
-            Notice::Message { inbound, ours, .. } => {
-                let Some(number) = number(inbound) else { return Ok(()) };
-                if *ours {
-                    self.answer(handover, thread, inbound).await?;
-                    if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
-                        hand_over(handover, thread).await?;
-                    }
-                }
-                Ok(self.news.send(News::Told { number, ours: *ours, notice: told.id.0 }).await?)
+            Notice::Message { inbound, to_answer: ours, .. } => {
+                let Some(number) = number(inbound) else { return Ok(Actions::none()) };
+                self.news.send(News::Told { number, ours: *ours, notice: told.id.0 }).await?;
             }
-            Notice::ControlGained { unanswered, .. } => {
-                for inbound in unanswered {
-                    self.answer(handover, thread, inbound).await?;
-                }
-                Ok(())
-            }
-            Notice::AnswerDelivered { key, .. } => self.ended(key, News::Delivered).await,
+            Notice::AnswerSent { key, .. } => self.ended(key, News::Delivered).await?,
             Notice::AnswerFailed { key, reason } => {
                 tracing::info!(%thread, %key, %reason, "failed");
-                self.ended(key, News::Failed).await
+                self.ended(key, News::Failed).await?;
             }
             Notice::AnswerUnknown { key, .. } => {
                 self.ended(key, News::Unknown).await?;
-                but_for_refusals(handover.resume(thread, key.clone()).await)
+                but_for_refusals(handover.resume(thread, key.clone()).await)?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.answers(told.to_answer()).await
     }
-}
-
-/// To people. Where it is refused, somebody else was faster.
-async fn hand_over(handover: &Handover, thread: &ThreadKey) -> Result<(), BoxError> {
-    but_for_refusals(handover.hand_over(thread, Target::Desk).await.map(drop))
 }
 
 fn but_for_refusals(done: Result<(), HandoverError>) -> Result<(), BoxError> {

@@ -1,4 +1,4 @@
-//! Plays the four workflows of Engage Digital's Bots API page between a bot, an agent desk and the simulated
+//! Plays the four workflows of Engage Digital's Bots API page, and a fifth in which the customer waits, between a bot, an agent desk and the simulated
 //! Messenger platform, over real HTTP on this machine, and prints what went over the wires.
 //!
 //! ```text
@@ -22,10 +22,10 @@ use pico_args::Arguments;
 use stage::Failure;
 
 const HELP: &str = "\
-Plays the four workflows of the Bots API, under the handover protocol and under Conversation Routing.
+Plays the four workflows of the Bots API, and one in which the customer waits for an agent, under the handover protocol and under Conversation Routing.
 
   --workflow NAME   only this one: bot-primary, ed-primary, no-primary, agent-interrupts-bot,
-                    or any of them with routing- before it
+                    customer-waits, or any of them with routing- before it
   --mermaid DIR     also writes each diagram to DIR/NAME.mmd
 ";
 

@@ -1,4 +1,5 @@
-//! The four workflows of the seed page, under both sets of rules, and what must be seen in each.
+//! The four workflows of the seed page, and a fifth in which the customer waits in the queue, under both sets of rules, and
+//! what must be seen in each.
 
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::sim::{RequestUnderDefaultApp, Rules};
@@ -6,19 +7,22 @@ use messenger_handover::sim::{RequestUnderDefaultApp, Rules};
 use super::diagram::{Arrow, Kind};
 use super::stage::{Failure, Setup, Stage, bot_app, ed_app};
 
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 10] = [
     "handover-bot-primary",
     "handover-ed-primary",
     "handover-no-primary",
     "handover-agent-interrupts-bot",
+    "handover-customer-waits",
     "routing-bot-primary",
     "routing-ed-primary",
     "routing-no-primary",
     "routing-agent-interrupts-bot",
+    "routing-customer-waits",
 ];
 
 const WANTS_A_PERSON: &str = "May I talk to a person?";
 const TO_AN_AGENT: &str = "I am a bot. A colleague will be with you in a moment.";
+const ARE_YOU_THERE: &str = "Are you there?";
 const HELLO: &str = "Hello!";
 const BY_THE_BOT: &str = "I am a bot. You wrote \"Hello!\". Ask for a person to get one.";
 const BY_AN_AGENT: &str = "How can I help you?";
@@ -41,9 +45,20 @@ enum Grant {
     PassedByTheBot,
 }
 
+/// What happens until an agent engages, and after.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Story {
+    /// The customer asks for a person.
+    PersonWanted,
+    /// An agent engages while the bot talks with the customer.
+    AgentInterrupts,
+    /// Who asked for a person writes again before anybody engages, and once more after the agent is done.
+    CustomerWaits,
+}
+
 struct Play {
     setup: Setup,
-    agent_interrupts: bool,
+    story: Story,
     grant: Grant,
 }
 
@@ -57,7 +72,7 @@ fn play(name: &str, request: RequestUnderDefaultApp) -> Option<Play> {
     let primary = |app| if handover { Rules::primary(app) } else { Rules::default_app(app) };
     let nobody = || if handover { Rules::no_primary() } else { Rules::zero_config() };
     let (policy, rules) = match workflow {
-        "bot-primary" | "agent-interrupts-bot" => (BotPrimary, primary(bot_app())),
+        "bot-primary" | "agent-interrupts-bot" | "customer-waits" => (BotPrimary, primary(bot_app())),
         "ed-primary" => (EdPrimary, primary(ed_app())),
         "no-primary" => (NoPrimary, nobody()),
         _ => return None,
@@ -68,7 +83,12 @@ fn play(name: &str, request: RequestUnderDefaultApp) -> Option<Play> {
         (false, EdPrimary) => Grant::PassedByTheBot,
     };
     let setup = Setup { rules, policy, ed_may_take: grant == Grant::Taken, request };
-    Some(Play { setup, agent_interrupts: workflow == "agent-interrupts-bot", grant })
+    let story = match workflow {
+        "agent-interrupts-bot" => Story::AgentInterrupts,
+        "customer-waits" => Story::CustomerWaits,
+        _ => Story::PersonWanted,
+    };
+    Some(Play { setup, story, grant })
 }
 
 /// Plays one workflow on a stage of its own. `None` if there is none of this name.
@@ -88,24 +108,41 @@ impl Play {
             }
         };
         let ed_has_control = |stage: &Stage| stage.owner() == Some(ed_app());
-        let texts = if self.agent_interrupts {
+        let mut texts = if self.story == Story::AgentInterrupts {
             stage.customer_writes(HELLO);
             let answered = |stage: &Stage| stage.conversation().len() == 2;
             check(stage.wait_until(answered).await, "the bot answers");
             stage.agent("open", "").await?;
             check(stage.wait_until(ed_has_control).await, "ED has control");
-            [HELLO, BY_THE_BOT, BY_AN_AGENT]
+            vec![HELLO, BY_THE_BOT]
         } else {
             stage.customer_writes(WANTS_A_PERSON);
             check(stage.wait_until(ed_has_control).await, "ED has control");
+            let mut texts = vec![WANTS_A_PERSON, TO_AN_AGENT];
+            if self.story == Story::CustomerWaits {
+                stage.customer_writes(ARE_YOU_THERE);
+                check(stage.wait_until(|_| true).await, "the desk is told");
+                texts.push(ARE_YOU_THERE);
+                check(stage.conversation() == texts, "the bot is silent");
+                let shown = stage.shown().await?;
+                check(shown["waiting_for_people"] == true, "the desk shows that the customer waits");
+                check(shown["unanswered"][0] == ARE_YOU_THERE, "the desk shows what the customer wrote");
+            }
             stage.agent("open", "").await?;
-            [WANTS_A_PERSON, TO_AN_AGENT, BY_AN_AGENT]
+            texts
         };
         stage.agent("answer/ticket-7", BY_AN_AGENT).await?;
         let reached = |stage: &Stage| stage.conversation().last().is_some_and(|text| text == BY_AN_AGENT);
         check(stage.wait_until(reached).await, "the agent's answer reaches the customer");
         stage.agent("close", "").await?;
         check(stage.wait_until(|stage| stage.owner().is_none()).await, "control is released");
+        texts.push(BY_AN_AGENT);
+        if self.story == Story::CustomerWaits {
+            stage.customer_writes(HELLO);
+            let answered = |stage: &Stage| stage.conversation().last().is_some_and(|text| text == BY_THE_BOT);
+            check(stage.wait_until(answered).await, "the bot answers again");
+            texts.extend([HELLO, BY_THE_BOT]);
+        }
 
         let (arrows, conversation) = (stage.arrows(), stage.conversation());
         deviations.extend(compare(&arrows, expected));
@@ -120,9 +157,9 @@ impl Play {
 
     /// The sequence of the seed's picture; under routing, with the other way to control.
     fn expected(&self) -> Vec<String> {
+        let interrupts = self.story == Story::AgentInterrupts;
         let mut steps = Steps(Vec::new());
-        let (asked, answer) =
-            if self.agent_interrupts { (HELLO, BY_THE_BOT) } else { (WANTS_A_PERSON, TO_AN_AGENT) };
+        let (asked, answer) = if interrupts { (HELLO, BY_THE_BOT) } else { (WANTS_A_PERSON, TO_AN_AGENT) };
         steps.add([&format!("Customer > Meta: {asked:?}")]);
         match self.setup.policy {
             BotPrimary => {}
@@ -136,18 +173,25 @@ impl Play {
             }
         }
         steps.says("Bot", answer);
-        if self.agent_interrupts {
+        if interrupts {
             steps.add(["Agent > ED: opens the intervention"]);
         } else {
             steps.add(["Bot > ED: POST /1.0/bots/handover?from=bot&to=agent"]);
         }
         self.control_to_ed(&mut steps);
-        if !self.agent_interrupts {
+        if self.story == Story::CustomerWaits {
+            steps.add([&format!("Customer > Meta: {ARE_YOU_THERE:?}")]);
+        }
+        if !interrupts {
             steps.add(["Agent > ED: opens the intervention"]);
         }
         steps.add([&format!("Agent > ED: answers {BY_AN_AGENT:?}")]);
         steps.says("ED", BY_AN_AGENT);
         steps.add(["Agent > ED: closes the intervention", "ED > Meta: release_thread_control"]);
+        if self.story == Story::CustomerWaits {
+            steps.add([&format!("Customer > Meta: {HELLO:?}")]);
+            steps.says("Bot", BY_THE_BOT);
+        }
         steps.0
     }
 

@@ -14,6 +14,7 @@ use messenger_handover::bots_api;
 use messenger_handover::id::{AppId, PageId, UserId};
 use messenger_handover::policy::ThreadControlPolicy;
 use messenger_handover::sim::{self, Platform, RequestUnderDefaultApp, Rules, Server, Wire};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -21,7 +22,7 @@ use url::{Url, form_urlencoded};
 
 use super::diagram::{Arrow, Kind, Lifeline};
 
-#[path = "../agent_desk.rs"]
+#[path = "../agent_desk/main.rs"]
 #[allow(dead_code, reason = "its main is for running it alone")]
 mod agent_desk;
 #[path = "../bot.rs"]
@@ -134,6 +135,13 @@ impl Stage {
         let url = self.desk_url.join(&format!("agent/{CUSTOMER}/{action}"))?;
         let answer = self.agent.post(url).body(text.to_owned()).timeout(PATIENCE).send().await?;
         if answer.status().is_success() { Ok(()) } else { Err(answer.text().await?.into()) }
+    }
+
+    /// What an agent sees of the customer.
+    pub async fn shown(&self) -> Result<Value, Failure> {
+        let url = self.desk_url.join(&format!("agent/{CUSTOMER}"))?;
+        let shown = self.agent.get(url).timeout(PATIENCE).send().await?.error_for_status()?;
+        Ok(serde_json::from_slice(&shown.bytes().await?)?)
     }
 
     /// What the customer can read, in order.

@@ -12,7 +12,7 @@ use crate::control::HandoverClient;
 use crate::id::{AppId, PageId};
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::store::{MemoryStore, ThreadStore};
-use crate::thread::{Config, Limits, OnUnknown, Timeouts};
+use crate::thread::{Config, Limits, OnUnknown, Timeouts, Unanswered};
 
 use super::calls::Calls;
 use super::check::{BuildError, check};
@@ -151,6 +151,22 @@ impl Builder {
         self
     }
 
+    /// Tells the host which of its messages the platform reports as delivered and read ([`Notice::Delivered`],
+    /// [`Notice::Read`]). Off if nothing is set: each costs a write.
+    ///
+    /// [`Notice::Delivered`]: crate::thread::Notice::Delivered
+    /// [`Notice::Read`]: crate::thread::Notice::Read
+    pub fn receipts(mut self) -> Self {
+        self.config.receipts = true;
+        self
+    }
+
+    /// What a claim does when the app that was asked for control says nothing. A desk takes control then, a bot does not.
+    pub fn when_unanswered(mut self, unanswered: Unanswered) -> Self {
+        self.config.when_unanswered = unanswered;
+        self
+    }
+
     /// How long things may take.
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.config.timeouts = timeouts;
@@ -254,7 +270,7 @@ impl Builder {
             not_understood: crate::throttle::Refusals::of("webhook"),
         });
         runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
-        Ok(Handover { inner, deals_with: None })
+        Ok(Handover { inner })
     }
 }
 

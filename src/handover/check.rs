@@ -152,6 +152,8 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
         notice_lease,
         backoff,
         backoff_max,
+        people,
+        stand_back: _,
         redelivery,
         retention,
     } = *timeouts;
@@ -163,6 +165,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
         ("answer_age", answer_age),
         ("notice_lease", notice_lease),
         ("backoff", backoff),
+        ("people", people),
         ("retention", retention),
     ] {
         if value < Duration::from_millis(1) {

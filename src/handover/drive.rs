@@ -24,10 +24,11 @@ use crate::time::Timestamp;
 
 use super::batch::{Batch, Done, Keys, Places, Saved, Step};
 use super::calls::Calls;
+use super::effects::Asked;
 use super::locks::{Locks, Turn};
 use super::recent::Recent;
 use super::wake::Alarm;
-use super::{Clock, Handler, Handover, HandoverError, Told};
+use super::{Clock, Handler, Handover, HandoverError, Notification};
 
 /// How often a conversation that others write too is tried before the caller is told.
 const MAX_TRIES: u32 = 20;
@@ -208,7 +209,7 @@ impl Handover {
         batch: &mut Batch,
         places: &[usize],
         keys: &[ThreadKey],
-        telling: &mut Vec<(Told, Timestamp)>,
+        telling: &mut Vec<(Notification, Timestamp)>,
     ) -> Result<(), HandoverError> {
         let (mut faults, mut again) = (0, None::<(Places, Keys)>);
         for attempt in 0..MAX_TRIES {
@@ -241,7 +242,7 @@ impl Handover {
         batch: &mut Batch,
         places: &[usize],
         keys: &[ThreadKey],
-        telling: &mut Vec<(Told, Timestamp)>,
+        telling: &mut Vec<(Notification, Timestamp)>,
     ) -> Result<Copies, StoreError> {
         let inner = &self.inner;
         let (found, copies) = self.find(keys).await?;
@@ -293,15 +294,18 @@ impl Handover {
     }
 
     /// Begins what was put out; the thread that asks for it is saved. What the host is to be told is collected.
-    fn act(&self, key: &ThreadKey, saved: Saved, telling: &mut Vec<(Told, Timestamp)>) {
+    fn act(&self, key: &ThreadKey, saved: Saved, telling: &mut Vec<(Notification, Timestamp)>) {
         if let Some(wake) = saved.wake {
             self.inner.alarm.set(wake);
         }
         for output in saved.out {
             match output {
-                Output::Call { id, call, retry } => self.begin_call(key, id, call, retry, saved.at),
+                Output::Call { id, call, retry, note } => {
+                    let asked = Asked { id, call, note, retry, at: saved.at };
+                    self.begin_call(key, asked);
+                }
                 Output::Notice { id, attempt, notice } => {
-                    telling.push((Told::new(key.clone(), id, attempt, notice), saved.at));
+                    telling.push((Notification::new(key.clone(), id, attempt, notice), saved.at));
                 }
                 Output::SetAside { id, attempts, dropped } => {
                     self.inner.counters.set_aside.fetch_add(1, Ordering::Relaxed);

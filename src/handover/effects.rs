@@ -1,7 +1,6 @@
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,14 +10,15 @@ use tokio::time::Instant;
 use crate::bots_api::HandoverRequest;
 use crate::call::{Call, CallId, CallResult, Direction, Refusal, RefusalKind};
 use crate::control::{CallError, Forwarded};
+use crate::event::Words;
 use crate::id::ThreadKey;
 use crate::retry::Backoff;
-use crate::thread::Input;
+use crate::thread::{Dealt, Input};
 use crate::time::Timestamp;
 
 use super::calls::{Callee, NoPlace};
 use super::drive::{Tells, jitter};
-use super::{Handover, HandoverError, Told};
+use super::{Handover, HandoverError, Notification};
 
 /// How long it is tried to save how something ended, and the pauses between. Then its lease brings it up again.
 const SAVES_FOR: Duration = Duration::from_mins(3);
@@ -31,11 +31,21 @@ const CROWDED: Duration = Duration::from_secs(10);
 /// How long handlers are given to end at once, all that are told together.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
+/// A call that a thread asked for.
+pub(super) struct Asked {
+    pub(super) id: CallId,
+    pub(super) call: Call,
+    pub(super) note: Option<Words>,
+    pub(super) retry: bool,
+    pub(super) at: Timestamp,
+}
+
 impl Handover {
-    pub(super) fn begin_call(&self, key: &ThreadKey, id: CallId, call: Call, retry: bool, at: Timestamp) {
+    pub(super) fn begin_call(&self, key: &ThreadKey, asked: Asked) {
         let (service, key) = (self.clone(), key.clone());
         self.inner.tasks.spawn(async move {
-            let result = match service.make_in_turn(&key, call, retry, at).await {
+            let id = asked.id;
+            let result = match service.make_in_turn(&key, asked).await {
                 Ok(result) => result,
                 Err(wait) => {
                     tracing::debug!(thread = %key, ?wait, "a call is held back: too many are under way, or fail on this Page");
@@ -53,14 +63,8 @@ impl Handover {
     ///
     /// # Errors
     /// It was not made, and is to be asked for again after so long.
-    async fn make_in_turn(
-        &self,
-        key: &ThreadKey,
-        call: Call,
-        retry: bool,
-        at: Timestamp,
-    ) -> Result<CallResult, Duration> {
-        let inner = &self.inner;
+    async fn make_in_turn(&self, key: &ThreadKey, asked: Asked) -> Result<CallResult, Duration> {
+        let (inner, Asked { id: _, call, note, retry, at }) = (&self.inner, asked);
         let lease = inner.config.timeouts.call_lease;
         let callee = match call {
             Call::AskDesk(_) => Callee::Desk,
@@ -79,7 +83,7 @@ impl Handover {
         if retry {
             inner.may_retry(&key.page)?;
         }
-        Ok(self.make(key, call).await.unwrap_or_else(CallError::into_result))
+        Ok(self.make(key, call, note.as_deref()).await.unwrap_or_else(CallError::into_result))
     }
 
     /// Saving it, or waiting for a place, took long: it would still be under way when its lease is over, and be begun again by another.
@@ -88,7 +92,7 @@ impl Handover {
     }
 
     /// Tells the host each of these, in a task.
-    pub(super) fn begin_telling(&self, telling: Vec<(Told, Timestamp)>) {
+    pub(super) fn begin_telling(&self, telling: Vec<(Notification, Timestamp)>) {
         if !telling.is_empty() {
             let service = self.clone();
             self.inner.tasks.spawn(async move {
@@ -105,7 +109,7 @@ impl Handover {
     /// what is to be saved of them is collected.
     pub(super) async fn tell(
         &self,
-        telling: Vec<(Told, Timestamp)>,
+        telling: Vec<(Notification, Timestamp)>,
         since: &mut Option<Instant>,
         done: &mut Vec<(ThreadKey, Input)>,
     ) {
@@ -146,7 +150,7 @@ impl Handover {
         self.inner.tasks.spawn(async move { service.conclude(inputs).await });
     }
 
-    async fn make(&self, key: &ThreadKey, call: Call) -> Result<CallResult, CallError> {
+    async fn make(&self, key: &ThreadKey, call: Call, note: Option<&str>) -> Result<CallResult, CallError> {
         let client = &self.inner.client;
         Ok(match call {
             Call::SendMessage { key: answer, message } => {
@@ -154,7 +158,7 @@ impl Handover {
                 CallResult::Sent(client.send_message(key, &message, Some(&metadata)).await?.mid)
             }
             Call::PassThreadControl { to } => {
-                client.pass_thread_control(key, Some(&to), None).await?;
+                client.pass_thread_control(key, Some(&to), note).await?;
                 CallResult::Done
             }
             Call::TakeThreadControl => {
@@ -188,15 +192,15 @@ impl Handover {
         })
     }
 
-    /// Answers what there is to save: whether the handler has dealt with it. A handler that panics has not.
-    async fn tell_one(self, told: Told, at: Timestamp) -> (ThreadKey, Input) {
-        let ok = !self.is_late(at, self.inner.config.timeouts.notice_lease) && self.is_told(&told, at).await;
-        (told.thread, Input::NoticeDone { notice: told.id, ok })
+    /// Answers what there is to save: how the handler has dealt with it. One that panics has not.
+    async fn tell_one(self, told: Notification, at: Timestamp) -> (ThreadKey, Input) {
+        let is_late = self.is_late(at, self.inner.config.timeouts.notice_lease);
+        let dealt = if is_late { Dealt::Retry } else { self.notify(&told, at).await };
+        (told.thread, Input::NoticeDone { notice: told.id, dealt })
     }
 
-    async fn is_told(&self, told: &Told, at: Timestamp) -> bool {
-        let given = Self { deals_with: Some((told.thread.clone(), told.id)), inner: Arc::clone(&self.inner) };
-        let handling = async { self.inner.handler.told(&given, told).await };
+    async fn notify(&self, told: &Notification, at: Timestamp) -> Dealt {
+        let handling = async { self.inner.handler.notify(self, told).await };
         let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
         let (thread, id) = (&told.thread, told.id);
         // Most end at once, without a timer.
@@ -210,14 +214,18 @@ impl Handover {
             }
         };
         match handled {
-            Ok(Ok(Ok(()))) => return true,
+            Ok(Ok(Ok(actions))) => return Dealt::Done(actions),
+            Ok(Ok(Err(error))) if error.skips() => {
+                tracing::warn!(%thread, ?id, %error, "the handler cannot deal with it, now or later");
+                return Dealt::Skip;
+            }
             Ok(Ok(Err(error))) => {
                 tracing::warn!(%thread, ?id, %error, "the handler failed; it is told again");
             }
             Err(_) => tracing::warn!(%thread, ?id, "the handler took too long; it is told again"),
             Ok(Err(_)) => tracing::error!(%thread, ?id, "the handler panicked; it is told again"),
         }
-        false
+        Dealt::Retry
     }
 
     /// Saves how calls or notices ended, if need be again: the store may be away for a moment. Where it cannot be saved, the

@@ -18,7 +18,7 @@ mod wake;
 pub use builder::Builder;
 pub use check::BuildError;
 pub use clock::{Clock, SystemClock};
-pub use handler::{BoxError, Handler, Told};
+pub use handler::{BoxError, Handler, HandlerError, Notification};
 pub use sender_action::Shown;
 pub use upkeep::{Stats, Stopped};
 
@@ -29,12 +29,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::call::{Advice, AnswerKey, OutgoingMessage};
-use crate::event::Event;
+use crate::event::{Event, Words};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::store::{RecordError, StoreError};
 use crate::thread::{
-    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, NoticeId,
-    Reply, Target, Thread,
+    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, Reply, Target,
+    Thread,
 };
 use crate::time::Timestamp;
 
@@ -48,8 +48,6 @@ use drive::{Inner, Tells};
 #[derive(Clone)]
 pub struct Handover {
     inner: Arc<Inner>,
-    /// The notice that the handler deals with to whom this was given.
-    deals_with: Option<(ThreadKey, NoticeId)>,
 }
 
 /// Why the service could not do what was asked.
@@ -182,12 +180,14 @@ impl Handover {
         &self.inner.not_understood
     }
 
-    /// Sends an answer to the customer, once: the same key sent twice is one message. Control is
-    /// claimed as the policy says if we do not have it.
+    /// Sends to the customer what comes from outside, such as an agent's answer, once: the same key sent twice is one message.
+    /// After it has failed the same key is a new attempt. Control is claimed as the policy says if we do not have it.
+    ///
+    /// A [`Handler`] does not need it: it returns its replies, which are taken in even where its queue is full.
     ///
     /// # Errors
     /// [`CommandRefused::QueueFull`] or [`CommandRefused::NoticesFull`]: try again when the platform or the handler has
-    /// caught up. For a message that gives control away
+    /// caught up. [`CommandRefused::WithPeople`] for a bot whose customer people are busy with. For a message that gives control away
     /// [`CommandRefused::InterventionOpen`] or [`CommandRefused::ToOurselves`], as
     /// [`HandoverError::Refused`]; otherwise [`HandoverError`], after which the same key may be sent again.
     pub async fn send(
@@ -196,11 +196,7 @@ impl Handover {
         key: AnswerKey,
         message: OutgoingMessage,
     ) -> Result<Accepted, HandoverError> {
-        let command = match &self.deals_with {
-            Some((of, notice)) if of == thread => Command::Reply { to: *notice, key, message },
-            _ => Command::Send { key, message },
-        };
-        match self.command(thread, command).await? {
+        match self.command(thread, Command::Send { key, message }).await? {
             Reply::Duplicate(status) => Ok(Accepted::Duplicate(status)),
             _ => Ok(Accepted::New),
         }
@@ -273,13 +269,32 @@ impl Handover {
     }
 
     /// Gives control away: to nobody, to an app, or from a bot to the desk. Once the answers are
-    /// settled; how it ended is told as a notice.
+    /// settled; how it ended is told as a notice. A bot that hands over to people says nothing more until they are done.
     ///
     /// # Errors
     /// [`CommandRefused::InterventionOpen`], [`CommandRefused::AnotherAppOwns`], [`CommandRefused::ToOurselves`] or
     /// [`CommandRefused::NoDesk`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
     pub async fn hand_over(&self, thread: &ThreadKey, target: Target) -> Result<HandOver, HandoverError> {
-        match self.command(thread, Command::HandOver(target)).await? {
+        self.give_away(thread, Command::HandOver { target, note: None }).await
+    }
+
+    /// [Hands over](Self::hand_over) with a note for whoever gets control: the `metadata` of the pass, which the platform
+    /// tells it. Others read it: no personal data.
+    ///
+    /// # Errors
+    /// As [`Self::hand_over`].
+    pub async fn hand_over_with_note(
+        &self,
+        thread: &ThreadKey,
+        target: Target,
+        note: impl Into<Words>,
+    ) -> Result<HandOver, HandoverError> {
+        let note = Some(note.into());
+        self.give_away(thread, Command::HandOver { target, note }).await
+    }
+
+    async fn give_away(&self, thread: &ThreadKey, command: Command) -> Result<HandOver, HandoverError> {
+        match self.command(thread, command).await? {
             Reply::HandingOver { id, waits } => Ok(HandOver::Started { id, waits }),
             _ => Ok(HandOver::AlreadyThere),
         }
@@ -298,6 +313,14 @@ impl Handover {
         let stands =
             |thread: &Thread| Some(thread.handoff_progress(id)).filter(|p| *p != HandoffProgress::Waiting);
         Ok(self.wait_until(thread, wait, stands).await?.unwrap_or(HandoffProgress::Waiting))
+    }
+
+    /// People are done with the customer, the host knows (bot): it answers again.
+    ///
+    /// # Errors
+    /// [`HandoverError`].
+    pub async fn resume_bot(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
+        self.command(thread, Command::ResumeBot).await.map(drop)
     }
 
     /// Passes control to an app that asked for it, once the answers are settled.

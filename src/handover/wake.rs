@@ -104,7 +104,7 @@ async fn wake_round(inner: Arc<Inner>) -> Round {
     }
     if !due.is_empty() {
         let inputs = due.into_iter().map(|key| (key, Input::Wake)).collect();
-        if let Err(error) = (Handover { inner, deals_with: None }).drive(inputs, Tells::InATask, None).await {
+        if let Err(error) = (Handover { inner }).drive(inputs, Tells::InATask, None).await {
             tracing::warn!(%error, "due threads could not be woken; they come again");
         }
     }

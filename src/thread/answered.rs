@@ -118,7 +118,7 @@ impl Thread {
             }
             (Made::Pass(to), CallResult::Done) => {
                 self.belief.answer(Owner::Other(Some(to.clone())), during, revision, None);
-                self.gave_away(Some(to.clone()));
+                self.gave_away(cx, Some(to.clone()), now);
             }
             (Made::Take, CallResult::Done) => self.belief.answer(Owner::Us, during, revision, None),
             (Made::Request, CallResult::Forwarded | CallResult::Done) => {
@@ -126,7 +126,7 @@ impl Thread {
             }
             (Made::Release, CallResult::Done) => {
                 self.belief.answer(Owner::Idle, during, revision, None);
-                self.gave_away(None);
+                self.gave_away(cx, None, now);
             }
             (Made::AskDesk(Direction::AgentToBot), CallResult::Done) => {
                 self.claim_pending(cx, ClaimStep::AskDesk, now);
@@ -137,7 +137,7 @@ impl Thread {
             (Made::ReadOwner, CallResult::Owner(owner)) => {
                 let (owner, expires) = owner_for(owner, &cx.config.app);
                 self.belief.answer(owner, during, revision, expires);
-                self.farewell_looked_into();
+                self.farewell_looked_into(cx, now);
                 self.take_looked_into(cx, now, out);
             }
             _ => return false,
@@ -251,7 +251,7 @@ impl Thread {
                 self.notices.push(Notice::HandOverFailed { target: Target::App(to), reason: refusal });
             }
             // It went with the message, and the owner cannot be read.
-            Made::Pass(to) if ownership && self.handoff_went_inline() => self.gave_away(Some(to)),
+            Made::Pass(to) if ownership && self.handoff_went_inline() => self.gave_away(cx, Some(to), now),
             // Perhaps the target has control already: its name decides.
             Made::Pass(_) if ownership && !self.handoff_may_take(cx) && !self.handoff_is_unsure() => {
                 self.set_stage(Stage::Unsure);

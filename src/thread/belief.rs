@@ -106,7 +106,7 @@ impl Belief {
             self.set(owner, at, Evidence::Event);
         } else if agrees && self.owner != Owner::Unknown {
             self.owner = self.more_precise(owner);
-        } else if is_old(at, basis, evidence) {
+        } else if is_old(at, basis, evidence) && !(owner == Owner::Us && evidence.is_against(at)) {
             return false;
         } else {
             self.doubt(at, Evidence::Event);
@@ -208,6 +208,11 @@ impl Belief {
         self.doubt(during, Evidence::Answer);
     }
 
+    /// What is being read may have changed meanwhile.
+    pub(super) fn changed(&mut self) {
+        self.revision = self.revision.wrapping_add(1);
+    }
+
     /// The owner cannot be read. That nobody was may be long ago: it is not to be acted on.
     pub(super) fn could_not_be_read(&mut self) {
         self.in_doubt = false;
@@ -237,6 +242,13 @@ impl Belief {
             (Owner::Other(Some(_)), Owner::Other(None)) => self.owner.clone(),
             _ => owner,
         }
+    }
+}
+
+impl Evidence {
+    /// A message was delivered to us, of which it is not clear whether control had become ours just before.
+    fn is_against(self, at: Span) -> bool {
+        matches!(self, Self::Messaging(Some(before)) if !at.is_before(before))
     }
 }
 

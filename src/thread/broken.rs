@@ -14,7 +14,7 @@ pub enum Broken {
     SendsAgain,
     /// An answer goes out behind one whose outcome is not known.
     Overtakes,
-    /// An unanswered request becomes a take.
+    /// A request becomes a take when it had no answer at once.
     TakesUnanswered,
     /// Control is given away while answers are unsettled.
     PassesUnsettled,
@@ -32,6 +32,8 @@ pub enum Broken {
     KeepsRequest,
     /// A request is waited for until its grant is told.
     WaitsForTheGrant,
+    /// A bot answers whatever it may send, whether people were asked for or not.
+    TalksOverPeople,
 }
 
 impl Config {

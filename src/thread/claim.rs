@@ -8,7 +8,7 @@ use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
 use super::broken::Broken;
-use super::config::{Config, Context};
+use super::config::{Config, Context, Unanswered};
 use super::io::{ClaimOrigin, Notice, Output};
 use super::outcome::{FailReason, NotGranted, StepOutcome, TriedStep};
 use super::page::PageCall;
@@ -221,8 +221,17 @@ impl Thread {
             |tried: &TriedStep| matches!(tried.outcome, StepOutcome::Unanswered | StepOutcome::Futile);
         let asked = claim.asked > 0 || claim.unsure || claim.tried.iter().any(no_answer);
         let unanswered = asked && !claim.request_is_not_available();
+        // An admin who has allowed this app to take control has decided that agents may interrupt.
+        let is_metas =
+            matches!(self.belief.owner(), Owner::Other(Some(app)) if cx.config.silent.contains(app));
+        let has_waited = claim.tried.iter().any(|tried| tried.outcome == StepOutcome::Unanswered);
+        let takes_now = has_waited
+            && role == Role::Desk
+            && claim.origin != ClaimOrigin::BotAsked
+            && !is_metas
+            && cx.config.when_unanswered == Unanswered::Take;
         let takes_unanswered = unanswered && cx.config.is(Broken::TakesUnanswered);
-        let no_request = refused.request || claim.request_is_not_available() || takes_unanswered;
+        let no_request = refused.request || claim.request_is_not_available() || takes_unanswered || takes_now;
         for PlannedStep { step, condition } in steps {
             if claim.has_tried(step) || (condition == Condition::RequestNotAvailable && !no_request) {
                 continue;
@@ -233,13 +242,14 @@ impl Thread {
                     continue;
                 }
                 ClaimStep::AskDesk => Call::AskDesk(Direction::AgentToBot),
-                ClaimStep::Request if futile => continue,
+                ClaimStep::Request if futile || takes_unanswered => continue,
                 ClaimStep::Request => Call::RequestThreadControl,
-                // An unanswered request never becomes a take of an owned thread, but for a primary
-                // receiver, which may take at any time.
+                // An unanswered request becomes a take of an owned thread only for a desk, or for a primary receiver,
+                // which may take at any time.
                 ClaimStep::Take
                     if unanswered
                         && !takes_unanswered
+                        && !takes_now
                         && owner != Believed::Idle
                         && policy != ThreadControlPolicy::EdPrimary =>
                 {

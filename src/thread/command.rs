@@ -6,22 +6,25 @@ use super::Thread;
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
-use super::io::{Command, CommandRefused, NoticeId, Reply, Target};
+use super::io::{Command, CommandRefused, Reply, Target};
 use super::outbox::Head;
+
+/// Who wants an answer sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Host,
+    Handler,
+}
 
 impl Thread {
     pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
         match command {
-            Command::HandOver(Target::App(app)) if app == cx.config.app => {
-                Reply::Refused(CommandRefused::ToOurselves)
-            }
-            Command::Send { key, message } => self.accept(cx, key, message, None, now),
-            Command::Reply { to, key, message } => self.accept(cx, key, message, Some(to), now),
+            Command::Send { key, message } => self.accept(cx, key, message, From::Host, now),
             // The host would be notified of what comes of these.
             Command::OpenIntervention
             | Command::InterventionReported { open: true, .. }
             | Command::Claim(_)
-            | Command::HandOver(_)
+            | Command::HandOver { .. }
             | Command::Grant(_)
             | Command::Cancel(_)
                 if !self.has_room(cx.config) =>
@@ -39,12 +42,17 @@ impl Thread {
             Command::InterventionReported { open, at } => {
                 self.intervention_reported(cx, open, at.unwrap_or(now), now)
             }
+            Command::Claim(_) if self.is_silent(cx) => Reply::Refused(CommandRefused::WithPeople),
             Command::Claim(origin) => {
                 self.intervention.keep();
                 self.keep_control("control was claimed");
                 self.claim_control(origin)
             }
-            Command::HandOver(target) => self.hand_over(cx, target),
+            Command::HandOver { target, note } => self.hand_over(cx, target, note, now),
+            Command::ResumeBot => {
+                self.people.are_done();
+                Reply::Done
+            }
             Command::Grant(_) if self.intervention.is_open() => {
                 Reply::Refused(CommandRefused::InterventionOpen)
             }
@@ -65,13 +73,14 @@ impl Thread {
         }
     }
 
-    /// An answer to be sent, perhaps by the handler of the notice at hand.
-    fn accept(
+    /// An answer to be sent. A reply of the handler's needs no room: it comes with a notice that has just left the queue, and
+    /// a long queue could never get shorter.
+    pub(super) fn accept(
         &mut self,
         cx: &Context<'_>,
         key: AnswerKey,
         message: OutgoingMessage,
-        to: Option<NoticeId>,
+        from: From,
         now: Timestamp,
     ) -> Reply {
         if message.control() == Some(&InlineControl::PassTo(cx.config.app.clone())) {
@@ -80,13 +89,16 @@ impl Thread {
         if let Some(status) = self.outbox.recognise(&key, now) {
             return Reply::Duplicate(status);
         }
+        if let Some(refused) = self.refused_for_people(cx) {
+            return refused;
+        }
         if message.control().is_some() && self.intervention.is_open() {
             return Reply::Refused(CommandRefused::InterventionOpen);
         }
         if self.outbox.is_full(cx.config) {
             return Reply::Refused(CommandRefused::QueueFull);
         }
-        if !self.has_room(cx.config) && !to.is_some_and(|to| self.notices.replies_to(to, cx.config.limits)) {
+        if from == From::Host && !self.has_room(cx.config) {
             return Reply::Refused(CommandRefused::NoticesFull);
         }
         self.outbox.accept(key, message, now, cx.config);
@@ -106,14 +118,23 @@ impl Thread {
         match cx.config.role {
             Role::Desk if open => self.open_intervention(),
             Role::Desk => self.close_intervention(cx, now),
+            Role::Bot if open => {
+                self.people.ask(now, cx.config.timeouts.people);
+                self.fall_silent(cx, now);
+                Reply::Done
+            }
             // The desk is about to release, or has: nobody tells a bot (facts §8.1b), so it looks.
-            Role::Bot if !open && matches!(self.belief.owner(), Owner::Other(_)) => {
+            Role::Bot if matches!(self.belief.owner(), Owner::Other(_)) => {
+                self.people.are_done();
                 // By a clock that is not ours: nothing may outdate what the platform tells from now on.
                 self.belief.lose_certainty(Span::between(at.min(now), now));
                 self.intervention.look_for_release(now);
                 Reply::Done
             }
-            Role::Bot => Reply::Ignored,
+            Role::Bot => {
+                self.people.are_done();
+                Reply::Done
+            }
         }
     }
 
@@ -148,7 +169,7 @@ impl Thread {
         if !was_open && *self.belief.owner() != Owner::Us && nothing_to_come {
             return Reply::Ignored;
         }
-        self.hand_over(cx, Target::Nobody)
+        self.hand_over(cx, Target::Nobody, None, now)
     }
 
     fn claim_control(&mut self, origin: super::ClaimOrigin) -> Reply {

@@ -40,6 +40,10 @@ pub struct Config {
     pub echoes: bool,
     /// What to do with an answer that may or may not have arrived.
     pub on_unknown: OnUnknown,
+    /// Whether the host is told what the platform reports as delivered and read: each costs a write.
+    pub receipts: bool,
+    /// What a claim does when its request stays unanswered.
+    pub when_unanswered: Unanswered,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How much one thread may remember.
@@ -71,11 +75,22 @@ impl Config {
             human_agent: false,
             echoes: true,
             on_unknown: OnUnknown::default(),
+            receipts: false,
+            when_unanswered: match role {
+                Role::Desk => Unanswered::Take,
+                Role::Bot => Unanswered::Fail,
+            },
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             #[cfg(feature = "broken-designs")]
             broken: None,
         }
+    }
+
+    /// Whether an app is where people answer, as a bot sees it: the desk, or one of Meta's inboxes.
+    #[must_use]
+    pub(super) fn is_of_people(&self, app: &AppId) -> bool {
+        self.desk.as_ref() == Some(app) || is_inbox(app)
     }
 
     /// Names the desk's app and trusts its requests.
@@ -87,6 +102,11 @@ impl Config {
     }
 }
 
+/// Whether people answer in this app of Meta's.
+pub(super) fn is_inbox(app: &AppId) -> bool {
+    [PAGE_INBOX, INSTAGRAM_INBOX].into_iter().any(|inbox| *app == AppId::from(inbox))
+}
+
 /// What to do with an answer whose outcome is unknown and whose echo did not come (design §3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -96,6 +116,17 @@ pub enum OnUnknown {
     Hold,
     /// Send it again. The customer may read it twice, and its outcome says so.
     Resend,
+}
+
+/// What a claim does when the app that was asked for control says nothing within [`Timeouts::grant`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unanswered {
+    /// It goes on to take control, unless the owner is one of Meta's own apps ([`Config::silent`]) or, for a bot, the desk. It
+    /// succeeds where a Page admin has allowed this app to take control: so agents may interrupt. What a desk does.
+    Take,
+    /// It fails ([`NotGranted`](super::NotGranted)), and only an idle thread is taken. What a bot does.
+    Fail,
 }
 
 /// Durations, all of them lower bounds: a thread acts at the next input after one has passed.
@@ -124,6 +155,10 @@ pub struct Timeouts {
     pub backoff: Duration,
     /// The longest pause after a passing fault. 60 s.
     pub backoff_max: Duration,
+    /// For a bot: how long people who were asked for are waited for without a sign of them. Then it answers again. 24 h.
+    pub people: Duration,
+    /// For a bot: how long it stands back after a person has answered from an inbox or the phone app. Zero: not at all. 1 h.
+    pub stand_back: Duration,
     /// How long the platform may deliver again what was not answered with 200: for this time duplicates are recognised,
     /// up to [`Limits::seen`] of a conversation. 1 h, after which Meta unsubscribes the app (facts §4.4).
     pub redelivery: Duration,
@@ -146,6 +181,8 @@ impl Default for Timeouts {
             notice_lease: Duration::from_mins(1),
             backoff: Duration::from_secs(1),
             backoff_max: Duration::from_mins(1),
+            people: Duration::from_hours(24),
+            stand_back: Duration::from_hours(1),
             redelivery: Duration::from_hours(1),
             retention: Duration::from_hours(7 * 24),
         }

@@ -1,16 +1,16 @@
 use crate::call::AnswerKey;
 use crate::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
-#[cfg(feature = "service")]
-use crate::policy::ThreadControlPolicy;
+use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::{Span, Timestamp};
 
-use super::Thread;
 use super::belief::Owner;
 use super::broken::Broken;
-use super::config::{Config, Context};
+use super::config::{Config, Context, is_inbox};
+use super::handoff::Stage;
 use super::inbound::Novelty;
-use super::io::{Notice, Reply};
+use super::io::{Notice, Reply, Target};
 use super::seen::Horizon;
+use super::{Came, Thread};
 
 impl Thread {
     pub(super) fn event(&mut self, cx: &Context<'_>, event: Event, now: Timestamp) -> Reply {
@@ -38,30 +38,28 @@ impl Thread {
             }
         }
         match kind {
-            EventKind::PassThreadControl(change) => self.control_changed(config, &change, at, false),
-            EventKind::TakeThreadControl(change) => self.control_changed(config, &change, at, true),
+            EventKind::PassThreadControl(change) => self.control_changed(cx, change, at, false, now),
+            EventKind::TakeThreadControl(change) => self.control_changed(cx, change, at, true, now),
             EventKind::RequestThreadControl(request) => self.control_requested(config, request, at, now),
             EventKind::Inbound(inbound) => {
                 self.inbox.active(at, arrived);
-                self.inbound(config, inbound, channel, now)
+                self.inbound(cx, inbound, channel, now)
             }
-            EventKind::Echo(echo) => self.echo(config, echo, at, now),
-            EventKind::Unsent(_) | EventKind::Edited { .. } => {
-                self.inbox.active(at, arrived);
-                Reply::Done
-            }
-            EventKind::Other(other) => {
-                if other.by_customer {
-                    self.inbox.active(at, arrived);
-                }
-                Reply::Done
-            }
-            EventKind::Read { .. } | EventKind::Delivery { .. } => Reply::Done,
+            EventKind::Echo(echo) => self.echo(cx, echo, at, now),
+            kind => self.something_else(cx, channel, kind, at, arrived, now),
         }
     }
 
     /// Direction is read from the ids, not from the event's name (facts §4.6).
-    fn control_changed(&mut self, config: &Config, change: &ControlChange, at: Span, take: bool) -> Reply {
+    fn control_changed(
+        &mut self,
+        cx: &Context<'_>,
+        change: ControlChange,
+        at: Span,
+        take: bool,
+        now: Timestamp,
+    ) -> Reply {
+        let config = cx.config;
         let owner = match (&change.new_owner, &change.previous_owner) {
             (Some(new), _) if *new == config.app => Owner::Us,
             (Some(new), _) => Owner::Other(Some(new.clone())),
@@ -70,13 +68,53 @@ impl Thread {
             (None, _) => Owner::Unknown,
         };
         let tolerance = config.timeouts.clock_tolerance;
+        let (had_control, is_ours) = (*self.belief.owner() == Owner::Us, owner == Owner::Us);
         let learnt = match owner {
             // An event that names nobody we know is never taken for ours.
             Owner::Unknown => self.belief.event_of_nobody(at),
             owner if config.is(Broken::EventsAsTheyArrive) => self.belief.arrived(owner, at),
             owner => self.belief.event(owner, at, tolerance),
         };
-        if learnt { Reply::Done } else { Reply::Ignored }
+        if !learnt {
+            return Reply::Ignored;
+        }
+        if is_ours && self.people.are_asked_for() {
+            let by_people = change.previous_owner.as_ref().is_some_and(|app| config.is_of_people(app));
+            self.control_came_back(config, by_people, at);
+        }
+        if is_ours && !self.told_ours {
+            self.came =
+                Some(Box::new(Came { from: change.previous_owner, note: change.metadata.map(Into::into) }));
+        } else if (had_control || self.people.are_asked_for())
+            && change.new_owner.is_some_and(|app| config.is_of_people(&app))
+        {
+            // People have taken over, without being asked for.
+            self.people_come(cx, now);
+        }
+        Reply::Done
+    }
+
+    /// Control came to us though people were asked for.
+    fn control_came_back(&mut self, config: &Config, by_people: bool, at: Span) {
+        let has_asked =
+            self.handoff.as_ref().is_none_or(|handoff| matches!(handoff.stage, Stage::Asked { .. }));
+        if self.people.were_asked_after(at) {
+            // That is news from before: they have yet to come.
+            self.people.have_yet_to_come();
+            if self.handoff.is_none() && (config.desk_endpoint || config.desk.is_some()) {
+                self.start_handoff(Target::Desk);
+            }
+        } else if by_people && has_asked {
+            self.people.are_done();
+        }
+    }
+
+    /// People are there.
+    pub(super) fn people_come(&mut self, cx: &Context<'_>, now: Timestamp) {
+        if cx.config.role == Role::Bot {
+            self.people.come(now, cx.config.timeouts.people);
+            self.fall_silent(cx, now);
+        }
     }
 
     fn control_requested(
@@ -96,7 +134,7 @@ impl Thread {
         let grant = config.timeouts.grant;
         let is_news = by.as_ref().is_none_or(|by| self.requests.push(by.clone(), granted, now, grant));
         if is_news {
-            self.notices.push(Notice::ControlRequested { by, metadata, granted });
+            self.notices.push(Notice::ControlRequested { by, metadata: metadata.map(Into::into), granted });
         }
         Reply::Done
     }
@@ -106,24 +144,34 @@ impl Thread {
     pub(super) fn recognise(&mut self, event: &Event, now: Timestamp) -> bool {
         match &event.kind {
             EventKind::Inbound(inbound) => {
-                let ours = self.is_ours(event.channel) || event.channel == Channel::Messaging;
+                let owner_is_known = matches!(self.belief.owner(), Owner::Us);
+                let ours = owner_is_known || event.channel == Channel::Messaging;
                 self.inbox.recognise(inbound, ours, now)
             }
             kind => self.inbox.recognise_control(event.at, kind, now),
         }
     }
 
-    /// Whether what a customer writes is ours to answer.
-    fn is_ours(&self, channel: Channel) -> bool {
+    /// Whether what a customer writes is this host's to answer.
+    fn is_to_answer(&self, cx: &Context<'_>, channel: Channel) -> bool {
+        let config = cx.config;
         match self.belief.owner() {
+            _ if self.is_silent(cx) => false,
             Owner::Us => true,
-            Owner::Other(_) => false,
             Owner::Idle | Owner::Unknown => channel == Channel::Messaging,
+            // Where the desk is primary a bot asks it for control, and is refused while an agent is engaged.
+            Owner::Other(owner) => {
+                let asks = cx.policy == ThreadControlPolicy::EdPrimary && config.desk_endpoint;
+                config.role == Role::Bot
+                    && asks
+                    && owner.as_ref().is_none_or(|owner| !config.silent.contains(owner))
+            }
         }
     }
 
     /// Whether a typing indicator may be shown: where control is ours, and where the customer's last message came to us and
-    /// nobody else is known to have control. Without a primary that is so for every app, so that it says nothing.
+    /// nobody else is known to have control. Without a primary that is so for every app, so that it says nothing. Not where
+    /// people are busy with the customer.
     #[cfg(feature = "service")]
     pub(crate) fn may_show(&self, policy: ThreadControlPolicy, now: Timestamp) -> bool {
         let (mut belief, active) = (self.belief.clone(), self.inbox.active_until());
@@ -135,36 +183,97 @@ impl Thread {
             }
             Owner::Idle | Owner::Other(_) => false,
         };
-        ours && !belief.in_doubt && !self.is_leaving()
+        ours && !belief.in_doubt && !self.is_leaving() && !self.people.are_busy()
     }
 
-    fn inbound(&mut self, config: &Config, inbound: Inbound, channel: Channel, now: Timestamp) -> Reply {
-        let ours = self.is_ours(channel);
-        if self.inbox.note(&inbound, ours, config.limits, Horizon::new(config, now)) == Novelty::Known {
+    fn inbound(&mut self, cx: &Context<'_>, inbound: Inbound, channel: Channel, now: Timestamp) -> Reply {
+        let (config, horizon) = (cx.config, Horizon::new(cx.config, now));
+        let is_owned = matches!(self.belief.owner(), Owner::Other(_));
+        if channel == Channel::Messaging && !is_owned && self.people.have_control() {
+            if self.belief.in_doubt {
+                // The owner that is being read may be the one from before this message.
+                self.belief.changed();
+            } else {
+                // The platform routes the customer to us again.
+                self.people.are_done();
+            }
+        }
+        let to_answer = self.is_to_answer(cx, channel);
+        // A person who answers elsewhere has read it; what the desk has to be asked for may be refused.
+        let answered_elsewhere = self.is_silent(cx) && !self.people.are_asked_for();
+        let waits = is_owned && to_answer || !to_answer && !answered_elsewhere;
+        if self.inbox.note(&inbound, to_answer, waits, config.limits, horizon) == Novelty::Known {
             return Reply::Ignored;
         }
-        if ours && self.inbox.has_unanswered() {
+        if to_answer && !is_owned && self.inbox.has_unanswered() {
             // Control came back without a word: a release and an expiry send none. What was written
             // meanwhile and not answered is ours now too.
-            let (unanswered, _) = self.inbox.take_unanswered();
+            let mut inbox = std::mem::take(&mut self.inbox);
+            let (unanswered, _) = inbox.take_unanswered(|inbound| self.is_replied_to(inbound));
+            self.inbox = inbox;
             self.notices.extend(unanswered.into_iter().map(|inbound| Notice::Message {
                 inbound,
                 channel,
-                ours,
+                to_answer,
             }));
         }
-        self.notices.push(Notice::Message { inbound, channel, ours });
+        self.told_to_answer |= to_answer && !is_owned && !self.told_ours;
+        self.notices.push(Notice::Message { inbound, channel, to_answer });
         Reply::Done
     }
 
-    fn echo(&mut self, config: &Config, echo: Echo, at: Span, now: Timestamp) -> Reply {
-        let may_be_ours = echo.app_id.as_ref().is_none_or(|app| *app == config.app);
-        let metadata = echo.metadata.as_deref().filter(|_| may_be_ours);
-        let key = metadata.and_then(|metadata| AnswerKey::from_metadata(metadata, &config.app));
-        let Some(key) = key else {
-            self.inbox.answered_by_another(at);
-            return Reply::Done;
-        };
-        if self.delivered(config, &key, echo.mid, now) { Reply::Done } else { Reply::Ignored }
+    /// Our own answer that an echo is of.
+    fn answer_of(&self, config: &Config, echo: &Echo) -> Option<AnswerKey> {
+        if echo.app_id.as_ref().is_some_and(|app| *app != config.app) {
+            return None;
+        }
+        let key = |metadata: &String| AnswerKey::from_metadata(metadata, &config.app);
+        let by_metadata = echo.metadata.as_ref().and_then(key);
+        // Instagram's echoes may come without it.
+        by_metadata.or_else(|| self.outbox.by_echo(echo.mid.as_ref(), echo.text.as_deref()))
     }
+
+    /// Whether a host may have to be notified of an event, so that there must be room for that. An echo of our own only settles
+    /// an answer that was accepted before.
+    pub(super) fn is_notified(&self, config: &Config, event: &Event) -> bool {
+        match &event.kind {
+            EventKind::Echo(echo) => {
+                echo.app_id.as_ref() != Some(&config.app) && self.answer_of(config, echo).is_none()
+            }
+            kind => kind.is_notified() || kind.is_receipt() && config.receipts,
+        }
+    }
+
+    fn echo(&mut self, cx: &Context<'_>, echo: Echo, at: Span, now: Timestamp) -> Reply {
+        let config = cx.config;
+        if let Some(key) = self.answer_of(config, &echo) {
+            return if self.delivered(config, &key, echo.mid, now) { Reply::Done } else { Reply::Ignored };
+        }
+        self.inbox.answered_by_another(at);
+        let known = |mid| self.inbox.see_echo(mid, Horizon::new(config, now));
+        if echo.app_id.as_ref() == Some(&config.app) || echo.mid.as_ref().is_some_and(known) {
+            return Reply::Ignored;
+        }
+        let by_person = is_by_person(config, &echo);
+        if by_person && config.role == Role::Bot {
+            if self.people.are_asked_for() {
+                self.people.ask(now, config.timeouts.people);
+            }
+            // The desk has control while it answers; an inbox and the phone app need none.
+            if echo.app_id.as_ref().is_none_or(is_inbox) {
+                self.people.answer(now, config.timeouts.stand_back);
+            }
+            if self.is_silent(cx) {
+                self.fall_silent(cx, now);
+            }
+        }
+        self.notices.push(Notice::AnsweredElsewhere { echo, by_person });
+        Reply::Done
+    }
+}
+
+/// Whether a person has written a message, as far as can be told: in the desk, an inbox or the phone app, which sends no app id
+/// (facts §4.8). Meta's AI writes under the inbox's id, and says so in the metadata (facts §2.7).
+fn is_by_person(config: &Config, echo: &Echo) -> bool {
+    !echo.ai_generated && echo.app_id.as_ref().is_none_or(|app| config.is_of_people(app))
 }

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Direction, InlineControl, Refusal, RefusalKind};
+use crate::event::Words;
 use crate::id::AppId;
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::Timestamp;
@@ -16,6 +17,9 @@ use super::{Move, Thread};
 pub(super) struct Handoff {
     pub(super) id: u64,
     pub(super) target: Target,
+    /// What travels with the pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<Words>,
     pub(super) stage: Stage,
     /// Who had control before it was taken to be passed on: whoever that was gets it back where the
     /// pass is refused.
@@ -86,7 +90,16 @@ impl Thread {
         }
     }
 
-    pub(super) fn hand_over(&mut self, cx: &Context<'_>, target: Target) -> Reply {
+    pub(super) fn hand_over(
+        &mut self,
+        cx: &Context<'_>,
+        target: Target,
+        note: Option<Words>,
+        now: Timestamp,
+    ) -> Reply {
+        if target == Target::App(cx.config.app.clone()) {
+            return Reply::Refused(CommandRefused::ToOurselves);
+        }
         if self.intervention.is_open() && target != Target::Nobody {
             return Reply::Refused(CommandRefused::InterventionOpen);
         }
@@ -98,6 +111,11 @@ impl Thread {
                 (desk, _) => desk.as_ref(),
             },
         };
+        let asks_people = match &target {
+            Target::Desk => true,
+            Target::App(app) => cx.config.is_of_people(app),
+            Target::Nobody => false,
+        };
         // What still waits to be sent will have claimed control first.
         let settled = self.outbox.is_settled() && self.claim.is_none();
         match (self.belief.owner(), wanted) {
@@ -105,6 +123,7 @@ impl Thread {
                 return Reply::AlreadyThere;
             }
             (Owner::Other(Some(owner)), Some(wanted)) if settled && owner == wanted => {
+                self.people_are_asked(cx, asks_people, now);
                 return Reply::AlreadyThere;
             }
             (Owner::Other(Some(_)), _)
@@ -114,13 +133,24 @@ impl Thread {
             }
             _ => {}
         }
+        self.people_are_asked(cx, asks_people, now);
         if let Some(handoff) = self.handoff.as_ref().filter(|handoff| handoff.target == target) {
             return Reply::HandingOver { id: handoff.id, waits: !self.outbox.is_settled() };
         }
         // What waits for control now would only take back what is given away.
         self.end_handoff(Some(Refusal::new(RefusalKind::Conflict, "replaced by a later hand-over")));
         let id = self.start_handoff(target);
+        if let Some(handoff) = &mut self.handoff {
+            handoff.note = note;
+        }
         Reply::HandingOver { id, waits: !self.outbox.is_settled() }
+    }
+
+    /// A bot that hands over to people says nothing more until they are done.
+    fn people_are_asked(&mut self, cx: &Context<'_>, asks_people: bool, now: Timestamp) {
+        if asks_people && cx.config.role == Role::Bot {
+            self.people.are_wanted(now, cx.config.timeouts.people);
+        }
     }
 
     pub(super) fn start_handoff(&mut self, target: Target) -> u64 {
@@ -128,6 +158,7 @@ impl Thread {
         self.handoff = Some(Box::new(Handoff {
             id,
             target,
+            note: None,
             stage: Stage::Start,
             taken_from: None,
             giving_back: None,
@@ -168,6 +199,10 @@ impl Thread {
 
     pub(super) fn handoff_failed(&mut self, reason: Refusal) {
         if let Some(target) = self.end_handoff(Some(reason.clone())) {
+            // Nobody comes: the bot is all that the customer has.
+            if !self.people.have_control() && target != Target::Nobody {
+                self.people.are_done();
+            }
             self.notices.push(Notice::HandOverFailed { target, reason });
         }
     }
@@ -269,7 +304,7 @@ impl Thread {
                 Move::Call(Call::TakeThreadControl)
             }
             Owner::Idle if had_control && stage == Stage::Unsure => {
-                self.gave_away(Some(pass_to));
+                self.gave_away(cx, Some(pass_to), now);
                 Move::Again
             }
             Owner::Other(_) => {
@@ -321,14 +356,15 @@ impl Thread {
     }
 
     /// The owner was read after a farewell: whoever passes control away may not see the new owner's name.
-    pub(super) fn farewell_looked_into(&mut self) {
+    pub(super) fn farewell_looked_into(&mut self, cx: &Context<'_>, now: Timestamp) {
         let Some(handoff) = self.handoff.as_ref().filter(|handoff| handoff.stage == Stage::Inline) else {
             return;
         };
         match (&handoff.target, self.belief.owner()) {
-            (Target::Nobody, Owner::Idle) => self.gave_away(None),
+            (Target::Nobody, Owner::Idle) => self.gave_away(cx, None, now),
             (Target::App(app), Owner::Other(owner)) if owner.as_ref().is_none_or(|owner| owner == app) => {
-                self.gave_away(Some(app.clone()));
+                let app = app.clone();
+                self.gave_away(cx, Some(app), now);
             }
             _ => {}
         }
@@ -358,8 +394,11 @@ impl Thread {
     }
 
     /// Control went to `to` by our own call.
-    pub(super) fn gave_away(&mut self, to: Option<AppId>) {
+    pub(super) fn gave_away(&mut self, cx: &Context<'_>, to: Option<AppId>, now: Timestamp) {
         self.requests.clear();
+        if to.as_ref().is_some_and(|app| cx.config.is_of_people(app)) {
+            self.people_come(cx, now);
+        }
         let reached = |target: &Target| match target {
             Target::Nobody => to.is_none(),
             Target::App(app) => to.as_ref() == Some(app),
@@ -368,7 +407,7 @@ impl Thread {
         if self.handoff.as_ref().is_some_and(|handoff| reached(&handoff.target)) {
             self.handoff_reached();
         }
-        self.told_ours = false;
+        (self.told_ours, self.told_to_answer) = (false, false);
         self.notices.push(Notice::HandedOver { to });
     }
 }

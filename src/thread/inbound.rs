@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{EventKind, Inbound};
+use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
 
 use super::belief::CONTROL_LASTS;
@@ -48,11 +49,12 @@ pub(super) enum Novelty {
 }
 
 impl Inbox {
-    /// Notes a message. One that is not ours waits for whoever gains control next.
+    /// Notes a message. One that is not ours to answer waits for whoever gains control next, if it `waits`.
     pub(super) fn note(
         &mut self,
         inbound: &Inbound,
         ours: bool,
+        waits: bool,
         limits: super::Limits,
         horizon: Horizon,
     ) -> Novelty {
@@ -69,7 +71,7 @@ impl Inbox {
         if let Some(id) = id {
             self.seen.remember(id.marked(ours), horizon);
         }
-        if !ours {
+        if waits {
             if self.unanswered.len() >= limits.unanswered {
                 self.unanswered.pop_front();
                 self.more = self.more.saturating_add(1);
@@ -116,6 +118,45 @@ impl Inbox {
         }
     }
 
+    /// Whether an echo of another app was seen before; it is recognised from now on.
+    pub(super) fn see_echo(&mut self, mid: &MessageId, horizon: Horizon) -> bool {
+        let echo = Digest::echo(mid);
+        let known = self.seen.find(echo).is_some();
+        if known {
+            self.seen.touch(echo, horizon.now);
+        } else {
+            self.seen.remember(echo, horizon);
+        }
+        known
+    }
+
+    /// Whether an event was seen before; it is recognised from now on.
+    pub(super) fn has_seen(&mut self, at: Span, kind: &EventKind, horizon: Horizon) -> bool {
+        let Some(id) = Digest::of_change(at, kind) else { return false };
+        let known = self.seen.find(id).is_some();
+        if known {
+            self.seen.touch(id, horizon.now);
+        } else {
+            self.seen.remember(id, horizon);
+        }
+        known
+    }
+
+    /// The customer took a message back. If it comes after that it is no news any more.
+    pub(super) fn forget_message(&mut self, mid: &MessageId, horizon: Horizon) {
+        self.unanswered.retain(|inbound| inbound.mid.as_ref() != Some(mid));
+        let message = Digest::mid(mid).marked(true);
+        if self.seen.find(message).is_none() {
+            self.seen.remember(message, horizon);
+        }
+        self.seen.mark(message);
+    }
+
+    /// Changes what is unanswered.
+    pub(super) fn change(&mut self, change: impl Fn(Inbound) -> Option<Inbound>) {
+        self.unanswered = std::mem::take(&mut self.unanswered).into_iter().filter_map(change).collect();
+    }
+
     /// Another app or a person answered: what was written up to then is taken care of.
     pub(super) fn answered_by_another(&mut self, at: Span) {
         self.unanswered.retain(|inbound| inbound.at.from > at.to);
@@ -130,13 +171,25 @@ impl Inbox {
         self.unanswered.len()
     }
 
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = &Inbound> {
+        self.unanswered.iter()
+    }
+
     pub(super) fn has_unanswered(&self) -> bool {
         !self.unanswered.is_empty()
     }
 
     /// Hands over what is unanswered to the host, who holds control now.
-    pub(super) fn take_unanswered(&mut self) -> (Vec<Inbound>, u32) {
-        let unanswered: Vec<_> = self.unanswered.drain(..).collect();
+    ///
+    /// What a reply is on its way to is not handed over again.
+    pub(super) fn take_unanswered(
+        &mut self,
+        is_replied_to: impl Fn(&Inbound) -> bool,
+    ) -> (Vec<Inbound>, u32) {
+        let unanswered: Vec<_> = std::mem::take(&mut self.unanswered)
+            .into_iter()
+            .filter(|inbound| !is_replied_to(inbound))
+            .collect();
         for id in unanswered.iter().filter_map(Digest::message) {
             self.seen.mark(id);
         }
@@ -169,10 +222,10 @@ mod tests {
     fn a_message_is_told_once_and_once_more_when_it_becomes_ours() {
         let mut inbox = Inbox::default();
         let limits = Limits::default();
-        assert_eq!(inbox.note(&message("m1", 1), false, limits, horizon()), Novelty::New);
-        assert_eq!(inbox.note(&message("m1", 1), false, limits, horizon()), Novelty::Known);
-        assert_eq!(inbox.note(&message("m1", 1), true, limits, horizon()), Novelty::NowOurs);
-        assert_eq!(inbox.note(&message("m1", 1), true, limits, horizon()), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), false, true, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&message("m1", 1), false, true, limits, horizon()), Novelty::Known);
+        assert_eq!(inbox.note(&message("m1", 1), true, false, limits, horizon()), Novelty::NowOurs);
+        assert_eq!(inbox.note(&message("m1", 1), true, false, limits, horizon()), Novelty::Known);
         assert!(inbox.unanswered.is_empty());
     }
 
@@ -180,11 +233,11 @@ mod tests {
     fn what_another_answered_is_not_told_again() {
         let mut inbox = Inbox::default();
         for (mid, at) in [("m1", 10), ("m2", 30)] {
-            inbox.note(&message(mid, at), false, Limits::default(), horizon());
+            inbox.note(&message(mid, at), false, true, Limits::default(), horizon());
         }
         inbox.answered_by_another(Span::from_platform(1_700_000_000_020));
-        assert_eq!(inbox.take_unanswered(), (vec![message("m2", 30)], 0));
-        assert_eq!(inbox.note(&message("m2", 30), true, Limits::default(), horizon()), Novelty::Known);
+        assert_eq!(inbox.take_unanswered(|_| false), (vec![message("m2", 30)], 0));
+        assert_eq!(inbox.note(&message("m2", 30), true, false, Limits::default(), horizon()), Novelty::Known);
     }
 
     #[test]
@@ -192,9 +245,9 @@ mod tests {
         let mut inbox = Inbox::default();
         let limits = Limits { unanswered: 2, ..Limits::default() };
         for at in 0..5 {
-            inbox.note(&message(&format!("m{at}"), at), false, limits, horizon());
+            inbox.note(&message(&format!("m{at}"), at), false, true, limits, horizon());
         }
-        assert_eq!(inbox.take_unanswered(), (vec![message("m3", 3), message("m4", 4)], 3));
+        assert_eq!(inbox.take_unanswered(|_| false), (vec![message("m3", 3), message("m4", 4)], 3));
     }
 
     #[test]
@@ -207,11 +260,11 @@ mod tests {
             postback: true,
             ..message("m", 1)
         };
-        assert_eq!(inbox.note(&button("A"), true, limits, horizon()), Novelty::New);
-        assert_eq!(inbox.note(&button("B"), true, limits, horizon()), Novelty::New);
-        assert_eq!(inbox.note(&button("B"), true, limits, horizon()), Novelty::Known);
+        assert_eq!(inbox.note(&button("A"), true, false, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, false, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&button("B"), true, false, limits, horizon()), Novelty::Known);
         let unstamped = Inbound { mid: None, at: Span::UNKNOWN, ..message("m", 1) };
-        assert_eq!(inbox.note(&unstamped, true, limits, horizon()), Novelty::New);
-        assert_eq!(inbox.note(&unstamped, true, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, false, limits, horizon()), Novelty::New);
+        assert_eq!(inbox.note(&unstamped, true, false, limits, horizon()), Novelty::New);
     }
 }

@@ -1,10 +1,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, Refusal};
-use crate::event::{Channel, Event, Inbound};
+use crate::event::{Channel, Echo, Event, Inbound, Other, Words};
 use crate::id::{AppId, INSTAGRAM_INBOX, MessageId, PAGE_INBOX};
 use crate::time::Timestamp;
 
+use super::actions::{Dealt, RefusedAction};
 use super::belief::Owner;
 use super::outcome::{AnswerStatus, FailReason, NoEcho, NotGranted};
 use super::page::PageCall;
@@ -24,12 +25,12 @@ pub enum Input {
         /// How.
         result: CallResult,
     },
-    /// The host's handler has dealt with a notice, or could not.
+    /// The host's handler has ended.
     NoticeDone {
         /// Which notice.
         notice: NoticeId,
-        /// Whether it returned `Ok`.
-        ok: bool,
+        /// How it ended.
+        dealt: Dealt,
     },
     /// The time of [`super::Thread::next_wake`] has come. Harmless at any other time.
     Wake,
@@ -41,16 +42,6 @@ pub enum Input {
 pub enum Command {
     /// Send an answer to the customer, once.
     Send {
-        /// The host's own id of this answer.
-        key: AnswerKey,
-        /// Its content.
-        message: OutgoingMessage,
-    },
-    /// As [`Self::Send`], by the handler that deals with this notice: it is not refused for want of room for notices, or a
-    /// long queue could never get shorter.
-    Reply {
-        /// The notice at hand.
-        to: NoticeId,
         /// The host's own id of this answer.
         key: AnswerKey,
         /// Its content.
@@ -72,8 +63,15 @@ pub enum Command {
     },
     /// Get control without having anything to send.
     Claim(ClaimOrigin),
-    /// Give control away when the answers are settled.
-    HandOver(Target),
+    /// Give control away when the answers are settled. A bot that hands over to people stays silent until they are done.
+    HandOver {
+        /// To whom.
+        target: Target,
+        /// A note that travels with it.
+        note: Option<Words>,
+    },
+    /// People are done, says the host (bot): it answers again.
+    ResumeBot,
     /// Grant the request of an app, shown by [`Notice::ControlRequested`].
     Grant(AppId),
     /// Do not grant it.
@@ -188,6 +186,10 @@ pub enum CommandRefused {
     /// No such app waits for control.
     #[error("this app has not asked for control")]
     NoSuchRequest,
+    /// People were asked for, or a person answers elsewhere: the bot stays silent until they are done
+    /// ([`Command::ResumeBot`] if the host knows better).
+    #[error("people are busy with the customer")]
+    WithPeople,
     /// No notice with this number was set aside.
     #[error("no such notice was set aside")]
     NoSuchNotice,
@@ -205,6 +207,8 @@ pub enum Output {
         call: Call,
         /// Calls of this thread failed just before: it may be held back where many fail.
         retry: bool,
+        /// What travels with a pass as its `metadata`.
+        note: Option<Words>,
     },
     /// Tell the host, then answer with [`Input::NoticeDone`].
     Notice {
@@ -252,13 +256,17 @@ pub enum Notice {
         inbound: Inbound,
         /// On which channel it came.
         channel: Channel,
-        /// Whether it is ours to answer: we hold control, or it came on `messaging` and nobody else
-        /// is known to. Otherwise it will be told again with [`Notice::ControlGained`] unless the
-        /// owner answers it.
-        ours: bool,
+        /// Whether it is this host's to answer: it holds control, or nobody else is known to, or it can ask the desk for
+        /// control; and a bot only while no people are busy with the customer. Otherwise it is told again with
+        /// [`Notice::ControlGained`] unless somebody answers it.
+        to_answer: bool,
     },
     /// We hold control now. It comes again where that was in doubt and messages came in meanwhile.
     ControlGained {
+        /// Who had it, if an event says so.
+        from: Option<AppId>,
+        /// The note that came with it: the `metadata` of the event.
+        note: Option<Words>,
         /// What the customer wrote meanwhile and nobody has answered yet.
         unanswered: Vec<Inbound>,
         /// How many older unanswered messages there are beyond those.
@@ -274,12 +282,12 @@ pub enum Notice {
         /// Who, if it is known.
         by: Option<AppId>,
         /// What it says.
-        metadata: Option<String>,
+        metadata: Option<Words>,
         /// Whether control will be passed without the host's word.
         granted: bool,
     },
     /// An answer reached the platform; or a late echo showed that an unknown one did.
-    AnswerDelivered {
+    AnswerSent {
         /// Which.
         key: AnswerKey,
         /// The platform's id of the message, where it told.
@@ -315,6 +323,56 @@ pub enum Notice {
         /// To whom; nobody means released.
         to: Option<AppId>,
     },
+    /// Somebody else has answered the customer: another app, or a person in an inbox or the phone app.
+    AnsweredElsewhere {
+        /// The message.
+        echo: Echo,
+        /// A person has written it, as far as can be told: a bot stands back ([`super::Timeouts::stand_back`]).
+        by_person: bool,
+    },
+    /// The customer took this message back: do not show it any more. Where it was still to be told, or to be answered, it is
+    /// gone from there.
+    Unsent {
+        /// The message.
+        mid: MessageId,
+    },
+    /// The customer changed a message. Where it was still to be told it is told as it is now.
+    Edited {
+        /// The message.
+        mid: MessageId,
+        /// What it says now. `None` if the platform does not say: fetch it by `mid`.
+        text: Option<Words>,
+        /// How many times it was edited so far, from 1.
+        number: u32,
+    },
+    /// Something that nobody has to answer: a reaction, a referral, an opt-in, or what has no type here.
+    Other {
+        /// What.
+        other: Other,
+        /// On which channel it came.
+        channel: Channel,
+    },
+    /// Messages reached the customer's device ([`super::Config::receipts`]).
+    Delivered {
+        /// The messages. Older reports name none.
+        mids: Vec<MessageId>,
+        /// Everything until then.
+        watermark: Option<Timestamp>,
+    },
+    /// The customer has read messages ([`super::Config::receipts`]).
+    Read {
+        /// Everything until then, on Messenger.
+        watermark: Option<Timestamp>,
+        /// The message, on Instagram.
+        mid: Option<MessageId>,
+    },
+    /// Something that the handler of a notice wanted done is not possible.
+    ActionRefused {
+        /// What.
+        action: RefusedAction,
+        /// Why not.
+        why: CommandRefused,
+    },
     /// Control could not be given away.
     HandOverFailed {
         /// To whom it should have gone.
@@ -322,6 +380,26 @@ pub enum Notice {
         /// Why not.
         reason: Refusal,
     },
+}
+
+impl Notice {
+    /// What the customer wrote that this host should answer now. Reply to each, or to the last.
+    #[must_use]
+    pub fn to_answer(&self) -> &[Inbound] {
+        match self {
+            Self::Message { inbound, to_answer: true, .. } => std::slice::from_ref(inbound),
+            Self::ControlGained { unanswered, .. } => unanswered,
+            _ => &[],
+        }
+    }
+
+    /// What the customer wrote, whoever is to answer it.
+    pub(super) fn messages(&self) -> &[Inbound] {
+        match self {
+            Self::Message { inbound, .. } => std::slice::from_ref(inbound),
+            other => other.to_answer(),
+        }
+    }
 }
 
 impl From<&Owner> for Option<AppId> {

@@ -5,9 +5,11 @@
 //! be derived from it again. So a host saves the thread, then does what was put out, and after a
 //! restart loads it and steps it with [`Input::Wake`].
 
+mod actions;
 mod answered;
 mod belief;
 mod broken;
+mod changed;
 mod claim;
 mod command;
 mod config;
@@ -20,13 +22,16 @@ mod notices;
 mod outbox;
 mod outcome;
 mod page;
+mod people;
 mod requests;
 mod rest;
 mod seen;
+mod settled;
 mod shared;
 #[cfg(test)]
 mod tests;
 
+pub use actions::{Actions, Dealt, RefusedAction};
 pub use belief::Owner;
 #[cfg(feature = "broken-designs")]
 #[doc(hidden)]
@@ -34,7 +39,7 @@ pub use broken::Broken;
 #[cfg(not(feature = "broken-designs"))]
 use broken::Broken;
 pub use claim::ClaimProgress;
-pub use config::{Config, Context, Limits, OnUnknown, Timeouts};
+pub use config::{Config, Context, Limits, OnUnknown, Timeouts, Unanswered};
 pub use handoff::HandoffProgress;
 pub use io::{ClaimOrigin, Command, CommandRefused, Input, Notice, NoticeId, Output, Reply, Target};
 pub use notices::SetAside;
@@ -44,6 +49,7 @@ pub use page::{PageCall, PageMemory, PageRefusals};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{AnswerKey, Call, CallId, CallResult, Direction, Refusal, RefusalKind};
+use crate::event::{Inbound, Words};
 use crate::id::AppId;
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::Timestamp;
@@ -55,6 +61,7 @@ use inbound::Inbox;
 use intervention::Intervention;
 use notices::Notices;
 use outbox::{Head, Outbox};
+use people::People;
 use requests::Requests;
 use shared::Shared;
 
@@ -72,6 +79,8 @@ pub struct Thread {
     outbox: Shared<Outbox>,
     #[serde(skip_serializing_if = "is_default")]
     intervention: Shared<Intervention>,
+    #[serde(skip_serializing_if = "is_default")]
+    people: Shared<People>,
     #[serde(skip_serializing_if = "is_default")]
     claim: Option<Box<Claim>>,
     #[serde(skip_serializing_if = "is_default")]
@@ -93,6 +102,12 @@ pub struct Thread {
     /// The host was told that control is ours, and not yet that it is gone.
     #[serde(skip_serializing_if = "is_default")]
     told_ours: bool,
+    /// The host was told to answer while nobody was known to have control.
+    #[serde(skip_serializing_if = "is_default")]
+    told_to_answer: bool,
+    /// Who passed control to us, and what came with it: until that is told.
+    #[serde(skip_serializing_if = "is_default")]
+    came: Option<Box<Came>>,
     #[serde(skip_serializing_if = "is_default")]
     last_id: u64,
     /// Since when nothing has happened, give or take.
@@ -115,6 +130,14 @@ struct InFlight {
     until: Timestamp,
     /// The belief's revision when the call was made.
     revision: u32,
+}
+
+/// How control came.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Came {
+    from: Option<AppId>,
+    note: Option<Words>,
 }
 
 /// A call without its content.
@@ -178,7 +201,7 @@ impl Thread {
     #[must_use = "a command may have been refused"]
     pub fn step(&mut self, cx: &Context<'_>, input: Input, now: Timestamp, out: &mut Vec<Output>) -> Reply {
         if let Input::Event(event) = &input
-            && event.kind.is_notified()
+            && self.is_notified(cx.config, event)
             && !cx.has_room
             && !self.has_room(cx.config)
         {
@@ -197,11 +220,7 @@ impl Thread {
             Input::Event(event) => self.event(cx, event, now),
             Input::Command(command) => self.command(cx, command, now),
             Input::Answer { call, result } => self.answered(cx, call, result, now, out),
-            Input::NoticeDone { notice, ok } => {
-                let pause = |attempts| cx.backoff().wait(attempts, None, cx.jitter);
-                let done = self.notices.done(notice, ok, now, cx.config.limits, pause, out);
-                if done { Reply::Done } else { Reply::Ignored }
-            }
+            Input::NoticeDone { notice, dealt } => self.notice_done(cx, notice, dealt, now, out),
             Input::Wake => Reply::Done,
         };
         self.owner_settled(cx, &before, now);
@@ -229,7 +248,10 @@ impl Thread {
         };
         let look = self.intervention.next_look().filter(|_| blocked.is_none());
         let waits = [next_move, look, self.notices.next_wake(), self.outbox.next_wake()];
-        let forget = self.forgotten_at(cx);
+        // What was written while people were busy is told then.
+        let waits_for_people = *self.belief.owner() == Owner::Us && self.inbox.has_unanswered();
+        let people = self.people.next_wake().filter(|_| waits_for_people);
+        let forget = self.forgotten_at(cx).into_iter().chain(people).min();
         waits.into_iter().chain([forget]).flatten().min()
     }
 
@@ -243,6 +265,18 @@ impl Thread {
     #[must_use]
     pub fn answer(&self, key: &AnswerKey) -> Option<AnswerStatus> {
         self.outbox.status(key)
+    }
+
+    /// Whether people are busy with the customer, as far as a bot knows: they were asked for, or a person answers elsewhere. The
+    /// bot says nothing until they are done.
+    #[must_use]
+    pub fn people_are_busy(&self) -> bool {
+        self.people.are_busy()
+    }
+
+    /// What the customer wrote and nobody has answered, as far as this host is not to answer it now.
+    pub fn unanswered(&self) -> impl Iterator<Item = &Inbound> {
+        self.inbox.unanswered()
     }
 
     /// Notices that the handler failed on too often, the oldest first.
@@ -286,6 +320,9 @@ impl Thread {
             self.conclude(cx, *lost, result, now, out);
         }
         let has_left = matches!(self.belief.owner(), Owner::Idle | Owner::Other(_));
+        if self.people.are_busy() {
+            self.people.lapse(now);
+        }
         if !self.outbox.is_empty() {
             self.notices.extend(self.outbox.lapse(now, cx.config, has_left));
         }
@@ -295,57 +332,6 @@ impl Thread {
             && matches!(self.belief.owner(), Owner::Other(_))
         {
             self.belief.in_doubt = true;
-        }
-    }
-
-    /// What follows from a change of the owner, whatever brought it about.
-    fn owner_settled(&mut self, cx: &Context<'_>, before: &Owner, now: Timestamp) {
-        let owner = self.belief.owner().clone();
-        if !matches!(owner, Owner::Unknown | Owner::Other(_)) && self.intervention.next_look().is_some() {
-            self.intervention.stop_looking();
-        }
-        match &owner {
-            Owner::Unknown => {}
-            // Control is on its way elsewhere, or may have gone with a message: nothing follows from that
-            // it was ours.
-            Owner::Us if self.belief.in_doubt || self.is_leaving() => {}
-            Owner::Us => {
-                // What came in while that was in doubt would be told to nobody.
-                if !self.told_ours || self.inbox.has_unanswered() {
-                    self.told_ours = true;
-                    let (mut unanswered, more) = self.inbox.take_unanswered();
-                    if cx.config.is(Broken::StartsFresh) {
-                        unanswered.clear();
-                    }
-                    self.notices.push(Notice::ControlGained { unanswered, more });
-                }
-                self.claim_granted();
-                if self.intervention.may_give_back()
-                    && self.intervention.gained(now)
-                    && !self.outbox.wants_control()
-                    && self.handoff.is_none()
-                {
-                    self.start_handoff(Target::Nobody);
-                }
-            }
-            Owner::Idle | Owner::Other(_) => {
-                if owner == Owner::Idle && !self.requests.is_empty() {
-                    self.requests.came_back();
-                }
-                if std::mem::take(&mut self.told_ours) {
-                    self.requests.clear();
-                    self.notices.push(Notice::ControlLost { to: (&owner).into() });
-                }
-                if cx.config.is(Broken::TakesBack) && owner != Owner::Idle && !before.agrees(&owner) {
-                    self.open_claim(ClaimOrigin::Host);
-                }
-                if cx.config.is(Broken::KeepsRequest) {
-                    return;
-                }
-                if *before != Owner::Unknown && !before.agrees(&owner) {
-                    self.owner_changed_under_claim();
-                }
-            }
         }
     }
 
@@ -426,6 +412,10 @@ impl Thread {
             until: now.plus(cx.config.timeouts.call_lease),
             revision: self.belief.revision(),
         }));
-        out.push(Output::Call { id, call, retry: self.pause.faults > 0 });
+        let note = match &call {
+            Call::PassThreadControl { .. } => self.handoff.as_ref().and_then(|handoff| handoff.note.clone()),
+            _ => None,
+        };
+        out.push(Output::Call { id, call, retry: self.pause.faults > 0, note });
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::Inbound;
 use crate::time::Timestamp;
 
 use super::config::Limits;
@@ -26,9 +27,6 @@ pub(super) struct Notices {
     /// How often the first was put out.
     #[serde(skip_serializing_if = "is_default")]
     attempts: u32,
-    /// How many answers its handler has sent meanwhile.
-    #[serde(skip_serializing_if = "is_default")]
-    replies: u32,
     /// The oldest first.
     #[serde(skip_serializing_if = "is_default")]
     set_aside: Vec<SetAside>,
@@ -69,6 +67,22 @@ impl Notices {
         self.queue.extend(notices);
     }
 
+    /// Changes the messages in notices that no handler has begun with, and drops those of which nothing is left.
+    pub(super) fn change(&mut self, change: impl Fn(Inbound) -> Option<Inbound>) {
+        let begun = usize::from(self.attempts > 0).min(self.queue.len());
+        let later = self.queue.split_off(begun);
+        self.queue.extend(later.into_iter().filter_map(|notice| match notice {
+            Notice::Message { inbound, channel, to_answer } => {
+                Some(Notice::Message { inbound: change(inbound)?, channel, to_answer })
+            }
+            Notice::ControlGained { from, note, unanswered, more } => {
+                let unanswered = unanswered.into_iter().filter_map(&change).collect();
+                Some(Notice::ControlGained { from, note, unanswered, more })
+            }
+            notice => Some(notice),
+        }));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
@@ -86,15 +100,6 @@ impl Notices {
 
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
         (!self.queue.is_empty()).then_some(self.not_before)
-    }
-
-    /// An answer is sent by the handler of the notice at hand: it needs no room of its own, or a long queue could never get
-    /// shorter. Bounded, since a handler may never end.
-    pub(super) fn replies_to(&mut self, notice: NoticeId, limits: Limits) -> bool {
-        let is_at_hand = notice == NoticeId(self.first) && self.attempts > 0 && !self.queue.is_empty();
-        let may = is_at_hand && usize::try_from(self.replies).is_ok_and(|replies| replies < limits.answers);
-        self.replies += u32::from(may);
-        may
     }
 
     /// Puts out the first, if no handler is busy with it, and leases it.
@@ -115,42 +120,41 @@ impl Notices {
         }
     }
 
-    /// A handler ended. Answers whether this was the notice at hand.
-    pub(super) fn done(
+    /// Whether this notice is at hand: it was put out, and its handler may have ended.
+    pub(super) fn is_at_hand(&self, id: NoticeId) -> bool {
+        id == NoticeId(self.first) && !self.queue.is_empty() && self.attempts > 0
+    }
+
+    /// The handler of the notice at hand could not deal with it.
+    pub(super) fn retry(
         &mut self,
-        id: NoticeId,
-        ok: bool,
         now: Timestamp,
         limits: Limits,
         pause: impl FnOnce(u32) -> Duration,
         out: &mut Vec<Output>,
-    ) -> bool {
-        if id != NoticeId(self.first) || self.queue.is_empty() || self.attempts == 0 {
-            return false;
-        }
-        if ok {
-            self.next();
-        } else if self.attempts >= limits.attempts {
+    ) {
+        if self.attempts >= limits.attempts {
             self.set_first_aside(now, limits, out);
         } else {
             self.not_before = now.plus(pause(self.attempts));
         }
-        true
     }
 
-    fn next(&mut self) -> Option<Notice> {
+    /// The notice at hand was dealt with.
+    pub(super) fn next(&mut self) -> Option<Notice> {
         let first = self.queue.pop_front();
         if self.queue.is_empty() {
             // Its memory, too: hardly any conversation has something to tell at a time.
             self.queue = VecDeque::new();
         }
         self.first = self.first.wrapping_add(1);
-        (self.attempts, self.replies) = (0, 0);
+        self.attempts = 0;
         self.not_before = Timestamp::default();
         first
     }
 
-    fn set_first_aside(&mut self, now: Timestamp, limits: Limits, out: &mut Vec<Output>) -> bool {
+    /// The notice at hand is not told any more.
+    pub(super) fn set_first_aside(&mut self, now: Timestamp, limits: Limits, out: &mut Vec<Output>) -> bool {
         let (id, attempts) = (NoticeId(self.first), self.attempts);
         let Some(notice) = self.next() else { return false };
         let is_full = self.set_aside.len() >= limits.set_aside.max(1);

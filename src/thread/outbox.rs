@@ -102,6 +102,8 @@ impl Outbox {
         now: Timestamp,
         config: &Config,
     ) {
+        // After it has failed the host has decided to try again.
+        self.finished.retain(|(finished, _)| *finished != key);
         self.waiting.push_back(Answer {
             key,
             expires: now.plus(config.timeouts.answer_age),
@@ -113,6 +115,11 @@ impl Outbox {
             inline: Inline::No,
             outside_window: None,
         });
+    }
+
+    /// Whether there is room for so many more; for more than there can ever be, when it is empty.
+    pub(super) fn has_room_for(&self, more: usize, config: &Config) -> bool {
+        more == 0 || self.waiting.len() + more.min(config.limits.answers) <= config.limits.answers
     }
 
     pub(super) fn is_full(&self, config: &Config) -> bool {
@@ -132,9 +139,12 @@ impl Outbox {
         }
     }
 
-    /// Where an answer stands whose key was given again. It may be given once more.
+    /// Where an answer stands whose key was given again; none if it failed, so that it is a new attempt.
     pub(super) fn recognise(&mut self, key: &AnswerKey, now: Timestamp) -> Option<AnswerStatus> {
         let status = self.status(key)?;
+        if matches!(status, AnswerStatus::Failed(_)) {
+            return None;
+        }
         if status == AnswerStatus::Settled {
             self.settled.touch(Digest::key(key), now);
         }
@@ -278,9 +288,9 @@ impl Outbox {
             self.finished.remove(at);
             false
         };
-        let status = AnswerStatus::Delivered { mid: mid.clone(), maybe_doubled };
+        let status = AnswerStatus::Sent { mid: mid.clone(), maybe_doubled };
         self.finish(key.clone(), status, config, now);
-        Some(Notice::AnswerDelivered { key: key.clone(), mid, maybe_doubled })
+        Some(Notice::AnswerSent { key: key.clone(), mid, maybe_doubled })
     }
 
     pub(super) fn failed(
@@ -316,6 +326,18 @@ impl Outbox {
             .map(|answer| answer.key.clone())
             .collect();
         keys.iter().filter_map(|key| self.failed(key, reason.clone(), config, now)).collect()
+    }
+
+    /// The answer that an echo without our metadata is of: by its id, or by its text where its outcome is not known yet.
+    pub(super) fn by_echo(&self, mid: Option<&MessageId>, text: Option<&str>) -> Option<AnswerKey> {
+        let is_it = |status: &AnswerStatus| matches!(status, AnswerStatus::Sent { mid: Some(sent), .. } if Some(sent) == mid);
+        let finished = self.finished.iter().find(|(_, status)| is_it(status)).map(|(key, _)| key);
+        let is_under_way = |answer: &&Answer| {
+            let sent = answer.message.body().get("text").and_then(serde_json::Value::as_str);
+            matches!(answer.state, State::Sending | State::AwaitingEcho { .. }) && sent == text
+        };
+        let waiting = || self.waiting.iter().find(is_under_way).map(|answer| &answer.key);
+        finished.or_else(waiting).cloned()
     }
 
     /// The answer whose last attempt was this call.

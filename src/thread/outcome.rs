@@ -28,6 +28,9 @@ pub enum FailReason {
     /// It was older than [`super::Timeouts::answer_age`].
     #[error("the answer waited too long")]
     Expired,
+    /// People got busy with the customer while the bot's answer waited.
+    #[error("people are busy with the customer")]
+    WithPeople,
     /// The host took it back.
     #[error("cancelled")]
     Cancelled,
@@ -73,7 +76,7 @@ pub enum AnswerStatus {
     /// Not settled yet.
     Waiting,
     /// It reached the platform.
-    Delivered {
+    Sent {
         /// The platform's id, where it told.
         mid: Option<MessageId>,
         /// The customer may read it twice.

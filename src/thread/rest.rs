@@ -56,7 +56,10 @@ impl Thread {
             notices,
             in_flight,
             pause,
+            people,
             told_ours,
+            told_to_answer,
+            came,
             // Numbers go on with time, wherever they start from.
             last_id: _,
             at_rest_since: _,
@@ -75,7 +78,10 @@ impl Thread {
             && notices.set_aside().next().is_none()
             && in_flight.is_none()
             && *pause == Pause::default()
+            && people.is_fresh()
             && !told_ours
+            && !told_to_answer
+            && came.is_none()
     }
 
     /// Notes that the thread is at rest, or forgets what it knows when it has been for long.
@@ -84,6 +90,7 @@ impl Thread {
         self.outbox.tidy();
         self.intervention.tidy();
         self.requests.tidy();
+        self.people.tidy();
         self.refused.tidy();
         let retention = cx.config.timeouts.retention;
         if retention == Duration::MAX || !self.is_at_rest() || self.intervention.is_open() || self.is_fresh()

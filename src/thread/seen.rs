@@ -11,6 +11,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::call::AnswerKey;
 use crate::event::{EventKind, Inbound};
+use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
 
 use super::config::Config;
@@ -27,7 +28,7 @@ impl Digest {
     pub(super) fn message(inbound: &Inbound) -> Option<Self> {
         let Inbound { mid, at, text, payload, postback, attachments, .. } = inbound;
         match mid {
-            Some(mid) => Some(Self::new(&(0_u8, mid))),
+            Some(mid) => Some(Self::mid(mid)),
             None if *at == Span::UNKNOWN => None,
             None => Some(Self::new(&(1_u8, at, (text, payload, postback, attachments)))),
         }
@@ -49,6 +50,34 @@ impl Digest {
         let mut hasher = SipHasher13::new();
         of.hash(&mut hasher);
         Self(hasher.finish() & !1)
+    }
+
+    /// What is too long to be part of a key.
+    pub(super) fn name(name: &str) -> Self {
+        Self::new(&(5_u8, name))
+    }
+
+    pub(super) fn mid(mid: &MessageId) -> Self {
+        Self::new(&(0_u8, mid))
+    }
+
+    /// What customers do besides writing. Only one thing can be done once to a message; of others two without a stamp cannot
+    /// be told from one that came twice.
+    pub(super) fn of_change(at: Span, kind: &EventKind) -> Option<Self> {
+        match kind {
+            EventKind::Unsent(mid) => Some(Self::new(&(6_u8, mid))),
+            EventKind::Edited { mid, number, .. } => Some(Self::new(&(7_u8, mid, number))),
+            kind => (at != Span::UNKNOWN).then(|| Self::new(&(8_u8, at, kind))),
+        }
+    }
+
+    pub(super) fn in_words(self) -> String {
+        format!("{:016x}", self.0)
+    }
+
+    /// A message that another app sent.
+    pub(super) fn echo(mid: &MessageId) -> Self {
+        Self::new(&(4_u8, mid))
     }
 
     fn is(self, other: Self) -> bool {

@@ -99,8 +99,16 @@ async fn the_claim_plan_under_every_rule_set() {
             BotPrimary,
             SilentSuccess,
             true,
-            &[REQUEST, REQUEST, REQUEST],
-            Some("has to answer requests"),
+            &[REQUEST, REQUEST, REQUEST, TAKE],
+            none,
+        ),
+        row(
+            Rules::default_app(BOT),
+            BotPrimary,
+            SilentSuccess,
+            false,
+            &[REQUEST, REQUEST, REQUEST, "take_thread_control #10"],
+            Some("can let this app take control"),
         ),
         row(Rules::default_app(DESK), EdPrimary, Refused, true, &[TAKE], none),
         row(

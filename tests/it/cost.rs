@@ -67,7 +67,7 @@ async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
     world.desk.handover.open_intervention(&thread()).await.unwrap();
     world.desk.send("an answer").await.unwrap();
     world.rest().await;
-    assert!(matches!(world.desk.status("an answer").await, AnswerStatus::Delivered { .. }));
+    assert!(matches!(world.desk.status("an answer").await, AnswerStatus::Sent { .. }));
     world.desk.handover.close_intervention(&thread()).await.unwrap();
     world.rest().await;
     let sizes = [record(&world.bot).await, record(&world.desk).await];

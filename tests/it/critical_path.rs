@@ -67,7 +67,7 @@ async fn path(world: &World, host: &Host) -> Vec<String> {
     world.forget_wires();
     host.send("an answer").await.unwrap();
     world.rest().await;
-    assert!(matches!(host.status("an answer").await, AnswerStatus::Delivered { .. }));
+    assert!(matches!(host.status("an answer").await, AnswerStatus::Sent { .. }));
     until_it_is_sent(&world.wires(), "an answer")
 }
 

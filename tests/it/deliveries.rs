@@ -1,7 +1,7 @@
 //! Deliveries of any size, delivered again, split and mixed: each message is told once and answered once, and every delivery is
 //! accepted in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use async_trait::async_trait;
 use messenger_handover::call::{AnswerKey, OutgoingMessage, SenderAction, ThreadOwner};
 use messenger_handover::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind, Inbound};
-use messenger_handover::handover::{BoxError, Handler, Handover, HandoverError, Told};
+use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{MemoryStore, Records, ThreadStore};
-use messenger_handover::thread::{CommandRefused, Limits, Notice, NoticeId, Timeouts};
+use messenger_handover::thread::{Actions, CommandRefused, Limits, Notice, NoticeId, Timeouts};
 use messenger_handover::time::Span;
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
@@ -94,12 +94,14 @@ struct Bot {
     manner: Manner,
     began: Instant,
     told: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// A notice comes again where too many answers wait.
+    ids: Mutex<BTreeSet<(ThreadKey, NoticeId)>>,
 }
 
 #[async_trait]
 impl Handler for Bot {
-    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
-        let Notice::Message { inbound, ours: true, .. } = &told.notice else { return Ok(()) };
+    async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
+        let [inbound] = told.to_answer() else { return Ok(Actions::none()) };
         match self.manner {
             Manner::Slow => sleep(Duration::from_millis(50)).await,
             Manner::FailsForAWhile if self.began.elapsed() < Duration::from_secs(10) => {
@@ -109,10 +111,10 @@ impl Handler for Bot {
             Manner::Stuck => std::future::pending().await,
         }
         let mid = inbound.mid.clone().unwrap();
-        let (key, text) = (AnswerKey::new(mid.to_string())?, OutgoingMessage::text(mid.to_string())?);
-        handover.send(&told.thread, key, text).await?;
-        *self.told.lock().unwrap().entry(format!("{} {mid}", told.thread)).or_default() += 1;
-        Ok(())
+        if self.ids.lock().unwrap().insert((told.thread.clone(), told.id)) {
+            *self.told.lock().unwrap().entry(format!("{} {mid}", told.thread)).or_default() += 1;
+        }
+        Ok(OutgoingMessage::text(mid.to_string())?.into())
     }
 }
 
@@ -127,7 +129,7 @@ impl World {
     fn new(manner: Manner, limits: Limits) -> Self {
         let (graph, store, began) = (Arc::<Graph>::default(), Arc::<MemoryStore>::default(), Instant::now());
         let told = Arc::<Mutex<BTreeMap<String, usize>>>::default();
-        let handler = Bot { manner, began, told: Arc::clone(&told) };
+        let handler = Bot { manner, began, told: Arc::clone(&told), ids: Mutex::default() };
         let policy = ThreadControlPolicy::BotPrimary;
         let bot = Handover::builder(AppId::from(1), Role::Bot, policy, Arc::clone(&graph) as _, handler)
             .limits(limits)
@@ -266,14 +268,14 @@ fn a_handler_that_always_fails_does_not_stop_its_conversation() {
 
     #[async_trait]
     impl Handler for Picky {
-        async fn told(&self, _: &Handover, told: &Told) -> Result<(), BoxError> {
-            let Notice::Message { inbound, .. } = &told.notice else { return Ok(()) };
+        async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
+            let Notice::Message { inbound, .. } = &told.notice else { return Ok(Actions::none()) };
             if inbound.mid.as_ref().is_some_and(|mid| mid.to_string() == "m_of_0_1") {
                 assert_eq!(self.0.fetch_add(1, Ordering::SeqCst) + 1, told.attempt as usize);
                 return Err("this one never".into());
             }
             self.1.lock().unwrap().push(inbound.mid.clone().unwrap().to_string());
-            Ok(())
+            Ok(Actions::none())
         }
     }
 
@@ -318,11 +320,11 @@ fn timers_fire_when_they_are_due() {
 
     #[async_trait]
     impl Handler for Ends {
-        async fn told(&self, _: &Handover, told: &Told) -> Result<(), BoxError> {
+        async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
             if matches!(told.notice, Notice::AnswerFailed { .. }) {
                 self.0.lock().unwrap().insert(told.thread.clone(), Instant::now());
             }
-            Ok(())
+            Ok(Actions::none())
         }
     }
 

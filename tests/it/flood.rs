@@ -12,13 +12,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method};
 use axum::routing::any;
 use bytes::Bytes;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::OutgoingMessage;
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::handover::{Handler, HandlerError, Handover, Notification};
 use messenger_handover::id::PageId;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
-use messenger_handover::thread::Notice;
+use messenger_handover::thread::Actions;
 use messenger_handover::webhook::{self, SIGNATURE_HEADER, Verifier, sign};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -45,12 +45,9 @@ struct Answers;
 
 #[async_trait]
 impl Handler for Answers {
-    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
-        if let Notice::Message { inbound, .. } = &told.notice {
-            let key = AnswerKey::new(inbound.mid.as_ref().unwrap().to_string())?;
-            handover.send(&told.thread, key, OutgoingMessage::text("hello")?).await?;
-        }
-        Ok(())
+    async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
+        let hello = OutgoingMessage::text("hello")?;
+        Ok(if told.to_answer().is_empty() { Actions::none() } else { hello.into() })
     }
 }
 

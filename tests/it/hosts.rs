@@ -18,7 +18,7 @@ use url::Url;
 use crate::examples::{Running, example};
 use crate::world::{CUSTOMER, DESK_SECRET, DESK_TOKEN, ED_TOKEN, PAGE, VERIFY_TOKEN, desk};
 
-#[path = "../../examples/agent_desk.rs"]
+#[path = "../../examples/agent_desk/main.rs"]
 #[allow(dead_code, reason = "its main is for running it alone")]
 #[allow(clippy::duplicate_mod, reason = "the quickstart has hosts of its own")]
 pub mod agent_desk;

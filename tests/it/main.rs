@@ -23,6 +23,7 @@ mod overload;
 mod own_process;
 mod page_policy;
 mod payloads;
+mod people;
 mod places;
 mod records;
 mod refusals;

@@ -77,7 +77,7 @@ async fn an_outage_is_not_made_worse_and_nothing_is_lost() {
     for index in 0..CONVERSATIONS {
         loop {
             match handover.answer(&thread(index), &key()).await.unwrap() {
-                Some(AnswerStatus::Delivered { .. }) => break,
+                Some(AnswerStatus::Sent { .. }) => break,
                 Some(AnswerStatus::Waiting) => {}
                 other => panic!("{index}: {other:?}"),
             }

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, Method};
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::handover::{Handler, HandlerError, Handover, Notification};
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
 use messenger_handover::store::{Loaded, MemoryStore, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::thread::Actions;
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{SIGNATURE_HEADER, Server, Verifier, sign};
 use serde_json::json;
@@ -80,11 +81,11 @@ struct Slow {
 
 #[async_trait]
 impl Handler for Slow {
-    async fn told(&self, _: &Handover, told: &Told) -> Result<(), BoxError> {
+    async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         self.gate.pass().await;
         *self.told.lock().unwrap().entry(told.thread.clone()).or_default() += 1;
-        Ok(())
+        Ok(Actions::none())
     }
 }
 

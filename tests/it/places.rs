@@ -88,7 +88,7 @@ async fn all_are_delivered(handover: &Handover, page: u64, users: u64) {
     for user in 0..users {
         loop {
             match handover.answer(&thread(page, user), &AnswerKey::new("a").unwrap()).await.unwrap() {
-                Some(AnswerStatus::Delivered { maybe_doubled: false, .. }) => break,
+                Some(AnswerStatus::Sent { maybe_doubled: false, .. }) => break,
                 Some(AnswerStatus::Waiting) => {}
                 other => panic!("{user}: {other:?}"),
             }

@@ -14,7 +14,7 @@ use messenger_handover::graph::{GraphClient, Transport, TransportError};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    Command, Config, Context, FailReason, Input, Notice, Output, Owner, PageCall, Thread,
+    Command, Config, Context, Dealt, FailReason, Input, Notice, Output, Owner, PageCall, Thread,
 };
 use messenger_handover::time::{Span, Timestamp};
 use serde_json::json;
@@ -198,7 +198,7 @@ impl Minute {
                 }
                 Output::Notice { id, notice, .. } => {
                     self.notices.push(notice);
-                    self.step(Input::NoticeDone { notice: id, ok: true });
+                    self.step(Input::NoticeDone { notice: id, dealt: Dealt::done() });
                 }
                 Output::PageRefuses { call, certain, .. } => self.refused.push((call, certain)),
                 other => panic!("{other:?}"),

@@ -40,7 +40,7 @@ async fn no_secret_is_logged_or_shown() {
         "a call of the Bots API was refused",
         "request_thread_control",
         // A host's own lines, those of dependencies, and those of refused requests.
-        "::agent_desk: told",
+        "::agent_desk::customers: told",
         "hyper_util::client",
         "log: reqwest",
         "reason=\"signature_mismatch\"",

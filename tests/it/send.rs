@@ -1,12 +1,14 @@
 //! An agent sends while another app has control, and the ways in which control comes.
 
-use messenger_handover::call::RefusalKind;
-use messenger_handover::handover::Accepted;
+use messenger_handover::call::{AnswerKey, OutgoingMessage, RefusalKind};
+use messenger_handover::handover::{Accepted, HandoverError};
 use messenger_handover::id::AppId;
 use messenger_handover::policy::ClaimStep;
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::sim::{Platform, RequestUnderDefaultApp, Rules};
-use messenger_handover::thread::{AnswerStatus, FailReason, Notice, StepOutcome, Target};
+use messenger_handover::thread::{
+    AnswerStatus, CommandRefused, FailReason, Notice, StepOutcome, Target, Unanswered,
+};
 
 use crate::world::{BOT, DESK, Setup, World, bot, desk, thread};
 
@@ -36,7 +38,7 @@ async fn three_answers(setup: Setup, claims: &[&str]) -> World {
     let claim: Vec<_> = calls[before.1..].iter().filter(|call| !call.starts_with("messages")).collect();
     assert_eq!(claim, claims, "{calls:?}");
     for key in ["a", "b", "c"] {
-        assert!(matches!(world.desk.status(key).await, AnswerStatus::Delivered { mid: Some(_), .. }));
+        assert!(matches!(world.desk.status(key).await, AnswerStatus::Sent { mid: Some(_), .. }));
         assert!(matches!(world.desk.send(key).await.unwrap(), Accepted::Duplicate(_)), "a key is used once");
     }
     world.desk.handover.close_intervention(&thread()).await.unwrap();
@@ -86,12 +88,28 @@ async fn what_a_page_refuses_is_remembered() {
     assert!(!calls[before..].iter().any(|call| call.starts_with("request")), "{:?}", &calls[before..]);
 }
 
-/// `success` from a request is no grant, and an unanswered request never becomes a take.
+/// `success` from a request is no grant. What stays unanswered is taken, where the Page's admin lets the desk.
 #[tokio::test]
-async fn a_request_that_is_never_answered_fails_the_answer_and_takes_nothing() {
+async fn a_request_that_is_never_answered_becomes_a_take() {
     let mut setup = Setup::new(Rules::default_app(BOT), BotPrimary);
     setup.platform = Platform::new().with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess);
     setup.desk_may_take = true;
+    let world = World::start(setup).await;
+    world.customer_writes("hello");
+    world.rest().await;
+    world.desk.send("a").await.unwrap();
+    world.until("it is sent", |world| world.conversation() == ["hello", "a"]).await;
+    assert!(world.calls(&desk()).contains(&"take_thread_control".to_owned()));
+    assert_eq!(world.owner(), Some(desk()));
+}
+
+/// Nothing is taken where the host says so.
+#[tokio::test]
+async fn a_request_that_is_never_answered_fails_the_answer_where_nothing_is_taken() {
+    let mut setup = Setup::new(Rules::default_app(BOT), BotPrimary);
+    setup.platform = Platform::new().with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess);
+    setup.desk_may_take = true;
+    setup.when_unanswered = Some(Unanswered::Fail);
     let world = World::start(setup).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -178,7 +196,12 @@ async fn the_bot_learns_what_was_written_meanwhile() {
     world.desk.handover.close_intervention(&thread()).await.unwrap();
     world.until("released", |world| world.owner().is_none()).await;
     world.rest().await;
-    // Nobody is told of a release: the bot looks when it has something to say.
+    // Nobody is told of a release: the bot looks when it hears that the intervention is closed.
+    let (key, message) = (AnswerKey::new("x").unwrap(), OutgoingMessage::text("x").unwrap());
+    let refused = world.bot.handover.send(&thread(), key, message).await;
+    assert!(matches!(refused, Err(HandoverError::Refused(CommandRefused::WithPeople))), "{refused:?}");
+    world.bot.handover.intervention_closed(&thread(), None).await.unwrap();
+    world.rest().await;
     world.bot.send("back again").await.unwrap();
     world
         .until("it is sent", |world| world.conversation().last().is_some_and(|text| text == "back again"))

@@ -192,7 +192,7 @@ async fn messages(graph: &MockServer) -> usize {
 
 async fn delivered(desk: &Handover, name: &str) {
     for _ in 0..500 {
-        if matches!(desk.answer(&thread(), &key(name)).await.unwrap(), Some(AnswerStatus::Delivered { .. })) {
+        if matches!(desk.answer(&thread(), &key(name)).await.unwrap(), Some(AnswerStatus::Sent { .. })) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -335,7 +335,7 @@ async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
     }
     assert_eq!(first.open_threads(None, 9).await.unwrap(), [thread()]);
     let status = async |name| first.answer(&thread(), &key(name)).await.unwrap();
-    assert!(matches!(status("a").await, Some(AnswerStatus::Delivered { .. })));
+    assert!(matches!(status("a").await, Some(AnswerStatus::Sent { .. })));
     assert_eq!(status("b").await, Some(AnswerStatus::Waiting));
 
     let begun = std::time::Instant::now();
@@ -344,8 +344,7 @@ async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
     assert!(begun.elapsed() < Duration::from_secs(5), "it waited for a lease");
     assert_eq!((messages(&graph).await, messages(&other).await), (1, 1));
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let ends =
-        ear.all().into_iter().filter(|notice| matches!(notice, Notice::AnswerDelivered { .. })).count();
+    let ends = ear.all().into_iter().filter(|notice| matches!(notice, Notice::AnswerSent { .. })).count();
     assert_eq!(ends, 2, "the next one tells what the first has not");
     assert_eq!(second.open_threads(None, 9).await.unwrap(), []);
 }
@@ -364,7 +363,7 @@ async fn a_conversation_is_forgotten_when_the_host_says_so() {
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert!(store.inner.is_empty(), "the late answer to a call brought it back");
     assert_eq!(desk.answer(&thread(), &key("a")).await.unwrap(), None);
-    assert!(!ear.all().iter().any(|notice| matches!(notice, Notice::AnswerDelivered { .. })));
+    assert!(!ear.all().iter().any(|notice| matches!(notice, Notice::AnswerSent { .. })));
 }
 
 pub fn messages_told(ear: &Ear) -> usize {

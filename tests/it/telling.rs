@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use messenger_handover::handover::{BoxError, Builder, Handler, Handover, HandoverError, Stopped, Told};
+use messenger_handover::handover::{
+    Builder, Handler, HandlerError, Handover, HandoverError, Notification, Stopped,
+};
 use messenger_handover::id::{ThreadKey, UserId};
-use messenger_handover::thread::{NoticeId, Timeouts};
+use messenger_handover::thread::{Actions, NoticeId, Timeouts};
 use tokio::task::JoinSet;
 
 use crate::store::{Moody, a_graph, desk_at, message, messages_told};
@@ -41,9 +43,9 @@ impl Heard {
 
 #[async_trait]
 impl Handler for Heard {
-    async fn told(&self, _: &Handover, told: &Told) -> Result<(), BoxError> {
+    async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
         self.0.lock().unwrap().push((told.thread.clone(), told.id));
-        Ok(())
+        Ok(Actions::none())
     }
 }
 
@@ -126,9 +128,9 @@ struct LosesItsStore(Heard, Arc<Moody>);
 
 #[async_trait]
 impl Handler for LosesItsStore {
-    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+    async fn notify(&self, handover: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
         self.1.refuses.store(usize::MAX, Ordering::SeqCst);
-        self.0.told(handover, told).await
+        self.0.notify(handover, told).await
     }
 }
 
@@ -162,8 +164,8 @@ struct FailsFirst(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Handler for FailsFirst {
-    async fn told(&self, _: &Handover, _: &Told) -> Result<(), BoxError> {
-        if self.0.fetch_add(1, Ordering::SeqCst) == 0 { Err("not now".into()) } else { Ok(()) }
+    async fn notify(&self, _: &Handover, _: &Notification) -> Result<Actions, HandlerError> {
+        if self.0.fetch_add(1, Ordering::SeqCst) == 0 { Err("not now".into()) } else { Ok(Actions::none()) }
     }
 }
 

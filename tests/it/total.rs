@@ -13,8 +13,8 @@ use messenger_handover::event::{
 use messenger_handover::id::{AppId, MessageId, PAGE_INBOX};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    AnswerStatus, ClaimOrigin, Command, Config, Context, Input, NoticeId, OnUnknown, Output, Reply, Target,
-    Thread, Timeouts,
+    Actions, AnswerStatus, ClaimOrigin, Command, Config, Context, Dealt, Input, NoticeId, OnUnknown, Output,
+    Reply, Target, Thread, Timeouts,
 };
 use messenger_handover::time::{Span, Timestamp};
 use proptest::prelude::*;
@@ -111,12 +111,22 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::CloseIntervention),
         1 => (any::<bool>(), at).prop_map(|(open, at)| Command::InterventionReported { open, at }),
         1 => select(origins).prop_map(Command::Claim),
-        2 => target().prop_map(Command::HandOver),
+        2 => (target(), prop::option::of("[a-z]{0,9}")).prop_map(|(target, note)| Command::HandOver { target, note: note.map(Into::into) }),
+        1 => Just(Command::ResumeBot),
         1 => app().prop_map(Command::Grant),
         1 => app().prop_map(Command::Refuse),
         1 => key().prop_map(Command::Continue),
         1 => key().prop_map(Command::Cancel),
     ]
+}
+
+fn dealt() -> impl Strategy<Value = Dealt> {
+    let reply = |actions: Actions| actions.and_reply(OutgoingMessage::text("reply").unwrap());
+    let actions = (0..3_usize, prop::option::of(target())).prop_map(move |(replies, target)| {
+        let actions = (0..replies).fold(Actions::none(), |actions, _| reply(actions));
+        Dealt::Done(target.into_iter().fold(actions, Actions::and_hand_over))
+    });
+    prop_oneof![3 => actions, 1 => Just(Dealt::Retry), 1 => Just(Dealt::Skip)]
 }
 
 fn refusal() -> impl Strategy<Value = Refusal> {
@@ -171,7 +181,7 @@ enum What {
     Answer(CallResult),
     /// An answer to a call of long ago, or of never.
     Stray(u64, CallResult),
-    Notice(bool),
+    Notice(Dealt),
     /// Milliseconds, backwards too.
     Time(i64),
     Again,
@@ -183,8 +193,10 @@ fn what() -> impl Strategy<Value = What> {
         4 => command().prop_map(|command| What::Told(Input::Command(command))),
         6 => result().prop_map(What::Answer),
         1 => (0_u64..60, result()).prop_map(|(id, result)| What::Stray(id, result)),
-        1 => (0_u64..60, any::<bool>()).prop_map(|(id, ok)| What::Told(Input::NoticeDone { notice: NoticeId(id), ok })),
-        4 => any::<bool>().prop_map(What::Notice),
+        1 => (0_u64..60, dealt()).prop_map(|(id, dealt)| {
+            What::Told(Input::NoticeDone { notice: NoticeId(id), dealt })
+        }),
+        4 => dealt().prop_map(What::Notice),
         2 => Just(What::Told(Input::Wake)),
         3 => select(vec![-100_000_000, -1_000, 1, 999, 5_000, 31_000, 61_000, 90_000_000]).prop_map(What::Time),
         1 => Just(What::Again),
@@ -284,9 +296,9 @@ impl Machine {
                 Input::Answer { call, result }
             }
             What::Stray(id, result) => Input::Answer { call: CallId(id), result },
-            What::Notice(ok) => {
+            What::Notice(dealt) => {
                 let Some(notice) = self.notice.take() else { return };
-                Input::NoticeDone { notice, ok }
+                Input::NoticeDone { notice, dealt }
             }
             What::Time(ms) => {
                 let by = Duration::from_millis(ms.unsigned_abs());
@@ -306,7 +318,7 @@ impl Machine {
     fn recover(&mut self) {
         for _ in 0..400 {
             if let Some(notice) = self.notice.take() {
-                self.step(Input::NoticeDone { notice, ok: true });
+                self.step(Input::NoticeDone { notice, dealt: Dealt::done() });
             } else if let Some((call, made)) = self.call.take() {
                 let us = || ThreadOwner::App { app: AppId::from(US), expires: None };
                 let result = match made {

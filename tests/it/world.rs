@@ -14,13 +14,13 @@ use messenger_handover::bots_api::{self, Desk, HandoverRequest};
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{
-    Accepted, BoxError, Clock, Handler, Handover, HandoverError, SystemClock, Told,
+    Accepted, Clock, Handler, HandlerError, Handover, HandoverError, Notification, SystemClock,
 };
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::sim::{self, Platform, Rules, Server, Wire};
 use messenger_handover::store::{MemoryStore, ThreadStore};
-use messenger_handover::thread::{AnswerStatus, Notice, Timeouts};
+use messenger_handover::thread::{Actions, AnswerStatus, Notice, Timeouts, Unanswered};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{self, Verifier};
 use tokio::net::TcpListener;
@@ -74,9 +74,9 @@ pub struct Ear(Arc<Mutex<Vec<Notice>>>);
 
 #[async_trait]
 impl Handler for Ear {
-    async fn told(&self, _: &Handover, told: &Told) -> Result<(), BoxError> {
+    async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
         self.0.lock().unwrap().push(told.notice.clone());
-        Ok(())
+        Ok(Actions::none())
     }
 }
 
@@ -130,6 +130,8 @@ pub struct Setup {
     pub rules: Rules,
     pub policy: ThreadControlPolicy,
     pub desk_may_take: bool,
+    /// What the desk does where its request stays unanswered, if not what desks do.
+    pub when_unanswered: Option<Unanswered>,
     pub timeouts: Timeouts,
     /// Whether the bot grants what the desk asks for by itself.
     pub bot_trusts: bool,
@@ -164,6 +166,7 @@ impl Setup {
             rules,
             policy,
             desk_may_take: false,
+            when_unanswered: None,
             timeouts,
             bot_trusts: true,
             human_agent: false,
@@ -200,6 +203,10 @@ impl World {
 
         let ear = Ear::default();
         let handover = Handover::builder(desk(), Role::Desk, policy, client(DESK_TOKEN), ear.clone());
+        let handover = match setup.when_unanswered {
+            Some(unanswered) => handover.when_unanswered(unanswered),
+            None => handover,
+        };
         let handover = handover.timeouts(timeouts).store(desks).clock(Ahead(ahead)).human_agent(human_agent);
         let handover = handover.start().unwrap();
         let server = bots_api::Server::new(ED_TOKEN.into(), handover.clone(), Known);

@@ -49,7 +49,21 @@ fn model_catches_a_theft() {
     let scene = Scene::new(Rules::default_app(BOT), BotPrimary, Budget { desk: 1, ..budget() });
     let scene = scene
         .platform(|platform| platform.with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess));
-    catch(judge::NO_THEFT, "an unanswered request becomes a take", scene.broken(Broken::TakesUnanswered));
+    catch(
+        judge::NO_THEFT,
+        "a request becomes a take when it had no answer at once",
+        scene.broken(Broken::TakesUnanswered),
+    );
+}
+
+#[test]
+fn model_catches_a_bot_that_talks_over_people() {
+    let scene = bot_primary(Budget { bot: 1, persons: 1, ..budget() });
+    catch(
+        judge::PEOPLE_FIRST,
+        "a bot answers what it may send",
+        scene.endpoint().broken(Broken::TalksOverPeople),
+    );
 }
 
 #[test]

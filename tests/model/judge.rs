@@ -25,6 +25,7 @@ pub const NO_HOARDING: &str = "6: no hoarding";
 pub const NO_FIGHT: &str = "7: no fight";
 pub const BELIEF_HEALS: &str = "8: belief heals";
 pub const NO_CUSTOMER_FORGOTTEN: &str = "11: no customer falls between two chairs";
+pub const PEOPLE_FIRST: &str = "12: a bot does not speak where people were asked for";
 const COMES_TO_REST: &str = "1, 7: it comes to rest";
 
 pub fn properties() -> Vec<Property<Scene>> {
@@ -49,6 +50,7 @@ pub fn properties() -> Vec<Property<Scene>> {
         Property::always(IN_ORDER, |_, state: &State| !is_broken(state, "3") && is_in_order(state)),
         Property::always(NO_THEFT, |_, state: &State| !is_broken(state, "4")),
         Property::always(NO_EARLY_HAND_BACK, |_, state: &State| !is_broken(state, "5")),
+        Property::always(PEOPLE_FIRST, |_, state: &State| !is_broken(state, "12")),
         Property::always(NO_HOARDING, |scene: &Scene, state: &State| !is_hoarding(scene, state)),
         Property::always(NO_FIGHT, |scene: &Scene, state: &State| !is_a_fight(scene, state)),
         Property::always(BELIEF_HEALS, |scene: &Scene, state: &State| {
@@ -67,13 +69,13 @@ pub fn is_over(scene: &Scene, state: &State) -> bool {
 }
 
 fn is_broken(state: &State, number: &str) -> bool {
-    state.broken.is_some_and(|how| how.starts_with(number))
+    state.broken.is_some_and(|how| how.split(':').next() == Some(number))
 }
 
 /// The outcome of an answer says that the customer may read it twice.
 fn says_so(state: &State, side: Side, key: &AnswerKey) -> bool {
     let status = state.of(side).thread.answer(key);
-    matches!(status, Some(AnswerStatus::Delivered { maybe_doubled: true, .. } | AnswerStatus::Unknown(_)))
+    matches!(status, Some(AnswerStatus::Sent { maybe_doubled: true, .. } | AnswerStatus::Unknown(_)))
 }
 
 fn nothing_is_lost(scene: &Scene, state: &State) -> bool {
@@ -199,5 +201,6 @@ fn nobody_is_forgotten(scene: &Scene, state: &State) -> bool {
     // People in the inbox read everything.
     let in_the_inbox = owner != scene.bot.app && owner != scene.desk.app;
     let all = (1_u16 << state.customer_wrote) - (1 << state.answered);
+    let all = all & !state.unsent.map_or(0, |number| 1 << number);
     in_the_inbox || u16::from(state.bot.told_ours | state.desk.told_ours) & all == all
 }

@@ -9,6 +9,7 @@ mod defects;
 #[allow(dead_code, reason = "the quickstart draws for Mermaid too")]
 mod diagram;
 mod draw;
+mod endpoint;
 mod explore;
 mod hash;
 mod judge;

@@ -13,7 +13,7 @@ use stateright::{Model, Property};
 
 use crate::draw::Picture;
 use crate::judge;
-use crate::state::{Budget, Host, Side, State};
+use crate::state::{Budget, Host, Person, Side, State};
 use crate::turn::Turn;
 
 pub const BOT: u64 = 1001;
@@ -35,6 +35,7 @@ pub enum Loss {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     CustomerWrites,
+    CustomerUnsends,
     Send(Side),
     /// The bot's last words, and control goes to the desk or to nobody.
     Farewell(bool),
@@ -88,10 +89,12 @@ pub enum Seen {
     InboxTook,
     ControlExpired,
     ReadTwice,
+    BotWasSilent,
+    Unsent,
 }
 
 impl Seen {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Took,
         Self::TakeRefused,
         Self::Requested,
@@ -117,6 +120,8 @@ impl Seen {
         Self::InboxTook,
         Self::ControlExpired,
         Self::ReadTwice,
+        Self::BotWasSilent,
+        Self::Unsent,
     ];
 }
 
@@ -297,6 +302,8 @@ impl Scene {
             asked_for: 0,
             passed_to_desk: 0,
             people_wanted: false,
+            person: Person::NotWanted,
+            unsent: None,
             lossy: false,
             handovers: 0,
             calls: 0,
@@ -333,6 +340,7 @@ impl Model for Scene {
             }
         };
         may(left.customer > 0, Action::CustomerWrites);
+        may(left.unsends > 0, Action::CustomerUnsends);
         may(left.inbox > 0, Action::InboxReplies);
         may(left.inbox > 0, Action::InboxMoves);
         let calls = Side::BOTH.iter().any(|side| state.of(*side).is_calling());

@@ -12,11 +12,23 @@ use messenger_handover::time::Timestamp;
 use crate::adapter::key;
 use crate::hash::{fingerprint, put};
 
+/// Whether a person is there whom the bot wanted for the customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Person {
+    #[default]
+    NotWanted,
+    Wanted,
+    /// Control is with the desk.
+    There,
+}
+
 /// What may still happen that nobody has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Budget {
     /// Messages of the customer, beyond the first.
     pub customer: u8,
+    /// The customer takes the last message back.
+    pub unsends: u8,
     /// Answers of the bot.
     pub bot: u8,
     /// Answers of an agent.
@@ -46,11 +58,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    fn all(self) -> [u8; 14] {
+    fn all(self) -> [u8; 15] {
         let Self { customer, bot, desk, farewells, interventions, persons, backs, inbox, days, .. } = self;
-        let Self { bot_faults, desk_faults, late, losses, crashes, .. } = self;
+        let Self { unsends, bot_faults, desk_faults, late, losses, crashes, .. } = self;
         [
             customer,
+            unsends,
             bot,
             desk,
             farewells,
@@ -125,6 +138,10 @@ pub struct Host {
     /// The customer's messages that were told as this host's to answer: a bit each.
     pub told_ours: u8,
     pub request_was_refused: bool,
+    /// It was told that the customer took a message back.
+    pub knows_unsent: bool,
+    /// Requests that were made since control moved, and that the last of them had no answer in time.
+    pub requests: u8,
     pub just_saw_it_idle: bool,
 }
 
@@ -141,6 +158,8 @@ impl Host {
             resumed: Vec::new(),
             told_ours: 0,
             request_was_refused: false,
+            knows_unsent: false,
+            requests: 0,
             just_saw_it_idle: false,
         }
     }
@@ -195,6 +214,10 @@ pub struct State {
     pub passed_to_desk: u8,
     /// The bot said that it wants people for the customer.
     pub people_wanted: bool,
+    /// Of the person whom the bot wanted for the customer.
+    pub person: Person,
+    /// The number of the message that the customer took back.
+    pub unsent: Option<u8>,
     /// A webhook was lost, so that not everything can be known.
     pub lossy: bool,
     /// How often control moved.
@@ -230,6 +253,8 @@ impl Hash for State {
                     self.answered,
                     self.agent_is_done,
                     self.people_wanted,
+                    self.person,
+                    self.unsent,
                     self.lossy,
                 ),
             );

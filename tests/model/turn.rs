@@ -4,22 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, Direction, InlineControl, OutgoingMessage, Refusal, RefusalKind,
-    ThreadOwner,
+    AnswerKey, Call, CallId, CallResult, InlineControl, OutgoingMessage, Refusal, RefusalKind, ThreadOwner,
 };
 use messenger_handover::event::EventKind;
 use messenger_handover::policy::ThreadControlPolicy;
 use messenger_handover::sim::Platform;
 use messenger_handover::thread::{
-    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, Context, FailReason, HandoffProgress,
-    Input, Notice, Output, Owner, PageMemory, Reply, Target,
+    AnswerStatus, Command, CommandRefused, Context, Dealt, FailReason, Input, Notice, Output, Owner,
+    PageMemory, Reply, Target,
 };
 use messenger_handover::time::Timestamp;
 
 use crate::adapter::{api_call, events, key, result};
 use crate::draw::Picture;
 use crate::scene::{Action, Loss, Scene, Seen};
-use crate::state::{Asked, Side, State, ToMake, Waiting};
+use crate::state::{Person, Side, State, ToMake};
+
+/// So many requests are made before silence is an answer.
+const REQUESTS: u8 = 3;
 
 pub struct Turn<'a> {
     pub scene: &'a Scene,
@@ -61,6 +63,11 @@ impl Turn<'_> {
                 let busy = Side::BOTH.iter().any(|side| !self.state.of(*side).post.is_empty());
                 self.state.left.late -= u8::from(busy);
                 self.state.idle_waits += 1;
+                for side in Side::BOTH {
+                    // The last one stays unanswered, too.
+                    let host = self.state.host(side);
+                    host.requests += u8::from(host.requests == REQUESTS);
+                }
                 self.note("time passes");
                 self.wake(wake.max(self.state.now));
             }
@@ -91,6 +98,19 @@ impl Turn<'_> {
                 self.state.left.customer -= 1;
                 self.customer_writes();
             }
+            Action::CustomerUnsends => {
+                self.state.left.unsends -= 1;
+                self.note("the customer takes the last message back");
+                let number = self.state.customer_wrote - 1;
+                self.state.unsent = Some(number);
+                self.platform(|platform, now| {
+                    let text = format!("question {number}");
+                    let said = platform.conversation(&key().page, &key().user);
+                    let said =
+                        said.iter().find(|said| said.text() == Some(&text)).map(|said| said.mid.clone());
+                    platform.customer_unsends(&key().page, &key().user, &said.unwrap(), now);
+                });
+            }
             Action::Send(side) => {
                 let left = &mut self.state.left;
                 *(if side == Side::Bot { &mut left.bot } else { &mut left.desk }) -= 1;
@@ -117,13 +137,17 @@ impl Turn<'_> {
             Action::WantPerson => {
                 self.state.left.persons -= 1;
                 self.state.people_wanted = true;
-                self.command(Side::Bot, Command::HandOver(Target::Desk));
+                let wanted = Command::HandOver { target: Target::Desk, note: None };
+                if let Reply::HandingOver { .. } = self.command(Side::Bot, wanted) {
+                    let is_there = self.state.owner().as_ref() == Some(&self.scene.desk.app);
+                    self.state.person = if is_there { Person::There } else { Person::Wanted };
+                }
             }
             Action::BackToBot => {
                 self.state.left.backs -= 1;
                 let engaged = self.state.desk.thread.intervention_is_open();
                 let target = Target::App(self.scene.bot.app.clone());
-                match self.command(Side::Desk, Command::HandOver(target)) {
+                match self.command(Side::Desk, Command::HandOver { target, note: None }) {
                     Reply::Refused(CommandRefused::InterventionOpen) => self.scene.saw(Seen::HandBackRefused),
                     _ if engaged => self.broken("5: given back while people are engaged"),
                     Reply::HandingOver { waits: true, .. } => self.scene.saw(Seen::HandBackWaited),
@@ -161,6 +185,7 @@ impl Turn<'_> {
                 if self.state.owner().is_some() {
                     self.scene.saw(Seen::ControlExpired);
                 }
+                self.state.person = Person::NotWanted;
                 self.note("a day passes");
                 self.wake(self.state.now.plus(Duration::from_hours(24)));
             }
@@ -194,8 +219,13 @@ impl Turn<'_> {
             self.scene.saw(Seen::Queued);
         }
         self.state.agent_is_done &= side == Side::Bot;
-        if self.command(side, Command::Send { key: answer.clone(), message }) == Reply::Accepted {
-            self.state.host(side).accepted.push(answer);
+        match self.command(side, Command::Send { key: answer.clone(), message }) {
+            Reply::Accepted if side == Side::Bot && self.state.person != Person::NotWanted => {
+                self.broken("12: the bot speaks while people are wanted");
+            }
+            Reply::Accepted => self.state.host(side).accepted.push(answer),
+            Reply::Refused(CommandRefused::WithPeople) => self.scene.saw(Seen::BotWasSilent),
+            _ => {}
         }
     }
 
@@ -204,9 +234,10 @@ impl Turn<'_> {
         self.step(side, Input::Command(command))
     }
 
-    fn step(&mut self, side: Side, input: Input) -> Reply {
+    pub(super) fn step(&mut self, side: Side, input: Input) -> Reply {
         let (now, config) = (self.state.now, self.scene.config(side));
-        let mut broken = None;
+        let (mut broken, mut nobody_comes) = (None, false);
+        let unsent = self.state.unsent.map(|number| format!("question {number}"));
         let a_day_passed = self.state.left.days < self.scene.budget.days;
         let host = self.state.host(side);
         let cx = Context { page: host.page, ..Context::new(config) };
@@ -227,9 +258,20 @@ impl Turn<'_> {
                     if expired && host.held().is_none() && !a_day_passed {
                         broken = Some("1: an answer waited until it was too old, and for nothing");
                     }
+                    if let Notice::HandOverFailed { target: Target::Desk, .. } = &notice {
+                        nobody_comes = true;
+                    }
+                    let mut shown = notice.to_answer().iter();
+                    if host.knows_unsent && shown.any(|inbound| inbound.text == unsent) {
+                        broken = Some("11: what was taken back is shown");
+                    }
+                    if let Notice::Unsent { .. } = &notice {
+                        host.knows_unsent = true;
+                        self.scene.saw(Seen::Unsent);
+                    }
                     self.scene.heard(host, &notice);
                     host.note(&notice);
-                    let done = Input::NoticeDone { notice: id, ok: true };
+                    let done = Input::NoticeDone { notice: id, dealt: Dealt::done() };
                     let mut more = Vec::new();
                     let _ = host.thread.step(&cx, done, now, &mut more);
                     out.extend(more);
@@ -244,6 +286,9 @@ impl Turn<'_> {
             at += 1;
         }
         self.state.broken = self.state.broken.or(broken);
+        if nobody_comes {
+            self.state.person = Person::NotWanted;
+        }
         self.answer_the_bot();
         reply
     }
@@ -260,6 +305,15 @@ impl Turn<'_> {
         }
         let owner = self.state.owner();
         if owner != before {
+            for side in Side::BOTH {
+                self.state.host(side).requests = 0;
+            }
+            self.state.person = match self.state.person {
+                Person::NotWanted => Person::NotWanted,
+                _ if owner.as_ref() == Some(&self.scene.desk.app) => Person::There,
+                Person::Wanted => Person::Wanted,
+                Person::There => Person::NotWanted,
+            };
             self.state.handovers += 1;
             self.draw(|picture| picture.owner(owner.as_ref()));
         }
@@ -290,6 +344,10 @@ impl Turn<'_> {
         self.state.idle_waits = 0;
         if let Call::AskDesk(direction) = call {
             return self.ask(id, direction, loss);
+        }
+        if call == Call::RequestThreadControl {
+            let host = self.state.host(side);
+            host.requests = (host.requests + 1).min(REQUESTS);
         }
         if loss == Loss::Call {
             self.scene.saw(Seen::UnknownOutcome);
@@ -332,7 +390,7 @@ impl Turn<'_> {
         }
     }
 
-    fn lost(&mut self, side: Side, call: CallId) {
+    pub(super) fn lost(&mut self, side: Side, call: CallId) {
         let result = CallResult::Unknown(Refusal::new(RefusalKind::Transport, "lost"));
         self.state.host(side).answer = Some((call, result));
     }
@@ -349,6 +407,7 @@ impl Turn<'_> {
             Call::TakeThreadControl if owner.as_ref() == Some(&self.scene.bot.app) => {
                 self.scene.desk.policy == ThreadControlPolicy::EdPrimary
                     || host.request_was_refused
+                    || host.requests > REQUESTS
                     || *believed == Owner::Idle
             }
             Call::PassThreadControl { .. } => !matches!(believed, Owner::Other(_)),
@@ -357,59 +416,6 @@ impl Turn<'_> {
         if !allowed {
             self.broken("4: theft");
         }
-    }
-
-    /// The desk's endpoint, as `bots_api::Server` has it.
-    fn ask(&mut self, call: CallId, direction: Direction, loss: Loss) {
-        self.draw(|picture| picture.ask(direction));
-        if loss == Loss::Call {
-            return self.lost(Side::Bot, call);
-        }
-        let command = match direction {
-            Direction::BotToAgent => Command::Claim(ClaimOrigin::BotAsked),
-            Direction::AgentToBot => Command::HandOver(Target::App(self.scene.bot.app.clone())),
-        };
-        let reply = self.step(Side::Desk, Input::Command(command));
-        match loss {
-            Loss::Process => return,
-            Loss::Answer => return self.lost(Side::Bot, call),
-            _ => {}
-        }
-        let waits_for = match reply {
-            Reply::Claiming(id) => Waiting::Claim(id),
-            Reply::HandingOver { id, waits: false } => Waiting::Handoff(id),
-            Reply::Refused(_) => return self.answer_bot(call, conflict()),
-            _ => return self.answer_bot(call, CallResult::Done),
-        };
-        let until = self.state.now.plus(Duration::from_secs(8));
-        self.state.asked = Some(Asked { call, waits_for, until });
-        self.answer_the_bot();
-    }
-
-    fn answer_bot(&mut self, call: CallId, result: CallResult) {
-        self.state.host(Side::Bot).answer = Some((call, result));
-    }
-
-    fn answer_the_bot(&mut self) {
-        let Some(Asked { call, waits_for, until }) = &self.state.asked else { return };
-        let desk = &self.state.desk.thread;
-        let result = match waits_for {
-            Waiting::Claim(id) => match desk.claim_progress(*id) {
-                ClaimProgress::Trying => None,
-                ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallResult::Done),
-                _ => Some(conflict()),
-            },
-            Waiting::Handoff(id) => match desk.handoff_progress(*id) {
-                HandoffProgress::Waiting => None,
-                HandoffProgress::Done => Some(CallResult::Done),
-                _ => Some(conflict()),
-            },
-        };
-        let late = || CallResult::Unknown(Refusal::new(RefusalKind::Transient, "503"));
-        let Some(result) = result.or_else(|| (*until <= self.state.now).then(late)) else { return };
-        let call = *call;
-        self.state.asked = None;
-        self.answer_bot(call, result);
     }
 
     fn wake(&mut self, at: Timestamp) {
@@ -428,13 +434,9 @@ impl Turn<'_> {
         self.draw(|picture| picture.note(text));
     }
 
-    fn draw(&mut self, draw: impl FnOnce(&mut Picture)) {
+    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Picture)) {
         if let Some(picture) = &mut self.picture {
             draw(picture);
         }
     }
-}
-
-fn conflict() -> CallResult {
-    CallResult::Refused(Refusal::new(RefusalKind::Conflict, "no"))
 }

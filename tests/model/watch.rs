@@ -52,10 +52,12 @@ impl Host {
             self.told_ours |= if ours { bit } else { 0 };
         };
         let (key, end) = match notice {
-            Notice::AnswerDelivered { key, .. } => (key, End::Delivered),
+            Notice::AnswerSent { key, .. } => (key, End::Delivered),
             Notice::AnswerFailed { key, .. } => (key, End::Failed),
             Notice::AnswerUnknown { key, .. } => (key, End::Unknown),
-            Notice::Message { inbound, ours, .. } => return question(inbound.text.as_deref(), *ours),
+            Notice::Message { inbound, to_answer, .. } => {
+                return question(inbound.text.as_deref(), *to_answer);
+            }
             Notice::ControlGained { unanswered, .. } => {
                 return unanswered.iter().for_each(|inbound| question(inbound.text.as_deref(), true));
             }
@@ -85,7 +87,7 @@ impl Scene {
             Notice::ControlGained { unanswered, .. } if !unanswered.is_empty() => {
                 self.saw(Seen::ToldWhatCameBefore);
             }
-            Notice::AnswerDelivered { key, .. } if host.ends.contains(&(key.clone(), End::Unknown)) => {
+            Notice::AnswerSent { key, .. } if host.ends.contains(&(key.clone(), End::Unknown)) => {
                 self.saw(Seen::LateEcho);
             }
             Notice::AnswerFailed { reason: FailReason::NotGranted(report), .. } => {

@@ -10,6 +10,7 @@ use crate::state::Budget;
 
 const NONE: Budget = Budget {
     customer: 0,
+    unsends: 0,
     bot: 0,
     desk: 0,
     farewells: 0,
@@ -26,7 +27,7 @@ const NONE: Budget = Budget {
 };
 
 /// What happens in the worlds of one configuration.
-const STORIES: [(&str, Budget); 9] = [
+const STORIES: [(&str, Budget); 10] = [
     (
         "an intervention, an agent's answer, a fault",
         Budget { interventions: 1, desk: 1, desk_faults: 1, ..NONE },
@@ -47,20 +48,28 @@ const STORIES: [(&str, Budget); 9] = [
     ),
     ("an intervention, an answer, a hand-back", Budget { interventions: 1, desk: 1, backs: 1, ..NONE }),
     ("a farewell, a message meanwhile, a fault", Budget { farewells: 1, customer: 1, bot_faults: 1, ..NONE }),
+    (
+        "an intervention, the customer takes a message back, a fault",
+        Budget { interventions: 1, unsends: 1, desk_faults: 1, ..NONE },
+    ),
     ("a farewell, an agent's answer", Budget { farewells: 1, desk: 1, ..NONE }),
 ];
 
 /// The same with ED's endpoint.
-const ENDPOINT: [(&str, Budget); 2] = [
+const ENDPOINT: [(&str, Budget); 4] = [
     (
         "the bot wants a person, an agent answers, a fault",
         Budget { persons: 1, desk: 1, bot_faults: 1, ..NONE },
     ),
     ("the bot answers and wants a person, a crash", Budget { bot: 1, persons: 1, crashes: 1, ..NONE }),
+    ("the bot wants a person and answers, a hand-back", Budget { bot: 1, persons: 1, backs: 1, ..NONE }),
+    ("the bot wants a person and answers, the inbox", Budget { bot: 1, persons: 1, inbox: 1, ..NONE }),
 ];
 
 /// What every configuration shows somewhere.
-const EVERYWHERE: [Seen; 12] = [
+const EVERYWHERE: [Seen; 14] = [
+    Seen::Unsent,
+    Seen::BotWasSilent,
     Seen::Released,
     Seen::SendRefused,
     Seen::UnknownOutcome,

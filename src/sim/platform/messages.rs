@@ -39,6 +39,13 @@ impl Platform {
         mid
     }
 
+    /// The customer takes a message back (facts §4.8). That it neither routes an idle thread nor prolongs control is INF.
+    pub fn customer_unsends(&mut self, page: &PageId, user: &UserId, mid: &MessageId, now: Timestamp) {
+        let key = ThreadKey::new(page.clone(), user.clone());
+        let item = from_customer(&key, now, "message", &json!({"mid": mid, "is_deleted": true}));
+        self.fan_out(&key, None, "message", now, |_| item.clone());
+    }
+
     /// The customer presses a button. Standby copies hold neither payload nor title, but the app that
     /// sent the button gets the whole postback even where another app owns the thread (facts §4.7).
     /// That a press counts like a message for window and owner is INF.

@@ -172,6 +172,11 @@ impl Server {
         self.shared.act(Some(&key(page, user)), act, |()| Seen::default());
     }
 
+    /// The customer takes a message back: [`Platform::customer_unsends`].
+    pub fn customer_unsends(&self, page: &PageId, user: &UserId, mid: &MessageId) {
+        self.with_platform(|platform, now| platform.customer_unsends(page, user, mid, now));
+    }
+
     /// A person answers in the Page inbox: [`Platform::inbox_replies`].
     ///
     /// # Errors

@@ -221,7 +221,7 @@ fn a_claim_outlives_what_would_give_control_away() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(DESK);
     desk.send("a");
-    desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
     assert_eq!(desk.command(Command::Claim(ClaimOrigin::BotAsked)), Reply::AlreadyOurs);
     desk.sends(sent());
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);

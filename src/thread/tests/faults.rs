@@ -32,7 +32,7 @@ fn pauses_double_and_success_ends_them() {
 fn reading_the_owner_does_not_end_a_fault() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(DESK);
-    desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
     let mut pauses = Vec::new();
     for _ in 0..3 {
         desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, unknown());
@@ -145,6 +145,7 @@ fn claim_request_unanswered_ends_with_the_grant_timeout() {
     for requests in [1, 2, 3, 7] {
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         desk.config.limits.requests = requests;
+        desk.config.when_unanswered = Unanswered::Fail;
         desk.passed_to(BOT);
         desk.send("a");
         let begun = desk.now;

@@ -10,6 +10,7 @@ fn released(desk: &mut World) {
 #[test]
 fn a_grant_after_the_claim_has_failed_is_given_back() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.config.when_unanswered = Unanswered::Fail;
     desk.command(Command::OpenIntervention);
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.unanswered(&Call::RequestThreadControl, BOT);
@@ -37,6 +38,7 @@ fn unsettled_and_refused() -> World {
     desk.send("a");
     desk.expect_send("a", unknown());
     desk.passed_to(BOT);
+    desk.config.when_unanswered = Unanswered::Fail;
     desk.config.timeouts.grant = Duration::from_secs(1);
     desk.command(Command::Claim(ClaimOrigin::Host));
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
@@ -173,7 +175,7 @@ fn nor_does_a_release_that_is_refused() {
 fn control_is_not_handed_over_to_ourselves() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
-    let to_us = Command::HandOver(Target::App(AppId::from(BOT)));
+    let to_us = Command::HandOver { target: Target::App(AppId::from(BOT)), note: None };
     assert_eq!(bot.command(to_us), Reply::Refused(CommandRefused::ToOurselves));
     let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text("bye").unwrap());
     let message = message.then(crate::call::InlineControl::PassTo(AppId::from(BOT)));
@@ -185,6 +187,7 @@ fn control_is_not_handed_over_to_ourselves() {
 #[test]
 fn what_waits_is_woken_also_when_time_went_backwards() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.config.when_unanswered = Unanswered::Fail;
     desk.config.limits.requests = 1;
     desk.command(Command::OpenIntervention);
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);

@@ -3,7 +3,7 @@
 use super::*;
 
 fn to(app: u64) -> Command {
-    Command::HandOver(Target::App(AppId::from(app)))
+    Command::HandOver { target: Target::App(AppId::from(app)), note: None }
 }
 
 fn pass_to(app: u64) -> Call {
@@ -28,7 +28,7 @@ fn bot() -> World {
 }
 
 impl World {
-    fn hands_over(&mut self, command: Command) -> u64 {
+    pub(super) fn hands_over(&mut self, command: Command) -> u64 {
         match self.command(command) {
             Reply::HandingOver { id, .. } => id,
             other => panic!("{other:?}"),
@@ -56,20 +56,20 @@ impl World {
 fn what_is_there_already_is_not_handed_over() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(BOT);
-    assert_eq!(desk.command(Command::HandOver(Target::Nobody)), Reply::AlreadyThere);
+    assert_eq!(desk.command(Command::HandOver { target: Target::Nobody, note: None }), Reply::AlreadyThere);
     assert_eq!(desk.command(to(BOT)), Reply::AlreadyThere);
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(DESK);
-    assert_eq!(bot.command(Command::HandOver(Target::Desk)), Reply::AlreadyThere);
+    assert_eq!(bot.command(Command::HandOver { target: Target::Desk, note: None }), Reply::AlreadyThere);
     // Somebody else has it, and nothing may be taken for that.
     assert_eq!(bot.command(to(STRANGER)), Reply::Refused(CommandRefused::AnotherAppOwns));
 
     // Nobody has it, which is not the desk whose app nobody knows.
     let mut bot = self::bot();
     bot.config.desk = None;
-    bot.command(Command::HandOver(Target::Nobody));
+    bot.command(Command::HandOver { target: Target::Nobody, note: None });
     bot.expect(Call::ReleaseThreadControl, CallResult::Done);
-    bot.hands_over(Command::HandOver(Target::Desk));
+    bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
 }
 
@@ -80,7 +80,7 @@ fn an_answer_that_waits_comes_before_the_hand_over() {
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         desk.passed_to(BOT);
         desk.send("a");
-        let reply = desk.command(Command::HandOver(target.clone()));
+        let reply = desk.command(Command::HandOver { target: target.clone(), note: None });
         assert!(matches!(reply, Reply::HandingOver { waits: true, .. }), "{reply:?}");
         desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
         desk.passed_to(DESK);
@@ -165,7 +165,7 @@ fn what_the_platform_refuses_for_good_is_told_in_its_words() {
     assert!(passes.calls.is_empty() && *passes.thread.owner() == Owner::Us);
 
     let mut releases = desk(ThreadControlPolicy::NoPrimary);
-    let id = releases.hands_over(Command::HandOver(Target::Nobody));
+    let id = releases.hands_over(Command::HandOver { target: Target::Nobody, note: None });
     releases.expect(Call::ReleaseThreadControl, refused(RefusalKind::Invalid));
     assert_eq!(releases.failed_with(id), RefusalKind::Invalid);
 
@@ -177,7 +177,7 @@ fn what_the_platform_refuses_for_good_is_told_in_its_words() {
 
     let mut asks = bot();
     asks.config.desk = None;
-    let id = asks.hands_over(Command::HandOver(Target::Desk));
+    let id = asks.hands_over(Command::HandOver { target: Target::Desk, note: None });
     asks.expect(Call::AskDesk(Direction::BotToAgent), refused(RefusalKind::Invalid));
     assert_eq!(asks.failed_with(id), RefusalKind::Invalid);
 
@@ -202,7 +202,7 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
 
     // Nobody had it before either: it is still to be done.
     let mut nobodys = desk(ThreadControlPolicy::NoPrimary);
-    nobodys.hands_over(Command::HandOver(Target::Nobody));
+    nobodys.hands_over(Command::HandOver { target: Target::Nobody, note: None });
     nobodys.expect(Call::ReleaseThreadControl, CallResult::Done);
     let id = nobodys.hands_over(to(BOT));
     nobodys.expect(pass_to(BOT), unknown());
@@ -232,7 +232,7 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
 #[test]
 fn a_bot_waits_for_the_desk_that_it_has_asked() {
     let mut asked = bot();
-    let id = asked.hands_over(Command::HandOver(Target::Desk));
+    let id = asked.hands_over(Command::HandOver { target: Target::Desk, note: None });
     asked.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
     assert!(asked.calls.is_empty(), "it asks for control within a moment");
     asked.wait(29_000);
@@ -243,19 +243,19 @@ fn a_bot_waits_for_the_desk_that_it_has_asked() {
 
     // There is a way without the endpoint, so nobody waits for it.
     let mut around = bot();
-    around.hands_over(Command::HandOver(Target::Desk));
+    around.hands_over(Command::HandOver { target: Target::Desk, note: None });
     around.expect(Call::AskDesk(Direction::BotToAgent), refused(RefusalKind::Transient));
     around.expect(pass_to(DESK), CallResult::Done);
 
     let mut without = bot();
     without.config.desk_endpoint = false;
-    without.hands_over(Command::HandOver(Target::Desk));
+    without.hands_over(Command::HandOver { target: Target::Desk, note: None });
     without.expect(pass_to(DESK), CallResult::Done);
 
     // While an answer was on its way the desk took control: nothing is left to ask for.
     let mut taken = bot();
     taken.send("a");
-    let id = taken.hands_over(Command::HandOver(Target::Desk));
+    let id = taken.hands_over(Command::HandOver { target: Target::Desk, note: None });
     taken.passed_to(DESK);
     taken.expect_send("a", SENT);
     assert!(taken.calls.is_empty(), "{:?}", taken.calls);

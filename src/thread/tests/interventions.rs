@@ -106,10 +106,12 @@ fn a_report_without_a_stamp_is_as_of_now() {
 fn a_bot_looks_who_has_control_after_a_close() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.now = Timestamp::from_millis(BASE + 10_000);
-    assert_eq!(bot.reported(true, 5), Reply::Ignored);
-    assert!(bot.calls.is_empty() && !bot.thread.intervention_is_open());
+    assert_eq!(bot.reported(true, 5), Reply::Done);
+    assert!(bot.calls.is_empty() && !bot.thread.intervention_is_open() && bot.thread.people_are_busy());
+    assert_eq!(bot.reported(false, 6), Reply::Done);
+    assert!(!bot.thread.people_are_busy());
     bot.passed_to(BOT);
-    assert_eq!(bot.reported(false, 6), Reply::Ignored, "control is ours: nothing was released");
+    assert!(bot.calls.is_empty(), "control is ours: nothing was released");
     bot.passed_to(DESK);
     assert_eq!(bot.reported(false, 6), Reply::Ignored, "an old one");
     assert_eq!(bot.reported(false, 10_500), Reply::Done);
@@ -169,7 +171,7 @@ fn a_bot_hears_the_customer_whatever_clock_the_close_was_stamped_by() {
         bot.expect(Call::ThreadOwner, owned_by(DESK));
         bot.wait(2_000);
         bot.customer("m9", Channel::Messaging);
-        let Some(Notice::Message { ours, .. }) = bot.notices.last() else { panic!() };
+        let Some(Notice::Message { to_answer: ours, .. }) = bot.notices.last() else { panic!() };
         assert!(*ours, "{ahead:?}");
     }
 }

@@ -1,4 +1,5 @@
 mod belief;
+mod changed;
 mod farewells;
 mod faults;
 mod found;
@@ -6,6 +7,7 @@ mod handoffs;
 mod interventions;
 mod notices;
 mod outcomes;
+mod people;
 mod queues;
 mod refusals;
 mod rest;
@@ -67,7 +69,7 @@ fn bot_primary_desk_requests_and_sends_in_order_when_control_comes() {
     desk.expect_send("b", SENT);
     assert_eq!(desk.delivered(), ["a", "b"]);
     assert!(
-        matches!(&desk.notices[1], Notice::ControlGained { unanswered, more: 0 } if unanswered.len() == 1)
+        matches!(&desk.notices[1], Notice::ControlGained { unanswered, more: 0, .. } if unanswered.len() == 1)
     );
     assert!(desk.thread.is_at_rest());
 }
@@ -215,7 +217,7 @@ fn the_bot_hands_over_through_the_desk_and_straight_if_the_desk_does_not_ask() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.send("a");
-    bot.command(Command::HandOver(Target::Desk));
+    bot.command(Command::HandOver { target: Target::Desk, note: None });
     bot.expect_send("a", SENT);
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
     bot.requested_by(DESK);
@@ -224,13 +226,13 @@ fn the_bot_hands_over_through_the_desk_and_straight_if_the_desk_does_not_ask() {
 
     let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
     bot.passed_to(BOT);
-    bot.command(Command::HandOver(Target::Desk));
+    bot.command(Command::HandOver { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), refused(RefusalKind::Conflict));
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
-    bot.command(Command::HandOver(Target::Desk));
+    bot.command(Command::HandOver { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
     bot.sleep();
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
@@ -260,7 +262,7 @@ fn a_bot_does_not_interrupt_people_but_looks_whether_they_are_still_there() {
 fn the_third_picture_a_bot_asks_for_an_idle_thread_before_it_answers() {
     let mut bot = World::bot(ThreadControlPolicy::NoPrimary);
     bot.customer("m1", Channel::Messaging);
-    assert!(matches!(&bot.notices[..], [Notice::Message { ours: true, .. }]));
+    assert!(matches!(&bot.notices[..], [Notice::Message { to_answer: true, .. }]));
     bot.send("a");
     bot.expect(Call::RequestThreadControl, CallResult::Forwarded);
     bot.passed_to(BOT);
@@ -272,7 +274,7 @@ fn no_hand_back_while_people_are_engaged() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(DESK);
     assert_eq!(desk.command(Command::OpenIntervention), Reply::AlreadyOurs);
-    let to_bot = || Command::HandOver(Target::App(AppId::from(BOT)));
+    let to_bot = || Command::HandOver { target: Target::App(AppId::from(BOT)), note: None };
     let before = desk.thread.clone();
     assert_eq!(desk.command(to_bot()), Reply::Refused(CommandRefused::InterventionOpen));
     assert_eq!(desk.thread, before, "a refused command changes nothing");
@@ -284,7 +286,7 @@ fn no_hand_back_while_people_are_engaged() {
 
 #[test]
 fn ed_primary_takes_from_a_third_app_to_pass_and_others_do_not() {
-    let to_bot = || Command::HandOver(Target::App(AppId::from(BOT)));
+    let to_bot = || Command::HandOver { target: Target::App(AppId::from(BOT)), note: None };
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(STRANGER);
     desk.command(to_bot());

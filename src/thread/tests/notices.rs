@@ -19,8 +19,8 @@ fn notices_that_were_not_put_out_cannot_be_done() {
     let _ = thread.step(&stops, Input::Event(event), now, &mut out);
     assert!(out.is_empty() && !thread.is_at_rest());
     let before = thread.clone();
-    for ok in [true, false] {
-        let done = Input::NoticeDone { notice: NoticeId(0), ok };
+    for dealt in [Dealt::done(), Dealt::Retry, Dealt::Skip] {
+        let done = Input::NoticeDone { notice: NoticeId(0), dealt };
         assert_eq!(thread.step(&stops, done, now, &mut out), Reply::Ignored);
         assert_eq!(thread, before);
     }
@@ -56,7 +56,7 @@ fn notices_are_set_aside_after_so_many_attempts() {
                     assert_eq!(step(&mut thread, Input::Event(event), now).0, Reply::Done);
                 }
                 if says_so {
-                    out = step(&mut thread, Input::NoticeDone { notice: id, ok: false }, now).1;
+                    out = step(&mut thread, Input::NoticeDone { notice: id, dealt: Dealt::Retry }, now).1;
                 }
                 if !says_so || attempt < 3 {
                     now = thread.next_wake(&cx).unwrap();
@@ -92,7 +92,7 @@ fn notices_bound_commands_too() {
         Command::OpenIntervention,
         Command::InterventionReported { open: true, at: None },
         Command::Claim(ClaimOrigin::Host),
-        Command::HandOver(Target::Nobody),
+        Command::HandOver { target: Target::Nobody, note: None },
         Command::Grant(AppId::from(BOT)),
         Command::Cancel(key("a")),
     ] {
@@ -108,37 +108,42 @@ fn notices_bound_commands_too() {
     }
 }
 
-/// The handler of the notice at hand may answer though the queue is full, or it would never get shorter; not for ever, though.
+/// What the handler of the notice at hand wants done needs no room among the notices, or a full queue would never get shorter.
+/// Where too many answers wait it is told again.
 #[test]
-fn notices_at_hand_may_be_answered_while_the_queue_is_full() {
+fn replies_are_taken_in_while_the_notices_are_full() {
     let mut config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
     (config.limits.notices, config.limits.answers) = (1, 3);
     let cx = Context::new(&config);
     let (mut thread, mut out) = with_a_notice(&config);
     let mut now = Timestamp::from_millis(BASE);
-    let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
     let message = || OutgoingMessage::text("hi").unwrap();
     let full = Reply::Refused(CommandRefused::NoticesFull);
-    let mut step = |thread: &mut Thread, input| {
-        now = now.plus(Duration::from_millis(1));
-        let mut out = Vec::new();
-        let reply = thread.step(&cx, input, now, &mut out);
-        // Each is sent at once.
-        while let Some(output) = out.pop() {
-            if let Output::Call { id, .. } = output {
-                let _ = thread.step(&cx, Input::Answer { call: id, result: SENT }, now, &mut out);
-            }
-        }
-        reply
-    };
-    let from_outside = Input::Command(Command::Send { key: key("x"), message: message() });
-    assert_eq!(step(&mut thread, from_outside.clone()), full);
-    let mut reply = |thread: &mut Thread, to, name: &str| {
-        step(thread, Input::Command(Command::Reply { to, key: key(name), message: message() }))
-    };
-    assert_eq!(reply(&mut thread, NoticeId(id.0 + 1), "a"), full, "another notice is at hand");
-    let replies = ["a", "b", "c", "d"].map(|name| reply(&mut thread, id, name));
-    assert_eq!(replies, [Reply::Accepted, Reply::Accepted, Reply::Accepted, full]);
+    let from_outside = Command::Send { key: key("x"), message: message() };
+    assert_eq!(thread.step(&cx, Input::Command(from_outside), now, &mut Vec::new()), full);
+    let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
+    let replies = || Dealt::Done(Actions::reply(message()).and_reply(message()));
+    let done = thread.step(&cx, Input::NoticeDone { notice: id, dealt: replies() }, now, &mut out);
+    assert_eq!(done, Reply::Done);
+    let keys = [format!("re:{}:0", id.0), format!("re:{}:1", id.0)];
+    assert!(keys.iter().all(|name| thread.answer(&key(name)) == Some(AnswerStatus::Waiting)), "{thread:?}");
+
+    // Too many answers wait: the next one is not dealt with yet.
+    let (_, more) = with_a_notice(&config);
+    let Some(Output::Notice { notice, .. }) = more.last() else { panic!("{more:?}") };
+    thread.notices.push(notice.clone());
+    out.clear();
+    now = now.plus(Duration::from_secs(1));
+    let _ = thread.step(&cx, Input::Wake, now, &mut out);
+    let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
+    assert_eq!(
+        thread.step(&cx, Input::NoticeDone { notice: id, dealt: replies() }, now, &mut out),
+        Reply::Done
+    );
+    let _ = thread.step(&cx, Input::Wake, now.plus(Duration::from_secs(10)), &mut out);
+    let again =
+        |output: &Output| matches!(output, Output::Notice { id: again, attempt: 2, .. } if *again == id);
+    assert!(out.iter().any(again), "{out:?}");
 }
 
 /// Of an answer long ago it is still known that it was sent, for as long as the platform may deliver again what it answers.
@@ -158,6 +163,6 @@ fn keys_of_answers_are_known_for_the_redelivery_time() {
         assert_eq!(desk.send(&name(number)), Reply::Duplicate(AnswerStatus::Settled), "{number}");
         assert_eq!(desk.thread.answer(&key(&name(number))), Some(AnswerStatus::Settled));
     }
-    assert!(matches!(desk.send(&name(199)), Reply::Duplicate(AnswerStatus::Delivered { .. })));
+    assert!(matches!(desk.send(&name(199)), Reply::Duplicate(AnswerStatus::Sent { .. })));
     assert!(desk.calls.is_empty());
 }

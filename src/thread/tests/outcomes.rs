@@ -38,7 +38,7 @@ fn without_an_echo_the_host_decides_and_a_late_echo_still_counts() {
     desk.expect_send("a", unknown());
     desk.sleep();
     desk.expect_send("a", SENT);
-    assert!(matches!(desk.notices.last(), Some(Notice::AnswerDelivered { maybe_doubled: true, .. })));
+    assert!(matches!(desk.notices.last(), Some(Notice::AnswerSent { maybe_doubled: true, .. })));
 }
 
 /// Why no echo settles it is part of the outcome.
@@ -173,13 +173,13 @@ fn a_notice_comes_again_with_its_id_until_it_is_dealt_with() {
     let (mut thread, mut out) = with_a_notice(&config);
     let mut now = Timestamp::from_millis(BASE);
     let (first, mut attempts) = (out.clone(), Vec::new());
-    for ok in [false, false, true] {
+    for dealt in [Dealt::Retry, Dealt::Retry, Dealt::done()] {
         let [Output::Notice { id, attempt, .. }] = &mut out[..] else { panic!("{out:?}") };
         attempts.push(std::mem::replace(attempt, 1));
         let id = *id;
         assert_eq!(out, first);
         out.clear();
-        assert_eq!(thread.step(&cx, Input::NoticeDone { notice: id, ok }, now, &mut out), Reply::Done);
+        assert_eq!(thread.step(&cx, Input::NoticeDone { notice: id, dealt }, now, &mut out), Reply::Done);
         assert!(out.is_empty());
         if let Some(wake) = thread.next_wake(&cx) {
             now = wake;
@@ -198,7 +198,7 @@ fn a_bot_takes_nothing_on_a_look_that_failed() {
     for lost in [busy, unknown, held_back] {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
         bot.passed_to(BOT);
-        bot.command(Command::HandOver(Target::Nobody));
+        bot.command(Command::HandOver { target: Target::Nobody, note: None });
         bot.expect(Call::ReleaseThreadControl, CallResult::Done);
         bot.send("a");
         bot.expect(Call::ThreadOwner, lost());
@@ -208,7 +208,7 @@ fn a_bot_takes_nothing_on_a_look_that_failed() {
     }
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
-    bot.command(Command::HandOver(Target::Nobody));
+    bot.command(Command::HandOver { target: Target::Nobody, note: None });
     bot.expect(Call::ReleaseThreadControl, CallResult::Done);
     bot.send("a");
     // Where it cannot be read at all, nothing is taken either.

@@ -98,7 +98,7 @@ fn only_the_notice_at_hand_is_done() {
     let (cx, now) = (Context::new(&config), Timestamp::from_millis(BASE));
     let (mut thread, mut out) = with_a_notice(&config);
     let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
-    let done = |id| Input::NoticeDone { notice: id, ok: true };
+    let done = |id| Input::NoticeDone { notice: id, dealt: Dealt::done() };
     assert_eq!(thread.step(&cx, done(NoticeId(id.0 + 1)), now, &mut out), Reply::Ignored);
     assert!(!thread.is_at_rest());
     assert_eq!(thread.step(&cx, done(id), now, &mut out), Reply::Done);
@@ -208,7 +208,7 @@ fn a_farewell_gives_nothing_away_that_is_wanted() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(DESK);
     desk.send("a");
-    desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
     desk.command(farewell("b", InlineControl::Release));
     desk.sent();
     desk.sent();
@@ -242,7 +242,7 @@ fn an_unsettled_answer_keeps_a_hand_over_open() {
     desk.send("a");
     desk.expect_send("a", unknown());
     desk.passed_to(BOT);
-    let reply = desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    let reply = desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
     let Reply::HandingOver { id, waits: true } = reply else { panic!("{reply:?}") };
     let metadata = Some(AnswerKey::new("a").unwrap().to_metadata(&AppId::from(DESK)));
     let echo = Echo { metadata, ..Echo::new(None, Some(AppId::from(DESK))) };
@@ -323,7 +323,7 @@ fn what_the_last_attempt_carried_counts() {
 fn nothing_is_told_to_be_ours_while_it_is_passed_on() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(STRANGER);
-    desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+    desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
     desk.expect(Call::TakeThreadControl, CallResult::Done);
     let gained = |desk: &World| {
         desk.notices.iter().filter(|notice| matches!(notice, Notice::ControlGained { .. })).count()

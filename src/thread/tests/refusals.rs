@@ -24,7 +24,7 @@ fn what_was_taken_to_be_passed_on_is_given_back_where_the_pass_is_refused() {
     for back in [CallResult::Done, refused(RefusalKind::Invalid)] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(THIRD);
-        let reply = desk.command(Command::HandOver(Target::App(AppId::from(NOBODY))));
+        let reply = desk.command(Command::HandOver { target: Target::App(AppId::from(NOBODY)), note: None });
         let Reply::HandingOver { id, .. } = reply else { panic!("{reply:?}") };
         desk.expect(Call::TakeThreadControl, CallResult::Done);
         desk.expect(Call::PassThreadControl { to: AppId::from(NOBODY) }, refused(RefusalKind::Invalid));
@@ -66,7 +66,7 @@ fn a_take_that_was_not_made_is_no_refusal() {
     for not_made in [CallResult::Refused(passing), CallResult::HeldBack(Duration::from_secs(1))] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(STRANGER);
-        desk.command(Command::HandOver(Target::App(AppId::from(BOT))));
+        desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
         desk.expect(Call::TakeThreadControl, not_made);
         desk.sleep();
         desk.expect(Call::TakeThreadControl, CallResult::Done);

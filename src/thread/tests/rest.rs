@@ -23,7 +23,7 @@ fn what_is_under_way_is_no_rest() {
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
-    bot.command(Command::HandOver(Target::Desk));
+    bot.command(Command::HandOver { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
     assert!(!bot.thread.is_at_rest(), "a hand-over");
 
@@ -70,7 +70,7 @@ fn a_handler_that_fails_is_left_alone_longer_each_time() {
     let mut waits = Vec::new();
     for _ in 0..3 {
         let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
-        let _ = thread.step(&cx, Input::NoticeDone { notice: id, ok: false }, now, &mut out);
+        let _ = thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::Retry }, now, &mut out);
         let wake = thread.next_wake(&cx).unwrap();
         waits.push(wake.since(now).as_secs());
         now = wake;

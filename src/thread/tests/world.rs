@@ -53,7 +53,7 @@ impl World {
                 Output::Notice { id, notice, .. } => {
                     self.notices.push(notice);
                     let mut more = Vec::new();
-                    let done = Input::NoticeDone { notice: id, ok: true };
+                    let done = Input::NoticeDone { notice: id, dealt: Dealt::done() };
                     assert_eq!(self.thread.step(&cx, done, self.now, &mut more), Reply::Done);
                     out.extend(more);
                 }
@@ -163,7 +163,7 @@ impl World {
     pub(super) fn delivered(&self) -> Vec<&str> {
         let mut keys = Vec::new();
         for notice in &self.notices {
-            if let Notice::AnswerDelivered { key, .. } = notice {
+            if let Notice::AnswerSent { key, .. } = notice {
                 keys.push(key.as_str());
             }
         }

@@ -11,7 +11,7 @@ use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{Swap, ThreadStore};
 use messenger_handover::thread::{
-    AnswerStatus, ClaimOrigin, Config, Context, Input, NoticeId, Output, Target, Thread,
+    AnswerStatus, ClaimOrigin, Config, Context, Dealt, Input, NoticeId, Output, Target, Thread,
 };
 use messenger_handover::time::{Span, Timestamp};
 use messenger_handover::webhook::{Delivery, Item, dangerous_parse_unverified};
@@ -76,7 +76,7 @@ async fn one_set_aside(world: &World) {
         _ => None,
     });
     let notice = notice.unwrap();
-    let _ = thread.step(&cx, Input::NoticeDone { notice, ok: false }, now, &mut out);
+    let _ = thread.step(&cx, Input::NoticeDone { notice, dealt: Dealt::Retry }, now, &mut out);
     assert_eq!(thread.set_aside().map(|aside| aside.id).collect::<Vec<_>>(), [notice]);
     let swap = Swap::write(customer(), loaded.version, loaded.version + 1, thread, None);
     world.bot.kept.swap(vec![swap]).await.unwrap();
@@ -96,6 +96,13 @@ async fn claimed(world: &World) {
     desk(world).claim(&customer(), ClaimOrigin::Host, WAIT).await.unwrap();
     rest(world).await;
     assert_eq!(world.owner(&customer()), Some(AppId::from(DESK)));
+}
+
+/// The bot has asked for a person.
+async fn person_wanted(world: &World) {
+    bot(world).hand_over(&customer(), Target::Desk).await.unwrap();
+    rest(world).await;
+    assert!(bot(world).thread(&customer()).await.unwrap().people_are_busy());
 }
 
 /// A message of the customer that only this delivery tells.
@@ -289,6 +296,24 @@ fn control() -> Vec<Case> {
                 })
             },
             ..case("hand_over")
+        },
+        Case {
+            before: |w| Box::pin(async move { claimed(&w).await }),
+            call: |w| {
+                Box::pin(async move {
+                    desk(&w)
+                        .hand_over_with_note(&customer(), Target::Nobody, "done")
+                        .await
+                        .map(drop)
+                        .unwrap();
+                })
+            },
+            ..case("hand_over_with_note")
+        },
+        Case {
+            before: |w| Box::pin(async move { person_wanted(&w).await }),
+            call: |w| Box::pin(async move { bot(&w).resume_bot(&customer()).await.unwrap() }),
+            ..case("resume_bot")
         },
         Case {
             contract: Contract::Reads,

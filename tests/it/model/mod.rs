@@ -110,10 +110,12 @@ fn play(scene: Scene, acts: &[Act]) -> World {
             }
             Act::Open => drop(world.command(Side::Desk, Command::OpenIntervention)),
             Act::Close => drop(world.command(Side::Desk, Command::CloseIntervention)),
-            Act::WantPerson => drop(world.command(Side::Bot, Command::HandOver(Target::Desk))),
+            Act::WantPerson => {
+                drop(world.command(Side::Bot, Command::HandOver { target: Target::Desk, note: None }));
+            }
             Act::BackToBot => {
                 let bot = world.bot.app.clone();
-                drop(world.command(Side::Desk, Command::HandOver(Target::App(bot))));
+                drop(world.command(Side::Desk, Command::HandOver { target: Target::App(bot), note: None }));
             }
             Act::Post(side, post) => world.post(*side, *post),
             Act::Make(side, luck) => world.make(*side, *luck),
@@ -141,7 +143,7 @@ fn answers_hold(world: &mut World) {
                 read.iter().enumerate().filter(|(_, text)| *text == key.as_str()).map(|(at, _)| at).collect();
             let ends = ends_of(host, key);
             match host.thread.answer(key) {
-                Some(AnswerStatus::Delivered { maybe_doubled, .. }) => {
+                Some(AnswerStatus::Sent { maybe_doubled, .. }) => {
                     assert_eq!(times.len(), 1, "{key} is delivered and was read {times:?}");
                     assert!(!maybe_doubled, "nobody chose to send again");
                     assert_eq!(ends.last(), Some(&"delivered"), "{key}: {ends:?}");
@@ -166,7 +168,7 @@ fn answers_hold(world: &mut World) {
 
 fn ends_of(host: &Host, answer: &AnswerKey) -> Vec<&'static str> {
     let ends = host.told.iter().filter_map(|notice| match notice {
-        Notice::AnswerDelivered { key, .. } if key == answer => Some("delivered"),
+        Notice::AnswerSent { key, .. } if key == answer => Some("delivered"),
         Notice::AnswerFailed { key, .. } if key == answer => Some("failed"),
         Notice::AnswerUnknown { key, .. } if key == answer => Some("unknown"),
         _ => None,
@@ -196,8 +198,8 @@ fn nobody_falls_between_two_chairs(world: &mut World) {
         if owner == world.bot.app { (&world.bot, &world.desk) } else { (&world.desk, &world.bot) };
     let told = |host: &Host, question: &str| {
         host.told.iter().any(|notice| match notice {
-            Notice::Message { inbound, ours, .. } => {
-                (*ours || host.app == owner.app) && inbound.text.as_deref() == Some(question)
+            Notice::Message { inbound, to_answer, .. } => {
+                (*to_answer || host.app == owner.app) && inbound.text.as_deref() == Some(question)
             }
             Notice::ControlGained { unanswered, .. } => {
                 unanswered.iter().any(|inbound| inbound.text.as_deref() == Some(question))

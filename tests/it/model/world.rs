@@ -15,8 +15,8 @@ use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::sim::{self, Delivery, Platform, Rules};
 use messenger_handover::thread::{
-    AnswerStatus, ClaimOrigin, ClaimProgress, Command, Config, Context, HandoffProgress, Input, Notice,
-    Output, Owner, PageMemory, Reply, Target, Thread,
+    AnswerStatus, ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, HandoffProgress, Input,
+    Notice, Output, Owner, PageMemory, Reply, Target, Thread,
 };
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
@@ -61,6 +61,7 @@ pub struct Host {
     pub told: Vec<Notice>,
     pub accepted: Vec<AnswerKey>,
     request_was_refused: bool,
+    requests: u32,
     /// Its last call was `thread_owner`, and nobody was.
     just_saw_it_idle: bool,
 }
@@ -149,6 +150,7 @@ impl World {
                 told: Vec::new(),
                 accepted: Vec::new(),
                 request_was_refused: false,
+                requests: 0,
                 just_saw_it_idle: false,
             }
         };
@@ -239,7 +241,7 @@ impl World {
                 Output::Notice { id, notice, .. } => {
                     host.told.push(notice);
                     let mut more = Vec::new();
-                    let done = Input::NoticeDone { notice: id, ok: true };
+                    let done = Input::NoticeDone { notice: id, dealt: Dealt::done() };
                     assert_eq!(host.thread.step(&cx, done, now, &mut more), Reply::Done);
                     out.extend(more);
                 }
@@ -309,6 +311,7 @@ impl World {
         let result = result.unwrap_or_else(CallError::into_result);
         self.host(side).just_saw_it_idle = result == CallResult::Owner(ThreadOwner::Idle);
         let refused = matches!(&result, CallResult::Refused(why) if why.kind.means_not_available());
+        self.host(side).requests += u32::from(call == Call::RequestThreadControl);
         self.host(side).request_was_refused |= refused && call == Call::RequestThreadControl;
         // What the platform has to tell is on its way before the answer is.
         self.platform(|_, _| ());
@@ -328,8 +331,9 @@ impl World {
             Call::TakeThreadControl if owner == Some(bot) => assert!(
                 host.config.policy == ThreadControlPolicy::EdPrimary
                     || host.request_was_refused
+                    || host.requests >= 3
                     || *believed == Owner::Idle,
-                "a take without a refused request"
+                "a take without a refused or unanswered request"
             ),
             _ => {}
         }
@@ -348,7 +352,9 @@ impl World {
         }
         let command = match direction {
             Direction::BotToAgent => Command::Claim(ClaimOrigin::BotAsked),
-            Direction::AgentToBot => Command::HandOver(Target::App(self.bot.app.clone())),
+            Direction::AgentToBot => {
+                Command::HandOver { target: Target::App(self.bot.app.clone()), note: None }
+            }
         };
         let reply = self.step(Side::Desk, Input::Command(command));
         if luck == Luck::AnswerLost {

@@ -10,10 +10,12 @@ use async_trait::async_trait;
 use messenger_handover::bots_api;
 use messenger_handover::call::{Advice, AnswerKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
-use messenger_handover::handover::{Accepted, BoxError, Handler, Handover, HandoverError, Told};
+use messenger_handover::handover::{
+    Accepted, BoxError, Handler, HandlerError, Handover, HandoverError, Notification,
+};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::store::MemoryStore;
-use messenger_handover::thread::{Notice, NoticeId, Thread};
+use messenger_handover::thread::{Actions, AnswerStatus, Notice, NoticeId, Thread};
 use messenger_handover::webhook;
 use tokio::sync::Notify;
 
@@ -79,6 +81,8 @@ pub struct Page {
     pub accepted: Vec<AnswerKey>,
     /// Keys of which the host was told that they are accepted.
     pub promised: Vec<AnswerKey>,
+    /// Keys whose answers failed: sent again, each is a new attempt.
+    pub failed: Vec<AnswerKey>,
     /// Each notice once.
     pub told: Vec<(NoticeId, Notice)>,
 }
@@ -111,14 +115,24 @@ impl Book {
         let mut pages = self.pages();
         let page = pages.entry(key.clone()).or_default();
         for asked in &page.asked {
-            if thread.answer(asked).is_some() && !page.accepted.contains(asked) {
+            match thread.answer(asked) {
+                None => continue,
+                Some(AnswerStatus::Failed(_)) if page.failed.contains(asked) => {}
+                Some(AnswerStatus::Failed(_)) => page.failed.push(asked.clone()),
+                Some(_) if page.failed.contains(asked) => {
+                    page.failed.retain(|failed| failed != asked);
+                    page.accepted.retain(|accepted| accepted != asked);
+                }
+                Some(_) => {}
+            }
+            if !page.accepted.contains(asked) {
                 page.accepted.push(asked.clone());
             }
         }
     }
 
     /// The host is told. What is wrong about it.
-    fn hears(&self, told: &Told) -> Result<(), String> {
+    fn hears(&self, told: &Notification) -> Result<(), String> {
         let mut pages = self.pages();
         let page = pages.entry(told.thread.clone()).or_default();
         match page.told.last() {
@@ -197,7 +211,8 @@ impl Host {
 
     pub async fn send(&self, thread: &ThreadKey, key: AnswerKey, message: OutgoingMessage) {
         self.book.asks(thread, &key);
-        let known = self.book.page(thread).accepted.contains(&key);
+        let before = self.book.page(thread);
+        let known = before.accepted.contains(&key) && !before.failed.contains(&key);
         let accepted = self.ask(|service| {
             let (thread, key, message) = (thread.clone(), key.clone(), message.clone());
             async move { service.send(&thread, key, message).await }
@@ -224,7 +239,7 @@ pub struct Ear {
 
 #[async_trait]
 impl Handler for Ear {
-    async fn told(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+    async fn notify(&self, handover: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
         self.life.goes_on().await;
         self.ground
             .note(&told.thread, format_args!("{:?} is told {:?} {:?}", self.side, told.id, told.notice));
@@ -238,26 +253,22 @@ impl Handler for Ear {
         if self.ground.unlucky(0.3) {
             return Err("not now".into());
         }
+        let mut actions = Actions::none();
         if self.lively {
             self.react(handover, told).await?;
+            if self.side == Side::Bot {
+                actions = self.answers(&told.thread, told.to_answer())?;
+            }
         }
         self.life.goes_on().await;
-        if self.ground.unlucky(0.3) { Err("failed at the end".into()) } else { Ok(()) }
+        if self.ground.unlucky(0.3) { Err("failed at the end".into()) } else { Ok(actions) }
     }
 }
 
 impl Ear {
-    async fn react(&self, handover: &Handover, told: &Told) -> Result<(), BoxError> {
+    async fn react(&self, handover: &Handover, told: &Notification) -> Result<(), BoxError> {
         let thread = &told.thread;
         match &told.notice {
-            Notice::Message { inbound, ours: true, .. } if self.side == Side::Bot => {
-                self.answer(handover, thread, inbound).await?;
-            }
-            Notice::ControlGained { unanswered, .. } if self.side == Side::Bot => {
-                for inbound in unanswered {
-                    self.answer(handover, thread, inbound).await?;
-                }
-            }
             Notice::AnswerUnknown { key, .. } if self.ground.rng().bool() => {
                 only_refused(handover.resume(thread, key.clone()).await)?;
             }
@@ -274,13 +285,15 @@ impl Ear {
         Ok(())
     }
 
-    async fn answer(&self, handover: &Handover, to: &ThreadKey, inbound: &Inbound) -> Result<(), BoxError> {
-        let Some(mid) = &inbound.mid else { return Ok(()) };
-        let key = AnswerKey::new(format!("re-{mid}"))?;
-        self.book.asks(to, &key);
-        handover.send(to, key.clone(), OutgoingMessage::text(key.as_str())?).await?;
-        self.book.promise(to, key);
-        Ok(())
+    fn answers(&self, to: &ThreadKey, messages: &[Inbound]) -> Result<Actions, BoxError> {
+        let mut actions = Actions::none();
+        for inbound in messages {
+            let key =
+                AnswerKey::new(format!("re:{}:0", inbound.mid.as_ref().ok_or("a message without id")?))?;
+            self.book.asks(to, &key);
+            actions = actions.and_reply_to(inbound, OutgoingMessage::text(key.as_str())?);
+        }
+        Ok(actions)
     }
 }
 

@@ -54,9 +54,12 @@ async fn ends(
     let times = read.iter().filter(|text| *text == key.as_str()).count();
     let told: Vec<_> = page.told.iter().filter_map(|(_, notice)| end(notice, key)).collect();
     let status = host.process().handover.answer(thread, key).await.map_err(|error| error.to_string())?;
+    // The attempts before the last one have failed.
+    let last = told.iter().position(|end| *end != "failed").unwrap_or(told.len().saturating_sub(1));
+    let told = &told[last..];
     let may = match &status {
-        Some(AnswerStatus::Delivered { maybe_doubled: false, .. }) => {
-            times == 1 && matches!(told[..], ["delivered"] | ["unknown", "delivered"])
+        Some(AnswerStatus::Sent { maybe_doubled: false, .. }) => {
+            times == 1 && matches!(told, ["delivered"] | ["unknown", "delivered"])
         }
         Some(AnswerStatus::Failed(_)) => times == 0 && told == ["failed"],
         Some(AnswerStatus::Unknown(_)) => times <= 1 && told == ["unknown"],
@@ -71,7 +74,7 @@ async fn ends(
 
 fn end(notice: &Notice, of: &AnswerKey) -> Option<&'static str> {
     match notice {
-        Notice::AnswerDelivered { key, .. } if key == of => Some("delivered"),
+        Notice::AnswerSent { key, .. } if key == of => Some("delivered"),
         Notice::AnswerFailed { key, .. } if key == of => Some("failed"),
         Notice::AnswerUnknown { key, .. } if key == of => Some("unknown"),
         _ => None,

@@ -8,57 +8,38 @@
 //! curl -X POST 127.0.0.1:3001/agent/$PSID/open
 //! curl -X POST 127.0.0.1:3001/agent/$PSID/answer/ticket-7 -d 'How can I help you?'
 //! curl -X POST 127.0.0.1:3001/agent/$PSID/close
+//! curl 127.0.0.1:3001/agent/$PSID
 //! ```
 
+mod customers;
+#[path = "../settings/mod.rs"]
 pub mod settings;
 
-use std::collections::HashMap;
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery as Query, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
-use axum::routing::{any, post};
-use messenger_handover::bots_api::{self, Desk, HandoverRequest};
+use axum::routing::{any, get, post};
+use messenger_handover::bots_api;
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Handler, Handover, Told};
+use messenger_handover::handover::{BoxError, Handover};
 use messenger_handover::id::{PageId, ThreadKey, UserId};
 use messenger_handover::policy::Role;
 use messenger_handover::webhook::{self, Verifier};
 
+use customers::Customers;
 use settings::Settings;
 use settings::serve::{Bodies, run};
-
-/// Everybody who has written, as a real desk's database knows them.
-#[derive(Clone, Default)]
-struct Identities(Arc<Mutex<HashMap<UserId, ThreadKey>>>);
-
-#[async_trait]
-impl Handler for Identities {
-    async fn told(&self, _: &Handover, told: &Told) -> Result<(), BoxError> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(told.thread.user.clone(), told.thread.clone());
-        // Not the notice itself: it holds what the customer wrote.
-        tracing::info!(thread = %told.thread, id = ?told.id, "told");
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Desk for Identities {
-    async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(request.identity.as_ref()?).cloned()
-    }
-}
 
 #[derive(Clone)]
 struct App {
     page: PageId,
     handover: Handover,
+    customers: Customers,
     webhook: webhook::Server,
     bots: bots_api::Server,
     bodies: Bodies,
@@ -74,21 +55,23 @@ pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> 
         .base_url(settings.graph_url)
         .page(settings.page, settings.page_token)
         .build()?;
-    let identities = Identities::default();
+    let customers = Customers::default();
     let handover =
-        Handover::builder(settings.app, Role::Desk, settings.policy, Arc::new(graph), identities.clone())
+        Handover::builder(settings.app, Role::Desk, settings.policy, Arc::new(graph), customers.clone())
             .start()?;
     let verifier = Verifier::new(settings.app_secret);
     let app = App {
         page,
         handover: handover.clone(),
+        customers: customers.clone(),
         webhook: webhook::Server::new(verifier, settings.verify_token, handover.clone()),
-        bots: bots_api::Server::new(settings.ed_token, handover.clone(), identities),
+        bots: bots_api::Server::new(settings.ed_token, handover.clone(), customers),
         bodies: Bodies::new(settings.limits),
     };
     let router = Router::new()
         .route("/webhook", any(webhook))
         .route(bots_api::PATH, any(bots))
+        .route("/agent/{user}", get(shown))
         .route("/agent/{user}/{*action}", post(agent))
         .with_state(app);
     Ok((router, handover))
@@ -126,12 +109,23 @@ async fn agent(
     })
 }
 
+/// What an agent sees.
+async fn shown(app: State<App>, Path(user): Path<String>) -> (StatusCode, String) {
+    let Ok(user) = UserId::new(user) else { return (StatusCode::BAD_REQUEST, "no such customer".to_owned()) };
+    let thread = ThreadKey::new(app.page.clone(), user);
+    match app.customers.shown(&app.handover, &thread).await {
+        Ok(shown) => (StatusCode::OK, shown.to_string()),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    }
+}
+
 async fn act(app: &App, user: &str, action: &str, text: &str) -> Result<(), BoxError> {
     let thread = ThreadKey::new(app.page.clone(), UserId::new(user)?);
     match action.split_once('/').unwrap_or((action, "")) {
         ("open", "") => app.handover.open_intervention(&thread).await?,
         ("close", "") => app.handover.close_intervention(&thread).await?,
         ("answer", key) => {
+            app.customers.sends(&thread.user, key);
             app.handover.send(&thread, AnswerKey::new(key)?, OutgoingMessage::text(text)?).await?;
         }
         _ => return Err("an agent can open, answer/KEY and close".into()),

@@ -1,0 +1,163 @@
+//! What the desk knows of its customers, as a real one keeps it in its database.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use messenger_handover::bots_api::{Desk, HandoverRequest};
+use messenger_handover::call::AnswerKey;
+use messenger_handover::event::Inbound;
+use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
+use messenger_handover::id::{ThreadKey, UserId};
+use messenger_handover::thread::{Actions, AnswerStatus, Notice, Owner};
+use serde_json::{Value, json};
+
+/// How much is kept of one customer.
+const KEPT: usize = 100;
+
+/// Everybody who has written.
+#[derive(Clone, Default)]
+pub struct Customers(Arc<Mutex<HashMap<UserId, Customer>>>);
+
+#[derive(Default)]
+struct Customer {
+    thread: Option<ThreadKey>,
+    /// What the customer wrote and nobody has answered.
+    unanswered: VecDeque<Inbound>,
+    /// The keys of the agents' answers.
+    sent: VecDeque<String>,
+    events: VecDeque<String>,
+}
+
+fn keep<T>(queue: &mut VecDeque<T>, one: T) {
+    if queue.len() == KEPT {
+        queue.pop_front();
+    }
+    queue.push_back(one);
+}
+
+/// A message as an agent reads it.
+fn words(message: &Inbound) -> String {
+    let text = match &message.text {
+        Some(text) => Some(text.clone()),
+        None if message.is_unsupported => Some("(what Messenger does not show to apps)".to_owned()),
+        None if message.must_be_fetched => Some("(a text that Instagram has not sent yet)".to_owned()),
+        None => None,
+    };
+    let story = message.reply_to.as_ref().and_then(|to| to.story.as_ref());
+    let story =
+        story.map(|story| format!("(about the story {})", story.url.as_deref().unwrap_or("that has ended")));
+    let attached = message.attachments.iter();
+    let attached = attached.map(|one| format!("[{} {}]", one.kind, one.url.as_deref().unwrap_or_default()));
+    text.into_iter().chain(story).chain(attached).collect::<Vec<_>>().join(" ")
+}
+
+impl Customers {
+    fn all(&self) -> MutexGuard<'_, HashMap<UserId, Customer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn sends(&self, user: &UserId, key: &str) {
+        let mut all = self.all();
+        let sent = &mut all.entry(user.clone()).or_default().sent;
+        if !sent.iter().any(|known| known == key) {
+            keep(sent, key.to_owned());
+        }
+    }
+
+    /// What an agent sees of a customer.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn shown(&self, handover: &Handover, key: &ThreadKey) -> Result<Value, HandoverError> {
+        let thread = handover.thread(key).await?;
+        let owner = match thread.owner() {
+            Owner::Us => "us",
+            Owner::Other(_) => "other",
+            Owner::Idle => "idle",
+            _ => "unknown",
+        };
+        let all = self.all();
+        let nobody = Customer::default();
+        let Customer { unanswered, sent, events, .. } = all.get(&key.user).unwrap_or(&nobody);
+        let waits = owner != "other" && !unanswered.is_empty() && !thread.intervention_is_open();
+        let sent = sent.iter().filter_map(|name| {
+            let status = thread.answer(&AnswerKey::new(name).ok()?)?;
+            let (state, reason) = match status {
+                AnswerStatus::Sent { .. } | AnswerStatus::Settled => ("sent", None),
+                AnswerStatus::Failed(reason) => ("failed", Some(reason.to_string())),
+                AnswerStatus::Unknown { .. } => ("unknown", None),
+                _ => ("waiting", None),
+            };
+            Some(json!({"key": name, "state": state, "reason": reason}))
+        });
+        Ok(json!({
+            "owner": owner,
+            "waiting_for_people": waits,
+            "unanswered": unanswered.iter().map(words).collect::<Vec<_>>(),
+            "sent": sent.collect::<Vec<_>>(),
+            "events": events,
+        }))
+    }
+}
+
+#[async_trait]
+impl Handler for Customers {
+    async fn notify(&self, _: &Handover, notification: &Notification) -> Result<Actions, HandlerError> {
+        let Notification { thread, id, notice, .. } = notification;
+        // Not the notice itself: it holds what the customer wrote.
+        tracing::info!(%thread, ?id, "told");
+        let mut all = self.all();
+        let customer = all.entry(thread.user.clone()).or_default();
+        customer.thread = Some(thread.clone());
+        for message in notification.to_answer() {
+            keep(&mut customer.unanswered, message.clone());
+        }
+        let event = match notice {
+            Notice::Message { to_answer, .. } => format!("message to_answer={to_answer}"),
+            Notice::ControlGained { note, .. } => match note {
+                Some(note) => format!("control gained: {}", note.as_str()),
+                None => "control gained".to_owned(),
+            },
+            Notice::ControlLost { .. } => "control lost".to_owned(),
+            Notice::ControlRequested { .. } => "control requested".to_owned(),
+            Notice::AnswerSent { key, .. } => {
+                customer.unanswered.clear();
+                format!("sent {key}")
+            }
+            Notice::AnsweredElsewhere { by_person, .. } => {
+                customer.unanswered.clear();
+                format!("answered elsewhere by_person={by_person}")
+            }
+            Notice::Unsent { mid } => {
+                customer.unanswered.retain(|message| message.mid.as_ref() != Some(mid));
+                "unsent".to_owned()
+            }
+            Notice::Edited { mid, text, .. } => {
+                let message =
+                    customer.unanswered.iter_mut().find(|message| message.mid.as_ref() == Some(mid));
+                if let Some(message) = message {
+                    message.text = text.clone().map(Into::into);
+                }
+                "edited".to_owned()
+            }
+            Notice::Other { other, .. } => other.name.clone(),
+            Notice::AnswerFailed { key, reason } => format!("failed {key}: {reason}"),
+            Notice::AnswerUnknown { key, .. } => format!("unknown {key}"),
+            Notice::HandedOver { .. } => "handed over".to_owned(),
+            Notice::HandOverFailed { reason, .. } => format!("hand-over failed: {reason}"),
+            Notice::ControlNotGranted { report, .. } => format!("control not granted: {report}"),
+            Notice::ActionRefused { why, .. } => format!("refused: {why}"),
+            _ => "something else".to_owned(),
+        };
+        keep(&mut customer.events, event);
+        Ok(Actions::none())
+    }
+}
+
+#[async_trait]
+impl Desk for Customers {
+    async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
+        self.all().get(request.identity.as_ref()?)?.thread.clone()
+    }
+}

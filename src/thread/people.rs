@@ -1,0 +1,104 @@
+//! When a bot stays silent: people were asked for, or a person answers somewhere else.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{Span, Timestamp};
+
+use super::is_default;
+use super::shared::Fresh;
+
+/// What a bot knows of the people beside it. Until they are done it claims nothing and answers nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct People {
+    /// People were asked for. It counts until then, if they give no sign.
+    #[serde(skip_serializing_if = "is_default")]
+    asked_until: Option<Timestamp>,
+    /// When the host asked for them, until they are there.
+    #[serde(skip_serializing_if = "is_default")]
+    asked_at: Option<Timestamp>,
+    /// Control has left us since they were asked for.
+    #[serde(skip_serializing_if = "is_default")]
+    left: bool,
+    /// A person has answered elsewhere, and may go on until then.
+    #[serde(skip_serializing_if = "is_default")]
+    answers_until: Option<Timestamp>,
+}
+
+impl Fresh for People {
+    const FRESH: &'static Self =
+        &Self { asked_until: None, asked_at: None, left: false, answers_until: None };
+}
+
+impl People {
+    /// People were asked for, or show that they are there: they are waited for from now on.
+    pub(super) fn ask(&mut self, now: Timestamp, wait: Duration) {
+        self.asked_until = Some(now.plus(wait));
+    }
+
+    /// The host asks for them.
+    pub(super) fn are_wanted(&mut self, now: Timestamp, wait: Duration) {
+        self.ask(now, wait);
+        self.asked_at = Some(now);
+    }
+
+    /// Whether they were asked for after this had happened. Where our clock is ahead it may seem so: then it takes the
+    /// customer's next message to see that they are done.
+    pub(super) fn were_asked_after(&self, at: Span) -> bool {
+        self.asked_at.is_some_and(|asked| at.to <= asked)
+    }
+
+    pub(super) fn have_yet_to_come(&mut self) {
+        self.left = false;
+    }
+
+    /// They are there.
+    pub(super) fn come(&mut self, now: Timestamp, wait: Duration) {
+        self.ask(now, wait);
+        (self.asked_at, self.left) = (None, true);
+    }
+
+    /// A person has answered in an app that needs no control for it.
+    pub(super) fn answer(&mut self, now: Timestamp, stand_back: Duration) {
+        if !stand_back.is_zero() {
+            self.answers_until = Some(now.plus(stand_back));
+        }
+    }
+
+    pub(super) fn are_asked_for(&self) -> bool {
+        self.asked_until.is_some()
+    }
+
+    /// Control is elsewhere. If it comes back, people are done.
+    pub(super) fn control_left(&mut self) {
+        self.left = self.asked_until.is_some();
+    }
+
+    pub(super) fn have_control(&self) -> bool {
+        self.left
+    }
+
+    /// People are done: the bot answers again.
+    pub(super) fn are_done(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The bot stays silent.
+    pub(super) fn are_busy(&self) -> bool {
+        self.asked_until.is_some() || self.answers_until.is_some()
+    }
+
+    /// What time alone changes.
+    pub(super) fn lapse(&mut self, now: Timestamp) {
+        if self.asked_until.is_some_and(|until| until <= now) {
+            (self.asked_until, self.asked_at, self.left) = (None, None, false);
+        }
+        self.answers_until = self.answers_until.filter(|until| *until > now);
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Timestamp> {
+        self.asked_until.max(self.answers_until)
+    }
+}

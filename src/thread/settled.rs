@@ -1,0 +1,92 @@
+//! What follows from who has control.
+
+use crate::time::Timestamp;
+
+use super::belief::Owner;
+use super::broken::Broken;
+use super::config::Context;
+use super::io::{ClaimOrigin, Notice, Target};
+use super::{Came, Thread};
+
+impl Thread {
+    /// What follows from a change of the owner, whatever brought it about.
+    pub(super) fn owner_settled(&mut self, cx: &Context<'_>, before: &Owner, now: Timestamp) {
+        let owner = self.belief.owner().clone();
+        if !matches!(owner, Owner::Unknown | Owner::Other(_)) && self.intervention.next_look().is_some() {
+            self.intervention.stop_looking();
+        }
+        match &owner {
+            Owner::Unknown => {}
+            // Control is on its way elsewhere, or may have gone with a message: nothing follows from that
+            // it was ours.
+            Owner::Us if self.belief.in_doubt || self.is_leaving() => {}
+            Owner::Us => {
+                // Passed back to us.
+                if *before != Owner::Us && self.people.have_control() {
+                    self.people.are_done();
+                }
+                self.tell_gained(cx);
+                self.claim_granted();
+                if self.intervention.may_give_back()
+                    && self.intervention.gained(now)
+                    && !self.outbox.wants_control()
+                    && self.handoff.is_none()
+                {
+                    self.start_handoff(Target::Nobody);
+                }
+            }
+            Owner::Idle | Owner::Other(_) => {
+                if owner == Owner::Idle && !self.requests.is_empty() {
+                    self.requests.came_back();
+                }
+                if self.people.are_asked_for() && self.handoff.is_none() {
+                    self.people_have_control(&owner, before);
+                }
+                let had_it = std::mem::take(&mut self.told_ours) | std::mem::take(&mut self.told_to_answer);
+                if had_it && (owner != Owner::Idle || *before == Owner::Us) {
+                    self.requests.clear();
+                    self.notices.push(Notice::ControlLost { to: (&owner).into() });
+                }
+                if cx.config.is(Broken::TakesBack) && owner != Owner::Idle && !before.agrees(&owner) {
+                    self.open_claim(ClaimOrigin::Host);
+                }
+                if cx.config.is(Broken::KeepsRequest) {
+                    return;
+                }
+                if *before != Owner::Unknown && !before.agrees(&owner) {
+                    self.owner_changed_under_claim();
+                }
+            }
+        }
+    }
+
+    /// Tells the host that control is ours, and what nobody has answered. What came in while that was in doubt, or while people
+    /// were busy, would be told to nobody.
+    fn tell_gained(&mut self, cx: &Context<'_>) {
+        let silent = self.is_silent(cx);
+        if self.told_ours && (silent || !self.inbox.has_unanswered()) {
+            return;
+        }
+        (self.told_ours, self.told_to_answer) = (true, false);
+        let (mut unanswered, mut more) = (Vec::new(), 0);
+        if !silent && self.inbox.has_unanswered() {
+            let mut inbox = std::mem::take(&mut self.inbox);
+            (unanswered, more) = inbox.take_unanswered(|inbound| self.is_replied_to(inbound));
+            self.inbox = inbox;
+        }
+        if cx.config.is(Broken::StartsFresh) {
+            unanswered.clear();
+        }
+        let Came { from, note } = self.came.take().map(|came| *came).unwrap_or_default();
+        self.notices.push(Notice::ControlGained { from, note, unanswered, more });
+    }
+
+    /// Control is not ours while people were asked for. Where nobody has it any more, they are done.
+    fn people_have_control(&mut self, owner: &Owner, before: &Owner) {
+        if *owner == Owner::Idle && self.people.have_control() && !before.agrees(owner) {
+            self.people.are_done();
+        } else {
+            self.people.control_left();
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! What people mean by a handover (design §5): who asked for a person gets one, and who answers is not talked over.
+
+use super::*;
+
+fn key(name: &str) -> AnswerKey {
+    AnswerKey::new(name).unwrap()
+}
+
+/// Whether the last message was told as the host's to answer.
+fn is_to_answer(world: &World) -> bool {
+    matches!(world.notices.last(), Some(Notice::Message { to_answer: true, .. }))
+}
+
+/// The texts of what was told to be answered when control was gained.
+fn unanswered(world: &World) -> Vec<&str> {
+    let Some(Notice::ControlGained { unanswered, .. }) = world.notices.last() else { return vec![] };
+    unanswered.iter().filter_map(|inbound| inbound.text.as_deref()).collect()
+}
+
+/// A bot that has handed over to the desk, which has control; the customer has written again.
+fn with_people(policy: ThreadControlPolicy) -> World {
+    let mut bot = World::bot(policy);
+    bot.config.desk_endpoint = false;
+    bot.passed_to(BOT);
+    bot.hands_over(Command::HandOver { target: Target::Desk, note: Some("angry".into()) });
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+    assert_eq!(bot.notices.last(), Some(&Notice::HandedOver { to: Some(AppId::from(DESK)) }));
+    bot.customer("are you there?", Channel::Standby);
+    assert!(!is_to_answer(&bot) && bot.thread.people_are_busy());
+    bot
+}
+
+#[test]
+fn a_bot_is_silent_until_people_are_done() {
+    for policy in ThreadControlPolicy::ALL {
+        let mut bot = with_people(policy);
+        assert_eq!(bot.send("a"), Reply::Refused(CommandRefused::WithPeople));
+        assert_eq!(
+            bot.command(Command::Claim(ClaimOrigin::Host)),
+            Reply::Refused(CommandRefused::WithPeople)
+        );
+        // Even where nobody has control any more, or the customer is routed to the bot meanwhile.
+        bot.wait(3_600_000);
+        bot.customer("hello?", Channel::Standby);
+        assert!(!is_to_answer(&bot) && bot.calls.is_empty());
+
+        bot.passed_to(BOT);
+        assert_eq!(unanswered(&bot), ["text of are you there?", "text of hello?"]);
+        assert_eq!(bot.send("b"), Reply::Accepted);
+    }
+}
+
+/// Each end of it: what becomes of what was written meanwhile.
+#[test]
+fn people_are_done_when_they_say_so_or_when_time_has_passed() {
+    for policy in ThreadControlPolicy::ALL {
+        // The intervention is closed, and the owner is read: nobody.
+        let mut closed = with_people(policy);
+        let at = Some(closed.now.plus(Duration::from_secs(1)));
+        closed.now = closed.now.plus(Duration::from_secs(2));
+        closed.command(Command::InterventionReported { open: false, at });
+        closed.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+        assert!(!closed.thread.people_are_busy());
+        closed.customer("again", Channel::Messaging);
+        assert!(is_to_answer(&closed), "{policy}");
+        let told = closed.notices.iter().filter(|notice| !notice.to_answer().is_empty()).count();
+        assert_eq!(told, 2, "what was written meanwhile is told with it");
+
+        // Where nothing tells of a release, the customer's next message comes to the bot.
+        let mut routed = with_people(policy);
+        routed.wait(25 * 3_600_000);
+        routed.customer("a day later", Channel::Messaging);
+        assert!(is_to_answer(&routed), "{policy}");
+
+        // The host says so.
+        let mut resumed = with_people(policy);
+        assert_eq!(resumed.command(Command::ResumeBot), Reply::Done);
+        assert!(!resumed.thread.people_are_busy());
+
+        // People give no sign for as long as is configured; a sign prolongs it.
+        let mut waits = with_people(policy);
+        waits.config.timeouts.people = Duration::from_mins(10);
+        waits.event(
+            Channel::Standby,
+            EventKind::Echo(Echo::new(MessageId::new("e1").ok(), Some(AppId::from(DESK)))),
+        );
+        waits.wait(9 * 60_000);
+        waits.step(Input::Wake);
+        assert!(waits.thread.people_are_busy());
+        waits.wait(2 * 60_000);
+        waits.step(Input::Wake);
+        assert!(!waits.thread.people_are_busy());
+    }
+}
+
+#[test]
+fn nobody_who_comes_is_waited_for() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.config.desk_endpoint = false;
+    bot.passed_to(BOT);
+    bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(RefusalKind::Invalid));
+    assert!(matches!(bot.notices.last(), Some(Notice::HandOverFailed { .. })));
+    assert!(!bot.thread.people_are_busy());
+    assert_eq!(bot.send("a"), Reply::Accepted);
+}
+
+/// The desk takes over without being asked to.
+#[test]
+fn a_bot_is_silent_where_people_took_over() {
+    for policy in ThreadControlPolicy::ALL {
+        let mut bot = World::bot(policy);
+        bot.passed_to(BOT);
+        bot.send("a");
+        bot.requested_by(DESK);
+        bot.expect_send("a", SENT);
+        bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+        assert!(bot.thread.people_are_busy());
+
+        let mut bot = World::bot(policy);
+        bot.passed_to(BOT);
+        bot.passed_to(DESK);
+        assert!(bot.thread.people_are_busy() && bot.send("b") == Reply::Refused(CommandRefused::WithPeople));
+    }
+}
+
+fn from_phone(text: &str) -> EventKind {
+    let mid = Some(MessageId::new(text).unwrap());
+    EventKind::Echo(Echo { text: Some(text.into()), ..Echo::new(mid, None) })
+}
+
+/// "This is Maria, let me look": the shop's owner answers from the phone app, where no control moves.
+#[test]
+fn a_bot_stands_back_when_a_person_answers_elsewhere() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.event(Channel::Messaging, from_phone("this is Maria, let me look"));
+    assert!(matches!(bot.notices.last(), Some(Notice::AnsweredElsewhere { by_person: true, .. })));
+    bot.customer("thank you Maria", Channel::Messaging);
+    assert!(!is_to_answer(&bot) && bot.send("a") == Reply::Refused(CommandRefused::WithPeople));
+    // Told once, however often it comes.
+    let told = bot.notices.len();
+    bot.event(Channel::Messaging, from_phone("this is Maria, let me look"));
+    assert_eq!(bot.notices.len(), told);
+
+    bot.wait(3_600_000);
+    bot.customer("and the blue one?", Channel::Messaging);
+    assert!(is_to_answer(&bot));
+    assert_eq!(bot.send("b"), Reply::Accepted);
+    bot.expect_send("b", SENT);
+}
+
+#[test]
+fn a_host_may_choose_not_to_stand_back() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.config.timeouts.stand_back = Duration::ZERO;
+    bot.passed_to(BOT);
+    bot.event(Channel::Messaging, from_phone("this is Maria"));
+    bot.customer("thank you", Channel::Messaging);
+    assert!(is_to_answer(&bot));
+}
+
+/// An echo of our own without our metadata, as Instagram sends it, is no person.
+#[test]
+fn our_own_echo_is_no_person() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.send("a");
+    bot.expect_send("a", CallResult::Sent(Some(MessageId::new("sent").unwrap())));
+    let echo = Echo { text: Some("text of a".into()), ..Echo::new(MessageId::new("sent").ok(), None) };
+    bot.event(Channel::Messaging, EventKind::Echo(echo));
+    assert!(!bot.thread.people_are_busy());
+
+    // It may be faster than the answer to the call.
+    bot.send("b");
+    let echo = Echo { text: Some("text of b".into()), ..Echo::new(MessageId::new("sent b").ok(), None) };
+    bot.event(Channel::Messaging, EventKind::Echo(echo));
+    assert!(!bot.thread.people_are_busy());
+    assert_eq!(bot.delivered(), ["a", "b"]);
+}
+
+/// The request is swallowed: a desk whose agent waits takes control where an admin lets it, and says what is missing else.
+#[test]
+fn a_desk_takes_what_its_request_had_no_answer_for() {
+    let asks = |owner: u64| {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        desk.passed_to(owner);
+        desk.command(Command::OpenIntervention);
+        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.unanswered(&Call::RequestThreadControl, owner);
+        desk
+    };
+    let mut taken = asks(BOT);
+    taken.expect(Call::TakeThreadControl, CallResult::Done);
+    assert_eq!(*taken.thread.owner(), Owner::Us);
+
+    let mut refuses = asks(BOT);
+    refuses.expect(Call::TakeThreadControl, refused(RefusalKind::NotAvailable));
+    let Some(Notice::ControlNotGranted { report, .. }) = refuses.notices.last() else {
+        panic!("{:?}", refuses.notices)
+    };
+    let words = report.to_string();
+    assert!(words.contains("request") && words.contains("take"), "{words}");
+
+    // A bot never takes from people.
+    for policy in ThreadControlPolicy::ALL {
+        let mut bot = World::bot(policy);
+        bot.config.desk_endpoint = false;
+        bot.passed_to(DESK);
+        bot.send("a");
+        assert!(!takes(&mut bot, DESK), "{policy}");
+    }
+}
+
+/// Whether a take is made in the end, of a thread that this app has all the time and never gives.
+fn takes(world: &mut World, owner: u64) -> bool {
+    for _ in 0..20 {
+        while let Some((_, call)) = world.calls.first().cloned() {
+            let result = match call {
+                Call::TakeThreadControl => return true,
+                Call::ThreadOwner => owned_by(owner),
+                _ => CallResult::Forwarded,
+            };
+            world.expect(call, result);
+        }
+        if world.next_wake().is_none() {
+            return false;
+        }
+        world.sleep();
+    }
+    panic!("it never ends");
+}
+
+/// What Meta's own inbox and AI have is not taken, unless the host says that they answer.
+#[test]
+fn a_desk_takes_nothing_from_metas_own() {
+    let inbox = PAGE_INBOX;
+    for silent in [true, false] {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        if !silent {
+            desk.config.silent.clear();
+        }
+        desk.passed_to(inbox);
+        desk.command(Command::OpenIntervention);
+        assert_eq!(takes(&mut desk, inbox), !silent);
+    }
+}
+
+/// A message while an agent is engaged fails; when control comes back it is told again, and the same key is a new attempt.
+#[test]
+fn a_failed_key_may_be_sent_again() {
+    let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
+    bot.passed_to(STRANGER);
+    bot.customer("m1", Channel::Standby);
+    bot.send("a");
+    while let Some((_, call)) = bot.calls.first().cloned() {
+        let result = match call {
+            Call::ThreadOwner => owned_by(STRANGER),
+            _ => refused(RefusalKind::Conflict),
+        };
+        bot.expect(call, result);
+    }
+    assert!(matches!(bot.thread.answer(&key("a")), Some(AnswerStatus::Failed(_))), "{:?}", bot.notices);
+    bot.passed_to(BOT);
+    assert_eq!(unanswered(&bot), ["text of m1"]);
+    assert_eq!(bot.send("a"), Reply::Accepted);
+    bot.expect_send("a", SENT);
+    assert_eq!(bot.delivered(), ["a"]);
+    assert!(matches!(bot.send("a"), Reply::Duplicate(AnswerStatus::Sent { .. })));
+}
+
+/// What a handler wants is done once, however often the message comes; what is refused is told, and not again.
+#[test]
+fn actions_are_done_with_the_notice_or_told_as_refused() {
+    let mut config = Config::new(AppId::from(BOT), Role::Bot, ThreadControlPolicy::BotPrimary);
+    config.desk = None;
+    let cx = Context::new(&config);
+    let (mut thread, mut out) = with_a_notice(&config);
+    let now = Timestamp::from_millis(BASE);
+    let Some(Output::Notice { id, .. }) = out.pop() else { panic!() };
+    let wishes = Actions::reply(OutgoingMessage::text("hello").unwrap()).and_hand_over(Target::Desk);
+    let _ =
+        thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::Done(wishes.clone()) }, now, &mut out);
+    let sends = |output: &Output| matches!(output, Output::Call { call: Call::SendMessage { .. }, .. });
+    assert_eq!(out.iter().filter(|output| sends(output)).count(), 1);
+    let refusal = out.iter().find_map(|output| match output {
+        Output::Notice { id, notice: Notice::ActionRefused { action, why }, .. } => Some((*id, action, why)),
+        _ => None,
+    });
+    let (id, action, why) = refusal.expect("it is not told");
+    assert_eq!((action, why), (&RefusedAction::HandOver(Target::Desk), &CommandRefused::NoDesk));
+    // The same wish in answer to that does not come back for ever.
+    let wish = Actions::hand_over(Target::Desk);
+    let mut more = Vec::new();
+    let _ = thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::Done(wish) }, now, &mut more);
+    assert!(more.is_empty(), "{more:?}");
+}
+
+/// A bot that is the default application answers without ever being passed control. That it has gone is told all the same.
+#[test]
+fn every_loss_of_control_is_told() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.customer("m1", Channel::Messaging);
+    assert!(is_to_answer(&bot));
+    bot.passed_to(DESK);
+    assert_eq!(bot.notices.last(), Some(&Notice::ControlLost { to: Some(AppId::from(DESK)) }));
+}
+
+#[test]
+fn the_note_travels_both_ways() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.config.desk_endpoint = false;
+    bot.passed_to(BOT);
+    let cx = Context::new(&bot.config);
+    let wish = Command::HandOver { target: Target::Desk, note: Some("order 7".into()) };
+    let mut out = Vec::new();
+    let _ = bot.thread.step(&cx, Input::Command(wish), bot.now, &mut out);
+    assert!(
+        matches!(&out[..], [Output::Call { call: Call::PassThreadControl { .. }, note: Some(note), .. }] if note == "order 7"),
+        "{out:?}"
+    );
+
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    let change = ControlChange {
+        new_owner: Some(AppId::from(DESK)),
+        previous_owner: Some(AppId::from(BOT)),
+        metadata: Some("messenger_lead_gen_complete".into()),
+    };
+    desk.event(Channel::Messaging, EventKind::PassThreadControl(change));
+    let Some(Notice::ControlGained { from, note, .. }) = desk.notices.last() else { panic!() };
+    assert_eq!(
+        (from.as_ref(), note.as_deref()),
+        (Some(&AppId::from(BOT)), Some("messenger_lead_gen_complete"))
+    );
+}

@@ -1,0 +1,170 @@
+//! What people mean by a handover, over real HTTP: the bot and the desk as they are shipped, on the simulated platform.
+
+use std::time::Duration;
+
+use messenger_handover::handover::Handover;
+use messenger_handover::id::{AppId, PageId};
+use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
+use messenger_handover::sim::{self, Rules, Server};
+use messenger_handover::webhook::dangerous_parse_unverified;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::hosts::agent_desk::settings::serve::{self, Limits};
+use crate::hosts::{agent_desk, bot as shipped, settings};
+use crate::world::{
+    BOT, BOT_SECRET, BOT_TOKEN, DESK, DESK_SECRET, DESK_TOKEN, ED_TOKEN, PAGE, VERIFY_TOKEN, bot, desk,
+    thread,
+};
+
+const QUIET: Duration = Duration::from_millis(150);
+
+struct Shop {
+    sim: Server,
+    bots: Handover,
+    desk_url: Url,
+    agent: reqwest::Client,
+}
+
+async fn serve(router: axum::Router) -> Url {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(serve::serve(listener, router, Limits::default(), std::future::pending()));
+    url
+}
+
+impl Shop {
+    async fn open(rules: Rules, policy: ThreadControlPolicy) -> Self {
+        let platform = sim::Platform::new()
+            .with_app(sim::App::new(BOT, "Bot", BOT_SECRET, VERIFY_TOKEN))
+            .with_app(sim::App::new(DESK, "Desk", DESK_SECRET, VERIFY_TOKEN).may_take(true))
+            .with_page(sim::Page::new(PAGE, rules).app(BOT, BOT_TOKEN).app(DESK, DESK_TOKEN));
+        let sim = Server::start(platform).await.unwrap();
+        let graph: Url = sim.url().parse().unwrap();
+        let mut settings = settings(graph.clone(), Limits::default());
+        settings.policy = policy;
+        let (router, _) = agent_desk::router(settings).unwrap();
+        let desk_url = serve(router).await;
+        let settings = shipped::settings::Settings {
+            graph_url: graph,
+            page: PageId::from(PAGE),
+            page_token: BOT_TOKEN.into(),
+            app: bot(),
+            app_secret: BOT_SECRET.into(),
+            verify_token: VERIFY_TOKEN.into(),
+            ed_token: ED_TOKEN.into(),
+            policy,
+            limits: shipped::settings::serve::Limits::default(),
+        };
+        let (router, bots) = shipped::router(settings, &desk_url, desk()).unwrap();
+        let bot_url = serve(router).await;
+        for (app, url) in [(bot(), &bot_url), (desk(), &desk_url)] {
+            sim.set_callback(&app, url.join("webhook").unwrap());
+            sim.verify_webhook(&app).await.unwrap();
+        }
+        let agent = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { sim, bots, desk_url, agent }
+    }
+
+    /// What the customer reads when nothing moves any more.
+    async fn reads(&self) -> Vec<String> {
+        assert!(self.sim.settled(Duration::from_secs(10)).await);
+        let mut last = Vec::new();
+        for _ in 0..100 {
+            tokio::time::sleep(QUIET).await;
+            assert!(self.sim.settled(Duration::from_secs(10)).await);
+            let said = self.sim.conversation(&thread().page, &thread().user);
+            let said: Vec<_> = said.iter().filter_map(|said| said.text().map(str::to_owned)).collect();
+            if said == last && self.bots.open_threads(None, 1).await.unwrap().is_empty() {
+                return said;
+            }
+            last = said;
+        }
+        panic!("it never ends: {last:?}");
+    }
+
+    async fn customer_writes(&self, text: &str) -> Vec<String> {
+        self.sim.customer_writes(&thread().page, &thread().user, text);
+        self.reads().await
+    }
+
+    fn owner(&self) -> Option<AppId> {
+        self.sim.owner(&thread().page, &thread().user)
+    }
+
+    async fn agent(&self, action: &str, text: &'static str) {
+        let url = self.desk_url.join(&format!("agent/{}/{action}", thread().user)).unwrap();
+        let answer = self.agent.post(url).body(text).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    async fn shown(&self) -> Value {
+        let url = self.desk_url.join(&format!("agent/{}", thread().user)).unwrap();
+        let shown = self.agent.get(url).send().await.unwrap();
+        serde_json::from_slice(&shown.bytes().await.unwrap()).unwrap()
+    }
+}
+
+const PERSON: &str = "a person please";
+const WILL_COME: &str = "I am a bot. A colleague will be with you in a moment.";
+
+/// "A person please", "are you there?": the bot says nothing more until people are done, under all policies and rules.
+#[tokio::test]
+async fn who_asked_for_a_person_does_not_get_the_bot_back() {
+    for (rules, policy) in [
+        (Rules::primary(BOT), BotPrimary),
+        (Rules::primary(DESK), EdPrimary),
+        (Rules::no_primary(), NoPrimary),
+        (Rules::default_app(BOT), BotPrimary),
+        (Rules::default_app(DESK), EdPrimary),
+        (Rules::zero_config(), NoPrimary),
+    ] {
+        let case = format!("{policy} under {rules:?}");
+        let shop = Shop::open(rules, policy).await;
+        assert_eq!(shop.customer_writes(PERSON).await, [PERSON, WILL_COME], "{case}");
+        assert_eq!(shop.owner(), Some(desk()), "{case}");
+        let waits = [PERSON, WILL_COME, "are you there?"];
+        assert_eq!(shop.customer_writes("are you there?").await, waits, "{case}");
+        let shown = shop.shown().await;
+        assert_eq!(
+            (&shown["owner"], &shown["waiting_for_people"]),
+            (&json!("us"), &json!(true)),
+            "{case}: {shown}"
+        );
+        assert_eq!(shown["unanswered"], json!(["are you there?"]), "{case}");
+
+        shop.agent("open", "").await;
+        shop.agent("answer/ticket-7", "yes").await;
+        let said = shop.reads().await;
+        assert_eq!(said.last().unwrap(), "yes", "{case}");
+        let shown = shop.shown().await;
+        assert_eq!(shown["sent"], json!([{"key": "ticket-7", "state": "sent", "reason": null}]), "{case}");
+        assert_eq!(
+            (&shown["unanswered"], &shown["waiting_for_people"]),
+            (&json!([]), &json!(false)),
+            "{case}"
+        );
+        shop.agent("close", "").await;
+        shop.reads().await;
+        // Engage Digital tells the bot that the intervention is closed.
+        shop.bots.intervention_closed(&thread(), None).await.unwrap();
+        shop.reads().await;
+        let said = shop.customer_writes("hello again").await;
+        assert!(said.last().unwrap().contains("You wrote \"hello again\""), "{case}: {said:?}");
+    }
+}
+
+/// The shop's owner answers from the phone app, which has no app id and needs no control.
+#[tokio::test]
+async fn a_person_in_the_phone_app_is_not_talked_over() {
+    let shop = Shop::open(Rules::primary(BOT), BotPrimary).await;
+    assert_eq!(shop.customer_writes("hello").await.len(), 2);
+    let echo = json!({"object": "page", "entry": [{"id": thread().page, "messaging": [{
+        "sender": {"id": thread().page}, "recipient": {"id": thread().user}, "timestamp": u64::MAX / 4,
+        "message": {"mid": "m_maria", "is_echo": true, "text": "this is Maria, let me look"}}]}]});
+    let delivery = dangerous_parse_unverified(echo.to_string().as_bytes()).unwrap();
+    shop.bots.receive(delivery).await.unwrap();
+    let said = shop.customer_writes("thank you Maria").await;
+    assert_eq!(said.last().unwrap(), "thank you Maria");
+}
