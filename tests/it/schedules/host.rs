@@ -10,9 +10,7 @@ use async_trait::async_trait;
 use messenger_handover::bots_api;
 use messenger_handover::call::{Advice, AnswerKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
-use messenger_handover::handover::{
-    Accepted, BoxError, Handler, HandlerError, Handover, HandoverError, Notification,
-};
+use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::store::MemoryStore;
 use messenger_handover::thread::{Actions, AnswerStatus, Notice, NoticeId, Thread};
@@ -102,7 +100,9 @@ impl Book {
     pub fn asks(&self, thread: &ThreadKey, key: &AnswerKey) {
         let mut pages = self.pages();
         let page = pages.entry(thread.clone()).or_default();
-        if !page.asked.contains(key) {
+        // What is saved together is in the order in which it was asked for last.
+        if !page.accepted.contains(key) || page.failed.contains(key) {
+            page.asked.retain(|asked| asked != key);
             page.asked.push(key.clone());
         }
     }
@@ -118,7 +118,9 @@ impl Book {
             match thread.answer(asked) {
                 None => continue,
                 Some(AnswerStatus::Failed(_)) if page.failed.contains(asked) => {}
-                Some(AnswerStatus::Failed(_)) => page.failed.push(asked.clone()),
+                Some(AnswerStatus::Failed(_)) => {
+                    page.failed.push(asked.clone());
+                }
                 Some(_) if page.failed.contains(asked) => {
                     page.failed.retain(|failed| failed != asked);
                     page.accepted.retain(|accepted| accepted != asked);
@@ -211,16 +213,11 @@ impl Host {
 
     pub async fn send(&self, thread: &ThreadKey, key: AnswerKey, message: OutgoingMessage) {
         self.book.asks(thread, &key);
-        let before = self.book.page(thread);
-        let known = before.accepted.contains(&key) && !before.failed.contains(&key);
         let accepted = self.ask(|service| {
             let (thread, key, message) = (thread.clone(), key.clone(), message.clone());
             async move { service.send(&thread, key, message).await }
         });
         match accepted.await {
-            Ok(Accepted::New) if known => {
-                self.ground.wrong(thread, format!("{key} was accepted twice"));
-            }
             Ok(_) => self.book.promise(thread, key),
             Err(error) => self.ground.note(thread, format_args!("{:?} {key}: {error}", self.side)),
         }
