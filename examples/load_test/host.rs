@@ -1,7 +1,8 @@
 //! The host that is measured: a bot in a process of its own. It tells its parent what it was told, a line each.
 
+use std::collections::HashMap;
 use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, Ha
 use messenger_handover::id::{AppId, PageId};
 use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
 use messenger_handover::store::SqliteStore;
-use messenger_handover::thread::{Actions, Limits, Notice, Target, Timeouts};
+use messenger_handover::thread::{Actions, Limits, Notice, RefusedAction, Target, Timeouts};
 use messenger_handover::webhook::{self, Verifier};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
@@ -90,15 +91,23 @@ fn number(inbound: &Inbound) -> Option<u64> {
 struct Bot {
     news: mpsc::Sender<News>,
     may_end: watch::Receiver<bool>,
+    /// The number of the message that each reply answers, by its key.
+    replies: Mutex<HashMap<String, u64>>,
 }
 
 impl Bot {
+    fn replies(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Each is promised before it is saved: it is told again until it is.
     async fn answers(&self, messages: &[Inbound]) -> Result<Actions, HandlerError> {
         let mut actions = Actions::none();
         for inbound in messages {
             if let Some(number) = number(inbound).filter(|number| number % ANSWERED == 0) {
                 let answer = OutgoingMessage::text(format!("{number} Your parcel is on its way."))?;
+                let mid = inbound.mid.as_ref().ok_or("a message without an id")?;
+                self.replies().insert(format!("re:{mid}:0"), number);
                 self.news.send(News::Accepted(number)).await?;
                 actions = actions.and_reply_to(inbound, answer);
             }
@@ -110,9 +119,8 @@ impl Bot {
     }
 
     async fn ended(&self, key: &AnswerKey, news: fn(u64) -> News) -> Result<(), BoxError> {
-        // The key of a reply has the id of the message in it, which begins with its number.
-        let number = key.as_str().get("re:m_".len()..).and_then(|id| id.get(..20)).ok_or("no reply")?;
-        Ok(self.news.send(news(number.parse()?)).await?)
+        let number = self.replies().get(key.as_str()).copied().ok_or("no reply of this bot")?;
+        Ok(self.news.send(news(number)).await?)
     }
 }
 
@@ -131,6 +139,10 @@ impl Handler for Bot {
             Notice::AnswerSent { key, .. } => self.ended(key, News::Delivered).await?,
             Notice::AnswerFailed { key, reason } => {
                 tracing::info!(%thread, %key, %reason, "failed");
+                self.ended(key, News::Failed).await?;
+            }
+            // People are busy with the customer.
+            Notice::ActionRefused { action: RefusedAction::Reply(key), .. } => {
                 self.ended(key, News::Failed).await?;
             }
             Notice::AnswerUnknown { key, .. } => {
@@ -209,7 +221,7 @@ pub async fn run() -> Result<(), BoxError> {
     std::io::stdin().read_line(&mut line)?;
     let (news, waiting) = mpsc::channel(UNWRITTEN);
     let (may, may_end) = watch::channel(true);
-    let router = start(serde_json::from_str(&line)?, Bot { news, may_end })?;
+    let router = start(serde_json::from_str(&line)?, Bot { news, may_end, replies: Mutex::default() })?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     tell(waiting);

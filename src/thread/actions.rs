@@ -164,6 +164,9 @@ impl Thread {
     /// Does what the handler of a notice wants. What is refused is told, but not again where that was the notice.
     fn act(&mut self, cx: &Context<'_>, id: NoticeId, notice: &Notice, actions: Actions, now: Timestamp) {
         let Actions { replies, hand_over } = actions;
+        if replies.is_empty() && hand_over.is_none() {
+            return;
+        }
         let is_answer_to_refusal = matches!(notice, Notice::ActionRefused { .. });
         let last = notice.messages().last().and_then(name_of);
         let by_number = format!("{}", id.0);
