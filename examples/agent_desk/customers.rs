@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use messenger_handover::bots_api::{Desk, HandoverRequest};
 use messenger_handover::call::AnswerKey;
-use messenger_handover::event::Inbound;
+use messenger_handover::event::{Inbound, Words};
 use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{ThreadKey, UserId};
 use messenger_handover::thread::{Actions, AnswerStatus, Notice, Owner};
@@ -34,6 +34,11 @@ fn keep<T>(queue: &mut VecDeque<T>, one: T) {
         queue.pop_front();
     }
     queue.push_back(one);
+}
+
+/// An event with the note that came with it.
+fn with_note(event: &str, note: Option<&Words>) -> String {
+    note.map_or(event.to_owned(), |note| format!("{event}: {}", note.as_str()))
 }
 
 /// A message as an agent reads it.
@@ -115,12 +120,9 @@ impl Handler for Customers {
         }
         let event = match notice {
             Notice::Message { to_answer, .. } => format!("message to_answer={to_answer}"),
-            Notice::ControlGained { note, .. } => match note {
-                Some(note) => format!("control gained: {}", note.as_str()),
-                None => "control gained".to_owned(),
-            },
-            Notice::ControlLost { .. } => "control lost".to_owned(),
-            Notice::ControlRequested { .. } => "control requested".to_owned(),
+            Notice::ControlGained { note, .. } => with_note("control gained", note.as_ref()),
+            Notice::ControlLost { note, .. } => with_note("control lost", note.as_ref()),
+            Notice::ControlRequested { note, .. } => with_note("control requested", note.as_ref()),
             Notice::AnswerSent { key, .. } => {
                 customer.unanswered.clear();
                 format!("sent {key}")
@@ -159,5 +161,10 @@ impl Handler for Customers {
 impl Desk for Customers {
     async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
         self.all().get(request.identity.as_ref()?)?.thread.clone()
+    }
+
+    async fn accepted(&self, thread: &ThreadKey, request: &HandoverRequest) {
+        let event = format!("bot asks: {:?} {}", request.direction, request.thread_category_ids.join(" "));
+        keep(&mut self.all().entry(thread.user.clone()).or_default().events, event.trim().to_owned());
     }
 }

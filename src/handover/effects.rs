@@ -10,10 +10,9 @@ use tokio::time::Instant;
 use crate::bots_api::HandoverRequest;
 use crate::call::{Call, CallId, CallResult, Direction, Refusal, RefusalKind};
 use crate::control::{CallError, Forwarded};
-use crate::event::Words;
 use crate::id::ThreadKey;
 use crate::retry::Backoff;
-use crate::thread::{Dealt, Input};
+use crate::thread::{Dealt, Input, Note};
 use crate::time::Timestamp;
 
 use super::calls::{Callee, NoPlace};
@@ -35,7 +34,7 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 pub(super) struct Asked {
     pub(super) id: CallId,
     pub(super) call: Call,
-    pub(super) note: Option<Words>,
+    pub(super) note: Option<Note>,
     pub(super) retry: bool,
     pub(super) at: Timestamp,
 }
@@ -83,7 +82,7 @@ impl Handover {
         if retry {
             inner.may_retry(&key.page)?;
         }
-        Ok(self.make(key, call, note.as_deref()).await.unwrap_or_else(CallError::into_result))
+        Ok(self.make(key, call, note.unwrap_or_default()).await.unwrap_or_else(CallError::into_result))
     }
 
     /// Saving it, or waiting for a place, took long: it would still be under way when its lease is over, and be begun again by another.
@@ -150,23 +149,24 @@ impl Handover {
         self.inner.tasks.spawn(async move { service.conclude(inputs).await });
     }
 
-    async fn make(&self, key: &ThreadKey, call: Call, note: Option<&str>) -> Result<CallResult, CallError> {
+    async fn make(&self, key: &ThreadKey, call: Call, note: Note) -> Result<CallResult, CallError> {
         let client = &self.inner.client;
+        let metadata = note.text.as_deref();
         Ok(match call {
             Call::SendMessage { key: answer, message } => {
                 let metadata = answer.to_metadata(&self.inner.config.app);
                 CallResult::Sent(client.send_message(key, &message, Some(&metadata)).await?.mid)
             }
             Call::PassThreadControl { to } => {
-                client.pass_thread_control(key, Some(&to), note).await?;
+                client.pass_thread_control(key, Some(&to), metadata).await?;
                 CallResult::Done
             }
             Call::TakeThreadControl => {
-                client.take_thread_control(key, None).await?;
+                client.take_thread_control(key, metadata).await?;
                 CallResult::Done
             }
             Call::RequestThreadControl => {
-                let Forwarded { .. } = client.request_thread_control(key, None).await?;
+                let Forwarded { .. } = client.request_thread_control(key, metadata).await?;
                 CallResult::Forwarded
             }
             Call::ReleaseThreadControl => {
@@ -180,13 +180,14 @@ impl Handover {
                     return Err(CallError::refused(Refusal::new(RefusalKind::NotAvailable, words)));
                 };
                 let user = key.user.clone();
-                desk.handover(&match direction {
+                let mut request = match direction {
                     Direction::BotToAgent => HandoverRequest::bot_to_agent(user),
                     Direction::AgentToBot => {
                         HandoverRequest::agent_to_bot(user, self.inner.config.app.clone())
                     }
-                })
-                .await?;
+                };
+                request.thread_category_ids = note.thread_category_ids;
+                desk.handover(&request).await?;
                 CallResult::Done
             }
         })

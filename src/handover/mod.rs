@@ -29,12 +29,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::call::{Advice, AnswerKey, OutgoingMessage};
-use crate::event::{Event, Words};
+use crate::event::Event;
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::store::{RecordError, StoreError};
 use crate::thread::{
-    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, Reply, Target,
-    Thread,
+    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, Note, Reply,
+    Target, Thread,
 };
 use crate::time::Timestamp;
 
@@ -258,7 +258,30 @@ impl Handover {
         origin: ClaimOrigin,
         wait: Duration,
     ) -> Result<ClaimProgress, HandoverError> {
-        match self.command(thread, Command::Claim(origin)).await? {
+        self.claim_as(thread, Command::Claim { origin, note: None }, wait).await
+    }
+
+    /// [Claims](Self::claim) with a note for whoever has control: the `metadata` of the take or the request.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub async fn claim_with_note(
+        &self,
+        thread: &ThreadKey,
+        origin: ClaimOrigin,
+        note: impl Into<Note>,
+        wait: Duration,
+    ) -> Result<ClaimProgress, HandoverError> {
+        self.claim_as(thread, Command::Claim { origin, note: Some(note.into()) }, wait).await
+    }
+
+    async fn claim_as(
+        &self,
+        thread: &ThreadKey,
+        command: Command,
+        wait: Duration,
+    ) -> Result<ClaimProgress, HandoverError> {
+        match self.command(thread, command).await? {
             Reply::Claiming(id) => {
                 let stands =
                     |thread: &Thread| Some(thread.claim_progress(id)).filter(|p| *p != ClaimProgress::Trying);
@@ -278,8 +301,7 @@ impl Handover {
         self.give_away(thread, Command::HandOver { target, note: None }).await
     }
 
-    /// [Hands over](Self::hand_over) with a note for whoever gets control: the `metadata` of the pass, which the platform
-    /// tells it. Others read it: no personal data.
+    /// [Hands over](Self::hand_over) with a note for whoever gets control.
     ///
     /// # Errors
     /// As [`Self::hand_over`].
@@ -287,7 +309,7 @@ impl Handover {
         &self,
         thread: &ThreadKey,
         target: Target,
-        note: impl Into<Words>,
+        note: impl Into<Note>,
     ) -> Result<HandOver, HandoverError> {
         let note = Some(note.into());
         self.give_away(thread, Command::HandOver { target, note }).await

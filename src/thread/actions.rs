@@ -1,13 +1,15 @@
 //! What a host's handler wants done, and how it is done in the same write as that the notice was dealt with.
 
 use crate::call::{AnswerKey, OutgoingMessage};
-use crate::event::{Inbound, Words};
+use crate::event::Inbound;
 use crate::policy::Role;
 use crate::time::Timestamp;
 
 use super::Thread;
 use super::config::Context;
 use super::io::{CommandRefused, Notice, NoticeId, Output, Reply, Target};
+use super::note::Note;
+use super::notices::SetAside;
 use super::outcome::AnswerStatus;
 use super::seen::Digest;
 
@@ -19,7 +21,7 @@ use super::seen::Digest;
 #[must_use]
 pub struct Actions {
     replies: Vec<Answer>,
-    hand_over: Option<(Target, Option<Words>)>,
+    hand_over: Option<(Target, Option<Note>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -74,8 +76,8 @@ impl Actions {
         self
     }
 
-    /// A note that travels with the hand-over, as the `metadata` of the pass. It should hold no personal data.
-    pub fn with_note(mut self, note: impl Into<Words>) -> Self {
+    /// A note that travels with the hand-over.
+    pub fn with_note(mut self, note: impl Into<Note>) -> Self {
         if let Some((_, travels)) = &mut self.hand_over {
             *travels = Some(note.into());
         }
@@ -145,8 +147,11 @@ impl Thread {
         let limits = cx.config.limits;
         match dealt {
             Dealt::Done(actions) if self.outbox.has_room_for(actions.replies.len(), cx.config) => {
-                if let Some(notice) = self.notices.next() {
-                    self.act(cx, id, &notice, actions, now);
+                let attempts = self.notices.attempts();
+                if let Some(notice) = self.notices.next()
+                    && self.act(cx, id, &notice, actions, now)
+                {
+                    self.notices.keep_aside(SetAside { id, attempts, at: now, notice }, limits, out);
                 }
             }
             // Where too many answers wait, it is told again when some are settled.
@@ -161,13 +166,20 @@ impl Thread {
         Reply::Done
     }
 
-    /// Does what the handler of a notice wants. What is refused is told, but not again where that was the notice.
-    fn act(&mut self, cx: &Context<'_>, id: NoticeId, notice: &Notice, actions: Actions, now: Timestamp) {
+    /// Does what the handler of a notice wants. What is refused is told, once: whether the notice was already of that kind, and
+    /// is to be set aside, so that a handler that insists can't go round for ever.
+    fn act(
+        &mut self,
+        cx: &Context<'_>,
+        id: NoticeId,
+        notice: &Notice,
+        actions: Actions,
+        now: Timestamp,
+    ) -> bool {
         let Actions { replies, hand_over } = actions;
         if replies.is_empty() && hand_over.is_none() {
-            return;
+            return false;
         }
-        let is_answer_to_refusal = matches!(notice, Notice::ActionRefused { .. });
         let last = notice.messages().last().and_then(name_of);
         let by_number = format!("{}", id.0);
         let mut refused = Vec::new();
@@ -189,10 +201,12 @@ impl Thread {
         {
             refused.push((RefusedAction::HandOver(target), why));
         }
-        if !is_answer_to_refusal {
-            let refused = refused.into_iter();
-            self.notices.extend(refused.map(|(action, why)| Notice::ActionRefused { action, why }));
+        if matches!(notice, Notice::ActionRefused { .. }) {
+            return !refused.is_empty();
         }
+        let refused = refused.into_iter();
+        self.notices.extend(refused.map(|(action, why)| Notice::ActionRefused { action, why }));
+        false
     }
 
     /// Whether a message was answered by a reply that is on its way or arrived.

@@ -10,6 +10,7 @@ use super::belief::Owner;
 use super::broken::Broken;
 use super::config::{Config, Context, Unanswered};
 use super::io::{ClaimOrigin, Notice, Output};
+use super::note::Note;
 use super::outcome::{FailReason, NotGranted, StepOutcome, TriedStep};
 use super::page::PageCall;
 use super::{Made, Move, Thread, is_default};
@@ -19,6 +20,9 @@ use super::{Made, Move, Thread, is_default};
 pub(super) struct Claim {
     pub(super) id: u64,
     pub(super) origin: ClaimOrigin,
+    /// What travels with its calls.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(super) note: Option<Note>,
     tried: Vec<TriedStep>,
     /// An accepted step whose control has not come yet.
     pending: Option<Pending>,
@@ -100,7 +104,7 @@ impl Claim {
         self.tried.iter().any(|tried| tried.step == step)
     }
 
-    fn note(&mut self, step: ClaimStep, outcome: StepOutcome) {
+    fn record(&mut self, step: ClaimStep, outcome: StepOutcome) {
         self.tried.push(TriedStep { step, outcome });
     }
 }
@@ -131,6 +135,7 @@ impl Thread {
         self.claim = Some(Box::new(Claim {
             id,
             origin,
+            note: None,
             tried: Vec::new(),
             pending: None,
             asked: 0,
@@ -206,9 +211,9 @@ impl Thread {
             let Pending { step, unsure, .. } = *pending;
             claim.pending = None;
             if futile && step == ClaimStep::Request {
-                claim.note(step, StepOutcome::Futile);
+                claim.record(step, StepOutcome::Futile);
             } else if !unsure && claim.asked >= cx.config.limits.requests {
-                claim.note(step, StepOutcome::Unanswered);
+                claim.record(step, StepOutcome::Unanswered);
             }
         }
         let take_from_desk = cx.config.take_from_desk || cx.config.is(Broken::TakesBack);
@@ -238,7 +243,7 @@ impl Thread {
             }
             let call = match step {
                 ClaimStep::AskDesk if !cx.config.desk_endpoint => {
-                    claim.note(step, StepOutcome::NotConfigured);
+                    claim.record(step, StepOutcome::NotConfigured);
                     continue;
                 }
                 ClaimStep::AskDesk => Call::AskDesk(Direction::AgentToBot),
@@ -277,7 +282,7 @@ impl Thread {
             return Move::Call(Call::ThreadOwner);
         }
         if futile && !claim.has_tried(ClaimStep::Request) {
-            claim.note(ClaimStep::Request, StepOutcome::Futile);
+            claim.record(ClaimStep::Request, StepOutcome::Futile);
         }
         self.claim_not_granted(cx, None, now);
         Move::Again
@@ -350,7 +355,7 @@ impl Thread {
                     certain: true,
                 });
                 if let Some(claim) = &mut self.claim {
-                    claim.note(ClaimStep::Take, StepOutcome::Refused(refusal));
+                    claim.record(ClaimStep::Take, StepOutcome::Refused(refusal));
                 }
             }
         }

@@ -7,6 +7,7 @@ use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
 use super::io::{Command, CommandRefused, Reply, Target};
+use super::note::Note;
 use super::outbox::Head;
 
 /// Who wants an answer sent.
@@ -23,7 +24,7 @@ impl Thread {
             // The host would be notified of what comes of these.
             Command::OpenIntervention
             | Command::InterventionReported { open: true, .. }
-            | Command::Claim(_)
+            | Command::Claim { .. }
             | Command::HandOver { .. }
             | Command::Grant(_)
             | Command::Cancel(_)
@@ -42,11 +43,11 @@ impl Thread {
             Command::InterventionReported { open, at } => {
                 self.intervention_reported(cx, open, at.unwrap_or(now), now)
             }
-            Command::Claim(_) if self.is_silent(cx) => Reply::Refused(CommandRefused::WithPeople),
-            Command::Claim(origin) => {
+            Command::Claim { .. } if self.is_silent(cx) => Reply::Refused(CommandRefused::WithPeople),
+            Command::Claim { origin, note } => {
                 self.intervention.keep();
                 self.keep_control("control was claimed");
-                self.claim_control(origin)
+                self.claim_control(origin, note)
             }
             Command::HandOver { target, note } => self.hand_over(cx, target, note, now),
             Command::ResumeBot => {
@@ -141,7 +142,7 @@ impl Thread {
     fn open_intervention(&mut self) -> Reply {
         self.intervention.open();
         self.keep_control("an intervention was opened");
-        self.claim_control(super::ClaimOrigin::Intervention)
+        self.claim_control(super::ClaimOrigin::Intervention, None)
     }
 
     /// Control is wanted: what would give it away does not any more.
@@ -172,11 +173,15 @@ impl Thread {
         self.hand_over(cx, Target::Nobody, None, now)
     }
 
-    fn claim_control(&mut self, origin: super::ClaimOrigin) -> Reply {
+    fn claim_control(&mut self, origin: super::ClaimOrigin, note: Option<Note>) -> Reply {
         if *self.belief.owner() == Owner::Us && !self.is_leaving() {
             return Reply::AlreadyOurs;
         }
-        Reply::Claiming(self.open_claim(origin))
+        let id = self.open_claim(origin);
+        if let Some(claim) = self.claim.as_mut().filter(|_| note.is_some()) {
+            claim.note = note;
+        }
+        Reply::Claiming(id)
     }
 }
 

@@ -82,10 +82,11 @@ impl Thread {
             let by_people = change.previous_owner.as_ref().is_some_and(|app| config.is_of_people(app));
             self.control_came_back(config, by_people, at);
         }
-        if is_ours && !self.told_ours {
-            self.came =
-                Some(Box::new(Came { from: change.previous_owner, note: change.metadata.map(Into::into) }));
-        } else if (had_control || self.people.are_asked_for())
+        let is_told = is_ours != self.told_ours;
+        self.came = is_told
+            .then(|| Box::new(Came { from: change.previous_owner, note: change.metadata.map(Into::into) }));
+        if !is_ours
+            && (had_control || self.people.are_asked_for())
             && change.new_owner.is_some_and(|app| config.is_of_people(&app))
         {
             // People have taken over, without being asked for.
@@ -134,7 +135,7 @@ impl Thread {
         let grant = config.timeouts.grant;
         let is_news = by.as_ref().is_none_or(|by| self.requests.push(by.clone(), granted, now, grant));
         if is_news {
-            self.notices.push(Notice::ControlRequested { by, metadata: metadata.map(Into::into), granted });
+            self.notices.push(Notice::ControlRequested { by, note: metadata.map(Into::into), granted });
         }
         Reply::Done
     }

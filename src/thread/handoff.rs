@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Direction, InlineControl, Refusal, RefusalKind};
-use crate::event::Words;
 use crate::id::AppId;
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::Timestamp;
@@ -10,6 +9,7 @@ use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
 use super::io::{CommandRefused, Notice, Reply, Target};
+use super::note::Note;
 use super::{Move, Thread};
 
 /// Control is to be given away.
@@ -17,9 +17,9 @@ use super::{Move, Thread};
 pub(super) struct Handoff {
     pub(super) id: u64,
     pub(super) target: Target,
-    /// What travels with the pass.
+    /// What travels with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) note: Option<Words>,
+    note: Option<Note>,
     pub(super) stage: Stage,
     /// Who had control before it was taken to be passed on: whoever that was gets it back where the
     /// pass is refused.
@@ -94,7 +94,7 @@ impl Thread {
         &mut self,
         cx: &Context<'_>,
         target: Target,
-        note: Option<Words>,
+        note: Option<Note>,
         now: Timestamp,
     ) -> Reply {
         if target == Target::App(cx.config.app.clone()) {
@@ -124,7 +124,11 @@ impl Thread {
             }
             (Owner::Other(Some(owner)), Some(wanted)) if settled && owner == wanted => {
                 self.people_are_asked(cx, asks_people, now);
-                return Reply::AlreadyThere;
+                if cx.config.role == Role::Desk {
+                    return Reply::AlreadyThere;
+                }
+                // Nobody tells a bot of a release: it looks, so that people do come.
+                self.belief.in_doubt = true;
             }
             (Owner::Other(Some(_)), _)
                 if settled && target != Target::Nobody && !may_take_to_pass(cx, &target) =>
@@ -151,6 +155,21 @@ impl Thread {
         if asks_people && cx.config.role == Role::Bot {
             self.people.are_wanted(now, cx.config.timeouts.people);
         }
+    }
+
+    /// The note that travels with a call: that of the claim or of the hand-over that it is made for.
+    pub(super) fn note_for(&self, cx: &Context<'_>, call: &Call) -> Option<Note> {
+        let handoff = self.handoff.as_deref();
+        let of_handoff = match (call, &handoff?.target) {
+            // An app that asked for control may be another one than the note is for.
+            (Call::PassThreadControl { to }, Target::App(app)) => app == to,
+            (Call::PassThreadControl { to }, Target::Desk) => {
+                cx.config.desk.as_ref().is_none_or(|desk| desk == to)
+            }
+            (Call::AskDesk(Direction::BotToAgent) | Call::TakeThreadControl, _) => true,
+            _ => false,
+        };
+        handoff.filter(|_| of_handoff).and_then(|handoff| handoff.note.clone())
     }
 
     pub(super) fn start_handoff(&mut self, target: Target) -> u64 {

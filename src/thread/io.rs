@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 use super::actions::{Dealt, RefusedAction};
 use super::belief::Owner;
+use super::note::Note;
 use super::outcome::{AnswerStatus, FailReason, NoEcho, NotGranted};
 use super::page::PageCall;
 
@@ -62,13 +63,18 @@ pub enum Command {
         at: Option<Timestamp>,
     },
     /// Get control without having anything to send.
-    Claim(ClaimOrigin),
+    Claim {
+        /// Why.
+        origin: ClaimOrigin,
+        /// A note that travels with the take or the request.
+        note: Option<Note>,
+    },
     /// Give control away when the answers are settled. A bot that hands over to people stays silent until they are done.
     HandOver {
         /// To whom.
         target: Target,
         /// A note that travels with it.
-        note: Option<Words>,
+        note: Option<Note>,
     },
     /// People are done, says the host (bot): it answers again.
     ResumeBot,
@@ -207,8 +213,8 @@ pub enum Output {
         call: Call,
         /// Calls of this thread failed just before: it may be held back where many fail.
         retry: bool,
-        /// What travels with a pass as its `metadata`.
-        note: Option<Words>,
+        /// What travels with it.
+        note: Option<Note>,
     },
     /// Tell the host, then answer with [`Input::NoticeDone`].
     Notice {
@@ -276,13 +282,15 @@ pub enum Notice {
     ControlLost {
         /// Who, if it is known.
         to: Option<AppId>,
+        /// The note that went with it: the `metadata` of the event.
+        note: Option<Words>,
     },
     /// An app asks for control.
     ControlRequested {
         /// Who, if it is known.
         by: Option<AppId>,
-        /// What it says.
-        metadata: Option<Words>,
+        /// The note that came with it: the `metadata` of the event.
+        note: Option<Words>,
         /// Whether control will be passed without the host's word.
         granted: bool,
     },

@@ -18,6 +18,7 @@ mod handoff;
 mod inbound;
 mod intervention;
 mod io;
+mod note;
 mod notices;
 mod outbox;
 mod outcome;
@@ -42,6 +43,7 @@ pub use claim::ClaimProgress;
 pub use config::{Config, Context, Limits, OnUnknown, Timeouts, Unanswered};
 pub use handoff::HandoffProgress;
 pub use io::{ClaimOrigin, Command, CommandRefused, Input, Notice, NoticeId, Output, Reply, Target};
+pub use note::Note;
 pub use notices::SetAside;
 pub use outcome::{AnswerStatus, FailReason, NoEcho, NotGranted, StepOutcome, TriedStep};
 pub use page::{PageCall, PageMemory, PageRefusals};
@@ -105,7 +107,7 @@ pub struct Thread {
     /// The host was told to answer while nobody was known to have control.
     #[serde(skip_serializing_if = "is_default")]
     told_to_answer: bool,
-    /// Who passed control to us, and what came with it: until that is told.
+    /// Who passed control to us, and what came with it, or went with it when it left: until that is told.
     #[serde(skip_serializing_if = "is_default")]
     came: Option<Box<Came>>,
     #[serde(skip_serializing_if = "is_default")]
@@ -132,7 +134,7 @@ struct InFlight {
     revision: u32,
 }
 
-/// How control came.
+/// How control came, or went.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Came {
@@ -412,9 +414,9 @@ impl Thread {
             until: now.plus(cx.config.timeouts.call_lease),
             revision: self.belief.revision(),
         }));
-        let note = match &call {
-            Call::PassThreadControl { .. } => self.handoff.as_ref().and_then(|handoff| handoff.note.clone()),
-            _ => None,
+        let note = match &self.claim {
+            Some(claim) => claim.note.clone(),
+            None => self.note_for(cx, &call),
         };
         out.push(Output::Call { id, call, retry: self.pause.faults > 0, note });
     }

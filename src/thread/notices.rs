@@ -67,20 +67,21 @@ impl Notices {
         self.queue.extend(notices);
     }
 
-    /// Changes the messages in notices that no handler has begun with, and drops those of which nothing is left.
+    /// Changes the messages in notices that no handler is busy with, and drops those of which nothing is left.
     pub(super) fn change(&mut self, change: impl Fn(Inbound) -> Option<Inbound>) {
         let begun = usize::from(self.attempts > 0).min(self.queue.len());
         let later = self.queue.split_off(begun);
-        self.queue.extend(later.into_iter().filter_map(|notice| match notice {
-            Notice::Message { inbound, channel, to_answer } => {
-                Some(Notice::Message { inbound: change(inbound)?, channel, to_answer })
-            }
-            Notice::ControlGained { from, note, unanswered, more } => {
-                let unanswered = unanswered.into_iter().filter_map(&change).collect();
-                Some(Notice::ControlGained { from, note, unanswered, more })
-            }
-            notice => Some(notice),
-        }));
+        self.queue.extend(later.into_iter().filter_map(|notice| changed(notice, &change)));
+        let aside = std::mem::take(&mut self.set_aside).into_iter();
+        let one = |SetAside { id, attempts, at, notice }| {
+            Some(SetAside { id, attempts, at, notice: changed(notice, &change)? })
+        };
+        self.set_aside = aside.filter_map(one).collect();
+    }
+
+    /// How often the first was put out.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     pub(super) fn len(&self) -> usize {
@@ -157,10 +158,29 @@ impl Notices {
     pub(super) fn set_first_aside(&mut self, now: Timestamp, limits: Limits, out: &mut Vec<Output>) -> bool {
         let (id, attempts) = (NoticeId(self.first), self.attempts);
         let Some(notice) = self.next() else { return false };
-        let is_full = self.set_aside.len() >= limits.set_aside.max(1);
-        let dropped = is_full.then(|| self.set_aside.remove(0).id);
-        self.set_aside.push(SetAside { id, attempts, at: now, notice });
-        out.push(Output::SetAside { id, attempts, dropped });
+        self.keep_aside(SetAside { id, attempts, at: now, notice }, limits, out);
         true
     }
+
+    /// Keeps a notice for the host to look into.
+    pub(super) fn keep_aside(&mut self, aside: SetAside, limits: Limits, out: &mut Vec<Output>) {
+        let is_full = self.set_aside.len() >= limits.set_aside.max(1);
+        let dropped = is_full.then(|| self.set_aside.remove(0).id);
+        out.push(Output::SetAside { id: aside.id, attempts: aside.attempts, dropped });
+        self.set_aside.push(aside);
+    }
+}
+
+/// The notice with its messages changed, unless nothing is left of it.
+fn changed(notice: Notice, change: impl Fn(Inbound) -> Option<Inbound>) -> Option<Notice> {
+    Some(match notice {
+        Notice::Message { inbound, channel, to_answer } => {
+            Notice::Message { inbound: change(inbound)?, channel, to_answer }
+        }
+        Notice::ControlGained { from, note, unanswered, more } => {
+            let unanswered = unanswered.into_iter().filter_map(change).collect();
+            Notice::ControlGained { from, note, unanswered, more }
+        }
+        notice => notice,
+    })
 }

@@ -45,7 +45,8 @@ impl Thread {
                 let had_it = std::mem::take(&mut self.told_ours) | std::mem::take(&mut self.told_to_answer);
                 if had_it && (owner != Owner::Idle || *before == Owner::Us) {
                     self.requests.clear();
-                    self.notices.push(Notice::ControlLost { to: (&owner).into() });
+                    let note = self.came.take().and_then(|came| came.note);
+                    self.notices.push(Notice::ControlLost { to: (&owner).into(), note });
                 }
                 if cx.config.is(Broken::TakesBack) && owner != Owner::Idle && !before.agrees(&owner) {
                     self.open_claim(ClaimOrigin::Host);

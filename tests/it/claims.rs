@@ -8,7 +8,9 @@ use messenger_handover::id::{AppId, PAGE_INBOX};
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::sim::RequestUnderDefaultApp::{self, Refused, SilentSuccess};
 use messenger_handover::sim::{ApiCall, Platform, Rules};
-use messenger_handover::thread::{AnswerStatus, FailReason, NotGranted, Notice, StepOutcome, Target};
+use messenger_handover::thread::{
+    AnswerStatus, ClaimOrigin, FailReason, NotGranted, Notice, StepOutcome, Target,
+};
 
 use crate::world::{BOT, DESK, Setup, World, bot, desk, thread};
 
@@ -255,6 +257,23 @@ async fn what_a_page_refused_is_forgotten_when_roles_change() {
     world.until("it is sent", |world| world.conversation().last().is_some_and(|text| text == "c")).await;
     world.rest().await;
     assert_eq!(about_control(world.calls(&desk()))[2..], [REQUEST]);
+}
+
+/// What a desk says when it wants control reaches the bot, whichever call it takes.
+#[tokio::test]
+async fn a_note_arrives_with_a_request_and_a_take() {
+    for (rules, policy) in [(Rules::primary(BOT), BotPrimary), (Rules::primary(DESK), EdPrimary)] {
+        let world = bot_has_control(Setup::new(rules, policy), Refused).await;
+        let wait = Duration::from_secs(5);
+        world.desk.handover.claim_with_note(&thread(), ClaimOrigin::Host, "order 7", wait).await.unwrap();
+        let heard = |notice: &Notice| {
+            let (Notice::ControlRequested { note, .. } | Notice::ControlLost { note, .. }) = notice else {
+                return false;
+            };
+            note.as_deref() == Some("order 7")
+        };
+        world.until("the bot reads the note", |world| world.bot.ear.heard(heard)).await;
+    }
 }
 
 /// Meta's AI takes the thread: the bot stops at once, asks nobody in vain, and goes on when the AI has left.

@@ -6,6 +6,7 @@ use messenger_handover::handover::Handover;
 use messenger_handover::id::{AppId, PageId};
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::sim::{self, Rules, Server};
+use messenger_handover::thread::{Note, Target};
 use messenger_handover::webhook::dangerous_parse_unverified;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -153,6 +154,24 @@ async fn who_asked_for_a_person_does_not_get_the_bot_back() {
         let said = shop.customer_writes("hello again").await;
         assert!(said.last().unwrap().contains("You wrote \"hello again\""), "{case}: {said:?}");
     }
+}
+
+/// The bot's note and categories reach the agents, by Graph and by Engage Digital's endpoint.
+#[tokio::test]
+async fn what_the_bot_knows_is_shown_to_the_agents() {
+    let shop = Shop::open(Rules::primary(BOT), BotPrimary).await;
+    shop.customer_writes(PERSON).await;
+    let events = shop.shown().await["events"].to_string();
+    assert!(events.contains("control gained: the customer asked for a person"), "{events}");
+
+    shop.bots.resume_bot(&thread()).await.unwrap();
+    shop.agent("close", "").await;
+    shop.customer_writes("hello").await;
+    let note = Note::new("angry").with_categories(["42", "43"]);
+    shop.bots.hand_over_with_note(&thread(), Target::Desk, note).await.unwrap();
+    shop.reads().await;
+    let events = shop.shown().await["events"].to_string();
+    assert!(events.contains("control gained: angry") && events.contains("BotToAgent 42 43"), "{events}");
 }
 
 /// The shop's owner answers from the phone app, which has no app id and needs no control.

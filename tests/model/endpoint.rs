@@ -19,7 +19,7 @@ impl Turn<'_> {
             return self.lost(Side::Bot, call);
         }
         let command = match direction {
-            Direction::BotToAgent => Command::Claim(ClaimOrigin::BotAsked),
+            Direction::BotToAgent => Command::Claim { origin: ClaimOrigin::BotAsked, note: None },
             Direction::AgentToBot => {
                 Command::HandOver { target: Target::App(self.scene.bot.app.clone()), note: None }
             }

@@ -46,6 +46,21 @@ fn what_is_taken_back_is_shown_to_nobody() {
     }
 }
 
+#[test]
+fn what_is_taken_back_or_changed_is_so_among_what_was_set_aside() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(DESK);
+    for name in ["m1", "m2"] {
+        desk.skips = true;
+        desk.customer(name, Channel::Messaging);
+    }
+    desk.skips = false;
+    desk.event(Channel::Messaging, unsent("m1"));
+    desk.event(Channel::Messaging, edited("m2", Some("changed"), 1));
+    let aside: Vec<_> = desk.thread.set_aside().flat_map(|aside| aside.notice.to_answer()).collect();
+    assert!(matches!(aside[..], [inbound] if inbound.text.as_deref() == Some("changed")), "{aside:?}");
+}
+
 /// The handler lags: what it has not seen yet is not told, what it has begun with is as it was.
 #[test]
 fn what_is_taken_back_leaves_the_queue() {

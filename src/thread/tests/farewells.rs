@@ -201,7 +201,10 @@ fn a_claim_outlives_what_would_give_control_away() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(DESK);
     desk.say_farewell("bye", InlineControl::PassTo(AppId::from(BOT)));
-    assert!(matches!(desk.command(Command::Claim(ClaimOrigin::BotAsked)), Reply::Claiming(_)));
+    assert!(matches!(
+        desk.command(Command::Claim { origin: ClaimOrigin::BotAsked, note: None }),
+        Reply::Claiming(_)
+    ));
     desk.sends(sent());
     let bot = ThreadOwner::App { app: AppId::from(BOT), expires: None };
     desk.expect(Call::ThreadOwner, CallResult::Owner(bot));
@@ -212,7 +215,10 @@ fn a_claim_outlives_what_would_give_control_away() {
     desk.passed_to(DESK);
     desk.send("a");
     desk.say_farewell("bye", InlineControl::PassTo(AppId::from(BOT)));
-    assert_eq!(desk.command(Command::Claim(ClaimOrigin::BotAsked)), Reply::AlreadyOurs);
+    assert_eq!(
+        desk.command(Command::Claim { origin: ClaimOrigin::BotAsked, note: None }),
+        Reply::AlreadyOurs
+    );
     desk.sends(sent());
     assert_eq!(desk.sends(sent()).control(), None);
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
@@ -222,7 +228,10 @@ fn a_claim_outlives_what_would_give_control_away() {
     desk.passed_to(DESK);
     desk.send("a");
     desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
-    assert_eq!(desk.command(Command::Claim(ClaimOrigin::BotAsked)), Reply::AlreadyOurs);
+    assert_eq!(
+        desk.command(Command::Claim { origin: ClaimOrigin::BotAsked, note: None }),
+        Reply::AlreadyOurs
+    );
     desk.sends(sent());
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
     assert!(desk.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));

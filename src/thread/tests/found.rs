@@ -40,7 +40,7 @@ fn unsettled_and_refused() -> World {
     desk.passed_to(BOT);
     desk.config.when_unanswered = Unanswered::Fail;
     desk.config.timeouts.grant = Duration::from_secs(1);
-    desk.command(Command::Claim(ClaimOrigin::Host));
+    desk.command(Command::Claim { origin: ClaimOrigin::Host, note: None });
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.unanswered(&Call::RequestThreadControl, BOT);
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
@@ -81,7 +81,7 @@ fn what_a_bot_passes_on_its_own_is_kept() {
 fn what_a_bot_asked_for_is_kept_however_it_comes() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
-    desk.command(Command::Claim(ClaimOrigin::BotAsked));
+    desk.command(Command::Claim { origin: ClaimOrigin::BotAsked, note: None });
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.unanswered(&Call::RequestThreadControl, BOT);
     desk.passed_to(DESK);

@@ -52,6 +52,21 @@ impl World {
     }
 }
 
+/// Nobody tells a bot that the desk has released: who asks for people gets them all the same.
+#[test]
+fn a_bot_that_believes_the_desk_has_control_looks_before_it_is_done() {
+    for (owner, asks) in [(owned_by(DESK), false), (CallResult::Owner(ThreadOwner::Idle), true)] {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.passed_to(DESK);
+        bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
+        bot.expect(Call::ThreadOwner, owner);
+        if asks {
+            bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+        }
+        assert!(bot.calls.is_empty() && bot.thread.people_are_busy());
+    }
+}
+
 #[test]
 fn what_is_there_already_is_not_handed_over() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
@@ -60,7 +75,6 @@ fn what_is_there_already_is_not_handed_over() {
     assert_eq!(desk.command(to(BOT)), Reply::AlreadyThere);
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(DESK);
-    assert_eq!(bot.command(Command::HandOver { target: Target::Desk, note: None }), Reply::AlreadyThere);
     // Somebody else has it, and nothing may be taken for that.
     assert_eq!(bot.command(to(STRANGER)), Reply::Refused(CommandRefused::AnotherAppOwns));
 

@@ -129,7 +129,7 @@ fn an_unanswered_request_never_becomes_a_take() {
     {
         let mut desk = World::desk(policy);
         desk.passed_to(BOT);
-        desk.command(Command::Claim(ClaimOrigin::BotAsked));
+        desk.command(Command::Claim { origin: ClaimOrigin::BotAsked, note: None });
         desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
         desk.unanswered(&Call::RequestThreadControl, BOT);
         if goes_on {

@@ -91,7 +91,7 @@ fn notices_bound_commands_too() {
     for command in [
         Command::OpenIntervention,
         Command::InterventionReported { open: true, at: None },
-        Command::Claim(ClaimOrigin::Host),
+        Command::Claim { origin: ClaimOrigin::Host, note: None },
         Command::HandOver { target: Target::Nobody, note: None },
         Command::Grant(AppId::from(BOT)),
         Command::Cancel(key("a")),

@@ -36,7 +36,7 @@ fn a_bot_is_silent_until_people_are_done() {
         let mut bot = with_people(policy);
         assert_eq!(bot.send("a"), Reply::Refused(CommandRefused::WithPeople));
         assert_eq!(
-            bot.command(Command::Claim(ClaimOrigin::Host)),
+            bot.command(Command::Claim { origin: ClaimOrigin::Host, note: None }),
             Reply::Refused(CommandRefused::WithPeople)
         );
         // Even where nobody has control any more, or the customer is routed to the bot meanwhile.
@@ -289,11 +289,13 @@ fn actions_are_done_with_the_notice_or_told_as_refused() {
     });
     let (id, action, why) = refusal.expect("it is not told");
     assert_eq!((action, why), (&RefusedAction::HandOver(Target::Desk), &CommandRefused::NoDesk));
-    // The same wish in answer to that does not come back for ever.
+    // The same wish in answer to that does not come back for ever, and is not forgotten either.
     let wish = Actions::hand_over(Target::Desk);
     let mut more = Vec::new();
     let _ = thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::Done(wish) }, now, &mut more);
-    assert!(more.is_empty(), "{more:?}");
+    assert!(matches!(more[..], [Output::SetAside { attempts: 1, dropped: None, .. }]), "{more:?}");
+    let aside: Vec<_> = thread.set_aside().map(|aside| aside.id).collect();
+    assert_eq!(aside, [id]);
 }
 
 /// A bot that is the default application answers without ever being passed control. That it has gone is told all the same.
@@ -303,33 +305,87 @@ fn every_loss_of_control_is_told() {
     bot.customer("m1", Channel::Messaging);
     assert!(is_to_answer(&bot));
     bot.passed_to(DESK);
-    assert_eq!(bot.notices.last(), Some(&Notice::ControlLost { to: Some(AppId::from(DESK)) }));
+    assert_eq!(bot.notices.last(), Some(&Notice::ControlLost { to: Some(AppId::from(DESK)), note: None }));
+}
+
+/// Refuses the calls that follow, until one is of this kind: what travels with it.
+fn note_of(world: &mut World, mut input: Input, is_it: impl Fn(&Call) -> bool) -> Note {
+    for _ in 0..5 {
+        let (cx, mut out) = (Context::new(&world.config), Vec::new());
+        let _ = world.thread.step(&cx, input, world.now, &mut out);
+        let made = out.into_iter().find_map(|output| match output {
+            Output::Call { id, call, note, .. } => Some((id, call, note)),
+            _ => None,
+        });
+        let Some((id, call, note)) = made else { break };
+        if is_it(&call) {
+            return note.unwrap_or_default();
+        }
+        input = Input::Answer { call: id, result: refused(RefusalKind::NotAvailable) };
+    }
+    panic!("that call is not made");
 }
 
 #[test]
-fn the_note_travels_both_ways() {
+fn a_note_goes_out_with_each_call_that_has_a_place_for_it() {
+    let note = Note::new("order 7").with_categories(["42"]);
+    let hand_over = |target| Input::Command(Command::HandOver { target, note: Some(note.clone()) });
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
-    bot.config.desk_endpoint = false;
     bot.passed_to(BOT);
-    let cx = Context::new(&bot.config);
-    let wish = Command::HandOver { target: Target::Desk, note: Some("order 7".into()) };
-    let mut out = Vec::new();
-    let _ = bot.thread.step(&cx, Input::Command(wish), bot.now, &mut out);
-    assert!(
-        matches!(&out[..], [Output::Call { call: Call::PassThreadControl { .. }, note: Some(note), .. }] if note == "order 7"),
-        "{out:?}"
-    );
+    let told = note_of(&mut bot, hand_over(Target::Desk), |call| matches!(call, Call::AskDesk(_)));
+    assert_eq!(told, note);
+    // ED asks for control, and is passed it with the note; another app is not.
+    for (by, told) in [(DESK, note.clone()), (STRANGER, Note::default())] {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.passed_to(BOT);
+        bot.step(hand_over(Target::Desk));
+        bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+        let request = EventKind::RequestThreadControl(ControlRequest::new(Some(AppId::from(by))));
+        let mut input = Input::Event(Event::new(Channel::Messaging, Span::at(bot.now), request));
+        if by == STRANGER {
+            bot.step(input);
+            input = Input::Command(Command::Grant(AppId::from(by)));
+        }
+        let pass = |call: &Call| *call == Call::PassThreadControl { to: AppId::from(by) };
+        assert_eq!(note_of(&mut bot, input, pass), told);
+    }
+    let claim = || Input::Command(Command::Claim { origin: ClaimOrigin::Host, note: Some(note.clone()) });
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(BOT);
+    let takes = |call: &Call| *call == Call::TakeThreadControl;
+    assert_eq!(note_of(&mut desk, claim(), takes), note);
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(BOT);
+    assert_eq!(note_of(&mut desk, claim(), |call| *call == Call::RequestThreadControl), note);
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(BOT);
+    assert_eq!(note_of(&mut desk, hand_over(Target::App(AppId::from(STRANGER))), takes), note);
+}
 
-    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
-    let change = ControlChange {
-        new_owner: Some(AppId::from(DESK)),
-        previous_owner: Some(AppId::from(BOT)),
-        metadata: Some("messenger_lead_gen_complete".into()),
+#[test]
+fn the_note_that_comes_in_is_told_with_the_change_of_control() {
+    let change = |from: u64, to: u64, note: &str| ControlChange {
+        new_owner: Some(AppId::from(to)),
+        previous_owner: Some(AppId::from(from)),
+        metadata: Some(note.into()),
     };
-    desk.event(Channel::Messaging, EventKind::PassThreadControl(change));
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    let lead = change(BOT, DESK, "messenger_lead_gen_complete");
+    desk.event(Channel::Messaging, EventKind::PassThreadControl(lead));
     let Some(Notice::ControlGained { from, note, .. }) = desk.notices.last() else { panic!() };
     assert_eq!(
-        (from.as_ref(), note.as_deref()),
-        (Some(&AppId::from(BOT)), Some("messenger_lead_gen_complete"))
+        (from.clone(), note.as_deref()),
+        (Some(AppId::from(BOT)), Some("messenger_lead_gen_complete"))
     );
+    let request = ControlRequest { metadata: Some("may I?".into()), ..ControlRequest::new(Some(BOT.into())) };
+    desk.event(Channel::Messaging, EventKind::RequestThreadControl(request));
+    let Some(Notice::ControlRequested { note, .. }) = desk.notices.last() else { panic!() };
+    assert_eq!(note.as_deref(), Some("may I?"));
+    desk.event(Channel::Standby, EventKind::TakeThreadControl(change(DESK, BOT, "an admin did it")));
+    let Some(Notice::ControlLost { note, .. }) = desk.notices.last() else { panic!() };
+    assert_eq!(note.as_deref(), Some("an admin did it"));
+    // Each note is told once: the next change came without one.
+    desk.passed_to(DESK);
+    let Some(Notice::ControlGained { note, .. }) = desk.notices.last() else { panic!() };
+    assert_eq!(*note, None);
 }

@@ -255,10 +255,10 @@ fn who_has_control_now_is_told_where_it_is_known() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(DESK);
     desk.passed_to(BOT);
-    assert_eq!(desk.notices.last(), Some(&Notice::ControlLost { to: Some(AppId::from(BOT)) }));
+    assert_eq!(desk.notices.last(), Some(&Notice::ControlLost { to: Some(AppId::from(BOT)), note: None }));
     desk.passed_to(DESK);
     desk.customer("m1", Channel::Standby);
-    assert!(desk.notices.contains(&Notice::ControlLost { to: None }));
+    assert!(desk.notices.contains(&Notice::ControlLost { to: None, note: None }));
 }
 
 /// What an intervention asked for is given back when it comes after it; not what comes much later, nor what somebody has
@@ -281,7 +281,7 @@ fn late_control_is_given_back_for_two_minutes() {
     desk.command(Command::OpenIntervention);
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.command(Command::CloseIntervention);
-    desk.command(Command::Claim(ClaimOrigin::Host));
+    desk.command(Command::Claim { origin: ClaimOrigin::Host, note: None });
     desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     desk.passed_to(DESK);

@@ -13,7 +13,7 @@ fn hidden() -> CallResult {
 
 impl World {
     fn claim(&mut self, origin: ClaimOrigin) -> u64 {
-        match self.command(Command::Claim(origin)) {
+        match self.command(Command::Claim { origin, note: None }) {
             Reply::Claiming(id) => id,
             other => panic!("{other:?}"),
         }

@@ -11,6 +11,8 @@ pub(super) struct World {
     /// What was put out by the last step, notices acknowledged on the way.
     pub(super) calls: Vec<(CallId, Call)>,
     pub(super) notices: Vec<Notice>,
+    /// The handler skips what it is told.
+    pub(super) skips: bool,
 }
 
 impl World {
@@ -23,6 +25,7 @@ impl World {
             now,
             calls: vec![],
             notices: vec![],
+            skips: false,
         }
     }
 
@@ -53,7 +56,8 @@ impl World {
                 Output::Notice { id, notice, .. } => {
                     self.notices.push(notice);
                     let mut more = Vec::new();
-                    let done = Input::NoticeDone { notice: id, dealt: Dealt::done() };
+                    let dealt = if self.skips { Dealt::Skip } else { Dealt::done() };
+                    let done = Input::NoticeDone { notice: id, dealt };
                     assert_eq!(self.thread.step(&cx, done, self.now, &mut more), Reply::Done);
                     out.extend(more);
                 }

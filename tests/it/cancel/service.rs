@@ -289,6 +289,16 @@ fn control() -> Vec<Case> {
             ..case("claim")
         },
         Case {
+            call: |w| {
+                Box::pin(async move {
+                    let (desk, customer) = (desk(&w), customer());
+                    let claim = desk.claim_with_note(&customer, ClaimOrigin::Host, "mine", WAIT);
+                    claim.await.map(drop).unwrap();
+                })
+            },
+            ..case("claim_with_note")
+        },
+        Case {
             before: |w| Box::pin(async move { claimed(&w).await }),
             call: |w| {
                 Box::pin(async move {

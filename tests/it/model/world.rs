@@ -351,7 +351,7 @@ impl World {
             return;
         }
         let command = match direction {
-            Direction::BotToAgent => Command::Claim(ClaimOrigin::BotAsked),
+            Direction::BotToAgent => Command::Claim { origin: ClaimOrigin::BotAsked, note: None },
             Direction::AgentToBot => {
                 Command::HandOver { target: Target::App(self.bot.app.clone()), note: None }
             }

@@ -1,0 +1,56 @@
+//! What travels with a change of control.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Words;
+
+use super::is_default;
+
+/// A note for whoever gets control, or is asked for it. Others read it: it should hold no personal data.
+///
+/// On Graph the text is the call's `metadata`, which the platform repeats in the webhook of a pass, take or request. Engage
+/// Digital's endpoint has no place for a text; it has categories for its thread. Each call takes what it has a place for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Note {
+    /// The text.
+    #[serde(skip_serializing_if = "is_default")]
+    pub text: Option<Words>,
+    /// Engage Digital's ids of the categories that its thread gets: `thread_category_ids[]`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub thread_category_ids: Vec<String>,
+}
+
+impl Note {
+    /// A text.
+    #[must_use]
+    pub fn new(text: impl Into<Words>) -> Self {
+        Self { text: Some(text.into()), ..Self::default() }
+    }
+
+    /// Categories for Engage Digital's thread, besides.
+    #[must_use]
+    pub fn with_categories<T: Into<String>>(mut self, ids: impl IntoIterator<Item = T>) -> Self {
+        self.thread_category_ids.extend(ids.into_iter().map(Into::into));
+        self
+    }
+}
+
+impl From<&str> for Note {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Note {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<Words> for Note {
+    fn from(text: Words) -> Self {
+        Self::new(text)
+    }
+}
