@@ -23,7 +23,8 @@
 //!
 //! A host embeds `handover::Handover` (feature `service`) over `graph::GraphClient` (feature `graph`) and
 //! feeds it from `webhook::Server` (feature `webhook`); see `examples/bot.rs` and
-//! `examples/agent_desk`. Its tests run against [`sim`], the simulated platform.
+//! `examples/agent_desk`. Its tests run against the
+//! package `messenger-sim`, the simulated platform.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -45,7 +46,6 @@ pub mod policy;
 pub mod retry;
 pub mod secret;
 mod shown;
-pub mod sim;
 #[cfg(any(feature = "graph", feature = "service"))]
 mod skew;
 #[cfg(feature = "service")]
@@ -54,7 +54,7 @@ pub mod thread;
 #[cfg(all(feature = "service", feature = "webhook"))]
 mod throttle;
 pub mod time;
-#[cfg(any(feature = "graph", feature = "sim-server"))]
+#[cfg(feature = "graph")]
 mod tls;
 #[cfg(feature = "webhook")]
 pub mod webhook;

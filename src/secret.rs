@@ -17,8 +17,9 @@ macro_rules! secret {
                 Self(SecretString::from(secret.as_ref().trim()))
             }
 
-            #[allow(dead_code, reason = "which secrets are exposed depends on the features")]
-            pub(crate) fn expose(&self) -> &str {
+            /// The secret itself: for a request that carries it, never for a log, an error or a URL.
+            #[must_use]
+            pub fn expose_secret(&self) -> &str {
                 self.0.expose_secret()
             }
         }
@@ -74,7 +75,7 @@ secret! {
 pub(crate) fn mac(secret: &AppSecret, text: &[u8]) -> hmac::Hmac<sha2::Sha256> {
     use hmac::{KeyInit, Mac};
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-    let mut mac = hmac::Hmac::new_from_slice(secret.expose().as_bytes()).expect("any key");
+    let mut mac = hmac::Hmac::new_from_slice(secret.expose_secret().as_bytes()).expect("any key");
     mac.update(text);
     mac
 }
@@ -109,7 +110,7 @@ mod tests {
     fn debug_never_shows_a_secret() {
         let shown = format!("{:?} {:?}", PageToken::new("EAABtoken"), AppSecret::new("s3cret"));
         assert_eq!(shown, "PageToken(redacted) AppSecret(redacted)");
-        assert_eq!(PageToken::new(" EAAB\n").expose(), "EAAB");
+        assert_eq!(PageToken::new(" EAAB\n").expose_secret(), "EAAB");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use messenger_handover::handover::BoxError;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary};
-use messenger_handover::sim::{Fault, FaultAction, Rules};
 use messenger_handover::thread;
+use messenger_sim::{Fault, FaultAction, Rules};
 use tokio::runtime::Runtime;
 
 use crate::common::table::{self, Target, median};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion};
 use messenger_handover::id::{AppId, PageId, UserId};
-use messenger_handover::sim::{ApiCall, App, Page, Platform, Rules};
 use messenger_handover::time::Timestamp;
+use messenger_sim::{ApiCall, App, Page, Platform, Rules};
 use serde_json::json;
 
 use crate::common::deliveries::BEGIN;

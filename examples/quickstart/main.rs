@@ -16,7 +16,7 @@ mod stage;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use messenger_handover::sim::RequestUnderDefaultApp;
+use messenger_sim::RequestUnderDefaultApp;
 use pico_args::Arguments;
 
 use stage::Failure;
@@ -57,10 +57,7 @@ fn options(mut arguments: Arguments) -> Result<Options, Failure> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
+    messenger_sim::program::log_to_stderr();
     let mut arguments = Arguments::from_env();
     if arguments.contains(["-h", "--help"]) {
         print!("{HELP}");

@@ -2,7 +2,7 @@
 //! what must be seen in each.
 
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::sim::{RequestUnderDefaultApp, Rules};
+use messenger_sim::{RequestUnderDefaultApp, Rules};
 
 use super::diagram::{Arrow, Kind};
 use super::stage::{Failure, Setup, Stage, bot_app, ed_app};

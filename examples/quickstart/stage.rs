@@ -13,7 +13,7 @@ use axum::response::Response;
 use messenger_handover::bots_api;
 use messenger_handover::id::{AppId, PageId, UserId};
 use messenger_handover::policy::ThreadControlPolicy;
-use messenger_handover::sim::{self, Platform, RequestUnderDefaultApp, Rules, Server, Wire};
+use messenger_sim::{self as sim, Platform, RequestUnderDefaultApp, Rules, Server, Wire};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;

@@ -7,8 +7,10 @@ use std::error::Error;
 use messenger_handover::id::{AppId, PageId};
 use messenger_handover::policy::ThreadControlPolicy;
 use messenger_handover::secret::{AppSecret, EdToken, PageToken, VerifyToken};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use url::Url;
 
 use serve::Limits;
@@ -50,8 +52,9 @@ impl Settings {
 
 /// Logs what `RUST_LOG` asks for, and warnings if it asks for nothing: a refused delivery must be seen.
 pub fn log() {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).init();
+    let filter = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
+    tracing_subscriber::registry().with(fmt::layer()).with(filter).init();
 }
 
 /// Reads one variable.

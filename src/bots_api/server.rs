@@ -218,7 +218,7 @@ impl Server {
         if tokens.is_empty() {
             return unauthorized("token_missing", "access_token is missing");
         }
-        let expected = self.token.expose();
+        let expected = self.token.expose_secret();
         if expected.is_empty() {
             let why = "the desk's own token is empty, so every call is refused: check the configuration";
             self.note("no_token_configured", &why);

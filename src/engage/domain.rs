@@ -93,7 +93,7 @@ impl Domain {
 
     /// The token, as it is and as a URL has it, to be taken out of what the other side wrote.
     pub(crate) fn secrets(&self) -> [String; 2] {
-        let token = self.token.expose();
+        let token = self.token.expose_secret();
         [token.to_owned(), url::form_urlencoded::byte_serialize(token.as_bytes()).collect()]
     }
 
@@ -141,7 +141,7 @@ impl Domain {
         url.path_segments_mut().map_err(|()| unwritable())?.pop_if_empty().push("1.0").extend(path);
         parameters(&mut url.query_pairs_mut());
         if self.token_in_query {
-            url.query_pairs_mut().append_pair("access_token", self.token.expose());
+            url.query_pairs_mut().append_pair("access_token", self.token.expose_secret());
         }
         if url.query() == Some("") {
             url.set_query(None);
@@ -149,7 +149,7 @@ impl Domain {
         let mut request =
             Request::builder().method(method).uri(url.as_str()).header(ACCEPT, "application/json");
         if !self.token_in_query {
-            let header = HeaderValue::from_str(&format!("Bearer {}", self.token.expose()));
+            let header = HeaderValue::from_str(&format!("Bearer {}", self.token.expose_secret()));
             let mut header =
                 header.map_err(|_| refused(RefusalKind::Token, "the token fits into no header"))?;
             header.set_sensitive(true);

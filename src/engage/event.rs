@@ -196,14 +196,15 @@ impl Verifier {
             return Err(SecretError::TooLarge { limit: self.max_body });
         }
         let Some(secret) = &self.secret else { return Ok(()) };
-        if secret.expose().is_empty() {
+        if secret.expose_secret().is_empty() {
             return Err(SecretError::NoSecret);
         }
         let given = header.ok_or(SecretError::Missing)?.trim();
         // An empty secret is none, and both are compared, so that the time tells nothing.
         let secrets = [Some(secret), self.previous.as_ref()].into_iter().flatten();
-        let secrets = secrets.filter(|secret| !secret.expose().is_empty());
-        let good = secrets.fold(subtle::Choice::from(0), |good, secret| good | same(given, secret.expose()));
+        let secrets = secrets.filter(|secret| !secret.expose_secret().is_empty());
+        let good =
+            secrets.fold(subtle::Choice::from(0), |good, secret| good | same(given, secret.expose_secret()));
         if bool::from(good) { Ok(()) } else { Err(SecretError::Mismatch) }
     }
 

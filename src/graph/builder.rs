@@ -160,7 +160,7 @@ impl GraphClientBuilder {
                 Arc::new(ReqwestTransport::with_limits(total, connect, idle)?)
             }
         };
-        if self.app.as_ref().is_some_and(|app| app.secret.expose().is_empty()) {
+        if self.app.as_ref().is_some_and(|app| app.secret.expose_secret().is_empty()) {
             return Err(BuildError::EmptyAppSecret);
         }
         Ok(GraphClient::assemble(Shared {

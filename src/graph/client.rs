@@ -178,7 +178,7 @@ impl GraphClient {
                     provider.refused(page, &auth.token).await;
                 }
                 match self.auth(page).await {
-                    Ok(fresh) if fresh.token.expose() != auth.token.expose() => {
+                    Ok(fresh) if fresh.token.expose_secret() != auth.token.expose_secret() => {
                         self.once(page, place, body, &fresh, None).await
                     }
                     _ => result,

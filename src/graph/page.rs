@@ -179,7 +179,7 @@ impl GraphClient {
             })?,
             None => Arc::clone(&inspected),
         };
-        let query = [("input_token", inspected.token.expose())];
+        let query = [("input_token", inspected.token.expose_secret())];
         let place = self.place(page, Node::Root, "debug_token", &query)?;
         let answer = self.once(page, &place, None, &asking, Some(&inspected)).await?;
         response::token_info(&answer.json, &inspected.token)

@@ -172,7 +172,7 @@ pub(super) fn token_info(answer: &Value, token: &PageToken) -> Result<TokenInfo,
     };
     let problem = data.get("error").and_then(Value::as_object).map(|error| {
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        let mut refusal = Refusal::new(RefusalKind::Token, tidy(message, &[token.expose()]));
+        let mut refusal = Refusal::new(RefusalKind::Token, tidy(message, &[token.expose_secret()]));
         refusal.code = error.get("code").and_then(int_of);
         refusal.subcode = error.get("subcode").or_else(|| error.get("error_subcode")).and_then(int_of);
         refusal

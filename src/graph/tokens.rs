@@ -51,10 +51,12 @@ pub(super) struct Auth {
 
 impl Auth {
     pub(super) fn new(token: PageToken, app: Option<&App>) -> Option<Self> {
-        if token.expose().is_empty() || !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        if token.expose_secret().is_empty()
+            || !token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic())
+        {
             return None;
         }
-        let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;
+        let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
         header.set_sensitive(true);
         let proof = app.map(|app| app.proof(&token));
         Some(Self { token, header, proof })
@@ -71,7 +73,7 @@ impl Auth {
 
     /// What must not appear in the platform's words.
     pub(super) fn secrets(&self) -> [&str; 2] {
-        [self.token.expose(), self.proof.as_deref().unwrap_or_default()]
+        [self.token.expose_secret(), self.proof.as_deref().unwrap_or_default()]
     }
 }
 
@@ -84,12 +86,12 @@ pub(super) struct App {
 
 impl App {
     fn proof(&self, token: &PageToken) -> String {
-        hex::encode(mac(&self.secret, token.expose().as_bytes()).finalize().into_bytes())
+        hex::encode(mac(&self.secret, token.expose_secret().as_bytes()).finalize().into_bytes())
     }
 
     /// The app access token, as Graph takes it without a call for one.
     pub(super) fn token(&self) -> PageToken {
-        PageToken::new(format!("{}|{}", self.id, self.secret.expose()))
+        PageToken::new(format!("{}|{}", self.id, self.secret.expose_secret()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Designs that look reasonable and are not. A model checker has to catch each (`tests/model`): a check that
+//! Designs that look reasonable and are not. A model checker has to catch each (`checks/model/tests/model`): a check that
 //! finds nothing in them finds nothing in the shipped design either.
 
 use super::config::Config;

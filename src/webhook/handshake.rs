@@ -11,7 +11,7 @@ use crate::secret::{VerifyToken, same};
 /// # Errors
 /// [`HandshakeError`]; answer 403.
 pub fn handshake(token: &VerifyToken, query: &str) -> Result<String, HandshakeError> {
-    if token.expose().is_empty() {
+    if token.expose_secret().is_empty() {
         return Err(HandshakeError::NoToken);
     }
     let query = query.strip_prefix('?').unwrap_or(query);
@@ -29,7 +29,7 @@ pub fn handshake(token: &VerifyToken, query: &str) -> Result<String, HandshakeEr
         return Err(HandshakeError::Mode);
     }
     let given = given.ok_or(HandshakeError::Missing("hub.verify_token"))?;
-    if !bool::from(same(&given, token.expose())) {
+    if !bool::from(same(&given, token.expose_secret())) {
         return Err(HandshakeError::Token);
     }
     let challenge = challenge.filter(|challenge| !challenge.is_empty());

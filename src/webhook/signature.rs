@@ -163,7 +163,7 @@ pub fn sign(secret: &AppSecret, body: &[u8]) -> String {
 }
 
 fn is_empty(secret: &AppSecret) -> bool {
-    secret.expose().is_empty()
+    secret.expose_secret().is_empty()
 }
 
 #[cfg(test)]

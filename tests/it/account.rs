@@ -4,7 +4,7 @@ use messenger_handover::doctor::{Check, Doctor, Report, Verdict};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::id::PageId;
 use messenger_handover::policy::{Role, ThreadControlPolicy::EdPrimary};
-use messenger_handover::sim::Rules;
+use messenger_sim::Rules;
 use serde_json::json;
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};

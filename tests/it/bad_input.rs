@@ -3,9 +3,9 @@
 
 use messenger_handover::bots_api as bots;
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary};
-use messenger_handover::sim::Rules;
 use messenger_handover::thread::Thread;
 use messenger_handover::webhook::{SIGNATURE_HEADER, sign};
+use messenger_sim::Rules;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};

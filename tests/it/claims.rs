@@ -6,11 +6,11 @@ use messenger_handover::call::{AnswerKey, InlineControl, OutgoingMessage};
 use messenger_handover::handover::HandOver;
 use messenger_handover::id::{AppId, PAGE_INBOX};
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::sim::RequestUnderDefaultApp::{self, Refused, SilentSuccess};
-use messenger_handover::sim::{ApiCall, Platform, Rules};
 use messenger_handover::thread::{
     AnswerStatus, ClaimOrigin, FailReason, NotGranted, Notice, StepOutcome, Target,
 };
+use messenger_sim::RequestUnderDefaultApp::{self, Refused, SilentSuccess};
+use messenger_sim::{ApiCall, Platform, Rules};
 
 use crate::world::{BOT, DESK, Setup, World, bot, desk, thread};
 

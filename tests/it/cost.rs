@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::sim::Rules;
 use messenger_handover::store::{Loaded, MemoryStore, Records, StoreError, Swap, Swapped, ThreadStore};
 use messenger_handover::thread::AnswerStatus;
 use messenger_handover::time::Timestamp;
+use messenger_sim::Rules;
 
 use crate::world::{BOT, DESK, Host, Setup, World, thread};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use messenger_handover::id::AppId;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::sim::{ApiCall, Fault, FaultAction, Rules, Wire};
 use messenger_handover::thread::{AnswerStatus, ClaimOrigin, Target};
+use messenger_sim::{ApiCall, Fault, FaultAction, Rules, Wire};
 
 use crate::world::{BOT, DESK, Host, Setup, World, bot, desk, thread};
 

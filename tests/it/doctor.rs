@@ -9,7 +9,7 @@ use messenger_handover::graph::{GraphClient, INSTAGRAM_FIELDS, MESSENGER_FIELDS,
 use messenger_handover::id::{AppId, PAGE_INBOX, PageId, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
-use messenger_handover::sim::{ApiCall, App, Page, Platform, RequestUnderDefaultApp, Rules, Server};
+use messenger_sim::{ApiCall, App, Page, Platform, RequestUnderDefaultApp, Rules, Server};
 use serde_json::json;
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};

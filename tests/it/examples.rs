@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use messenger_handover::secret::AppSecret;
-use messenger_handover::sim::Rules;
 use messenger_handover::webhook::sign;
+use messenger_sim::Rules;
 use serde_json::Value;
 
 use crate::doctor::platform;

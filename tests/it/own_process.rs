@@ -6,8 +6,8 @@ use std::process::Command;
 use messenger_handover::call::RefusalKind;
 use messenger_handover::graph::{GraphClient, ReqwestTransport};
 use messenger_handover::id::PageId;
-use messenger_handover::sim::server::Builder;
-use messenger_handover::sim::{Config, Platform, Server};
+use messenger_sim::server::Builder;
+use messenger_sim::{Config, Platform, Server};
 use rustls::crypto::{CryptoProvider, ring};
 use serde_json::json;
 
@@ -28,16 +28,20 @@ fn alone(test: &str, variables: &[(&str, OsString)], inner: impl Future<Output =
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// The simulator with a certificate that it has just made.
-async fn encrypted() -> (Server, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+const CERTIFICATE: &str = include_str!("../fixtures/tls/localhost.crt");
+const KEY: &str = include_str!("../fixtures/tls/localhost.key");
+const ANOTHER: (&str, &str) =
+    (include_str!("../fixtures/tls/another.crt"), include_str!("../fixtures/tls/another.key"));
+
+/// The simulator with a certificate of `localhost`.
+async fn encrypted(certificate: &str, key: &str) -> Server {
     let config = json!({
         "apps": [{"id": "1001"}],
         "pages": [{"id": PAGE.to_string(), "tokens": {"1001": "token"}}],
-        "tls": {"certificate": made.cert.pem(), "key": made.signing_key.serialize_pem()},
+        "tls": {"certificate": certificate, "key": key},
     });
     let config = Config::from_json(&config.to_string()).unwrap();
-    (Builder::from_config(&config).unwrap().start().await.unwrap(), made.cert.pem())
+    Builder::from_config(&config).unwrap().start().await.unwrap()
 }
 
 fn page() -> PageId {
@@ -52,7 +56,7 @@ fn client(server: &Server) -> GraphClient {
 #[test]
 fn tls_provider_of_the_process_is_left_to_the_host() {
     alone("own_process::tls_provider_of_the_process_is_left_to_the_host", &[], async {
-        let (server, _) = encrypted().await;
+        let server = encrypted(CERTIFICATE, KEY).await;
         let plain = Server::start(Platform::new()).await.unwrap();
         let graph = client(&server);
         // Over TLS, as far as it gets: nobody trusts this certificate.
@@ -72,9 +76,9 @@ fn tls_trusts_what_the_machine_trusts() {
     let trusted = std::env::var_os("SSL_CERT_FILE").filter(|_| std::env::var_os(ALONE).is_some());
     let trusted = trusted.unwrap_or_else(|| dir.path().join("trusted.pem").into_os_string());
     alone("own_process::tls_trusts_what_the_machine_trusts", &[("SSL_CERT_FILE", trusted.clone())], async {
-        let (server, certificate) = encrypted().await;
-        std::fs::write(&trusted, certificate).unwrap();
-        let (other, _) = encrypted().await;
+        let server = encrypted(CERTIFICATE, KEY).await;
+        std::fs::write(&trusted, CERTIFICATE).unwrap();
+        let other = encrypted(ANOTHER.0, ANOTHER.1).await;
         client(&server).platform_time(&page()).await.expect("it is trusted");
         let error = client(&other).platform_time(&page()).await.unwrap_err();
         assert_eq!(error.kind(), RefusalKind::Transport, "its certificate is another one");

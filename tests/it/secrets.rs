@@ -10,9 +10,9 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::id::PageId;
 use messenger_handover::policy::ThreadControlPolicy::BotPrimary;
 use messenger_handover::secret::{AppSecret, EdToken, EdWebhookSecret, PageToken, VerifyToken};
-use messenger_handover::sim::{self, Rules};
 use messenger_handover::thread::Target;
 use messenger_handover::webhook::{self, Verifier};
+use messenger_sim::{self as sim, Rules};
 use tokio::net::TcpListener;
 use url::Url;
 

@@ -5,10 +5,10 @@ use messenger_handover::handover::{Accepted, HandoverError};
 use messenger_handover::id::AppId;
 use messenger_handover::policy::ClaimStep;
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::sim::{Platform, RequestUnderDefaultApp, Rules};
 use messenger_handover::thread::{
     AnswerStatus, CommandRefused, FailReason, Notice, StepOutcome, Target, Unanswered,
 };
+use messenger_sim::{Platform, RequestUnderDefaultApp, Rules};
 
 use crate::world::{BOT, DESK, Setup, World, bot, desk, thread};
 

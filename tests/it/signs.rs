@@ -14,9 +14,9 @@ use messenger_handover::handover::{Handover, HandoverError, Shown, Stopped};
 use messenger_handover::id::{AppId, PageId};
 use messenger_handover::policy::Role;
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::sim::Rules;
 use messenger_handover::thread::{Owner, Target};
 use messenger_handover::time::Span;
+use messenger_sim::Rules;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 

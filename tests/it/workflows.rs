@@ -1,6 +1,6 @@
 //! The four workflows of the seed page, as the quickstart plays them.
 
-use messenger_handover::sim::RequestUnderDefaultApp::Refused;
+use messenger_sim::RequestUnderDefaultApp::Refused;
 
 #[path = "../../examples/quickstart/diagram.rs"]
 mod diagram;

@@ -18,11 +18,11 @@ use messenger_handover::handover::{
 };
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::sim::{self, Platform, Rules, Server, Wire};
 use messenger_handover::store::{MemoryStore, ThreadStore};
 use messenger_handover::thread::{Actions, AnswerStatus, Notice, Timeouts, Unanswered};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{self, Verifier};
+use messenger_sim::{self as sim, Platform, Rules, Server, Wire};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};

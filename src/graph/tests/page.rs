@@ -162,7 +162,7 @@ impl TokenProvider for Vault {
     }
 
     async fn refused(&self, _: &PageId, token: &PageToken) {
-        self.refused.lock().unwrap().push(token.expose().to_owned());
+        self.refused.lock().unwrap().push(token.expose_secret().to_owned());
     }
 }
 

@@ -78,7 +78,7 @@ impl Builder {
     pub async fn connect(self) -> Result<PostgresStore, StoreError> {
         // The error may repeat what is in the URL.
         let options: PgConnectOptions =
-            self.url.expose().parse().map_err(|_| StoreError::new("no URL of a Postgres database"))?;
+            self.url.expose_secret().parse().map_err(|_| StoreError::new("no URL of a Postgres database"))?;
         let options = options.application_name("messenger-handover");
         let mut pool =
             PgPoolOptions::new().max_connections(self.connections).acquire_timeout(self.answers_within);
@@ -109,6 +109,6 @@ impl Builder {
 
 /// Whether a URL asks that no statement be kept by name.
 fn says_unnamed(url: &DatabaseUrl) -> bool {
-    let Ok(url) = url::Url::parse(url.expose()) else { return false };
+    let Ok(url) = url::Url::parse(url.expose_secret()) else { return false };
     url.query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0")
 }

@@ -107,14 +107,14 @@ async fn connect(info: ConnectionInfo, config: AsyncConnectionConfig) -> Result<
 
 impl Connection {
     pub(super) async fn alone(url: &DatabaseUrl, answers_within: Duration) -> Result<Self, StoreError> {
-        let alone = Alone::new(url.expose().into_connection_info().map_err(no_url)?, answers_within);
+        let alone = Alone::new(url.expose_secret().into_connection_info().map_err(no_url)?, answers_within);
         let connecting = alone.current().0.clone();
         connecting.await.map_err(failed)?;
         Ok(Self::Alone(Arc::new(alone)))
     }
 
     pub(super) async fn cluster(urls: &[DatabaseUrl], answers_within: Duration) -> Result<Self, StoreError> {
-        let client = ClusterClient::builder(urls.iter().map(DatabaseUrl::expose))
+        let client = ClusterClient::builder(urls.iter().map(DatabaseUrl::expose_secret))
             .connection_timeout(answers_within)
             .response_timeout(answers_within)
             .overall_response_timeout(Some(answers_within))

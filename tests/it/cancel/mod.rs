@@ -18,9 +18,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::ThreadControlPolicy::BotPrimary;
-use messenger_handover::sim::{Platform, Rules};
 use messenger_handover::store::ThreadStore;
 use messenger_handover::thread::{Notice, Thread};
+use messenger_sim::{Platform, Rules};
 
 use crate::schedules::ground::{BOT, thread};
 use crate::schedules::host::Host;

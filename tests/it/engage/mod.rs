@@ -18,8 +18,8 @@ use messenger_handover::engage::{
 use messenger_handover::handover::{BoxError, Handover};
 use messenger_handover::id::{PageId, ThreadKey};
 use messenger_handover::policy::ThreadControlPolicy::BotPrimary;
-use messenger_handover::sim::Rules;
 use messenger_handover::thread::Owner;
+use messenger_sim::Rules;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;

@@ -9,8 +9,8 @@ use messenger_handover::call::{Call, CallResult};
 use messenger_handover::control::{CallError, HandoverClient};
 use messenger_handover::graph::{GraphClient, Transport, TransportError};
 use messenger_handover::id::{AppId, PageId};
-use messenger_handover::sim::{ApiCall, InlineControl, Platform};
 use messenger_handover::time::Timestamp;
+use messenger_sim::{ApiCall, InlineControl, Platform};
 use serde_json::{Value, json};
 
 use super::world::key;

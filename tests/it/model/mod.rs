@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use messenger_handover::call::{AnswerKey, InlineControl};
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::sim::{Echoes, Platform, RequestUnderDefaultApp, Rules, ZeroConfig};
 use messenger_handover::thread::{AnswerStatus, Command, Notice, Owner, Target};
+use messenger_sim::{Echoes, Platform, RequestUnderDefaultApp, Rules, ZeroConfig};
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -13,13 +13,13 @@ use messenger_handover::control::CallError;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::sim::{self, Delivery, Platform, Rules};
 use messenger_handover::thread::{
     AnswerStatus, ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, HandoffProgress, Input,
     Notice, Output, Owner, PageMemory, Reply, Target, Thread,
 };
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
+use messenger_sim::{self as sim, Delivery, Platform, Rules};
 use serde_json::json;
 
 use super::line::{Line, Luck, To, make};

@@ -7,8 +7,8 @@ use fastrand::Rng;
 use messenger_handover::call::{AnswerKey, InlineControl, OutgoingMessage};
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::sim::{Echoes, Platform, RequestUnderDefaultApp, Rules, ZeroConfig};
 use messenger_handover::thread::{ClaimOrigin, Target};
+use messenger_sim::{Echoes, Platform, RequestUnderDefaultApp, Rules, ZeroConfig};
 use tokio::time::sleep;
 
 use super::ground::{BOT, DESK, PAGE, thread};

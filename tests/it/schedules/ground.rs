@@ -11,8 +11,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use messenger_handover::handover::Clock;
 use messenger_handover::id::{PageId, ThreadKey, UserId};
-use messenger_handover::sim::{Delivery, Platform};
 use messenger_handover::time::Timestamp;
+use messenger_sim::{Delivery, Platform};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 

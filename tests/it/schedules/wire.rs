@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::http::{Request, Response};
 use messenger_handover::graph::{Transport, TransportError};
 use messenger_handover::id::AppId;
-use messenger_handover::sim::ApiCall;
+use messenger_sim::ApiCall;
 
 use super::ground::{Ground, PAGE, thread};
 use super::host::{Host, Life};

@@ -11,10 +11,10 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::Handover;
 use messenger_handover::id::{AppId, PageId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::sim::{self, Delivery, Platform, Rules};
 use messenger_handover::store::ThreadStore;
 use messenger_handover::thread::Timeouts;
 use messenger_handover::webhook::{self, SIGNATURE_HEADER, Verifier, sign};
+use messenger_sim::{self as sim, Delivery, Platform, Rules};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

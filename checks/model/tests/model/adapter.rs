@@ -1,0 +1,117 @@
+//! A thread's calls as the simulator's, and its answers as a thread takes them. What a refusal means is asked of
+//! the client that ships, once for each body.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use async_trait::async_trait;
+use axum::body::Bytes;
+use axum::http::{Request, Response};
+use messenger_handover::call::{Call, CallResult, Refusal, ThreadOwner};
+use messenger_handover::control::HandoverClient;
+use messenger_handover::event::{Event, EventKind};
+use messenger_handover::graph::{GraphClient, Transport, TransportError};
+use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
+use messenger_handover::webhook::{Item, dangerous_parse_unverified};
+use messenger_sim::{ApiAnswer, ApiCall, Delivery, GraphError, InlineControl};
+use serde_json::{Value, json};
+
+pub fn key() -> ThreadKey {
+    ThreadKey::new(PageId::from(10), UserId::from(77))
+}
+
+pub fn api_call(app: &AppId, call: &Call) -> ApiCall {
+    let user = key().user;
+    match call {
+        Call::SendMessage { key, message } => {
+            let mut body: Value = serde_json::to_value(message).unwrap()["body"].take();
+            body["metadata"] = json!(key.to_metadata(app));
+            let thread_control = message.control().map(|control| match control {
+                messenger_handover::call::InlineControl::PassTo(app) => {
+                    InlineControl::Pass(Some(app.clone()))
+                }
+                _ => InlineControl::Release,
+            });
+            ApiCall::Send { user, message: body, messaging_type: None, tag: None, thread_control }
+        }
+        Call::PassThreadControl { to } => ApiCall::Pass { user, target: Some(to.clone()), metadata: None },
+        Call::TakeThreadControl => ApiCall::Take { user, metadata: None },
+        Call::RequestThreadControl => ApiCall::Request { user, metadata: None },
+        Call::ReleaseThreadControl => ApiCall::Release { user },
+        Call::ThreadOwner => ApiCall::ThreadOwner { user },
+        other => panic!("not a call of Graph's: {other:?}"),
+    }
+}
+
+fn mid(text: &str) -> MessageId {
+    MessageId::new(text).unwrap()
+}
+
+/// A delivery as the webhook parser reads it.
+pub fn events(delivery: &Delivery) -> impl Iterator<Item = Event> + use<> {
+    let body = json!({"object": "page", "entry": [{
+        "id": delivery.page, "time": delivery.at.as_millis(), (delivery.channel.name()): [delivery.item],
+    }]});
+    let items = dangerous_parse_unverified(body.to_string().as_bytes()).unwrap().items;
+    items.into_iter().filter_map(|item| match item {
+        Item::Event { mut event, .. } => {
+            // Ids that do not depend on what was said in between: states are the same sooner.
+            match &mut event.kind {
+                EventKind::Inbound(inbound) => inbound.mid = inbound.text.as_deref().map(mid),
+                EventKind::Echo(echo) => echo.mid = echo.text.as_deref().map(mid),
+                _ => {}
+            }
+            Some(event)
+        }
+        _ => None,
+    })
+}
+
+pub fn result(call: &Call, answer: Result<ApiAnswer, GraphError>) -> CallResult {
+    match (call, answer) {
+        (_, Err(refusal)) => CallResult::Refused(meaning(&refusal)),
+        (Call::RequestThreadControl, Ok(_)) => CallResult::Forwarded,
+        (_, Ok(ApiAnswer::Success)) => CallResult::Done,
+        (Call::SendMessage { key, .. }, Ok(ApiAnswer::Sent { .. })) => {
+            CallResult::Sent(Some(mid(key.as_str())))
+        }
+        (_, Ok(ApiAnswer::NoOwner)) => CallResult::Owner(ThreadOwner::Idle),
+        (_, Ok(ApiAnswer::Owner { app: Some(app), expiration })) => {
+            CallResult::Owner(ThreadOwner::App { app, expires: Some(expiration) })
+        }
+        (_, Ok(ApiAnswer::Owner { app: None, expiration })) => {
+            CallResult::Owner(ThreadOwner::Hidden { expires: Some(expiration) })
+        }
+        (_, Ok(other)) => panic!("{call:?} was answered with {other:?}"),
+    }
+}
+
+#[derive(Debug)]
+struct Refuses(Mutex<String>);
+
+#[async_trait]
+impl Transport for Refuses {
+    async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
+        let body = self.0.lock().unwrap().clone();
+        Ok(Response::builder().status(400).body(Bytes::from(body)).unwrap())
+    }
+}
+
+fn meaning(refusal: &GraphError) -> Refusal {
+    static KNOWN: LazyLock<Mutex<HashMap<String, Refusal>>> = LazyLock::new(Mutex::default);
+    let known = format!("{} {:?} {}", refusal.code, refusal.subcode, refusal.message);
+    KNOWN
+        .lock()
+        .unwrap()
+        .entry(known)
+        .or_insert_with(|| {
+            let transport = Arc::new(Refuses(Mutex::new(refusal.body().to_string())));
+            let client = GraphClient::builder().base_url("http://127.0.0.1/".parse().unwrap());
+            let client = client.page(key().page, "t".into()).transport(transport).build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let error = runtime.block_on(client.release_thread_control(&key())).unwrap_err();
+            assert!(!error.may_have_acted(), "{error}");
+            error.refusal().clone()
+        })
+        .clone()
+}

@@ -1,0 +1,206 @@
+//! What must always hold (design §4), told by the numbers there.
+
+use messenger_handover::call::{AnswerKey, Call, CallResult};
+use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
+use messenger_handover::id::AppId;
+use messenger_handover::thread::{AnswerStatus, Context, Input, OnUnknown, Output, Owner};
+use messenger_handover::time::{Span, Timestamp};
+use messenger_sim::Rules;
+use stateright::{Model, Property};
+
+use crate::adapter::{api_call, key, result};
+use crate::scene::Scene;
+use crate::state::{End, Side, State};
+
+/// Waits without a call in between: more than this many, and something waits for ever.
+const MAX_IDLE_WAITS: u8 = 12;
+
+pub const NOTHING_LOST: &str = "1: nothing lost";
+pub const ENDS: &str = "1: every schedule ends, with nothing left to do";
+pub const NOTHING_DOUBLED: &str = "2: nothing doubled";
+pub const IN_ORDER: &str = "3: in order";
+pub const NO_THEFT: &str = "4: no theft";
+pub const NO_EARLY_HAND_BACK: &str = "5: no early hand-back";
+pub const NO_HOARDING: &str = "6: no hoarding";
+pub const NO_FIGHT: &str = "7: no fight";
+pub const BELIEF_HEALS: &str = "8: belief heals";
+pub const NO_CUSTOMER_FORGOTTEN: &str = "11: no customer falls between two chairs";
+pub const PEOPLE_FIRST: &str = "12: a bot does not speak where people were asked for";
+const COMES_TO_REST: &str = "1, 7: it comes to rest";
+
+pub fn properties() -> Vec<Property<Scene>> {
+    vec![
+        Property::always(NOTHING_LOST, |scene: &Scene, state: &State| {
+            !state.is_quiet() || nothing_is_lost(scene, state)
+        }),
+        Property::always(ENDS, |scene: &Scene, state: &State| {
+            !is_broken(state, "1") && !is_stuck(scene, state)
+        }),
+        Property::eventually(COMES_TO_REST, |scene: &Scene, state: &State| {
+            state.is_quiet() || is_over(scene, state)
+        }),
+        Property::always(NOTHING_DOUBLED, |scene: &Scene, state: &State| {
+            Side::BOTH.into_iter().all(|side| {
+                let resends = scene.config(side).on_unknown == OnUnknown::Resend;
+                state.of(side).accepted.iter().all(|key| {
+                    state.times(key) <= 1 || resends && (!state.is_quiet() || says_so(state, side, key))
+                })
+            })
+        }),
+        Property::always(IN_ORDER, |_, state: &State| !is_broken(state, "3") && is_in_order(state)),
+        Property::always(NO_THEFT, |_, state: &State| !is_broken(state, "4")),
+        Property::always(NO_EARLY_HAND_BACK, |_, state: &State| !is_broken(state, "5")),
+        Property::always(PEOPLE_FIRST, |_, state: &State| !is_broken(state, "12")),
+        Property::always(NO_HOARDING, |scene: &Scene, state: &State| !is_hoarding(scene, state)),
+        Property::always(NO_FIGHT, |scene: &Scene, state: &State| !is_a_fight(scene, state)),
+        Property::always(BELIEF_HEALS, |scene: &Scene, state: &State| {
+            !state.is_quiet() || belief_heals(scene, state)
+        }),
+        Property::always(NO_CUSTOMER_FORGOTTEN, |scene: &Scene, state: &State| {
+            !state.is_quiet() || state.lossy || nobody_is_forgotten(scene, state)
+        }),
+        Property::always("one call at a time", |_, state: &State| !is_broken(state, "two calls")),
+    ]
+}
+
+/// There is nothing to be learnt behind this.
+pub fn is_over(scene: &Scene, state: &State) -> bool {
+    state.broken.is_some() || is_a_fight(scene, state) || state.idle_waits > MAX_IDLE_WAITS
+}
+
+fn is_broken(state: &State, number: &str) -> bool {
+    state.broken.is_some_and(|how| how.split(':').next() == Some(number))
+}
+
+/// The outcome of an answer says that the customer may read it twice.
+fn says_so(state: &State, side: Side, key: &AnswerKey) -> bool {
+    let status = state.of(side).thread.answer(key);
+    matches!(status, Some(AnswerStatus::Sent { maybe_doubled: true, .. } | AnswerStatus::Unknown(_)))
+}
+
+fn nothing_is_lost(scene: &Scene, state: &State) -> bool {
+    Side::BOTH.into_iter().all(|side| {
+        let host = state.of(side);
+        host.accepted.iter().all(|key| {
+            let ends: Vec<_> = host.ends.iter().filter(|(of, _)| of == key).map(|(_, end)| *end).collect();
+            match ends[..] {
+                [End::Delivered] | [End::Unknown, End::Delivered] => state.times(key) >= 1,
+                [End::Failed] => state.times(key) == 0,
+                // Its echo would have told.
+                [End::Unknown] => state.times(key) == 0 || state.lossy || !scene.has_echoes(),
+                _ => false,
+            }
+        })
+    })
+}
+
+/// Nothing can happen any more, or nothing but waiting, and something is left to do.
+fn is_stuck(scene: &Scene, state: &State) -> bool {
+    if state.broken.is_some() || is_a_fight(scene, state) {
+        return false;
+    }
+    if state.idle_waits > MAX_IDLE_WAITS {
+        return true;
+    }
+    let mut actions = Vec::new();
+    scene.actions(state, &mut actions);
+    actions.is_empty() && !state.is_quiet()
+}
+
+/// What the customer read of one side is in the order it was accepted.
+fn is_in_order(state: &State) -> bool {
+    Side::BOTH.into_iter().all(|side| {
+        let places = state.read_of(side);
+        places.is_sorted()
+    })
+}
+
+/// Which app an idle thread goes to when the customer writes.
+fn first(rules: &Rules) -> Option<&AppId> {
+    match rules {
+        Rules::Handover { primary } => primary.as_ref(),
+        Rules::Routing { default_app } => default_app.as_ref(),
+        _ => None,
+    }
+}
+
+/// Of a desk that is first on the Page nothing can be said: it gets what the customer writes next. And where the bot
+/// wants people, the desk is given control that it did not ask for.
+fn is_hoarding(scene: &Scene, state: &State) -> bool {
+    let desk = Some(&scene.desk.app);
+    let given = state.people_wanted || state.passed_to_desk > state.asked_for;
+    state.agent_is_done
+        && !given
+        && state.is_quiet()
+        && state.owner().as_ref() == desk
+        && first(&scene.rules) != desk
+}
+
+/// Bounds, by what was asked for and what went wrong: so often control moves, and so many calls are made.
+fn is_a_fight(scene: &Scene, state: &State) -> bool {
+    let (wishes, faults) = scene.budget.spent(state.left);
+    usize::from(state.handovers) > 1 + 4 * wishes + 2 * faults
+        || usize::from(state.calls) > 16 + 12 * wishes + 8 * faults
+}
+
+/// Who believes to have control has it, or it went without a word. And after one answer of the platform the
+/// belief is what the platform lets this app see.
+fn belief_heals(scene: &Scene, state: &State) -> bool {
+    let owner = state.owner();
+    Side::BOTH.into_iter().all(|side| {
+        let app = &scene.config(side).app;
+        let believes = *state.of(side).thread.owner() == Owner::Us;
+        (state.lossy || !believes || owner.is_none() || owner.as_ref() == Some(app))
+            && heals(scene, state, side)
+    })
+}
+
+fn heals(scene: &Scene, state: &State, side: Side) -> bool {
+    let (config, host) = (scene.config(side), state.of(side));
+    let cx = Context { page: host.page, ..Context::new(config) };
+    let mut thread = host.thread.clone();
+    let (mut now, mut out) = (state.now.plus(std::time::Duration::from_millis(1)), Vec::new());
+    // An event that names nobody we know puts the owner in doubt.
+    let kind = EventKind::PassThreadControl(ControlChange::default());
+    let _ =
+        thread.step(&cx, Input::Event(Event::new(Channel::Messaging, Span::at(now), kind)), now, &mut out);
+    for _ in 0..3 {
+        let look = out.iter().find_map(|output| match output {
+            Output::Call { id, call: Call::ThreadOwner, .. } => Some(*id),
+            _ => None,
+        });
+        if let Some(call) = look {
+            let api = api_call(&config.app, &Call::ThreadOwner);
+            let told = (*state.platform).clone().call(&config.app, &key().page, &api, now);
+            let told = result(&Call::ThreadOwner, told);
+            let _ = thread.step(&cx, Input::Answer { call, result: told.clone() }, now, &mut out);
+            return agrees(thread.owner(), &told, &config.app);
+        }
+        // A pause after a fault may still run.
+        now = thread.next_wake(&cx).unwrap_or(Timestamp::MAX);
+        let _ = thread.step(&cx, Input::Wake, now, &mut out);
+    }
+    false
+}
+
+fn agrees(owner: &Owner, told: &CallResult, us: &AppId) -> bool {
+    use messenger_handover::call::ThreadOwner::{App, Hidden, Idle};
+    match told {
+        CallResult::Owner(App { app, .. }) if app == us => *owner == Owner::Us,
+        CallResult::Owner(App { app, .. }) => *owner == Owner::Other(Some(app.clone())),
+        CallResult::Owner(Hidden { .. }) => matches!(owner, Owner::Other(_)),
+        CallResult::Owner(Idle) => *owner == Owner::Idle,
+        _ => false,
+    }
+}
+
+/// What the customer wrote and nobody has answered was told to a host as its own to answer: to the one that may, or
+/// to the other while that one might.
+fn nobody_is_forgotten(scene: &Scene, state: &State) -> bool {
+    let Some(owner) = state.owner() else { return true };
+    // People in the inbox read everything.
+    let in_the_inbox = owner != scene.bot.app && owner != scene.desk.app;
+    let all = (1_u16 << state.customer_wrote) - (1 << state.answered);
+    let all = all & !state.unsent.map_or(0, |number| 1 << number);
+    in_the_inbox || u16::from(state.bot.told_ours | state.desk.told_ours) & all == all
+}

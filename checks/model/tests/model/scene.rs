@@ -1,0 +1,361 @@
+//! A small world as stateright explores it: who is there, what can happen next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use messenger_handover::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::thread::{Broken, Config, Context, OnUnknown};
+use messenger_handover::time::Timestamp;
+use messenger_sim::{App, Echoes, Page, Platform, Rules};
+use stateright::{Model, Property};
+
+use crate::draw::Picture;
+use crate::judge;
+use crate::state::{Budget, Host, Person, Side, State};
+use crate::turn::Turn;
+
+pub const BOT: u64 = 1001;
+pub const DESK: u64 = 2002;
+const START: u64 = 1_790_000_000_000;
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    Nothing,
+    /// The platform never sees it, and the caller cannot know.
+    Call,
+    /// The platform acts, the answer is lost.
+    Answer,
+    /// The platform acts, and whoever called has ended.
+    Process,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    CustomerWrites,
+    CustomerUnsends,
+    Send(Side),
+    /// The bot's last words, and control goes to the desk or to nobody.
+    Farewell(bool),
+    Open,
+    Close,
+    WantPerson,
+    BackToBot,
+    /// The host lets answers go on behind an unknown one.
+    Continue(Side),
+    InboxReplies,
+    InboxMoves,
+    Day,
+    Deliver(Side),
+    Double(Side),
+    Overtake(Side),
+    LosePost(Side),
+    Make(Side, Loss),
+    /// The answer to a call arrives.
+    Answer(Side),
+    /// Until somebody wants to be woken.
+    Wait,
+    /// And whether the call under way was made.
+    Crash(Side, bool),
+}
+
+/// What was seen somewhere in a world: a property that speaks of it does not hold vacuously there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    Took,
+    TakeRefused,
+    Requested,
+    RequestUnanswered,
+    NotGranted,
+    Passed,
+    Released,
+    WentInline,
+    SendRefused,
+    UnknownOutcome,
+    EchoAfterUnknown,
+    LateEcho,
+    Queued,
+    WentOnBehindUnknown,
+    HandBackWaited,
+    HandBackRefused,
+    CrashBeforeActing,
+    CrashAfterActing,
+    WrongBelief,
+    TwoBelievers,
+    TwoBelieversWithoutFaults,
+    ToldWhatCameBefore,
+    InboxTook,
+    ControlExpired,
+    ReadTwice,
+    BotWasSilent,
+    Unsent,
+}
+
+impl Seen {
+    pub const ALL: [Self; 27] = [
+        Self::Took,
+        Self::TakeRefused,
+        Self::Requested,
+        Self::RequestUnanswered,
+        Self::NotGranted,
+        Self::Passed,
+        Self::Released,
+        Self::WentInline,
+        Self::SendRefused,
+        Self::UnknownOutcome,
+        Self::EchoAfterUnknown,
+        Self::LateEcho,
+        Self::Queued,
+        Self::WentOnBehindUnknown,
+        Self::HandBackWaited,
+        Self::HandBackRefused,
+        Self::CrashBeforeActing,
+        Self::CrashAfterActing,
+        Self::WrongBelief,
+        Self::TwoBelievers,
+        Self::TwoBelieversWithoutFaults,
+        Self::ToldWhatCameBefore,
+        Self::InboxTook,
+        Self::ControlExpired,
+        Self::ReadTwice,
+        Self::BotWasSilent,
+        Self::Unsent,
+    ];
+}
+
+#[derive(Debug, Clone)]
+pub struct Scene {
+    pub rules: Rules,
+    pub bot: Config,
+    pub desk: Config,
+    pub budget: Budget,
+    platform: Platform,
+    may_take: bool,
+    seen: Arc<[AtomicBool; Seen::ALL.len()]>,
+}
+
+impl Scene {
+    /// Without an endpoint of ED's that the bot can call, and with the switch that lets both apps take control.
+    pub fn new(rules: Rules, policy: ThreadControlPolicy, budget: Budget) -> Self {
+        let mut bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
+        let mut desk = Config::new(AppId::from(DESK), Role::Desk, policy);
+        // What is forgotten in the end makes a state for each moment since when it is at rest.
+        (bot.timeouts.retention, desk.timeouts.retention) = (Duration::MAX, Duration::MAX);
+        Self { rules, bot, desk, budget, platform: Platform::new(), may_take: true, seen: Arc::default() }
+    }
+
+    /// The desk goes by another policy than the bot.
+    pub fn desk_policy(mut self, policy: ThreadControlPolicy) -> Self {
+        self.desk.policy = policy;
+        self
+    }
+
+    /// The bot can call ED's endpoint.
+    pub fn endpoint(mut self) -> Self {
+        self.bot.desk_endpoint = true;
+        self
+    }
+
+    /// The Page's switch does not let apps take control.
+    pub fn without_take(mut self) -> Self {
+        self.may_take = false;
+        self
+    }
+
+    /// The simulator's choices where no source tells.
+    pub fn platform(mut self, choose: impl FnOnce(Platform) -> Platform) -> Self {
+        self.platform = choose(self.platform);
+        self
+    }
+
+    /// Every echo comes.
+    pub fn has_echoes(&self) -> bool {
+        self.platform.switches().2 == Echoes::Always
+    }
+
+    /// Both hosts have an answer sent again whose outcome stays unknown.
+    pub fn resends(mut self) -> Self {
+        (self.bot.on_unknown, self.desk.on_unknown) = (OnUnknown::Resend, OnUnknown::Resend);
+        self
+    }
+
+    /// Both sides have this defect.
+    pub fn broken(mut self, broken: Broken) -> Self {
+        (self.bot.broken, self.desk.broken) = (Some(broken), Some(broken));
+        self
+    }
+
+    pub fn config(&self, side: Side) -> &Config {
+        match side {
+            Side::Bot => &self.bot,
+            Side::Desk => &self.desk,
+        }
+    }
+
+    pub fn saw(&self, what: Seen) {
+        let seen = &self.seen[what as usize];
+        if !seen.load(Ordering::Relaxed) {
+            seen.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        Seen::ALL.into_iter().filter(|what| self.seen[*what as usize].load(Ordering::Relaxed)).collect()
+    }
+
+    /// When something is due next.
+    pub fn wake(&self, state: &State) -> Option<Timestamp> {
+        let wake = |side| {
+            let (config, host) = (self.config(side), state.of(side));
+            host.thread.next_wake(&Context { page: host.page, ..Context::new(config) })
+        };
+        let asked = state.asked.as_ref().map(|asked| asked.until);
+        let wakes = [wake(Side::Bot), wake(Side::Desk), asked].into_iter().flatten();
+        wakes.filter(|wake| *wake != Timestamp::MAX).min()
+    }
+
+    /// A schedule, drawn.
+    pub fn draw(&self, actions: impl IntoIterator<Item = Action>) -> String {
+        let mut picture = Picture::default();
+        let mut state = self.first();
+        picture.customer("question 0");
+        for action in actions {
+            Turn { scene: self, state: &mut state, picture: Some(&mut picture) }.act(action);
+        }
+        picture.text()
+    }
+
+    /// What this host can do, or have happen to it, comes to nobody else's notice, and nothing that others do changes
+    /// it: they can only add to its post. Then one order of its next action and theirs stands for all.
+    fn is_alone(&self, side: Side, state: &State) -> bool {
+        let (host, mut left) = (state.of(side), state.left);
+        let shared = left.late + left.losses + left.crashes == 0;
+        // The bot's call of ED's endpoint reaches into the desk, and the desk's answer into the bot.
+        let apart = match side {
+            Side::Bot => state.asked.is_none(),
+            Side::Desk => !self.bot.desk_endpoint,
+        };
+        let overtaking = host.post.len() > 1 || *left.faults(side) == 0;
+        shared && apart && overtaking && !host.post.is_empty() && !host.is_calling()
+    }
+
+    fn actions_of(side: Side, state: &State, actions: &mut Vec<Action>) {
+        let (host, mut left) = (state.of(side), state.left);
+        let faults = *left.faults(side) > 0;
+        let mut may = |so: bool, action| {
+            if so {
+                actions.push(action);
+            }
+        };
+        match side {
+            Side::Bot => {
+                may(left.bot > 0, Action::Send(side));
+                may(left.farewells > 0, Action::Farewell(true));
+                may(left.farewells > 0, Action::Farewell(false));
+                may(left.persons > 0, Action::WantPerson);
+            }
+            Side::Desk => {
+                let engaged = host.thread.intervention_is_open();
+                may(left.desk > 0, Action::Send(side));
+                may(left.interventions > 0 && !engaged, Action::Open);
+                may(engaged, Action::Close);
+                may(left.backs > 0, Action::BackToBot);
+            }
+        }
+        let (waiting, call) = (host.post.len(), host.call.is_some());
+        may(waiting > 0, Action::Deliver(side));
+        may(waiting > 0 && faults, Action::Double(side));
+        may(waiting > 1 && faults, Action::Overtake(side));
+        may(waiting > 0 && left.losses > 0, Action::LosePost(side));
+        may(call, Action::Make(side, Loss::Nothing));
+        may(call && faults, Action::Make(side, Loss::Call));
+        may(call && faults, Action::Make(side, Loss::Answer));
+        may(host.answer.is_some(), Action::Answer(side));
+        may(left.crashes > 0, Action::Crash(side, false));
+        may(left.crashes > 0 && call, Action::Crash(side, true));
+        may(host.held().is_some(), Action::Continue(side));
+    }
+
+    fn first(&self) -> State {
+        let fields = ["messages", "messaging_postbacks", "messaging_handovers", "standby", "message_echoes"];
+        let app = |id, name| App::new(id, name, "s", "v").may_take(self.may_take).fields(fields);
+        let platform = self.platform.clone().with_app(app(BOT, "Bot")).with_app(app(DESK, "Desk")).with_page(
+            Page::new(10, self.rules.clone())
+                .app(BOT, "b")
+                .app(DESK, "d")
+                .silent_app(PAGE_INBOX)
+                .silent_app(INSTAGRAM_INBOX)
+                .person(77),
+        );
+        let mut state = State {
+            platform: Arc::new(platform),
+            now: Timestamp::from_millis(START),
+            bot: Arc::new(Host::new()),
+            desk: Arc::new(Host::new()),
+            asked: None,
+            left: self.budget,
+            customer_wrote: 0,
+            answered: 0,
+            agent_is_done: false,
+            asked_for: 0,
+            passed_to_desk: 0,
+            people_wanted: false,
+            person: Person::NotWanted,
+            unsent: None,
+            lossy: false,
+            handovers: 0,
+            calls: 0,
+            idle_waits: 0,
+            broken: None,
+        };
+        Turn { scene: self, state: &mut state, picture: None }.begin();
+        state
+    }
+}
+
+impl Model for Scene {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![self.first()]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if judge::is_over(self, state) {
+            return;
+        }
+        if let Some(side) = Side::BOTH.into_iter().find(|side| self.is_alone(*side, state)) {
+            return Self::actions_of(side, state, actions);
+        }
+        for side in Side::BOTH {
+            Self::actions_of(side, state, actions);
+        }
+        let left = state.left;
+        let mut may = |so: bool, action| {
+            if so {
+                actions.push(action);
+            }
+        };
+        may(left.customer > 0, Action::CustomerWrites);
+        may(left.unsends > 0, Action::CustomerUnsends);
+        may(left.inbox > 0, Action::InboxReplies);
+        may(left.inbox > 0, Action::InboxMoves);
+        let calls = Side::BOTH.iter().any(|side| state.of(*side).is_calling());
+        let posts = Side::BOTH.iter().any(|side| !state.of(*side).post.is_empty());
+        // Calls end within seconds, and webhooks come within seconds but for a fault.
+        may(!calls && (!posts || left.late > 0) && self.wake(state).is_some(), Action::Wait);
+        may(!calls && !posts && left.days > 0, Action::Day);
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut state = before.clone();
+        Turn { scene: self, state: &mut state, picture: None }.act(action).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        judge::properties()
+    }
+}

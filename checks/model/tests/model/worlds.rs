@@ -1,0 +1,260 @@
+//! The worlds that are explored.
+
+use messenger_handover::id::PAGE_INBOX;
+use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
+use messenger_sim::{Echoes, RequestUnderDefaultApp, Rules, ZeroConfig};
+
+use crate::explore::explore;
+use crate::scene::{BOT, DESK, Scene, Seen};
+use crate::state::Budget;
+
+const NONE: Budget = Budget {
+    customer: 0,
+    unsends: 0,
+    bot: 0,
+    desk: 0,
+    farewells: 0,
+    interventions: 0,
+    persons: 0,
+    backs: 0,
+    inbox: 0,
+    days: 0,
+    bot_faults: 0,
+    desk_faults: 0,
+    late: 0,
+    losses: 0,
+    crashes: 0,
+};
+
+/// What happens in the worlds of one configuration.
+const STORIES: [(&str, Budget); 10] = [
+    (
+        "an intervention, an agent's answer, a fault",
+        Budget { interventions: 1, desk: 1, desk_faults: 1, ..NONE },
+    ),
+    (
+        "an answer of each side, a fault on each",
+        Budget { bot: 1, desk: 1, bot_faults: 1, desk_faults: 1, ..NONE },
+    ),
+    ("two answers of an agent, a late webhook, a fault", Budget { desk: 2, late: 1, desk_faults: 1, ..NONE }),
+    (
+        "an intervention, a message meanwhile, a crash",
+        Budget { interventions: 1, customer: 1, crashes: 1, ..NONE },
+    ),
+    ("the inbox, a day, an answer", Budget { inbox: 1, days: 1, desk: 1, ..NONE }),
+    (
+        "an answer, a message meanwhile, late and lost webhooks",
+        Budget { desk: 1, customer: 1, late: 1, losses: 1, ..NONE },
+    ),
+    ("an intervention, an answer, a hand-back", Budget { interventions: 1, desk: 1, backs: 1, ..NONE }),
+    ("a farewell, a message meanwhile, a fault", Budget { farewells: 1, customer: 1, bot_faults: 1, ..NONE }),
+    (
+        "an intervention, the customer takes a message back, a fault",
+        Budget { interventions: 1, unsends: 1, desk_faults: 1, ..NONE },
+    ),
+    ("a farewell, an agent's answer", Budget { farewells: 1, desk: 1, ..NONE }),
+];
+
+/// The same with ED's endpoint.
+const ENDPOINT: [(&str, Budget); 4] = [
+    (
+        "the bot wants a person, an agent answers, a fault",
+        Budget { persons: 1, desk: 1, bot_faults: 1, ..NONE },
+    ),
+    ("the bot answers and wants a person, a crash", Budget { bot: 1, persons: 1, crashes: 1, ..NONE }),
+    ("the bot wants a person and answers, a hand-back", Budget { bot: 1, persons: 1, backs: 1, ..NONE }),
+    ("the bot wants a person and answers, the inbox", Budget { bot: 1, persons: 1, inbox: 1, ..NONE }),
+];
+
+/// What every configuration shows somewhere.
+const EVERYWHERE: [Seen; 14] = [
+    Seen::Unsent,
+    Seen::BotWasSilent,
+    Seen::Released,
+    Seen::SendRefused,
+    Seen::UnknownOutcome,
+    Seen::EchoAfterUnknown,
+    Seen::LateEcho,
+    Seen::Queued,
+    Seen::WentOnBehindUnknown,
+    Seen::HandBackWaited,
+    Seen::HandBackRefused,
+    Seen::CrashAfterActing,
+    Seen::WrongBelief,
+    Seen::ControlExpired,
+];
+
+/// All stories under one policy and one set of rules, and that they show what the properties speak of.
+fn stories(name: &str, make: impl Fn(Budget) -> Scene, shown: &[Seen]) {
+    let mut seen = Vec::new();
+    for (story, budget) in STORIES {
+        seen.extend(explore(&format!("{name}: {story}"), make(budget)));
+    }
+    for (story, budget) in ENDPOINT {
+        seen.extend(explore(&format!("{name}: {story}"), make(budget).endpoint()));
+    }
+    let missing: Vec<_> = EVERYWHERE.iter().chain(shown).filter(|what| !seen.contains(what)).collect();
+    assert!(missing.is_empty(), "{name} never shows {missing:?}");
+}
+
+fn under(rules: Rules, policy: ThreadControlPolicy) -> impl Fn(Budget) -> Scene {
+    move |budget| Scene::new(rules.clone(), policy, budget)
+}
+
+#[test]
+fn model_bot_primary_handover() {
+    stories("bot primary, handover", under(Rules::primary(BOT), BotPrimary), &[Seen::ToldWhatCameBefore]);
+}
+
+#[test]
+fn model_ed_primary_handover() {
+    stories("ed primary, handover", under(Rules::primary(DESK), EdPrimary), &[Seen::ToldWhatCameBefore]);
+}
+
+#[test]
+fn model_no_primary_handover() {
+    stories("no primary, handover", under(Rules::no_primary(), NoPrimary), &[Seen::ToldWhatCameBefore]);
+}
+
+#[test]
+fn model_bot_primary_routing() {
+    stories(
+        "bot primary, default application the bot",
+        under(Rules::default_app(BOT), BotPrimary),
+        &[Seen::ToldWhatCameBefore],
+    );
+}
+
+#[test]
+fn model_ed_primary_routing() {
+    stories(
+        "ed primary, default application ED",
+        under(Rules::default_app(DESK), EdPrimary),
+        &[Seen::ToldWhatCameBefore],
+    );
+}
+
+#[test]
+fn model_no_primary_routing() {
+    stories(
+        "no primary, default application the inbox",
+        under(Rules::default_app(PAGE_INBOX), NoPrimary),
+        &[Seen::ToldWhatCameBefore],
+    );
+}
+
+#[test]
+fn model_bot_primary_zero_config() {
+    stories("bot primary, zero-config", under(Rules::zero_config(), BotPrimary), &[]);
+}
+
+#[test]
+fn model_ed_primary_zero_config() {
+    stories("ed primary, zero-config", under(Rules::zero_config(), EdPrimary), &[]);
+}
+
+#[test]
+fn model_no_primary_zero_config() {
+    stories("no primary, zero-config", under(Rules::zero_config(), NoPrimary), &[Seen::ToldWhatCameBefore]);
+}
+
+/// What no source tells, the other way round.
+#[test]
+fn model_other_choices_of_the_platform() {
+    let budget = Budget { bot: 1, desk: 1, desk_faults: 1, ..NONE };
+    let farewell = Budget { farewells: 1, customer: 1, bot_faults: 1, ..NONE };
+    let silent = |scene: Scene| {
+        scene.platform(|platform| {
+            platform.with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess)
+        })
+    };
+    let echoes_lost =
+        |scene: Scene| scene.platform(|platform| platform.with_echoes(Echoes::LostWhenControlLeaves));
+    let (to_bot, to_desk) =
+        (under(Rules::default_app(BOT), BotPrimary), under(Rules::default_app(DESK), EdPrimary));
+    explore("default application the bot, no take", to_bot(budget).without_take());
+    explore("default application the bot, requests are swallowed", silent(to_bot(budget)));
+    explore(
+        "default application the bot, requests are swallowed, no take",
+        silent(to_bot(budget)).without_take(),
+    );
+    explore("default application ED, no take", to_desk(budget).without_take());
+    explore("default application ED, requests are swallowed", silent(to_desk(budget)));
+    explore("default application the bot, echoes are lost", echoes_lost(to_bot(farewell)));
+    explore(
+        "bot primary, handover, echoes are lost",
+        echoes_lost(under(Rules::primary(BOT), BotPrimary)(farewell)),
+    );
+    let documented = under(Rules::zero_config(), NoPrimary)(budget);
+    let documented = documented.platform(|platform| platform.with_zero_config(ZeroConfig::Documented));
+    explore("zero-config as documented", documented);
+}
+
+/// Hosts that would rather have an answer twice than not at all: then the outcome says so.
+#[test]
+fn model_hosts_that_resend() {
+    let budget = Budget { desk: 2, bot: 1, desk_faults: 1, late: 1, ..NONE };
+    let seen =
+        explore("ed primary, handover, resent", under(Rules::primary(DESK), EdPrimary)(budget).resends());
+    assert!(seen.contains(&Seen::ReadTwice));
+    let budget = Budget { desk: 1, customer: 1, desk_faults: 2, late: 1, ..NONE };
+    explore("bot primary, handover, resent", under(Rules::primary(BOT), BotPrimary)(budget).resends());
+    let budget = Budget { desk: 2, crashes: 1, late: 1, ..NONE };
+    explore("zero-config, resent", under(Rules::zero_config(), NoPrimary)(budget).resends());
+}
+
+/// Two sides with any two policies come to rest under any rules.
+#[test]
+fn model_any_two_policies() {
+    let budget = Budget { bot: 1, desk: 1, ..NONE };
+    let all = [
+        ("bot primary", Rules::primary(BOT)),
+        ("ed primary", Rules::primary(DESK)),
+        ("no primary", Rules::no_primary()),
+        ("default application the bot", Rules::default_app(BOT)),
+        ("default application ED", Rules::default_app(DESK)),
+        ("zero-config", Rules::zero_config()),
+    ];
+    for (rules_name, rules) in all {
+        for bot in ThreadControlPolicy::ALL {
+            for desk in ThreadControlPolicy::ALL {
+                let scene = Scene::new(rules.clone(), bot, budget).desk_policy(desk);
+                explore(&format!("{rules_name}; the bot says {bot}, ED {desk}"), scene);
+            }
+        }
+    }
+}
+
+/// One world of two million states.
+#[test]
+fn model_largest() {
+    let budget = Budget { interventions: 1, desk: 1, customer: 1, ..NONE };
+    explore(
+        "bot primary, handover: an intervention, an agent's answer, a message meanwhile",
+        Scene::new(Rules::primary(BOT), BotPrimary, budget),
+    );
+}
+
+/// `MODEL=large cargo test -p check-model --profile model model_larger -- --ignored --nocapture`
+#[test]
+#[ignore = "tens of millions of states, and many minutes"]
+fn model_larger() {
+    let everything =
+        Budget { customer: 1, bot: 1, desk: 1, interventions: 1, bot_faults: 1, desk_faults: 1, ..NONE };
+    let people = Budget { inbox: 1, days: 1, ..Budget { customer: 1, desk: 1, interventions: 1, ..NONE } };
+    let pages = [
+        ("ed primary, handover", Rules::primary(DESK), EdPrimary),
+        ("no primary, handover", Rules::no_primary(), NoPrimary),
+        ("ed primary, default application ED", Rules::default_app(DESK), EdPrimary),
+        ("no primary, zero-config", Rules::zero_config(), NoPrimary),
+        ("bot primary, default application the bot", Rules::default_app(BOT), BotPrimary),
+        ("bot primary, handover", Rules::primary(BOT), BotPrimary),
+    ];
+    for (name, rules, policy) in pages.clone() {
+        let what = format!("{name}: the inbox, a day, an intervention, an answer, a message");
+        explore(&what, under(rules, policy)(people));
+    }
+    for (name, rules, policy) in pages {
+        explore(&format!("{name}: everything once"), under(rules, policy)(everything));
+    }
+}

@@ -1,0 +1,157 @@
+//! The store in an SQLite file: as the file is left behind, and shared.
+
+#[path = "../stores/in_turn.rs"]
+mod in_turn;
+mod seal;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::store::sqlite::Synchronous;
+use messenger_handover::store::{SqliteStore, Swap, Swapped, ThreadStore, conformance};
+use messenger_handover::thread::{Command, Config, Context, Input, Thread};
+use messenger_handover::time::Timestamp;
+use tempfile::TempDir;
+
+use in_turn::InTurn;
+
+/// In a folder that is gone when the test is over.
+#[derive(Debug)]
+pub struct File(TempDir);
+
+impl File {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("threads.db")
+    }
+
+    /// All that is on the disk.
+    pub fn bytes(&self) -> Vec<u8> {
+        fs::read_dir(&self.0).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+    }
+}
+
+pub fn key(user: u64) -> ThreadKey {
+    ThreadKey::new(PageId::from(10), UserId::from(user))
+}
+
+pub fn thread(text: &str) -> Thread {
+    let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
+    let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text(text).unwrap());
+    let mut thread = Thread::new();
+    let send = Input::Command(Command::Send { key, message });
+    let _ = thread.step(&Context::new(&config), send, Timestamp::from_millis(1_790_000_000_000), &mut vec![]);
+    thread
+}
+
+pub fn contains(bytes: &[u8], words: &str) -> bool {
+    bytes.windows(words.len()).any(|window| window == words.as_bytes())
+}
+
+fn open(path: &Path) -> Arc<SqliteStore> {
+    Arc::new(SqliteStore::open(path).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_store_in_a_file_conforms() {
+    let file = File::new();
+    let report = conformance::check(open(&file.path())).await;
+    assert!(report.is_ok(), "{report}");
+    let faster = SqliteStore::builder(file.path()).synchronous(Synchronous::Normal).open().unwrap();
+    let report = conformance::check(Arc::new(faster)).await;
+    assert!(report.is_ok(), "{report}");
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart() {
+    let file = File::new();
+    let store = open(&file.path());
+    let written = vec![Swap::write(key(1), 0, 7, thread("hello"), Some(Timestamp::from_millis(5)))];
+    assert_eq!(store.swap(written).await.unwrap(), [Swapped::Written]);
+    drop(store);
+    let store = open(&file.path());
+    let loaded = store.load(&[key(1)]).await.unwrap().remove(0);
+    assert_eq!((loaded.version, &*loaded.thread.unwrap()), (7, &thread("hello")));
+    let due = store.due(Timestamp::from_millis(9), Duration::from_secs(1), 9).await.unwrap();
+    assert_eq!(due, [key(1)]);
+    assert_eq!(store.open(None, 9).await.unwrap(), [key(1)]);
+}
+
+/// Two processes of one machine share a file: here two stores, each with its own connections.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_stores_on_one_file_conform() {
+    let file = File::new();
+    let stores: [Arc<dyn ThreadStore>; 2] = [open(&file.path()), open(&file.path())];
+    let report = conformance::check(InTurn::new(stores)).await;
+    assert!(report.is_ok(), "{report}");
+}
+
+/// As when all processes of a machine are started for the first time.
+#[test]
+fn several_may_open_a_new_file_at_once() {
+    for _ in 0..10 {
+        let file = File::new();
+        std::thread::scope(|threads| {
+            let openers: Vec<_> = (0..8).map(|_| threads.spawn(|| SqliteStore::open(file.path()))).collect();
+            for opener in openers {
+                opener.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+/// Whoever still reads keeps it in the log: that is told, and nothing of it is left when it is asked for again.
+#[tokio::test]
+async fn what_cannot_be_forgotten_yet_is_an_error() {
+    let file = File::new();
+    let store = SqliteStore::builder(file.path()).busy_timeout(Duration::from_millis(50)).open().unwrap();
+    store.swap(vec![Swap::write(key(1), 0, 1, thread("a private matter"), None)]).await.unwrap();
+    let mut other = rusqlite::Connection::open(file.path()).unwrap();
+    let reads = other.transaction().unwrap();
+    reads.query_row("SELECT count(*) FROM handover_threads", [], |_| Ok(())).unwrap();
+    let error = store.forget(&[key(1)]).await.unwrap_err().to_string();
+    assert!(error.contains("forget it again"), "{error}");
+    drop(reads);
+    store.forget(&[key(1)]).await.unwrap();
+    assert!(!contains(&file.bytes(), "a private matter"));
+}
+
+/// Also from what the database keeps beside its tables.
+#[tokio::test]
+async fn what_is_forgotten_is_not_in_the_file() {
+    let file = File::new();
+    let store = open(&file.path());
+    let swap = |user, words: &str| Swap::write(key(user), 0, 1, thread(words), None);
+    store.swap(vec![swap(1, "a private matter"), swap(2, "another")]).await.unwrap();
+    assert!(contains(&file.bytes(), "a private matter"));
+    store.forget(&[key(1)]).await.unwrap();
+    assert!(!contains(&file.bytes(), "a private matter") && contains(&file.bytes(), "another"));
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_left_alone() {
+    let file = File::new();
+    drop(open(&file.path()));
+    let db = rusqlite::Connection::open(file.path()).unwrap();
+    db.pragma_update(None, "user_version", 99).unwrap();
+    let error = SqliteStore::open(file.path()).unwrap_err().to_string();
+    assert!(error.contains("version 99") && error.contains("update it"), "{error}");
+}
+
+#[test]
+fn what_is_no_database_is_told() {
+    let file = File::new();
+    assert!(SqliteStore::open(file.path().join("no/such.db")).is_err());
+    fs::write(file.path(), "this is a letter to my aunt, and no database at all".repeat(99)).unwrap();
+    assert!(SqliteStore::open(file.path()).is_err());
+    let error = SqliteStore::open(":memory:").unwrap_err().to_string();
+    assert!(error.contains("no file with a write-ahead log"), "{error}");
+}

@@ -1,0 +1,7 @@
+//! The simulated platform as a program; see [`messenger_sim::program`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    messenger_sim::program::run()
+}

@@ -1,0 +1,106 @@
+//! Where Instagram differs: fields, receipts, the inbox, and the words of refusals.
+
+use serde_json::{Value, json};
+
+use super::config::Kind;
+use super::{GraphError, Platform};
+use messenger_handover::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX, PageId, ThreadKey, UserId};
+use messenger_handover::time::Timestamp;
+
+/// Whether an app is one of Meta's inboxes, which have no webhooks.
+pub(super) fn is_inbox(app: &AppId) -> bool {
+    [AppId::from(PAGE_INBOX), AppId::from(INSTAGRAM_INBOX)].contains(app)
+}
+
+impl Platform {
+    pub(crate) fn is_instagram(&self, account: &PageId) -> bool {
+        self.pages.get(account).is_some_and(|page| page.kind == Kind::Instagram)
+    }
+
+    /// Whether an account's webhooks come as `changes`: that of Instagram Login (3P, facts §4.5).
+    pub(crate) fn is_instagram_login(&self, account: &PageId) -> bool {
+        self.pages.get(account).is_some_and(|page| page.kind == Kind::Instagram && !page.tokens.is_empty())
+    }
+
+    /// The account whose conversation a call with a Page's token is about: people of Instagram are called
+    /// by the Page's path too (facts §3.1).
+    pub(crate) fn account_of(&self, page: &PageId, user: Option<&UserId>) -> PageId {
+        let linked = self.pages.get(page).and_then(|page| page.instagram.as_ref());
+        let of_instagram = linked.filter(|account| {
+            let account = self.pages.get(account);
+            user.is_some_and(|user| account.is_some_and(|account| account.people.contains_key(user)))
+        });
+        of_instagram.unwrap_or(page).clone()
+    }
+
+    /// The Instagram account of a Page, if this is its id.
+    pub(crate) fn linked_account(&self, page: &PageId, id: &str) -> Option<PageId> {
+        let account = self.pages.get(page)?.instagram.as_ref()?;
+        (account.to_string() == id).then(|| account.clone())
+    }
+
+    /// What the Page may know of a person (BG).
+    pub(crate) fn profile(&self, page: &PageId, id: &str) -> Option<Value> {
+        let user = UserId::new(id).ok()?;
+        let page = self.pages.get(&self.account_of(page, Some(&user)))?;
+        let name = page.people.get(&user)?.as_deref().unwrap_or("Somebody");
+        let (first, last) = name.split_once(' ').unwrap_or((name, ""));
+        Some(json!({"id": user, "name": name, "first_name": first, "last_name": last}))
+    }
+
+    pub(crate) fn inbox_of(&self, account: &PageId) -> AppId {
+        AppId::from(if self.is_instagram(account) { INSTAGRAM_INBOX } else { PAGE_INBOX })
+    }
+
+    /// The field an app must be subscribed to (facts §4.1). Standby needs `standby` as well; that it does
+    /// not replace the event's own field is INF.
+    pub(crate) fn field_of(&self, account: &PageId, label: &str) -> &'static str {
+        let instagram = self.is_instagram(account);
+        match label {
+            "message" => "messages",
+            "postback" => "messaging_postbacks",
+            "echo" if instagram => "messages",
+            "echo" => "message_echoes",
+            "delivery" => "message_deliveries",
+            "read" if instagram => "messaging_seen",
+            "read" => "message_reads",
+            _ => "messaging_handovers",
+        }
+    }
+
+    /// `read:{watermark}`, on Instagram `read:{mid}` (facts §4.8).
+    pub(super) fn read_receipt(&self, key: &ThreadKey, now: Timestamp) -> Value {
+        if !self.is_instagram(&key.page) {
+            return json!({"watermark": now.as_millis()});
+        }
+        let last = self.threads.get(key).and_then(|thread| thread.said.last());
+        json!({"mid": last.map(|said| &said.mid)})
+    }
+
+    /// The refusals that Instagram words in its own way (facts §5.2, §5.3): not the owner, outside the
+    /// window; by Instagram Login with a type and a status of its own (facts §3.6).
+    pub(super) fn in_the_words_of(&self, account: &PageId, refusal: GraphError) -> GraphError {
+        let Some(page) = self.pages.get(account).filter(|page| page.kind == Kind::Instagram) else {
+            return refusal;
+        };
+        let own = match refusal.subcode {
+            Some(2_018_300) => GraphError::new(
+                100,
+                Some(2_534_037),
+                "(#100) The action is invalid since it's not the thread owner.",
+            ),
+            Some(2_018_278) => {
+                GraphError::new(10, Some(2_534_022), "(#10) This message is sent outside of allowed window.")
+            }
+            Some(2_018_001) => {
+                GraphError::new(100, Some(2_534_014), "(#100) The requested user cannot be found.")
+            }
+            _ => refusal,
+        };
+        if page.tokens.is_empty() {
+            return own;
+        }
+        let status = if own.subcode == Some(2_534_022) { 403 } else { own.status };
+        GraphError { kind: "IGApiException", status, ..own }
+    }
+}

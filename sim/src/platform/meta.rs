@@ -1,0 +1,211 @@
+//! Meta's own apps that hold threads: the questions of a lead ad, and the Business AI.
+
+use serde_json::{Value, json};
+
+use super::fanout::{Channel, Delivery, from_customer};
+use super::{GraphError, Platform, Said, Speaker};
+use messenger_handover::id::{AppId, PAGE_INBOX, PageId, ThreadKey, UserId};
+use messenger_handover::time::Timestamp;
+
+/// Meta's lead app, which owns a thread while it asks (facts §2.5).
+pub const LEAD_APP: u64 = 413_038_776_280_800;
+/// The Business AI as the new owner in the take events that were seen (facts §2.7).
+pub const AI_APP: u64 = 928_891_643_393_937;
+/// The Business AI as the previous owner in the same events.
+const AI_BEFORE: u64 = 388_207_815_496_149;
+/// So often one such take was delivered (facts §4.4, OBS).
+const COPIES: usize = 4;
+
+impl Platform {
+    /// Somebody answers a lead ad: Meta's lead app owns the thread while it asks, and no app is told
+    /// anything meanwhile (facts §2.5).
+    ///
+    /// # Errors
+    /// [`GraphError`] if there is no such Page.
+    pub fn lead_ad_begins(&mut self, page: &PageId, user: &UserId, now: Timestamp) -> Result<(), GraphError> {
+        let key = self.thread_of_meta(page, user, now)?;
+        self.give(&key, &AppId::from(LEAD_APP), now);
+        self.thread_mut(&key).last_customer = Some(now);
+        Ok(())
+    }
+
+    /// The questions end: control goes to an app or to nobody, and the app is told whether all were answered
+    /// before it gets the summary, which looks like a message of the customer, is stamped in seconds and
+    /// stands in no conversation (facts §2.5, §2.6).
+    ///
+    /// # Errors
+    /// [`GraphError`] if no lead ad asks in this thread, or the app is not connected.
+    pub fn lead_ad_ends(
+        &mut self,
+        page: &PageId,
+        user: &UserId,
+        complete: bool,
+        to: Option<&AppId>,
+        summary: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), GraphError> {
+        let key = self.thread_of_meta(page, user, now)?;
+        let lead = AppId::from(LEAD_APP);
+        if self.holder(&key).as_ref() != Some(&lead) {
+            return Err(self.traced(GraphError::pass_by_stranger()));
+        }
+        let Some(to) = to else {
+            self.thread_mut(&key).lease = None;
+            return Ok(());
+        };
+        if !self.pages.get(page).is_some_and(|page| page.apps.contains(to)) {
+            return Err(self.traced(GraphError::no_such_target(to)));
+        }
+        self.give(&key, to, now);
+        let outcome = if complete { "messenger_lead_gen_complete" } else { "messenger_lead_gen_incomplete" };
+        let number = super::api::number;
+        // Ids as numbers, as in Meta's sample (facts §4.6).
+        let body =
+            json!({"previous_owner_app_id": LEAD_APP, "new_owner_app_id": number(to), "metadata": outcome});
+        let context = json!({"app_id": LEAD_APP, "metadata": outcome});
+        let item = from_customer(&key, now, "pass_thread_control", &body);
+        self.tell_with(
+            to,
+            &key,
+            Channel::Messaging,
+            "pass_thread_control",
+            item,
+            Some(json!([context])),
+            now,
+        );
+        if let Some(summary) = summary {
+            let mid = self.next_mid();
+            let mut item = from_customer(&key, now, "message", &json!({"mid": mid, "text": summary}));
+            item["timestamp"] = json!(now.as_millis() / 1000);
+            item["hop_context"] = context;
+            self.tell_with(to, &key, Channel::Messaging, "message", item, None, now);
+        }
+        Ok(())
+    }
+
+    /// The Business AI takes the thread. Who had it is told four times, stamped in seconds, with ids of the
+    /// AI on both sides (facts §2.7, §4.6, OBS; that only the previous owner is told is INF).
+    ///
+    /// # Errors
+    /// [`GraphError`] if there is no such Page.
+    pub fn ai_takes(&mut self, page: &PageId, user: &UserId, now: Timestamp) -> Result<(), GraphError> {
+        let key = self.thread_of_meta(page, user, now)?;
+        let before = self.holder(&key);
+        self.give(&key, &AppId::from(AI_APP), now);
+        let body = json!({"previous_owner_app_id": AI_BEFORE.to_string(), "new_owner_app_id": AI_APP.to_string(),
+            "metadata": "axon_take_thread_control"});
+        let mut item = from_customer(&key, now, "take_thread_control", &body);
+        item["timestamp"] = json!(now.as_millis() / 1000);
+        for _ in 0..COPIES {
+            if let Some(before) = &before {
+                let item = item.clone();
+                self.tell_with(before, &key, Channel::Messaging, "take_thread_control", item, None, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The Business AI answers: the echo names the Page inbox as its app (facts §2.7, OBS).
+    ///
+    /// # Errors
+    /// [`GraphError`] if the AI does not own the thread.
+    pub fn ai_answers(
+        &mut self,
+        page: &PageId,
+        user: &UserId,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<(), GraphError> {
+        let key = self.thread_of_meta(page, user, now)?;
+        let ai = AppId::from(AI_APP);
+        if self.holder(&key).as_ref() != Some(&ai) {
+            return Err(self.traced(GraphError::controlled_by_another_app()));
+        }
+        let (mid, message) = (self.next_mid(), json!({"text": text}));
+        let said = Said { from: Speaker::App(ai), message, mid: mid.clone(), at: now };
+        self.thread_mut(&key).said.push(said);
+        let item = json!({
+            "sender": {"id": key.page}, "recipient": {"id": key.user}, "timestamp": now.as_millis(),
+            "message": {"mid": mid, "text": text, "is_echo": true, "ai_generated": true, "app_id": PAGE_INBOX,
+                "metadata": {"source": "axon"}},
+        });
+        self.tell_all(&key, "echo", &item, &json!({"is_ai_thread_owner": true}), now);
+        Ok(())
+    }
+
+    /// The Business AI leaves with words of the system and without a control event (facts §2.7, OBS). The
+    /// thread is idle then (INF).
+    ///
+    /// # Errors
+    /// As [`Self::ai_answers`].
+    pub fn ai_leaves(
+        &mut self,
+        page: &PageId,
+        user: &UserId,
+        words: &str,
+        now: Timestamp,
+    ) -> Result<(), GraphError> {
+        let key = self.thread_of_meta(page, user, now)?;
+        if self.holder(&key) != Some(AppId::from(AI_APP)) {
+            return Err(self.traced(GraphError::release_by_stranger()));
+        }
+        self.thread_mut(&key).lease = None;
+        let mid = self.next_mid();
+        let item = json!({
+            "sender": {"id": key.page}, "recipient": {"id": key.user}, "timestamp": now.as_millis(),
+            "message": {"mid": mid, "text": words, "is_echo": true, "admin_text": {"text": words}},
+        });
+        self.tell_all(&key, "echo", &item, &json!({"is_ai_thread_owner": false}), now);
+        Ok(())
+    }
+
+    /// Whether Meta's own questions hold the thread: other apps can do nothing then (facts §5.3: 2018321).
+    pub(super) fn is_asked_by_meta(&self, key: &ThreadKey) -> bool {
+        self.holder(key) == Some(AppId::from(LEAD_APP))
+    }
+
+    fn thread_of_meta(
+        &mut self,
+        page: &PageId,
+        user: &UserId,
+        now: Timestamp,
+    ) -> Result<ThreadKey, GraphError> {
+        if !self.pages.contains_key(page) {
+            return Err(self.traced(GraphError::unsupported("post", &page.to_string())));
+        }
+        let key = ThreadKey::new(page.clone(), user.clone());
+        self.meets(&key);
+        self.lapse(&key, now);
+        Ok(key)
+    }
+
+    fn tell_all(
+        &mut self,
+        key: &ThreadKey,
+        label: &'static str,
+        item: &Value,
+        context: &Value,
+        now: Timestamp,
+    ) {
+        let apps = self.pages.get(&key.page).map(|page| page.apps.clone()).unwrap_or_default();
+        for app in apps {
+            let channel = self.channel(key, &app, None);
+            self.tell_with(&app, key, channel, label, item.clone(), Some(context.clone()), now);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a delivery has as many parts")]
+    fn tell_with(
+        &mut self,
+        app: &AppId,
+        key: &ThreadKey,
+        channel: Channel,
+        label: &'static str,
+        item: Value,
+        hop_context: Option<Value>,
+        now: Timestamp,
+    ) {
+        let (app, page, user) = (app.clone(), key.page.clone(), Some(key.user.clone()));
+        self.push(Delivery { app, page, user, channel, label, item, hop_context, at: now });
+    }
+}

@@ -1,0 +1,172 @@
+//! The program `messenger-sim`: a Messenger platform on this machine, with a Graph API, signed webhooks, and a page in the browser.
+//!
+//! ```text
+//! messenger-sim -- --port 8080
+//! messenger-sim -- --port 8080 --config world.json --seed 7 --transcript wire.jsonl
+//! ```
+//!
+//! Any client in any language is pointed at it by another base URL; `docs/simulator.md` tells how it is
+//! steered, and what of Meta's rules it models.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use messenger_handover::id::AppId;
+use pico_args::Arguments;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::server::{Builder, Config, Server};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+const PAGE: &str = include_str!("page.html");
+
+const HELP: &str = "\
+A simulated Messenger platform on 127.0.0.1.
+
+  --port N            the port, 8080 if not given
+  --config FILE       the world, as JSON or TOML (by the file's ending); one with a bot, a desk and a Page if not given
+  --seed N            makes what goes wrong by chance go wrong the same way again
+  --transcript FILE   writes what happens there, as JSON lines
+";
+
+struct Options {
+    port: u16,
+    config: Option<PathBuf>,
+    seed: Option<u64>,
+    transcript: Option<PathBuf>,
+}
+
+fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
+    let port: Option<u16> = arguments.opt_value_from_str("--port")?;
+    let config = arguments.opt_value_from_str("--config")?;
+    let seed = arguments.opt_value_from_str("--seed")?;
+    let transcript = arguments.opt_value_from_str("--transcript")?;
+    let rest = arguments.finish();
+    if !rest.is_empty() {
+        return Err(format!("unknown arguments {rest:?}").into());
+    }
+    Ok(Options { port: port.unwrap_or(8080), config, seed, transcript })
+}
+
+fn read(path: &PathBuf) -> Result<Config, BoxError> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let toml = path.extension().is_some_and(|ending| ending == "toml");
+    let config = if toml { Config::from_toml(&text) } else { Config::from_json(&text) };
+    config.map_err(|error| format!("{}:\n{error}", path.display()).into())
+}
+
+async fn start(options: &Options) -> Result<(Server, Config), BoxError> {
+    let mut config = options.config.as_ref().map(read).transpose()?.unwrap_or_default();
+    config.seed = options.seed.unwrap_or(config.seed);
+    let mut builder = Builder::from_config(&config)?.port(options.port).page(PAGE);
+    if let Some(path) = &options.transcript {
+        let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let file = Mutex::new(file);
+        builder = builder.transcript(Arc::new(move |line| {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = writeln!(file, "{line}") {
+                tracing::error!(%error, "the transcript cannot be written");
+            }
+        }));
+    }
+    let server = builder.start().await.map_err(|error| match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    })?;
+    Ok((server, config))
+}
+
+/// Whoever reads no further shall not end it.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stdout(), "{words}");
+}
+
+/// What to point a client at. Tokens of a file stay in the file.
+fn introduce(server: &Server, config: &Config, own: bool) {
+    let url = server.url();
+    say(&format!("Graph API    {url}   (any version before the path, or none)"));
+    say(&format!("In a browser {url}/"));
+    say(&format!("Steering     {url}/_sim/   (see docs/simulator.md)\n"));
+    for page in &config.pages {
+        say(&format!(
+            "Page {}{}",
+            page.id,
+            page.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
+        ));
+        for (app, token) in &page.tokens {
+            let token = if own { format!(", token {token}") } else { String::new() };
+            say(&format!("  app {app}{token}"));
+        }
+        for person in &page.people {
+            say(&format!("  person {}", person.id));
+        }
+    }
+}
+
+/// What Meta does when a webhook is registered. The host may start a little later than the platform.
+async fn shake_hands(server: &Server, apps: Vec<AppId>) {
+    for app in apps {
+        let mut last = Ok(());
+        for _ in 0..20 {
+            last = server.verify_webhook(&app).await;
+            if last.is_ok() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        match last {
+            Ok(()) => say(&format!("The webhook of app {app} is verified.")),
+            Err(error) => {
+                eprintln!("The webhook of app {app} is not verified: {error}. It is used all the same.");
+            }
+        }
+    }
+}
+
+/// Logs to stderr what `RUST_LOG` asks for; errors if it asks for nothing.
+pub fn log_to_stderr() {
+    let filter = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR));
+    tracing_subscriber::registry().with(fmt::layer().with_writer(std::io::stderr)).with(filter).init();
+}
+
+/// Runs the program with the arguments of this process, until Ctrl-C.
+#[tokio::main]
+pub async fn run() -> ExitCode {
+    log_to_stderr();
+    let mut arguments = Arguments::from_env();
+    if arguments.contains(["-h", "--help"]) {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let options = match options(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error}\n\n{HELP}");
+            return ExitCode::from(64);
+        }
+    };
+    let (server, config) = match start(&options).await {
+        Ok(started) => started,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    introduce(&server, &config, options.config.is_none());
+    let called = config.apps.iter().filter(|app| app.callback_url.is_some()).map(|app| app.id.clone());
+    let called = called.collect();
+    tokio::select! {
+        () = async { shake_hands(&server, called).await; std::future::pending().await } => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,391 @@
+//! The Graph API's face: paths, tokens, bodies, batches, and what goes wrong on purpose.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::batch;
+use super::deliver::sign;
+use super::faults::{Fault, FaultAction};
+use super::params::{self, Params};
+use super::state::{Request, Shared};
+use super::transcript::shown;
+use crate::platform::{ApiCall, GraphError, Platform};
+use messenger_handover::id::{AppId, PageId};
+use messenger_handover::secret::AppSecret;
+
+/// How long a client waits in vain, if the fault does not say.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// An answer, whoever makes it.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    kind: &'static str,
+    pub(super) body: String,
+    usage: Vec<(&'static str, String)>,
+}
+
+impl Reply {
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self { status, kind: "application/json; charset=UTF-8", body: body.to_string(), usage: Vec::new() }
+    }
+
+    fn refused(refusal: &GraphError) -> Self {
+        Self::json(refusal.status, &refusal.body())
+    }
+
+    fn html(status: u16) -> Self {
+        let body = "<!DOCTYPE html><html><body><h1>Something went wrong</h1></body></html>".to_owned();
+        Self { status, kind: "text/html; charset=utf-8", body, usage: Vec::new() }
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.kind));
+        for (name, value) in self.usage {
+            if let Ok(value) = header::HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+pub(super) async fn answer(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let mut params = Params::new();
+    params::add_form(&mut params, uri.query().unwrap_or_default().as_bytes());
+    let read = match body {
+        Ok(body) => params::add_body(&mut params, content_type(&headers), &body),
+        Err(_) => Err(GraphError { status: 413, ..GraphError::invalid("body", "is too large") }),
+    };
+    if let Some(token) = bearer(&headers) {
+        params.insert("access_token".to_owned(), json!(token));
+    }
+    let reply = match (batch::asked(&method, split(uri.path()), &params), read) {
+        (Some(batch), Ok(())) => batch::serve(&shared, &batch, &params).await,
+        (_, read) => serve(&shared, &method, uri.path(), params, read).await,
+    };
+    reply.into_response()
+}
+
+/// Serves one call, of its own or of a batch.
+pub(super) async fn serve(
+    shared: &Arc<Shared>,
+    method: &Method,
+    path: &str,
+    params: Params,
+    read: Result<(), GraphError>,
+) -> Reply {
+    let made = Made { method: method.as_str().to_owned(), path: path.to_owned(), params };
+    let understood = match understand(shared, method, path, &made.params, read) {
+        Ok(understood) => understood,
+        Err(refusal) => return made.refused(shared, refusal),
+    };
+    let (app, page) = (understood.app.clone(), understood.page.clone());
+    let (fault, limited) = {
+        let mut state = shared.lock();
+        let now = state.tick();
+        let limited = page.as_ref().map_or(Ok(()), |page| state.usage.count(page, now));
+        (state.faults.strike("call", understood.edge(), &app), limited)
+    };
+    let action = fault.as_ref().map(|fault| fault.action);
+    let mut reply = match (fault, limited) {
+        (_, Err(refusal)) => made.refused(shared, refusal),
+        (Some(fault), Ok(())) => spoil(shared, fault, understood, made).await,
+        (None, Ok(())) => make(shared, &understood, &made),
+    };
+    if let Some(page) = &page {
+        let mut state = shared.lock();
+        let now = state.tick();
+        reply.usage = state.usage.headers(page, now, action == Some(FaultAction::RateLimit)).into();
+    }
+    reply
+}
+
+/// A request as it came.
+struct Made {
+    method: String,
+    path: String,
+    params: Params,
+}
+
+impl Made {
+    /// A refusal that the platform itself did not make.
+    fn refused(&self, shared: &Shared, refusal: GraphError) -> Reply {
+        let mut state = shared.lock();
+        let now = state.tick();
+        let refusal = state.platform.traced(refusal);
+        let line = json!({"method": self.method, "path": self.path, "request": shown(&self.params),
+            "status": refusal.status, "response": refusal.body()});
+        state.transcript.write(now, "refused", line);
+        Reply::refused(&refusal)
+    }
+}
+
+fn make(shared: &Arc<Shared>, understood: &Understood, made: &Made) -> Reply {
+    let Understood { app, page, what } = understood;
+    let answered = |edge: &str, body: &Value| {
+        let mut state = shared.lock();
+        let now = state.tick();
+        let line = json!({"app": app, "page": page, "user": null, "method": made.method, "edge": edge,
+            "request": shown(&made.params), "status": 200, "response": body});
+        state.transcript.write(now, "call", line);
+        Reply::json(200, body)
+    };
+    match (what, page) {
+        (What::Call(method, call), Some(page)) => {
+            let request = Request { app, page, method, call, shown: shown(&made.params) };
+            match shared.call(request) {
+                Ok(answer) => Reply::json(200, &answer.body()),
+                Err(refusal) => Reply::refused(&refusal),
+            }
+        }
+        (What::Unsubscribe, Some(page)) => {
+            shared.lock().platform.unsubscribe(page, app);
+            answered("subscribed_apps", &json!({"success": true}))
+        }
+        (What::Call(..) | What::Unsubscribe, None) => Reply::refused(&GraphError::bad_token()),
+        (What::Answered(edge, body), _) => answered(edge, body),
+    }
+}
+
+/// A call that goes wrong on purpose.
+async fn spoil(shared: &Arc<Shared>, fault: Fault, understood: Understood, made: Made) -> Reply {
+    let note = |status: u16| {
+        let mut state = shared.lock();
+        let now = state.tick();
+        let line = json!({"app": understood.app, "page": understood.page, "method": made.method, "path": made.path,
+            "fault": fault.action, "request": shown(&made.params), "status": status});
+        state.transcript.write(now, "fault", line);
+    };
+    match fault.action {
+        FaultAction::Delay => {
+            let (shared, wait) = (Arc::clone(shared), fault.wait(Duration::from_secs(1)));
+            // Made all the same if the client does not wait for it.
+            let later = tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                make(&shared, &understood, &made)
+            });
+            later.await.unwrap_or_else(|_| Reply::html(500))
+        }
+        FaultAction::TimeoutAfter => {
+            make(shared, &understood, &made);
+            note(504);
+            tokio::time::sleep(fault.wait(TIMEOUT)).await;
+            Reply::html(504)
+        }
+        FaultAction::TimeoutBefore => {
+            note(504);
+            tokio::time::sleep(fault.wait(TIMEOUT)).await;
+            Reply::html(504)
+        }
+        FaultAction::Status500 => {
+            note(500);
+            Reply { body: String::new(), ..Reply::html(500) }
+        }
+        FaultAction::Html => {
+            note(502);
+            Reply::html(502)
+        }
+        FaultAction::Empty => {
+            note(200);
+            Reply { body: String::new(), ..Reply::json(200, &Value::Null) }
+        }
+        FaultAction::RateLimit => {
+            let words = "(#613) Calls to this api have exceeded the rate limit.";
+            made.refused(shared, GraphError::new(613, None, words))
+        }
+        _ => made.refused(shared, fault.refusal()),
+    }
+}
+
+/// A call that is understood, and in whose name it is made.
+struct Understood {
+    app: AppId,
+    page: Option<PageId>,
+    what: What,
+}
+
+enum What {
+    Call(&'static str, ApiCall),
+    /// Something that the platform only looks up, or that changes nothing of what is modelled.
+    Answered(&'static str, Value),
+    /// The Page sends this app no webhooks any more.
+    Unsubscribe,
+}
+
+impl Understood {
+    fn edge(&self) -> &'static str {
+        match &self.what {
+            What::Answered(edge, _) => edge,
+            What::Unsubscribe => "subscribed_apps",
+            What::Call(_, call) if call.edge().is_empty() => "node",
+            What::Call(_, call) => call.edge(),
+        }
+    }
+}
+
+/// What a call means, and in whose name it is made.
+fn understand(
+    shared: &Shared,
+    method: &Method,
+    path: &str,
+    params: &Params,
+    read: Result<(), GraphError>,
+) -> Result<Understood, GraphError> {
+    let (node, edge) = split(path);
+    if (node, edge) == ("debug_token", "") && method == Method::GET {
+        return debug_token(shared, params);
+    }
+    if let Some(app) = own_app(shared, node, params) {
+        // How an app registers its webhook: here the configuration says that (facts §4.1).
+        return match (edge, method.as_str()) {
+            ("subscriptions", "POST" | "DELETE") => {
+                let what = What::Answered("subscriptions", json!({"success": true}));
+                Ok(Understood { app, page: None, what })
+            }
+            _ => Err(GraphError::unsupported(&method.as_str().to_lowercase(), node)),
+        };
+    }
+    // As on Graph, who calls comes before what they say.
+    let (app, page) = authenticate(shared, params)?;
+    read?;
+    let named = if node == "me" { page.to_string() } else { node.to_owned() };
+    let unsupported = || GraphError::unsupported(&method.as_str().to_lowercase(), &named);
+    let answered = |page: PageId, edge, body| {
+        Ok(Understood { app: app.clone(), page: Some(page), what: What::Answered(edge, body) })
+    };
+    let is_page = node == "me" || node == page.to_string();
+    match (method.as_str(), edge) {
+        ("GET", "messenger_profile") if is_page => {
+            return answered(page, "messenger_profile", json!({"data": []}));
+        }
+        ("POST" | "DELETE", "messenger_profile") if is_page => {
+            return answered(page, "messenger_profile", json!({"result": "success"}));
+        }
+        ("DELETE", "subscribed_apps") if is_page => {
+            return Ok(Understood { app, page: Some(page), what: What::Unsubscribe });
+        }
+        ("GET", "conversations") if is_page && !params.contains_key("user_id") => {
+            let body = shared.lock().platform.conversations(&page);
+            return answered(page, "conversations", body);
+        }
+        _ => {}
+    }
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        _ => return Err(unsupported()),
+    };
+    let page = if is_page {
+        page
+    } else {
+        let state = shared.lock();
+        let profile = (method == "GET" && edge.is_empty()).then(|| state.platform.profile(&page, node));
+        if let Some(profile) = profile.flatten() {
+            return answered(page, "node", profile);
+        }
+        state.platform.linked_account(&page, node).ok_or_else(unsupported)?
+    };
+    let call = params::read(method, edge, params)?.ok_or_else(unsupported)?;
+    Ok(Understood { app, page: Some(page), what: What::Call(method, call) })
+}
+
+/// The app, if a call is made about it with its own token.
+fn own_app(shared: &Shared, node: &str, params: &Params) -> Option<AppId> {
+    let app = shared.lock().platform.authenticate_app(token_of(params).ok()?)?;
+    (app.to_string() == node).then_some(app)
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The node and the edge of a path, behind the version if there is one (facts §3.1).
+fn split(path: &str) -> (&str, &str) {
+    let path = path.trim_matches('/');
+    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+    if is_version(first) { rest.split_once('/').unwrap_or((rest, "")) } else { (first, rest) }
+}
+
+/// `v22.0`, and `2.12` as old clients write it.
+fn is_version(segment: &str) -> bool {
+    let number = segment.strip_prefix('v').unwrap_or(segment);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    number.split_once('.').is_some_and(|(major, minor)| digits(major) && digits(minor))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn token_of(params: &Params) -> Result<&str, GraphError> {
+    params.get("access_token").and_then(Value::as_str).ok_or_else(GraphError::bad_token)
+}
+
+/// With the app's own token, or with one of its Page tokens that is still good.
+fn debug_token(shared: &Shared, params: &Params) -> Result<Understood, GraphError> {
+    let asking = token_of(params)?;
+    let inspected = params.get("input_token").and_then(Value::as_str);
+    let inspected = inspected.ok_or_else(|| GraphError::missing("input_token"))?;
+    let state = shared.lock();
+    let (app, page) = if let Some(app) = state.platform.authenticate_app(asking) {
+        (app, None)
+    } else {
+        let (app, page) = state.platform.authenticate(asking)?;
+        check_proof(&state.platform, &app, asking, params)?;
+        (app, Some(page))
+    };
+    let what = What::Answered("debug_token", state.platform.debug_token(&app, inspected));
+    Ok(Understood { app, page, what })
+}
+
+/// Facts §3.3: the token as Bearer or as a parameter, with a proof if the app sends one.
+fn authenticate(shared: &Shared, params: &Params) -> Result<(AppId, PageId), GraphError> {
+    let token = token_of(params)?;
+    let state = shared.lock();
+    let (app, page) = state.platform.authenticate(token)?;
+    check_proof(&state.platform, &app, token, params)?;
+    Ok((app, page))
+}
+
+fn check_proof(platform: &Platform, app: &AppId, token: &str, params: &Params) -> Result<(), GraphError> {
+    let Some(proof) = params.get("appsecret_proof") else { return Ok(()) };
+    let good = |secret: &AppSecret| proof.as_str() == Some(sign(secret, token.as_bytes()).as_str());
+    if platform.app(app).is_some_and(|app| good(&app.secret)) {
+        return Ok(());
+    }
+    Err(GraphError::invalid("appsecret_proof", "does not fit the token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_with_and_without_a_version() {
+        for path in ["/v22.0/me/messages", "/2.12/me/messages", "/me/messages", "/me/messages/"] {
+            assert_eq!(split(path), ("me", "messages"), "{path}");
+        }
+        assert_eq!(split("/v22.0/7"), ("7", ""));
+        assert_eq!(split("/"), ("", ""));
+        assert_eq!(split("/v22.0/7/a/b"), ("7", "a/b"));
+    }
+}

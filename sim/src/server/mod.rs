@@ -1,0 +1,316 @@
+//! The simulated platform over HTTP: a Graph API on a port of this machine, and signed webhooks.
+//!
+//! A host under test needs nothing but another base URL ([`Server::url`]). The test plays the customer
+//! and the people in the Page inbox, and moves the clock.
+
+mod batch;
+mod builder;
+mod clock;
+mod config;
+mod deliver;
+mod faults;
+mod graph;
+mod params;
+mod state;
+mod steer;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transcript;
+mod usage;
+mod wire;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use url::Url;
+
+pub use self::builder::Builder;
+pub use self::config::{
+    AppConfig, ClockConfig, Config, ConfigError, InstagramAccount, InstagramConfig, Limits, PageConfig,
+    Person, RouteConfig, RuleSet, Switches, Tls,
+};
+pub use self::faults::{Fault, FaultAction, InvalidFault};
+use self::state::{Seen, Shared};
+pub use self::transcript::TranscriptSink;
+pub use self::wire::{Observer, Wire};
+use super::platform::{GraphError, Platform, Rules, Said};
+use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
+use messenger_handover::time::Timestamp;
+
+/// The largest body that is read.
+const MAX_BODY: usize = 1 << 20;
+/// How long an app may take to answer a webhook (facts §4.4).
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No port of 127.0.0.1 could be had.
+    #[error("no port of 127.0.0.1 could be had")]
+    Bind(#[source] std::io::Error),
+    /// The certificate or its key is no good.
+    #[error("the certificate or its key is no good")]
+    Tls(#[source] std::io::Error),
+    /// The client that delivers the webhooks could not be made.
+    #[error("the client that delivers webhooks could not be made")]
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why Meta would not accept a callback.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The app is not known, or has no callback.
+    #[error("the app has no callback")]
+    NoCallback,
+    /// The callback is no URL.
+    #[error("the callback is no URL")]
+    BadUrl(#[source] url::ParseError),
+    /// The callback did not answer.
+    #[error("the callback did not answer")]
+    NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The callback answered with another status than 200.
+    #[error("the callback answered with status {0}")]
+    Status(u16),
+    /// The callback did not repeat the challenge.
+    #[error("the callback did not repeat the challenge")]
+    WrongChallenge,
+}
+
+fn client() -> Result<reqwest::Client, std::io::Error> {
+    let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy();
+    // reqwest is built without a provider of its own and asks for the process's, even for plain HTTP.
+    let client = client.tls_backend_preconfigured(tls::client_config().map_err(std::io::Error::other)?);
+    client.redirect(reqwest::redirect::Policy::none()).build().map_err(std::io::Error::other)
+}
+
+/// The simulated platform, serving. Dropping it ends its workers and closes its port.
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    encrypted: bool,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Server {
+    /// A builder around a platform.
+    pub fn builder(platform: Platform) -> Builder {
+        Builder::new(platform)
+    }
+
+    /// Starts without an observer: see [`Builder::start`].
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(platform: Platform) -> Result<Self, StartError> {
+        Self::builder(platform).start().await
+    }
+
+    /// The base URL of the Graph API, without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Sets where the webhooks of an app go from now on. Those of an app without a callback are not
+    /// kept.
+    pub fn set_callback(&self, app: &AppId, url: impl Into<String>) {
+        self.shared.lock().platform.set_callback(app, Some(url.into()));
+    }
+
+    /// Does what Meta does when a callback is registered (facts §4.2).
+    ///
+    /// # Errors
+    /// [`HandshakeError`] if Meta would not accept the callback.
+    pub async fn verify_webhook(&self, app: &AppId) -> Result<(), HandshakeError> {
+        let (url, challenge) = {
+            let mut state = self.shared.lock();
+            let challenge = state.tick().as_millis().to_string();
+            let app = state.platform.app(app).ok_or(HandshakeError::NoCallback)?;
+            let url = app.callback.as_deref().ok_or(HandshakeError::NoCallback)?;
+            let mut url = Url::parse(url).map_err(HandshakeError::BadUrl)?;
+            url.query_pairs_mut()
+                .append_pair("hub.mode", "subscribe")
+                .append_pair("hub.challenge", &challenge)
+                .append_pair("hub.verify_token", app.verify_token.expose_secret());
+            (url, challenge)
+        };
+        // The URL holds the verify token: no error may repeat it.
+        let no_answer = |error: reqwest::Error| HandshakeError::NoAnswer(error.without_url().into());
+        let answer = self.shared.client.get(url).send().await.map_err(no_answer)?;
+        if answer.status().as_u16() != 200 {
+            return Err(HandshakeError::Status(answer.status().as_u16()));
+        }
+        let repeated = answer.text().await.map_err(no_answer)?;
+        if repeated == challenge { Ok(()) } else { Err(HandshakeError::WrongChallenge) }
+    }
+
+    /// The customer writes: [`Platform::customer_writes`].
+    #[allow(clippy::must_use_candidate, reason = "an act of a test, rarely asked for its id")]
+    pub fn customer_writes(&self, page: &PageId, user: &UserId, text: &str) -> MessageId {
+        let act = |platform: &mut Platform, now| platform.customer_writes(page, user, text, now);
+        self.shared.act(Some(&key(page, user)), act, |_| wrote(page, user, text))
+    }
+
+    /// The customer presses a button: [`Platform::customer_presses`].
+    #[allow(clippy::must_use_candidate, reason = "an act of a test, rarely asked for its id")]
+    pub fn customer_presses(&self, page: &PageId, user: &UserId, title: &str, payload: &str) -> MessageId {
+        let act = |platform: &mut Platform, now| platform.customer_presses(page, user, title, payload, now);
+        self.shared.act(Some(&key(page, user)), act, |_| wrote(page, user, title))
+    }
+
+    /// The customer reads: [`Platform::customer_reads`].
+    pub fn customer_reads(&self, page: &PageId, user: &UserId) {
+        let act = |platform: &mut Platform, now| platform.customer_reads(page, user, now);
+        self.shared.act(Some(&key(page, user)), act, |()| Seen::default());
+    }
+
+    /// The customer takes a message back: [`Platform::customer_unsends`].
+    pub fn customer_unsends(&self, page: &PageId, user: &UserId, mid: &MessageId) {
+        self.with_platform(|platform, now| platform.customer_unsends(page, user, mid, now));
+    }
+
+    /// A person answers in the Page inbox: [`Platform::inbox_replies`].
+    ///
+    /// # Errors
+    /// [`GraphError`] where the inbox may not.
+    pub fn inbox_replies(&self, page: &PageId, user: &UserId, text: &str) -> Result<MessageId, GraphError> {
+        inbox_replies(&self.shared, &key(page, user), text)
+    }
+
+    /// A person moves the conversation to the inbox: [`Platform::inbox_move`].
+    ///
+    /// # Errors
+    /// [`GraphError`] if the Page or the person is not known.
+    pub fn inbox_move(&self, page: &PageId, user: &UserId) -> Result<(), GraphError> {
+        let act = |platform: &mut Platform, now| platform.inbox_move(page, user, now);
+        self.shared.act(Some(&key(page, user)), act, |_| Seen::default())
+    }
+
+    /// An admin changes the rules of a Page: [`Platform::set_rules`].
+    pub fn set_rules(&self, page: &PageId, rules: Rules) {
+        self.with_platform(|platform, now| platform.set_rules(page, rules, now));
+    }
+
+    /// An admin sets an app's switch "take control of conversations": [`Platform::set_may_take`].
+    pub fn set_may_take(&self, app: &AppId, may: bool) {
+        self.with_platform(|platform, _| platform.set_may_take(app, may));
+    }
+
+    /// Moves the platform's clock forward; otherwise it runs with the real one.
+    pub fn advance(&self, by: Duration) {
+        self.shared.advance(by);
+    }
+
+    /// The platform's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.lock().tick()
+    }
+
+    /// Who owns a thread.
+    #[must_use]
+    pub fn owner(&self, page: &PageId, user: &UserId) -> Option<AppId> {
+        let mut state = self.shared.lock();
+        let now = state.tick();
+        state.platform.owner(page, user, now)
+    }
+
+    /// What the customer reads, in order.
+    #[must_use]
+    pub fn conversation(&self, page: &PageId, user: &UserId) -> Vec<Said> {
+        self.shared.lock().platform.conversation(page, user).to_vec()
+    }
+
+    /// From now on the platform's clock runs so many times as fast as the real one.
+    pub fn set_speed(&self, speed: f64) {
+        self.shared.lock().clock.set_speed(speed.clamp(0.0, config::MAX_SPEED));
+    }
+
+    /// Lets something go wrong from now on.
+    ///
+    /// # Errors
+    /// [`InvalidFault`].
+    pub fn add_fault(&self, fault: Fault) -> Result<(), InvalidFault> {
+        fault.check()?;
+        self.shared.lock().faults.add(vec![fault]);
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// The kept lines of the transcript with a number beyond this one, as JSON.
+    #[must_use]
+    pub fn transcript(&self, after: u64) -> Vec<String> {
+        let lines = self.shared.lock().transcript.after(after);
+        lines.iter().map(ToString::to_string).collect()
+    }
+
+    /// Everything as at the start, but for the clock and the transcript. What is on its way is dropped.
+    pub fn reset(&self) {
+        self.shared.reset();
+    }
+
+    /// Does anything with the platform, at its time. What waits to be delivered afterwards is
+    /// delivered.
+    pub fn with_platform<R>(&self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
+        self.shared.act(None, act, |_| Seen::default())
+    }
+
+    /// How many webhooks were given up because their app did not answer 200.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.shared.lock().dropped
+    }
+
+    /// Waits until no webhook is queued or in flight. That does not say that the apps are done with
+    /// what they got.
+    pub async fn idle(&self) {
+        self.shared.idle().await;
+    }
+
+    /// As [`idle`](Self::idle), but not for ever: whether it came to be.
+    pub async fn settled(&self, within: Duration) -> bool {
+        tokio::time::timeout(within, self.idle()).await.is_ok()
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+fn key(page: &PageId, user: &UserId) -> ThreadKey {
+    ThreadKey::new(page.clone(), user.clone())
+}
+
+fn inbox_replies(shared: &Arc<Shared>, key: &ThreadKey, text: &str) -> Result<MessageId, GraphError> {
+    let act = |platform: &mut Platform, now| platform.inbox_replies(&key.page, &key.user, text, now);
+    let app = shared.lock().platform.inbox_of(&key.page);
+    shared.act(Some(key), act, |outcome| {
+        let (page, user, text) = (key.page.clone(), key.user.clone(), text.to_owned());
+        let reached = Wire::Reached { page, user, text, app };
+        Seen { before: None, after: outcome.is_ok().then_some(reached) }
+    })
+}
+
+fn wrote(page: &PageId, user: &UserId, text: &str) -> Seen {
+    let (page, user, text) = (page.clone(), user.clone(), text.to_owned());
+    Seen { before: Some(Wire::CustomerWrote { page, user, text }), after: None }
+}

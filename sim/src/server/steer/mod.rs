@@ -1,0 +1,383 @@
+//! Steering a running platform over HTTP, from tests in any language: everything under `/_sim/`.
+
+mod people;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{Method, Uri, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, patch, post};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::config::{MAX_SPEED, RuleSet, Switches};
+use super::faults::Fault;
+use super::graph::Reply;
+use super::state::{Seen, Shared};
+use crate::platform::{GraphError, KNOWN_FIELDS, Rules, Speaker};
+use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+
+/// A year at once: further, stamps would run out.
+const MAX_JUMP_MS: u64 = 366 * 24 * 3_600_000;
+
+type Platforms = State<Arc<Shared>>;
+type Answer = Result<Reply, Refused>;
+
+struct Refused(Box<Reply>);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}
+
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/_sim/pages/{page}/people/{psid}/messages", post(people::customer_writes))
+        .route("/_sim/pages/{page}/people/{psid}/postbacks", post(people::customer_presses))
+        .route("/_sim/pages/{page}/people/{psid}/reads", post(people::customer_reads))
+        .route("/_sim/pages/{page}/inbox/{psid}/messages", post(people::inbox_replies))
+        .route("/_sim/pages/{page}/inbox/{psid}/move", post(people::inbox_moves))
+        .route("/_sim/pages/{page}/lead/{psid}/begin", post(people::lead_begins))
+        .route("/_sim/pages/{page}/lead/{psid}/end", post(people::lead_ends))
+        .route("/_sim/pages/{page}/ai/{psid}/take", post(people::ai_takes))
+        .route("/_sim/pages/{page}/ai/{psid}/messages", post(people::ai_answers))
+        .route("/_sim/pages/{page}/ai/{psid}/leave", post(people::ai_leaves))
+        .route("/_sim/pages/{page}", patch(change_page))
+        .route("/_sim/apps/{id}", patch(change_app))
+        .route("/_sim/switches", patch(change_switches))
+        .route("/_sim/threads", get(threads))
+        .route("/_sim/threads/{page}/{psid}", get(thread))
+        .route("/_sim/world", get(world))
+        .route("/_sim/clock", get(clock).post(change_clock))
+        .route("/_sim/faults", get(faults).post(add_faults).delete(clear_faults))
+        .route("/_sim/transcript", get(transcript))
+        .route("/_sim/settled", get(settled))
+        .route("/_sim/reset", post(reset))
+        .route("/_sim/{*rest}", any(unknown))
+        .method_not_allowed_fallback(unknown)
+        .layer(map_response(as_json))
+        .with_state(shared)
+}
+
+/// What the framework refuses by itself, a body that is too large or a path that is no UTF-8, is told like
+/// everything else.
+async fn as_json(response: Response) -> Response {
+    let status = response.status();
+    let text = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/"));
+    if status.is_client_error() && text {
+        return refused(status.as_u16(), status.canonical_reason().unwrap_or("refused")).into_response();
+    }
+    response
+}
+
+fn ok(body: &Value) -> Reply {
+    Reply::json(200, body)
+}
+
+fn refused(status: u16, message: impl std::fmt::Display) -> Refused {
+    Refused(Box::new(Reply::json(status, &json!({"error": {"message": message.to_string()}}))))
+}
+
+fn by_the_platform(refusal: &GraphError) -> Refused {
+    Refused(Box::new(Reply::json(refusal.status, &refusal.body())))
+}
+
+async fn unknown(method: Method, uri: Uri) -> Refused {
+    refused(404, format!("there is no {method} {}", uri.path()))
+}
+
+/// The body as JSON; none is an empty object.
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
+    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| refused(400, error))
+}
+
+/// A conversation of a Page that there is, or of its Instagram account.
+fn key(shared: &Shared, page: &str, psid: &str) -> Result<ThreadKey, Refused> {
+    let no_id = |error| refused(400, error);
+    let page = known_page(shared, page)?;
+    Ok(ThreadKey::new(page, UserId::new(psid).map_err(no_id)?))
+}
+
+fn known_page(shared: &Shared, page: &str) -> Result<PageId, Refused> {
+    let page = PageId::new(page).map_err(|error| refused(400, error))?;
+    if shared.lock().platform.has_page(&page) {
+        Ok(page)
+    } else {
+        Err(refused(404, format!("there is no Page {page}")))
+    }
+}
+
+/// What is not named stays. `default_app` is null for none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageChange {
+    rules: Option<RuleSet>,
+    #[serde(default)]
+    default_app: Change<AppId>,
+}
+
+/// Tells a null from what is not there.
+#[derive(Default)]
+enum Change<T> {
+    #[default]
+    Stays,
+    To(Option<T>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Option::deserialize(from).map(Self::To)
+    }
+}
+
+async fn change_page(shared: Platforms, Path(page): Path<String>, body: Bytes) -> Answer {
+    let (page, change): (_, PageChange) = (known_page(&shared, &page)?, read(&body)?);
+    let changed = shared.act(
+        None,
+        |platform, now| {
+            let (old, first) = match platform.rules_of(&page) {
+                Rules::Routing { default_app } => (RuleSet::Routing, default_app),
+                Rules::Handover { primary } => (RuleSet::Handover, primary),
+            };
+            let first = match change.default_app {
+                Change::Stays => first,
+                Change::To(app) => app,
+            };
+            if let Some(app) = first.as_ref().filter(|app| !platform.is_connected(&page, app)) {
+                return Err(format!("app {app} is not connected to the Page"));
+            }
+            let rules = match change.rules.unwrap_or(old) {
+                RuleSet::Routing => Rules::Routing { default_app: first },
+                RuleSet::Handover => Rules::Handover { primary: first },
+            };
+            platform.set_rules(&page, rules, now);
+            Ok(())
+        },
+        |_| Seen::default(),
+    );
+    changed.map_err(|why| refused(400, why))?;
+    Ok(ok(&json!({})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppChange {
+    #[serde(default)]
+    callback_url: Change<String>,
+    may_take: Option<bool>,
+    human_agent: Option<bool>,
+    fields: Option<Vec<String>>,
+}
+
+async fn change_app(shared: Platforms, Path(app): Path<String>, body: Bytes) -> Answer {
+    let change: AppChange = read(&body)?;
+    let app = AppId::new(app).map_err(|error| refused(400, error))?;
+    if let Change::To(Some(url)) = &change.callback_url {
+        let good = url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if !good {
+            return Err(refused(400, "callback_url must be an http(s) URL"));
+        }
+    }
+    let unknown = |field: &&String| !KNOWN_FIELDS.contains(&field.as_str());
+    if let Some(field) = change.fields.iter().flatten().find(unknown) {
+        return Err(refused(400, format!("{field} is not a webhook field")));
+    }
+    let mut state = shared.lock();
+    if state.platform.app(&app).is_none() {
+        return Err(refused(404, format!("there is no app {app}")));
+    }
+    let platform = &mut state.platform;
+    if let Change::To(url) = change.callback_url {
+        platform.set_callback(&app, url);
+    }
+    if let Some(may) = change.may_take {
+        platform.set_may_take(&app, may);
+    }
+    if let Some(approved) = change.human_agent {
+        platform.set_human_agent(&app, approved);
+    }
+    if let Some(fields) = change.fields {
+        platform.set_fields(&app, fields.into_iter().collect::<BTreeSet<_>>());
+    }
+    drop(state);
+    Ok(ok(&json!({})))
+}
+
+async fn change_switches(shared: Platforms, body: Bytes) -> Answer {
+    // What is not named stays.
+    let change: Value = read(&body)?;
+    let mut state = shared.lock();
+    let (request_under_default_app, zero_config, echoes) = state.platform.switches();
+    let mut all = json!(Switches { request_under_default_app, zero_config, echoes });
+    if let (Value::Object(all), Value::Object(change)) = (&mut all, change) {
+        all.extend(change);
+    }
+    let now: Switches = serde_json::from_value(all.clone()).map_err(|error| refused(400, error))?;
+    state.platform.set_switches(now.request_under_default_app, now.zero_config, now.echoes);
+    Ok(ok(&all))
+}
+
+async fn thread(shared: Platforms, Path((page, psid)): Path<(String, String)>) -> Answer {
+    let key = key(&shared, &page, &psid)?;
+    Ok(ok(&shown(&shared, &key)))
+}
+
+async fn threads(shared: Platforms) -> Answer {
+    let keys: Vec<_> = shared.lock().platform.threads().cloned().collect();
+    let all: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let mut thread = shown(&shared, key);
+            thread["page"] = json!(key.page);
+            thread["user"] = json!(key.user);
+            thread
+        })
+        .collect();
+    Ok(ok(&json!(all)))
+}
+
+/// What the customer has really read, and who may answer.
+fn shown(shared: &Shared, key: &ThreadKey) -> Value {
+    let mut state = shared.lock();
+    let now = state.tick();
+    let lease = state.platform.lease(&key.page, &key.user, now);
+    let said = state.platform.conversation(&key.page, &key.user);
+    let said = said.iter().map(|said| {
+        let from = match &said.from {
+            Speaker::Customer => json!("customer"),
+            Speaker::App(app) => json!(app),
+        };
+        json!({"from": from, "text": said.text(), "mid": said.mid, "at_ms": said.at, "message": said.message})
+    });
+    let said: Vec<_> = said.collect();
+    json!({
+        "state": if lease.is_some() { "active" } else { "idle" },
+        "owner": lease.as_ref().map(|(app, _)| app),
+        "expires_at_ms": lease.as_ref().map(|(_, expires)| expires),
+        "messages": said,
+    })
+}
+
+/// The apps, the Pages and their people, without a secret.
+async fn world(shared: Platforms) -> Answer {
+    Ok(ok(&shared.lock().platform.shown()))
+}
+
+async fn clock(shared: Platforms) -> Answer {
+    let mut state = shared.lock();
+    let now = state.tick();
+    Ok(ok(&json!({"now_ms": now, "speed": state.clock.speed()})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockChange {
+    advance_ms: Option<u64>,
+    speed: Option<f64>,
+}
+
+async fn change_clock(shared: Platforms, body: Bytes) -> Answer {
+    let ClockChange { advance_ms, speed } = read(&body)?;
+    if speed.is_some_and(|speed| !(0.0..=MAX_SPEED).contains(&speed)) {
+        return Err(refused(400, format!("speed must be from 0 to {MAX_SPEED}")));
+    }
+    if advance_ms.is_some_and(|ms| ms > MAX_JUMP_MS) {
+        return Err(refused(400, format!("advance_ms must be at most {MAX_JUMP_MS}")));
+    }
+    if let Some(ms) = advance_ms {
+        shared.advance(Duration::from_millis(ms));
+    }
+    if let Some(speed) = speed {
+        shared.lock().clock.set_speed(speed);
+    }
+    clock(shared).await
+}
+
+async fn faults(shared: Platforms) -> Answer {
+    Ok(ok(&json!(shared.lock().faults.all())))
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    Many(Vec<Value>),
+    One(Value),
+}
+
+async fn add_faults(shared: Platforms, body: Bytes) -> Answer {
+    let all = match read(&body)? {
+        OneOrMany::Many(all) => all,
+        OneOrMany::One(one) => vec![one],
+    };
+    let fault = |one| {
+        let fault: Fault = serde_json::from_value(one).map_err(|error| refused(400, error))?;
+        fault.check().map_err(|error| refused(400, error))?;
+        Ok(fault)
+    };
+    let all = all.into_iter().map(fault).collect::<Result<Vec<_>, Refused>>()?;
+    shared.lock().faults.add(all);
+    faults(shared).await
+}
+
+async fn clear_faults(shared: Platforms) -> Answer {
+    shared.lock().faults.clear();
+    faults(shared).await
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+/// JSON lines.
+async fn transcript(
+    shared: Platforms,
+    query: Result<Query<After>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(After { after }) = query.map_err(|error| refused(400, error))?;
+    let lines = shared.lock().transcript.after(after);
+    let mut body = lines.join("\n");
+    if !body.is_empty() {
+        body.push('\n');
+    }
+    let mut response = Response::new(body.into());
+    let kind = header::HeaderValue::from_static("application/x-ndjson; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+#[derive(Deserialize)]
+struct Within {
+    within_ms: Option<u64>,
+}
+
+/// Waits until no webhook is queued or on its way.
+async fn settled(shared: Platforms, query: Result<Query<Within>, QueryRejection>) -> Answer {
+    let Query(Within { within_ms }) = query.map_err(|error| refused(400, error))?;
+    let within = Duration::from_millis(within_ms.unwrap_or(5_000).min(60_000));
+    let settled = tokio::time::timeout(within, shared.idle()).await.is_ok();
+    let (pending, dropped) = {
+        let state = shared.lock();
+        (state.pending, state.dropped)
+    };
+    Ok(ok(&json!({"settled": settled, "pending": pending, "dropped": dropped})))
+}
+
+async fn reset(shared: Platforms) -> Answer {
+    shared.reset();
+    Ok(ok(&json!({})))
+}

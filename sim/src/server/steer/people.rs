@@ -1,0 +1,139 @@
+//! What people do in conversations, and Meta's own apps.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::Path;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Answer, Platforms, by_the_platform, key, ok, read};
+use crate::platform::{EntryPoint, GraphError, Platform};
+use crate::server::inbox_replies as reply_in_the_inbox;
+use crate::server::state::{Seen, Shared};
+use crate::server::wire::Wire;
+use messenger_handover::id::{AppId, ThreadKey};
+use messenger_handover::time::Timestamp;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wrote {
+    text: String,
+    /// How the customer came: `link`, `social` or `campaign`.
+    entry: Option<EntryPoint>,
+}
+
+pub(super) async fn customer_writes(
+    shared: Platforms,
+    Path((page, psid)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer {
+    let (key, Wrote { text, entry }) = (key(&shared, &page, &psid)?, read(&body)?);
+    let entry = entry.unwrap_or(EntryPoint::Social);
+    let act =
+        |platform: &mut Platform, now| platform.customer_enters(&key.page, &key.user, &text, entry, now);
+    let mid = shared.act(Some(&key), act, |_| Seen { before: Some(wrote(&key, &text)), after: None });
+    Ok(ok(&json!({"mid": mid})))
+}
+
+fn wrote(key: &ThreadKey, text: &str) -> Wire {
+    Wire::CustomerWrote { page: key.page.clone(), user: key.user.clone(), text: text.to_owned() }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pressed {
+    title: String,
+    payload: String,
+}
+
+pub(super) async fn customer_presses(
+    shared: Platforms,
+    Path((page, psid)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer {
+    let (key, Pressed { title, payload }) = (key(&shared, &page, &psid)?, read(&body)?);
+    let act =
+        |platform: &mut Platform, now| platform.customer_presses(&key.page, &key.user, &title, &payload, now);
+    let mid = shared.act(Some(&key), act, |_| Seen { before: Some(wrote(&key, &title)), after: None });
+    Ok(ok(&json!({"mid": mid})))
+}
+
+pub(super) async fn customer_reads(shared: Platforms, Path((page, psid)): Path<(String, String)>) -> Answer {
+    let key = key(&shared, &page, &psid)?;
+    let act = |platform: &mut Platform, now| platform.customer_reads(&key.page, &key.user, now);
+    shared.act(Some(&key), act, |()| Seen::default());
+    Ok(ok(&json!({})))
+}
+
+pub(super) async fn inbox_replies(
+    shared: Platforms,
+    Path((page, psid)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer {
+    let (key, Said { text }) = (key(&shared, &page, &psid)?, read(&body)?);
+    match reply_in_the_inbox(&shared, &key, &text) {
+        Ok(mid) => Ok(ok(&json!({"mid": mid}))),
+        Err(refusal) => Err(by_the_platform(&refusal)),
+    }
+}
+
+pub(super) async fn inbox_moves(shared: Platforms, Path((page, psid)): Path<(String, String)>) -> Answer {
+    let key = key(&shared, &page, &psid)?;
+    let act = |platform: &mut Platform, now| platform.inbox_move(&key.page, &key.user, now);
+    match shared.act(Some(&key), act, |_| Seen::default()) {
+        Ok(()) => Ok(ok(&json!({}))),
+        Err(refusal) => Err(by_the_platform(&refusal)),
+    }
+}
+
+/// An act of Meta's own in a conversation.
+fn of_meta(
+    shared: &Arc<Shared>,
+    (page, psid): &(String, String),
+    act: impl FnOnce(&mut Platform, &ThreadKey, Timestamp) -> Result<(), GraphError>,
+) -> Answer {
+    let key = key(shared, page, psid)?;
+    let done = shared.act(Some(&key), |platform, now| act(platform, &key, now), |_| Seen::default());
+    done.map(|()| ok(&json!({}))).map_err(|refusal| by_the_platform(&refusal))
+}
+
+pub(super) async fn lead_begins(shared: Platforms, Path(at): Path<(String, String)>) -> Answer {
+    of_meta(&shared, &at, |platform, key, now| platform.lead_ad_begins(&key.page, &key.user, now))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LeadEnd {
+    #[serde(default)]
+    complete: bool,
+    to: Option<AppId>,
+    summary: Option<String>,
+}
+
+pub(super) async fn lead_ends(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
+    let LeadEnd { complete, to, summary } = read(&body)?;
+    of_meta(&shared, &at, |platform, key, now| {
+        platform.lead_ad_ends(&key.page, &key.user, complete, to.as_ref(), summary.as_deref(), now)
+    })
+}
+
+pub(super) async fn ai_takes(shared: Platforms, Path(at): Path<(String, String)>) -> Answer {
+    of_meta(&shared, &at, |platform, key, now| platform.ai_takes(&key.page, &key.user, now))
+}
+
+pub(super) async fn ai_answers(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
+    let Said { text } = read(&body)?;
+    of_meta(&shared, &at, |platform, key, now| platform.ai_answers(&key.page, &key.user, &text, now))
+}
+
+pub(super) async fn ai_leaves(shared: Platforms, Path(at): Path<(String, String)>, body: Bytes) -> Answer {
+    let Said { text } = read(&body)?;
+    of_meta(&shared, &at, |platform, key, now| platform.ai_leaves(&key.page, &key.user, &text, now))
+}
