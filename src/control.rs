@@ -1,4 +1,4 @@
-//! The port to the platform: the thread-control calls and sending, as a trait.
+//! The ports of the service: to the platform, and to the desk of a bot.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::call::{Advice, CallResult, OutgoingMessage, Refusal, RefusalKind, SenderAction, ThreadOwner};
+use crate::call::{
+    Advice, CallResult, HandoverRequest, OutgoingMessage, Refusal, RefusalKind, SenderAction, ThreadOwner,
+};
 use crate::id::{AppId, MessageId, PageId, ThreadKey};
 
 /// Meta's thread-control calls and the Send API, for any Page that the implementation has a token of.
@@ -94,6 +96,19 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`CallError`] as for a message.
     async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError>;
+}
+
+/// The desk's endpoint as a bot sees it. A success means that the desk accepted, not that control has
+/// moved.
+#[async_trait]
+pub trait DeskEndpoint: fmt::Debug + Send + Sync + 'static {
+    /// Asks the desk to move control.
+    ///
+    /// # Errors
+    /// [`CallError`]: [`RefusalKind::Conflict`] if the desk refuses because people
+    /// are busy with the customer or another app owns the thread. Whoever needs control moved all the
+    /// same passes it straight to the desk's app.
+    async fn handover(&self, request: &HandoverRequest) -> Result<(), CallError>;
 }
 
 /// A request for control was forwarded to whoever may grant it. Control comes with a pass event,

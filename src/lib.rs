@@ -41,6 +41,8 @@ pub mod event;
 pub mod graph;
 #[cfg(feature = "service")]
 pub mod handover;
+#[cfg(feature = "graph")]
+pub mod http;
 pub mod id;
 pub mod policy;
 pub mod retry;
@@ -54,8 +56,6 @@ pub mod thread;
 #[cfg(all(feature = "service", feature = "webhook"))]
 mod throttle;
 pub mod time;
-#[cfg(feature = "graph")]
-mod tls;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 

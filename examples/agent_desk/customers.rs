@@ -4,8 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use messenger_handover::bots_api::{Desk, HandoverRequest};
+use messenger_handover::bots_api::Desk;
 use messenger_handover::call::AnswerKey;
+use messenger_handover::call::HandoverRequest;
 use messenger_handover::event::{Inbound, Words};
 use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{ThreadKey, UserId};

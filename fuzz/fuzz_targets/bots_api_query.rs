@@ -2,15 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use messenger_handover::bots_api::HandoverRequest;
-use url::form_urlencoded;
+use messenger_handover::call::HandoverRequest;
 
 fuzz_target!(|query: &str| {
     match HandoverRequest::from_query(query) {
         Ok(request) => {
-            let mut written = form_urlencoded::Serializer::new(String::new());
-            request.write_query(&mut written);
-            assert_eq!(HandoverRequest::from_query(&written.finish()), Ok(request));
+            assert_eq!(HandoverRequest::from_query(&request.to_query()), Ok(request));
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }

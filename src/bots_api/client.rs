@@ -1,12 +1,14 @@
+//! A bot's client of the endpoint.
+
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use super::request::HandoverRequest;
-use super::{DeskEndpoint, PATH};
-use crate::control::CallError;
-use crate::engage::{Domain, InvalidBaseUrl, refusal};
+use super::PATH;
+use crate::call::HandoverRequest;
+use crate::control::{CallError, DeskEndpoint};
+use crate::engage::{Domain, DomainError, refusal};
 use crate::id::{AppId, UserId};
 use crate::secret::EdToken;
 
@@ -21,7 +23,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Domain::new`].
-    pub fn new(base_url: &Url, token: EdToken) -> Result<Self, InvalidBaseUrl> {
+    pub fn new(base_url: &Url, token: EdToken) -> Result<Self, DomainError> {
         Domain::new(base_url, token).map(Self::from)
     }
 
@@ -55,7 +57,7 @@ impl DeskEndpoint for Client {
     /// Dropping the returned future may leave the call made or not made; calling again is harmless.
     async fn handover(&self, request: &HandoverRequest) -> Result<(), CallError> {
         let path: Vec<_> = PATH.split('/').skip(2).collect();
-        let answer = self.domain.call(Method::POST, &path, |query| request.write_query(query)).await;
+        let answer = self.domain.call(Method::POST, &path, &request.to_pairs()).await;
         let result = answer.and_then(|answer| match refused_in_body(&answer.json) {
             None => Ok(()),
             Some(status) => {
@@ -88,7 +90,7 @@ mod tests {
 
     use super::*;
     use crate::call::RefusalKind;
-    use crate::graph::{Transport, TransportError};
+    use crate::http::{Transport, TransportError};
 
     /// Answers every call so.
     #[derive(Debug)]

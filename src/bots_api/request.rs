@@ -1,40 +1,7 @@
-use std::fmt;
+//! The query of a call of the endpoint: read by a desk, written by a bot.
 
-use url::form_urlencoded;
-
-use crate::call::Direction;
+use crate::call::{ChannelType, Direction, HandoverRequest};
 use crate::id::{AppId, UserId};
-
-/// The `type` of a call: where the conversation takes place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ChannelType {
-    /// `messenger`: thread control is moved between Facebook apps.
-    Messenger,
-    /// `engage_virtual_agent`: ED's own virtual agent. No thread control of Meta is involved.
-    EngageVirtualAgent,
-}
-
-/// One call of the endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct HandoverRequest {
-    /// `from` and `to`.
-    pub direction: Direction,
-    /// `identity_foreign_id`: the customer, as the Page knows them. Only the virtual agent's calls may
-    /// lack it.
-    pub identity: Option<UserId>,
-    /// `type`.
-    pub channel: ChannelType,
-    /// `app_id`: the bot's app, which gets control. Always there from agent to bot on Messenger.
-    pub app: Option<AppId>,
-    /// `intervention_id`, of the virtual agent (facts §8.1).
-    pub intervention_id: Option<String>,
-    /// `thread_category_ids[]`: recategorises ED's thread.
-    pub thread_category_ids: Vec<String>,
-    /// `trigger`: of the virtual agent's handover rules.
-    pub trigger: Option<String>,
-}
 
 /// Why a query is no valid call. Never holds the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,30 +27,6 @@ pub enum InvalidRequest {
 }
 
 impl HandoverRequest {
-    /// Asks for a person: `from=bot&to=agent`.
-    #[must_use]
-    pub fn bot_to_agent(identity: UserId) -> Self {
-        Self::new(Direction::BotToAgent, identity, None)
-    }
-
-    /// Asks for control for the bot `app`: `from=agent&to=bot`.
-    #[must_use]
-    pub fn agent_to_bot(identity: UserId, app: AppId) -> Self {
-        Self::new(Direction::AgentToBot, identity, Some(app))
-    }
-
-    fn new(direction: Direction, identity: UserId, app: Option<AppId>) -> Self {
-        Self {
-            direction,
-            identity: Some(identity),
-            channel: ChannelType::Messenger,
-            app,
-            intervention_id: None,
-            thread_category_ids: Vec::new(),
-            trigger: None,
-        }
-    }
-
     /// Reads the query of a call. Parameters of other names are ignored.
     ///
     /// # Errors
@@ -143,37 +86,30 @@ impl HandoverRequest {
         })
     }
 
-    /// Writes the call's parameters, without the token.
-    pub fn write_query<T: form_urlencoded::Target>(&self, query: &mut form_urlencoded::Serializer<'_, T>) {
+    /// Writes the query of a call, without the token.
+    #[must_use]
+    pub fn to_query(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(self.to_pairs()).finish()
+    }
+
+    /// The call's parameters, without the token.
+    pub(super) fn to_pairs(&self) -> Vec<(&'static str, String)> {
         let (from, to) = match self.direction {
             Direction::BotToAgent => ("bot", "agent"),
             Direction::AgentToBot => ("agent", "bot"),
         };
-        if let Some(identity) = &self.identity {
-            query.append_pair("identity_foreign_id", &identity.to_string());
-        }
-        query.append_pair("from", from).append_pair("to", to).append_pair("type", &self.channel.to_string());
-        if let Some(app) = &self.app {
-            query.append_pair("app_id", &app.to_string());
-        }
-        if let Some(intervention) = &self.intervention_id {
-            query.append_pair("intervention_id", intervention);
-        }
-        for category in &self.thread_category_ids {
-            query.append_pair("thread_category_ids[]", category);
-        }
-        if let Some(trigger) = &self.trigger {
-            query.append_pair("trigger", trigger);
-        }
-    }
-}
-
-impl fmt::Display for ChannelType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Messenger => "messenger",
-            Self::EngageVirtualAgent => "engage_virtual_agent",
-        })
+        let of = |name, value: Option<String>| value.map(|value| (name, value));
+        let mut pairs =
+            Vec::from_iter(of("identity_foreign_id", self.identity.as_ref().map(UserId::to_string)));
+        let sides = [("from", from.to_owned()), ("to", to.to_owned()), ("type", self.channel.to_string())];
+        pairs.extend(sides);
+        pairs.extend(of("app_id", self.app.as_ref().map(AppId::to_string)));
+        pairs.extend(of("intervention_id", self.intervention_id.clone()));
+        pairs.extend(
+            self.thread_category_ids.iter().map(|category| ("thread_category_ids[]", category.clone())),
+        );
+        pairs.extend(of("trigger", self.trigger.clone()));
+        pairs
     }
 }
 
@@ -189,9 +125,7 @@ mod tests {
         full.trigger = Some("sale".into());
         full.intervention_id = Some("5f".into());
         for request in [HandoverRequest::bot_to_agent(user), full] {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            request.write_query(&mut query);
-            assert_eq!(HandoverRequest::from_query(&query.finish()), Ok(request));
+            assert_eq!(HandoverRequest::from_query(&request.to_query()), Ok(request));
         }
     }
 

@@ -7,10 +7,8 @@ use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 use tokio::time::Instant;
-use url::form_urlencoded;
 
-use super::request::{ChannelType, HandoverRequest};
-use crate::call::{Direction, RefusalKind};
+use crate::call::{ChannelType, Direction, HandoverRequest, RefusalKind};
 use crate::handover::{HandOver, Handover, HandoverError};
 use crate::id::ThreadKey;
 use crate::secret::{EdToken, same};

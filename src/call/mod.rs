@@ -1,8 +1,10 @@
 //! What we ask of the platform, and how it can end.
 
+mod handover_request;
 mod message;
 mod refusal;
 
+pub use handover_request::{ChannelType, HandoverRequest};
 pub use message::{
     InlineControl, InvalidMessage, MAX_QUICK_REPLIES, Media, MediaKind, MessagingType, OutgoingMessage,
     QuickReply, SenderAction,

@@ -2,8 +2,6 @@
 
 use http::Method;
 use serde_json::Value;
-use url::UrlQuery;
-use url::form_urlencoded::Serializer;
 
 use super::domain::Domain;
 use super::json::text;
@@ -48,13 +46,9 @@ impl Api {
         source: Option<&str>,
     ) -> Result<Vec<Identity>, CallError> {
         let foreign_id = foreign_id.to_string();
-        let records = self.all(&["identities"], |query| {
-            query.append_pair("foreign_id", &foreign_id);
-            if let Some(source) = source {
-                query.append_pair("source_id", source);
-            }
-        });
-        let mut found = read_all(&records.await?, Identity::read)?;
+        let mut filters = vec![("foreign_id", foreign_id.clone())];
+        filters.extend(source.map(|source| ("source_id", source.to_owned())));
+        let mut found = read_all(&self.all(&["identities"], &filters).await?, Identity::read)?;
         // A filter that ED does not know is passed over: then everybody would be this person.
         found.retain(|identity| identity.foreign_id.as_deref() == Some(foreign_id.as_str()));
         Ok(found)
@@ -83,10 +77,8 @@ impl Api {
     /// # Errors
     /// [`CallError`].
     pub async fn open_interventions(&self, identity: &str) -> Result<Vec<Intervention>, CallError> {
-        let records = self.all(&["interventions"], |query| {
-            query.append_pair("identity_id", identity);
-        });
-        let mut found = read_all(&records.await?, Intervention::read)?;
+        let filters = [("identity_id", identity.to_owned())];
+        let mut found = read_all(&self.all(&["interventions"], &filters).await?, Intervention::read)?;
         found.retain(|one| one.is_open() && one.identity.as_deref() == Some(identity));
         Ok(found)
     }
@@ -99,7 +91,7 @@ impl Api {
     /// # Errors
     /// [`CallError`]. Closing again is harmless.
     pub async fn close_intervention(&self, id: &str) -> Result<Intervention, CallError> {
-        let answer = self.domain.call(Method::PUT, &["interventions", id, "close"], |_| {}).await?;
+        let answer = self.domain.call(Method::PUT, &["interventions", id, "close"], &[]).await?;
         let closed = text(&answer.json, "id").ok_or_else(|| CallError::unknown(not_understood()))?;
         Ok(Intervention::read(closed, &answer.json))
     }
@@ -111,19 +103,13 @@ impl Api {
     }
 
     /// All records of a list, page by page.
-    async fn all(
-        &self,
-        path: &[&str],
-        filters: impl Fn(&mut Serializer<'_, UrlQuery<'_>>),
-    ) -> Result<Vec<Value>, CallError> {
+    async fn all(&self, path: &[&str], filters: &[(&'static str, String)]) -> Result<Vec<Value>, CallError> {
         let mut records = Vec::new();
         for _ in 0..MAX_PAGES {
-            let answer = self.domain.call(Method::GET, path, |query| {
-                filters(query);
-                query.append_pair("offset", &records.len().to_string());
-                query.append_pair("limit", &PAGE_SIZE.to_string());
-            });
-            let mut answer = answer.await?.json;
+            let mut query = filters.to_vec();
+            query.push(("offset", records.len().to_string()));
+            query.push(("limit", PAGE_SIZE.to_string()));
+            let mut answer = self.domain.call(Method::GET, path, &query).await?.json;
             let Some(Value::Array(page)) = answer.get_mut("records").map(Value::take) else {
                 return Err(CallError::refused(not_understood()));
             };

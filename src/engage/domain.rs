@@ -5,22 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::Value;
-use url::form_urlencoded::Serializer;
-use url::{Url, UrlQuery};
+use url::Url;
 
 use crate::call::{Refusal, RefusalKind};
 use crate::control::CallError;
-use crate::graph::{DEFAULT_CONNECT_TIMEOUT, ReqwestTransport, Transport, TransportError, is_loopback};
-use crate::secret::{EdToken, scrub};
+use crate::http::{
+    DEFAULT_CONNECT_TIMEOUT, InvalidBaseUrl, ReqwestTransport, Transport, TransportError, bearer,
+    check_base_url, not_answered, one_line, retry_after,
+};
+use crate::secret::EdToken;
 
 /// ED may itself wait for Graph before it answers.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Over 500 calls a minute ED answers 429 without saying how long to wait (facts §8.3).
 const RATE_LIMIT_WINDOW: Duration = Duration::from_mins(1);
-const MAX_MESSAGE_CHARS: usize = 500;
 
 /// One domain of Engage Digital, with an access token of its API. Cheap to clone; clones share their
 /// connections.
@@ -32,16 +33,16 @@ pub struct Domain {
     transport: Arc<dyn Transport>,
 }
 
-/// A base URL that cannot be one, or that would send the token in the clear.
-#[derive(Debug)]
+/// Why a domain cannot be set up. It never shows the token.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum InvalidBaseUrl {
-    /// It takes no path, or has a query, a fragment or a user.
-    Shape,
-    /// Plain HTTP to another machine: the token would travel in the clear.
-    PlainHttp,
+pub enum DomainError {
+    /// Calls may not go to the base URL.
+    #[error(transparent)]
+    BaseUrl(#[from] InvalidBaseUrl),
     /// The HTTP client could not be set up.
-    Transport(TransportError),
+    #[error("the HTTP client cannot be set up")]
+    Transport(#[from] TransportError),
 }
 
 /// A successful answer: its status line said so, and it is JSON.
@@ -55,31 +56,22 @@ impl Domain {
     /// `Authorization` header.
     ///
     /// # Errors
-    /// [`InvalidBaseUrl`]. Plain HTTP is for loopback only.
-    pub fn new(base_url: &Url, token: EdToken) -> Result<Self, InvalidBaseUrl> {
+    /// [`DomainError`]. Plain HTTP is for this machine only.
+    pub fn new(base_url: &Url, token: EdToken) -> Result<Self, DomainError> {
         let transport = ReqwestTransport::with_timeouts(TIMEOUT, DEFAULT_CONNECT_TIMEOUT);
-        Self::with_transport(base_url, token, Arc::new(transport.map_err(InvalidBaseUrl::Transport)?))
+        Self::with_transport(base_url, token, Arc::new(transport?))
     }
 
     /// A domain over another transport, which has its own timeout.
     ///
     /// # Errors
-    /// [`InvalidBaseUrl`].
+    /// [`DomainError`].
     pub fn with_transport(
         base_url: &Url,
         token: EdToken,
         transport: Arc<dyn Transport>,
-    ) -> Result<Self, InvalidBaseUrl> {
-        let odd = !base_url.username().is_empty() || base_url.query().is_some();
-        if odd || base_url.fragment().is_some() || !base_url.has_host() {
-            return Err(InvalidBaseUrl::Shape);
-        }
-        match base_url.scheme() {
-            "https" => {}
-            "http" if is_loopback(base_url) => {}
-            "http" => return Err(InvalidBaseUrl::PlainHttp),
-            _ => return Err(InvalidBaseUrl::Shape),
-        }
+    ) -> Result<Self, DomainError> {
+        check_base_url(base_url, false)?;
         Ok(Self { base: base_url.clone(), token, token_in_query: false, transport })
     }
 
@@ -94,7 +86,7 @@ impl Domain {
     /// The token, as it is and as a URL has it, to be taken out of what the other side wrote.
     pub(crate) fn secrets(&self) -> [String; 2] {
         let token = self.token.expose_secret();
-        [token.to_owned(), url::form_urlencoded::byte_serialize(token.as_bytes()).collect()]
+        [token.to_owned(), form_urlencoded::byte_serialize(token.as_bytes()).collect()]
     }
 
     /// Makes one call below `/1.0`. Its parameters are in the query, as ED has them.
@@ -102,16 +94,16 @@ impl Domain {
         &self,
         method: Method,
         path: &[&str],
-        parameters: impl FnOnce(&mut Serializer<'_, UrlQuery<'_>>),
+        query: &[(&'static str, String)],
     ) -> Result<Answer, CallError> {
         let acts = method != Method::GET;
-        let request = self.request(method, path, parameters)?;
+        let request = self.request(method, path, query)?;
         read(self.exchange(request, acts).await?, acts, &self.secrets())
     }
 
     /// Reads one thing. None if ED has no such thing, or the token's user may not see it: both are 404.
     pub(crate) async fn find(&self, path: &[&str]) -> Result<Option<Answer>, CallError> {
-        let answer = self.exchange(self.request(Method::GET, path, |_| {})?, false).await?;
+        let answer = self.exchange(self.request(Method::GET, path, &[])?, false).await?;
         // ED's own 404 has its envelope; that of a proxy, or of a wrong base URL, says nothing.
         let is_eds = || json(answer.body()).is_some_and(|body| body.get("error").is_some());
         if answer.status() == StatusCode::NOT_FOUND && is_eds() {
@@ -121,38 +113,30 @@ impl Domain {
     }
 
     async fn exchange(&self, request: Request<Bytes>, acts: bool) -> Result<Response<Bytes>, CallError> {
-        self.transport.send(request).await.map_err(|error| {
-            let refusal = Refusal::new(RefusalKind::Transport, error.to_string());
-            let unknown = acts && error.may_have_sent;
-            let failed = if unknown { CallError::unknown } else { CallError::refused };
-            failed(refusal).with_source(error)
-        })
+        self.transport.send(request).await.map_err(|error| not_answered(error, acts))
     }
 
     fn request(
         &self,
         method: Method,
         path: &[&str],
-        parameters: impl FnOnce(&mut Serializer<'_, UrlQuery<'_>>),
+        query: &[(&'static str, String)],
     ) -> Result<Request<Bytes>, CallError> {
         let refused = |kind, words: &str| CallError::refused(Refusal::new(kind, words));
         let unwritable = || refused(RefusalKind::Invalid, "the call cannot be written as HTTP");
         let mut url = self.base.clone();
         url.path_segments_mut().map_err(|()| unwritable())?.pop_if_empty().push("1.0").extend(path);
-        parameters(&mut url.query_pairs_mut());
-        if self.token_in_query {
-            url.query_pairs_mut().append_pair("access_token", self.token.expose_secret());
-        }
-        if url.query() == Some("") {
-            url.set_query(None);
+        let token = self.token_in_query.then(|| ("access_token", self.token.expose_secret()));
+        let query = query.iter().map(|(name, value)| (*name, value.as_str())).chain(token);
+        if query.size_hint().0 > 0 {
+            url.query_pairs_mut().extend_pairs(query);
         }
         let mut request =
             Request::builder().method(method).uri(url.as_str()).header(ACCEPT, "application/json");
         if !self.token_in_query {
-            let header = HeaderValue::from_str(&format!("Bearer {}", self.token.expose_secret()));
-            let mut header =
-                header.map_err(|_| refused(RefusalKind::Token, "the token fits into no header"))?;
-            header.set_sensitive(true);
+            let header = bearer(self.token.expose_secret());
+            let header =
+                header.ok_or_else(|| refused(RefusalKind::Token, "the token fits into no header"))?;
             request = request.header(AUTHORIZATION, header);
         }
         request.body(Bytes::new()).map_err(|_| unwritable())
@@ -186,12 +170,10 @@ pub(crate) fn refusal(
         (error, message) => format!("{error}: {message}"),
     };
     let secrets: Vec<_> = secrets.iter().map(String::as_str).collect();
-    let words: String =
-        scrub(&words, &secrets).chars().filter(|c| !c.is_control()).take(MAX_MESSAGE_CHARS).collect();
-    let mut refusal = Refusal::new(kind(status), words);
+    let mut refusal = Refusal::new(kind(status), one_line(&words, &secrets));
+    refusal.retry_after = retry_after(headers);
     if refusal.kind == RefusalKind::RateLimited {
-        let told = headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.trim().parse().ok());
-        refusal.retry_after = Some(told.map_or(RATE_LIMIT_WINDOW, Duration::from_secs));
+        refusal.retry_after.get_or_insert(RATE_LIMIT_WINDOW);
     }
     let unknown = acts && status.is_server_error();
     if unknown { CallError::unknown(refusal) } else { CallError::refused(refusal) }
@@ -216,27 +198,6 @@ fn kind(status: StatusCode) -> RefusalKind {
         408 | 500..=599 => RefusalKind::Transient,
         400..=499 => RefusalKind::Invalid,
         _ => RefusalKind::Protocol,
-    }
-}
-
-impl fmt::Display for InvalidBaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Shape => {
-                "the desk's base URL must be http(s) with a host, and without user, query and fragment"
-            }
-            Self::PlainHttp => "plain http is for loopback only: the token would travel in the clear",
-            Self::Transport(_) => "the HTTP client could not be set up",
-        })
-    }
-}
-
-impl std::error::Error for InvalidBaseUrl {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Transport(error) => Some(error),
-            _ => None,
-        }
     }
 }
 
@@ -285,21 +246,16 @@ mod tests {
     }
 
     #[test]
-    fn base_urls_that_would_leak_the_token_are_refused() {
+    fn the_token_is_in_the_header_or_in_the_query() {
         let domain = |url: &str| Domain::new(&Url::parse(url).unwrap(), EdToken::new("s3cret"));
-        assert!(matches!(domain("http://ed.example"), Err(InvalidBaseUrl::PlainHttp)));
-        let odd = ["https://u@ed.example", "https://ed.example/?a=b", "https://ed.example/#a", "mailto:a@b"];
-        for odd in odd.into_iter().chain(["ftp://localhost"]) {
-            assert!(matches!(domain(odd), Err(InvalidBaseUrl::Shape)), "{odd}");
-        }
+        let refused = domain("http://ed.example").unwrap_err();
+        assert!(matches!(refused, DomainError::BaseUrl(InvalidBaseUrl::PlainHttp)));
         domain("https://ed.example").unwrap();
         let domain = domain("http://127.0.0.1:9/base/").unwrap();
         assert!(!format!("{domain:?}").contains("s3cret"));
-        let request = domain.request(Method::GET, &["a b", "c/d"], |_| {}).unwrap();
+        let request = domain.request(Method::GET, &["a b", "c/d"], &[]).unwrap();
         assert_eq!(request.uri(), "http://127.0.0.1:9/base/1.0/a%20b/c%2Fd");
-        let request = domain.token_in_query().request(Method::GET, &["x"], |query| {
-            query.append_pair("a", "b&c");
-        });
+        let request = domain.token_in_query().request(Method::GET, &["x"], &[("a", "b&c".to_owned())]);
         let request = request.unwrap();
         assert_eq!(request.uri(), "http://127.0.0.1:9/base/1.0/x?a=b%26c&access_token=s3cret");
         assert!(request.headers().get(AUTHORIZATION).is_none());
@@ -322,7 +278,7 @@ mod tests {
             let url = Url::parse("https://ed.example").unwrap();
             let domain = Domain::with_transport(&url, EdToken::new("t"), Arc::new(Broken(sent))).unwrap();
             for (method, acts) in [(Method::GET, false), (Method::PUT, true)] {
-                let error = domain.call(method, &["x"], |_| {}).await.err().unwrap();
+                let error = domain.call(method, &["x"], &[]).await.err().unwrap();
                 assert_eq!(error.may_have_acted(), sent && acts);
                 assert_eq!(error.kind(), RefusalKind::Transport);
             }

@@ -25,7 +25,7 @@ pub use directory::Directory;
 #[cfg(feature = "graph")]
 pub(crate) use domain::refusal;
 #[cfg(feature = "graph")]
-pub use domain::{Domain, InvalidBaseUrl};
+pub use domain::{Domain, DomainError};
 #[cfg(feature = "webhook")]
 pub use event::{Event, EventKind, Notification, ParseError, SECRET_HEADER, SecretError, Verifier};
 #[cfg(feature = "graph")]

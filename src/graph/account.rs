@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{GraphClient, Node};
-use super::page::Platform;
+use super::client::GraphClient;
+use super::info::Platform;
+use super::request::{EdgeCall, Node};
 use crate::call::RefusalKind;
 use crate::control::CallError;
 use crate::id::PageId;
@@ -46,8 +47,9 @@ impl GraphClient {
     async fn me(&self, page: &PageId, fields: &str) -> Result<TokenOwner, CallError> {
         let auth = self.auth(page).await?;
         // Not the Page's own path: that would answer whatever id it is asked for.
-        let place = self.place(page, Node::Root, "me", &[("fields", fields)])?;
-        Ok(TokenOwner::read(&self.once(page, &place, None, &auth, None).await?.json))
+        let fields = [("fields", fields)];
+        let request = EdgeCall::read(page, Node::Root, "me", &fields);
+        Ok(TokenOwner::read(&self.once(&request, &auth, None).await?.json))
     }
 }
 

@@ -6,26 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::call::{InlineControl, MessagingType, OutgoingMessage};
-use crate::id::{AppId, UserId};
-
-/// Writes a body, with the `appsecret_proof` that belongs to the token it goes with.
-pub(super) type Write<'a> = &'a (dyn Fn(Option<&str>) -> serde_json::Result<Vec<u8>> + Sync);
-
-/// A body, with what every call takes beside its own.
-#[derive(Serialize)]
-pub(super) struct Body<'a, B> {
-    #[serde(flatten)]
-    pub(super) own: &'a B,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) recipient: Option<Recipient<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) appsecret_proof: Option<&'a str>,
-}
-
-#[derive(Clone, Copy, Serialize)]
-pub(super) struct Recipient<'a> {
-    pub(super) id: &'a UserId,
-}
+use crate::id::AppId;
 
 /// What the thread-control edges take.
 #[derive(Default, Serialize)]

@@ -1,20 +1,21 @@
 //! How a [`GraphClient`] is put together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use url::Url;
 
 use super::client::{GraphClient, Shared};
 use super::clock::Clock;
+use super::error::BuildError;
 use super::pace::Pace;
-use super::place::Places;
-use super::reqwest_transport::{
-    DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE_CONNECTIONS, DEFAULT_TIMEOUT, ReqwestTransport,
-};
+use super::request::Root;
 use super::tokens::{App, Auth, TokenProvider};
-use super::transport::{Transport, TransportError, is_loopback};
+use crate::http::{
+    DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE_CONNECTIONS, DEFAULT_TIMEOUT, InvalidBaseUrl, ReqwestTransport,
+    Transport, check_base_url,
+};
 use crate::id::{AppId, PageId};
 use crate::secret::{AppSecret, PageToken};
 
@@ -39,6 +40,13 @@ pub struct GraphClientBuilder {
     timeout: Option<Duration>,
     idle_connections: Option<usize>,
     transport: Option<Arc<dyn Transport>>,
+}
+
+impl GraphClient {
+    /// Starts a client.
+    pub fn builder() -> GraphClientBuilder {
+        GraphClientBuilder::default()
+    }
 }
 
 impl GraphClientBuilder {
@@ -132,7 +140,7 @@ impl GraphClientBuilder {
     pub fn build(self) -> Result<GraphClient, BuildError> {
         let base_url = match self.base_url {
             Some(url) => url,
-            None => Url::parse(DEFAULT_BASE_URL).map_err(|_| BuildError::BaseUrl)?,
+            None => Url::parse(DEFAULT_BASE_URL).map_err(|_| InvalidBaseUrl::Shape)?,
         };
         check_base_url(&base_url, self.allow_http)?;
         let version = self.version.unwrap_or_else(|| DEFAULT_VERSION.to_owned());
@@ -164,69 +172,14 @@ impl GraphClientBuilder {
             return Err(BuildError::EmptyAppSecret);
         }
         Ok(GraphClient::assemble(Shared {
-            base_url,
-            version,
-            by_id: self.by_id,
+            root: Root { base_url, version, by_id: self.by_id },
             app: self.app,
-            places: Places::default(),
             pages: RwLock::new(pages),
             provider: self.provider,
             pace: (!self.unpaced).then(Pace::default),
             transport,
-            clock: Mutex::new(Clock::default()),
+            clock: Clock::default(),
         }))
-    }
-}
-
-/// Why a client cannot be built. It never shows a token.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The base URL is not one that paths can be added to.
-    #[error("the base URL must be http(s) with a host, without user, query and fragment")]
-    BaseUrl,
-    /// The base URL would send tokens unencrypted to another machine.
-    #[error("the base URL has no TLS: use https, or `dangerous_allow_http` in a closed network")]
-    PlainHttp,
-    /// The version is not of Graph's form.
-    #[error("the Graph version must look like `{DEFAULT_VERSION}`")]
-    Version,
-    /// The token of a Page is empty or has characters that no header can carry.
-    #[error("the token of Page {page} is empty or has characters that a token cannot have")]
-    Token {
-        /// Whose token it is.
-        page: PageId,
-    },
-    /// The app's secret is empty, so its proofs would prove nothing.
-    #[error("the app's secret is empty")]
-    EmptyAppSecret,
-    /// A timeout of zero would fail every call.
-    #[error("the timeout must be longer than zero")]
-    ZeroTimeout,
-    /// A timeout was set beside a transport of the host's own, where it would have no effect.
-    #[error("`timeout` is for the built-in transport: set it in your own transport instead")]
-    TimeoutOfOwnTransport,
-    /// A number of idle connections was set beside a transport of the host's own, where it would have no effect.
-    #[error("`idle_connections` is for the built-in transport: set it in your own transport instead")]
-    IdleConnectionsOfOwnTransport,
-    /// The built-in transport cannot be set up.
-    #[error("the HTTP client cannot be set up")]
-    Transport(#[from] TransportError),
-}
-
-fn check_base_url(url: &Url, allow_http: bool) -> Result<(), BuildError> {
-    let bare = url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    if !bare || !url.has_host() {
-        return Err(BuildError::BaseUrl);
-    }
-    match url.scheme() {
-        "https" => Ok(()),
-        "http" if is_loopback(url) || allow_http => Ok(()),
-        "http" => Err(BuildError::PlainHttp),
-        _ => Err(BuildError::BaseUrl),
     }
 }
 
@@ -249,11 +202,11 @@ mod tests {
     #[test]
     fn nonsense_cannot_be_built() {
         let build = |text| GraphClient::builder().base_url(url(text)).build();
-        for bad in ["mailto:a@b", "ftp://a/", "https://u@a/", "https://a/?x=1", "https://a/#f", "data:x"] {
-            assert!(matches!(build(bad), Err(BuildError::BaseUrl)), "{bad}");
-        }
-        assert!(matches!(build("http://graph.facebook.com"), Err(BuildError::PlainHttp)));
-        assert!(build("http://127.0.0.1:9/x/").is_ok() && build("http://[::1]:9").is_ok());
+        assert!(matches!(build("https://a/?x=1"), Err(BuildError::BaseUrl(InvalidBaseUrl::Shape))));
+        assert!(matches!(
+            build("http://graph.facebook.com"),
+            Err(BuildError::BaseUrl(InvalidBaseUrl::PlainHttp))
+        ));
         let open = GraphClient::builder().base_url(url("http://sim:8080")).dangerous_allow_http().build();
         assert!(open.is_ok());
         for bad in ["22.0", "v22", "v22.", "v.0", "v22.0/me", "v2x.0", "", "LATEST"] {

@@ -2,28 +2,25 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
-use http::{Method, Request};
+use http::header::{DATE, HeaderValue};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
-use url::Url;
 
-use super::body::{Body, Control, Recipient, Sending, Write};
-use super::builder::{BuildError, GraphClientBuilder};
+use super::body::{Control, Sending};
 use super::clock::Clock;
+use super::error::BuildError;
 use super::pace::{Because, Kind, Pace, Probe, Turn};
-use super::place::{Place, Places};
-use super::response::{self, Asked};
+use super::request::{EdgeCall, Node, Root};
+use super::response;
 use super::tokens::{App, Auth, TokenError, TokenProvider};
-use super::transport::Transport;
 use crate::call::{OutgoingMessage, Refusal, RefusalKind, SenderAction, ThreadOwner};
 use crate::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
+use crate::http::{Transport, date, not_answered};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::secret::PageToken;
 use crate::time::Timestamp;
@@ -36,24 +33,13 @@ pub struct GraphClient {
 }
 
 pub(super) struct Shared {
-    pub(super) base_url: Url,
-    pub(super) version: String,
-    /// Pages are named by their ids in paths, and not as `me`.
-    pub(super) by_id: bool,
+    pub(super) root: Root,
     pub(super) app: Option<App>,
-    pub(super) places: Places,
     pub(super) pages: RwLock<HashMap<PageId, Arc<Auth>>>,
     pub(super) provider: Option<Arc<dyn TokenProvider>>,
     pub(super) pace: Option<Pace>,
     pub(super) transport: Arc<dyn Transport>,
-    pub(super) clock: Mutex<Clock>,
-}
-
-/// What an edge belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Node {
-    Page,
-    Root,
+    pub(super) clock: Clock,
 }
 
 /// A success.
@@ -64,11 +50,6 @@ pub(super) struct Answer {
 }
 
 impl GraphClient {
-    /// Starts a client.
-    pub fn builder() -> GraphClientBuilder {
-        GraphClientBuilder::default()
-    }
-
     /// Adds a Page to the running client, or replaces its token: the remedy for
     /// [`RefusalKind::Token`]. Calls under way keep the token that they started with.
     ///
@@ -99,20 +80,17 @@ impl GraphClient {
         edge: &'static str,
         body: &(impl Serialize + Sync),
     ) -> Result<Value, CallError> {
-        self.post(&thread.page, edge, body, Some(Recipient { id: &thread.user })).await
+        let call = EdgeCall::act(&thread.page, edge, body, Some(&thread.user))?;
+        Ok(self.exchange(&call).await?.json)
     }
 
     pub(super) async fn post(
         &self,
         page: &PageId,
         edge: &'static str,
-        own: &(impl Serialize + Sync),
-        recipient: Option<Recipient<'_>>,
+        body: &(impl Serialize + Sync),
     ) -> Result<Value, CallError> {
-        let place = self.place(page, Node::Page, edge, &[])?;
-        let write =
-            |proof: Option<&str>| serde_json::to_vec(&Body { own, recipient, appsecret_proof: proof });
-        Ok(self.exchange(page, &place, Some(&write)).await?.json)
+        Ok(self.exchange(&EdgeCall::act(page, edge, body, None)?).await?.json)
     }
 
     pub(super) async fn read(
@@ -121,8 +99,7 @@ impl GraphClient {
         edge: &'static str,
         query: &[(&str, &str)],
     ) -> Result<Answer, CallError> {
-        let place = self.place(page, Node::Page, edge, query)?;
-        self.exchange(page, &place, None).await
+        self.exchange(&EdgeCall::read(page, Node::Page, edge, query)).await
     }
 
     /// The platform's clock, in whole seconds, as its answer to a small question tells; none if the
@@ -131,47 +108,14 @@ impl GraphClient {
     /// # Errors
     /// [`CallError`].
     pub async fn platform_time(&self, page: &PageId) -> Result<Option<Timestamp>, CallError> {
-        Ok(self.read(page, "", &[("fields", "id")]).await?.date.as_ref().and_then(response::date))
+        Ok(self.read(page, "", &[("fields", "id")]).await?.date.as_ref().and_then(date))
     }
 
-    pub(super) fn place(
-        &self,
-        page: &PageId,
-        node: Node,
-        edge: &'static str,
-        query: &[(&str, &str)],
-    ) -> Result<Place, CallError> {
-        let is_general = node == Node::Page && !self.shared.by_id && query.is_empty();
-        if is_general && let Some(place) = self.shared.places.get(edge) {
-            return Ok(place);
-        }
-        let mut url = self.shared.base_url.clone();
-        let by_id = self.shared.by_id.then(|| page.to_string());
-        let node = (node == Node::Page).then(|| by_id.as_deref().unwrap_or("me"));
-        let parts = [Some(self.shared.version.as_str()), node, Some(edge).filter(|edge| !edge.is_empty())];
-        let mut segments = url.path_segments_mut().map_err(|()| invalid("the base URL takes no path"))?;
-        segments.pop_if_empty().extend(parts.into_iter().flatten());
-        drop(segments);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let place = Place::new(edge, url).ok_or_else(not_http)?;
-        if is_general {
-            self.shared.places.keep(&place);
-        }
-        Ok(place)
-    }
-
-    /// One call, which acts if it has a body; and one more where the token was refused, and so certainly nothing done, and
-    /// there is another token meanwhile.
-    async fn exchange(
-        &self,
-        page: &PageId,
-        place: &Place,
-        body: Option<Write<'_>>,
-    ) -> Result<Answer, CallError> {
+    /// One call; and one more where the token was refused, and so certainly nothing done, and there is another token meanwhile.
+    async fn exchange(&self, call: &EdgeCall<'_>) -> Result<Answer, CallError> {
+        let page = call.page;
         let auth = self.auth(page).await?;
-        let result = self.once(page, place, body, &auth, None).await;
+        let result = self.once(call, &auth, None).await;
         match &result {
             Err(error) if error.kind() == RefusalKind::Token && !error.may_have_acted() => {
                 if let Some(provider) = &self.shared.provider {
@@ -179,7 +123,7 @@ impl GraphClient {
                 }
                 match self.auth(page).await {
                     Ok(fresh) if fresh.token.expose_secret() != auth.token.expose_secret() => {
-                        self.once(page, place, body, &fresh, None).await
+                        self.once(call, &fresh, None).await
                     }
                     _ => result,
                 }
@@ -191,33 +135,14 @@ impl GraphClient {
     /// One exchange over the wire. `shown` is a token that is in the URL, too.
     pub(super) async fn once(
         &self,
-        page: &PageId,
-        place: &Place,
-        body: Option<Write<'_>>,
+        call: &EdgeCall<'_>,
         auth: &Auth,
         shown: Option<&Auth>,
     ) -> Result<Answer, CallError> {
-        let acts = body.is_some();
-        let edge = place.edge;
-        let mut place = place.clone();
-        if let (Some(proof), None) = (&auth.proof, body) {
-            place.url.query_pairs_mut().append_pair("appsecret_proof", proof);
-            place = Place::new(edge, place.url).ok_or_else(not_http)?;
-        }
-        let body = body.map(|write| write(auth.proof.as_deref())).transpose();
-        let body = body.map_err(|_| invalid("the body cannot be written as JSON"))?.unwrap_or_default();
-        let mut request = Request::new(Bytes::from(body));
-        *request.uri_mut() = place.uri.clone();
-        request.extensions_mut().insert(place);
-        let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, auth.header.clone());
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if acts {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.method_mut() = Method::POST;
-        }
+        let EdgeCall { page, edge, .. } = *call;
+        let request = call.to_http(&self.shared.root, auth)?;
         let secrets: Vec<_> = [Some(auth), shown].into_iter().flatten().flat_map(Auth::secrets).collect();
-        let asked = Asked { acts, secrets: &secrets };
+        let acts = call.acts();
         let kind = match edge {
             "messages" if acts => Kind::Message,
             _ if acts => Kind::Control,
@@ -226,8 +151,8 @@ impl GraphClient {
         let probe = self.wait_for_turn(page, kind).await?;
         let result = match self.shared.transport.send(request).await {
             Ok(answer) => {
-                let result = response::read(&answer, &asked);
-                self.shared.check_clock(answer.headers());
+                let result = response::read(&answer, acts, &secrets);
+                self.shared.clock.check(answer.headers());
                 if let Some(pace) = &self.shared.pace {
                     let refusal = result.as_ref().err().map(CallError::refusal);
                     pace.answered(page, kind, probe, answer.headers(), refusal, Instant::now());
@@ -238,7 +163,7 @@ impl GraphClient {
                 if let Some(pace) = &self.shared.pace {
                     pace.unanswered(page, kind, probe);
                 }
-                Err(response::not_answered(error, &asked))
+                Err(not_answered(error, acts))
             }
         };
         match &result {
@@ -305,10 +230,6 @@ fn not_called(wait: Duration, because: Because) -> Refusal {
     refusal
 }
 
-fn not_http() -> CallError {
-    invalid("the request cannot be written as HTTP")
-}
-
 fn no_token(page: &PageId) -> CallError {
     let message = format!("no usable token for Page {page}: give the client one");
     CallError::refused(Refusal::new(RefusalKind::Token, message))
@@ -318,8 +239,8 @@ impl fmt::Debug for GraphClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pages = self.shared.pages.read().unwrap_or_else(PoisonError::into_inner);
         f.debug_struct("GraphClient")
-            .field("base_url", &self.shared.base_url.as_str())
-            .field("version", &self.shared.version)
+            .field("base_url", &self.shared.root.base_url.as_str())
+            .field("version", &self.shared.root.version)
             .field("pages", &pages.keys().collect::<Vec<_>>())
             .field("app", &self.shared.app)
             .field("provider", &self.shared.provider)
@@ -390,8 +311,4 @@ impl HandoverClient for GraphClient {
         let body = Map::from_iter([("sender_action".to_owned(), action.as_str().into())]);
         response::sent(&self.post_to(thread, "messages", &body).await?).map(drop)
     }
-}
-
-fn invalid(message: &str) -> CallError {
-    CallError::refused(Refusal::new(RefusalKind::Invalid, message))
 }

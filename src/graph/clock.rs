@@ -1,13 +1,13 @@
 //! Whether this machine's clock agrees with Graph's, by the `Date` header of its answers.
 
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::DATE;
 use tokio::time::Instant;
 
-use super::client::Shared;
-use super::response;
+use crate::http::date;
 use crate::skew::ClockCheck;
 use crate::time::Timestamp;
 
@@ -15,21 +15,24 @@ use crate::time::Timestamp;
 const EVERY: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(super) struct Clock(Mutex<Checked>);
+
+#[derive(Debug, Default)]
+struct Checked {
     check: ClockCheck,
     next: Option<Instant>,
 }
 
-impl Shared {
+impl Clock {
     /// Warns once when our clock is off: stamps are compared with it, so messages would expire or wait for nothing.
-    pub(super) fn check_clock(&self, headers: &HeaderMap) {
+    pub(super) fn check(&self, headers: &HeaderMap) {
         // Another call does it.
-        let Ok(mut clock) = self.clock.try_lock() else { return };
+        let Ok(mut clock) = self.0.try_lock() else { return };
         let at = Instant::now();
         if clock.next.is_some_and(|next| at < next) {
             return;
         }
-        let Some(theirs) = headers.get(DATE).and_then(response::date) else { return };
+        let Some(theirs) = headers.get(DATE).and_then(date) else { return };
         clock.next = Some(at + EVERY);
         if let Some(difference) = clock.check.compare(now(), theirs, "Graph's") {
             tracing::warn!("{difference}: set it, for example by NTP");

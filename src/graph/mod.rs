@@ -38,7 +38,7 @@
 //! A clock of this machine that is more than 5 min off the `Date` of Graph's answers is logged once at `warn`, and again
 //! after an hour or when the difference changes by more than 5 min. It is looked at once a minute at most.
 //!
-//! To speak through another HTTP stack, or to none in a test, implement [`Transport`].
+//! To speak through another HTTP stack, or to none in a test, implement [`Transport`](crate::http::Transport).
 
 mod account;
 mod body;
@@ -46,29 +46,24 @@ mod builder;
 mod client;
 mod clock;
 mod codes;
+mod error;
 mod hold;
+mod info;
 mod pace;
 mod page;
-mod place;
-mod reqwest_transport;
+mod request;
 mod response;
 mod tokens;
-mod transport;
 mod usage;
 
 #[cfg(test)]
 mod tests;
 
 pub use account::TokenOwner;
-pub use builder::{BuildError, DEFAULT_VERSION, GraphClientBuilder};
+pub use builder::{DEFAULT_VERSION, GraphClientBuilder};
 pub use client::GraphClient;
-pub use page::{
+pub use error::BuildError;
+pub use info::{
     Conversation, FeatureStatus, INSTAGRAM_FIELDS, MESSENGER_FIELDS, Platform, SubscribedApp, TokenInfo,
 };
-pub use reqwest_transport::{
-    BodyTooLarge, DEFAULT_CONNECT_TIMEOUT, DEFAULT_IDLE_CONNECTIONS, DEFAULT_TIMEOUT, MAX_RESPONSE_BYTES,
-    ReqwestTransport,
-};
 pub use tokens::{TokenError, TokenProvider};
-pub(crate) use transport::is_loopback;
-pub use transport::{Transport, TransportError};

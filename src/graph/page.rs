@@ -1,110 +1,17 @@
-//! What Graph tells about a Page, a token and a conversation, beyond thread control.
+//! The calls about a Page, a token and a conversation, beyond thread control.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::client::{GraphClient, Node};
+use super::client::GraphClient;
+use super::info::{Conversation, FeatureStatus, Platform, SubscribedApp, TokenInfo};
+use super::request::{EdgeCall, Node};
 use super::response;
 use super::tokens::Auth;
 use crate::call::{Refusal, RefusalKind};
 use crate::control::{CallError, Sent};
-use crate::id::{AppId, PageId, ThreadKey};
-use crate::time::Timestamp;
-
-/// The webhook fields that a handover on Messenger needs (facts §4.1). The names are plural: the
-/// singular ones on one of Meta's pages do not exist.
-pub const MESSENGER_FIELDS: [&str; 8] = [
-    "messages",
-    "messaging_postbacks",
-    "messaging_referrals",
-    "messaging_handovers",
-    "standby",
-    "message_echoes",
-    "message_reads",
-    "message_deliveries",
-];
-
-/// The webhook fields that a handover on Instagram needs. Echoes come with `messages`; there are no
-/// delivery receipts (facts §4.1, §4.8).
-pub const INSTAGRAM_FIELDS: [&str; 6] = [
-    "messages",
-    "messaging_postbacks",
-    "messaging_referrals",
-    "messaging_handovers",
-    "messaging_seen",
-    "standby",
-];
-
-/// Which of Meta's messaging platforms a conversation is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Platform {
-    /// Messenger
-    #[default]
-    Messenger,
-    /// Instagram
-    Instagram,
-}
-
-/// `messaging_feature_status` (facts §2.1). Meta does not say what each flag means: show them to people,
-/// and let behaviour decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct FeatureStatus {
-    /// `hop_v2`
-    pub hop_v2: Option<bool>,
-    /// `msgr_multi_app`
-    pub msgr_multi_app: Option<bool>,
-    /// `ig_multi_app`
-    pub ig_multi_app: Option<bool>,
-}
-
-/// An app that gets a Page's webhooks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SubscribedApp {
-    /// The app.
-    pub app: AppId,
-    /// Its name, if the platform told.
-    pub name: Option<String>,
-    /// The fields that it is subscribed to.
-    pub fields: Vec<String>,
-}
-
-/// A conversation as the Conversations API shows it (facts §2.9).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Conversation {
-    /// Meta's own id of it, `t_…`.
-    pub id: Option<String>,
-    /// Whether our app owns it. Only there with Conversation Routing.
-    pub is_owner: Option<bool>,
-    /// Whether the Page may write, as far as window and person go.
-    pub can_reply: Option<bool>,
-}
-
-/// What `debug_token` tells of a token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TokenInfo {
-    /// Whether it is good now.
-    pub valid: bool,
-    /// The app it was made for.
-    pub app: Option<AppId>,
-    /// The Page it speaks for (`profile_id`).
-    pub page: Option<PageId>,
-    /// `PAGE`, `USER`, `SYSTEM_USER`, …
-    pub kind: Option<String>,
-    /// When it ends; none if it does not.
-    pub expires: Option<Timestamp>,
-    /// When the app's access to data ends; none if it does not.
-    pub data_access_expires: Option<Timestamp>,
-    /// The permissions that it carries.
-    pub scopes: Vec<String>,
-    /// What is wrong with it, where it is not good.
-    pub problem: Option<Refusal>,
-}
+use crate::id::{PageId, ThreadKey};
 
 impl GraphClient {
     /// `GET /me?fields=messaging_feature_status`.
@@ -142,7 +49,7 @@ impl GraphClient {
             return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
         }
         let body = Map::from_iter([("subscribed_fields".to_owned(), fields.join(",").into())]);
-        response::success(&self.post(page, "subscribed_apps", &body, None).await?)
+        response::success(&self.post(page, "subscribed_apps", &body).await?)
     }
 
     /// The conversation with a person, if there is one: whether our app owns it and whether the Page
@@ -180,8 +87,8 @@ impl GraphClient {
             None => Arc::clone(&inspected),
         };
         let query = [("input_token", inspected.token.expose_secret())];
-        let place = self.place(page, Node::Root, "debug_token", &query)?;
-        let answer = self.once(page, &place, None, &asking, Some(&inspected)).await?;
+        let request = EdgeCall::read(page, Node::Root, "debug_token", &query);
+        let answer = self.once(&request, &asking, Some(&inspected)).await?;
         response::token_info(&answer.json, &inspected.token)
     }
 

@@ -1,53 +1,36 @@
 //! Reading Graph's answers, in all the shapes they were seen in (facts §3.4, §5).
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::page::{Conversation, FeatureStatus, SubscribedApp, TokenInfo};
-use super::transport::TransportError;
+use super::info::{Conversation, FeatureStatus, SubscribedApp, TokenInfo};
 use super::{codes, pace};
 use crate::call::{Refusal, RefusalKind, ThreadOwner};
 use crate::control::{CallError, Receiver, Sent};
-use crate::secret::{PageToken, scrub};
-use crate::time::{Span, Timestamp};
+use crate::http::{is_unclear, one_line, retry_after};
+use crate::secret::PageToken;
+use crate::time::Span;
 
-/// The longest message of the platform that is kept, in characters.
-const MAX_MESSAGE_CHARS: usize = 500;
-
-/// What an answer has to be read against.
-pub(super) struct Asked<'a> {
-    /// Whether the call changes something: reading never "may have acted".
-    pub(super) acts: bool,
-    /// Taken out of the platform's words.
-    pub(super) secrets: &'a [&'a str],
-}
-
-/// The JSON of a success, or why it is none.
-pub(super) fn read(answer: &Response<Bytes>, asked: &Asked<'_>) -> Result<Value, CallError> {
+/// The JSON of a success, or why it is none. `acts`: the call changes something; reading never "may have acted". The secrets are
+/// taken out of the platform's words.
+pub(super) fn read(answer: &Response<Bytes>, acts: bool, secrets: &[&str]) -> Result<Value, CallError> {
     let status = answer.status();
     let json = serde_json::from_slice::<Value>(answer.body()).ok();
     // Also under HTTP 200.
     if let Some(error) = json.as_ref().and_then(graph_error) {
-        return Err(refused_by_graph(error, answer, asked));
+        return Err(refused_by_graph(error, answer, acts, secrets));
     }
     if status.is_success() {
-        return json.ok_or_else(|| not_understood(asked.acts, "the answer is not JSON"));
+        return json.ok_or_else(|| not_understood(acts, "the answer is not JSON"));
     }
     let mut refusal =
         Refusal::new(codes::by_status(status), format!("HTTP {} without a Graph error", status.as_u16()));
-    refusal.retry_after = retry_after(answer.headers(), refusal.kind);
-    Err(failure(refusal, asked.acts && may_act(status)))
-}
-
-/// An exchange without an answer.
-pub(super) fn not_answered(error: TransportError, asked: &Asked<'_>) -> CallError {
-    let refusal = Refusal::new(RefusalKind::Transport, error.to_string());
-    failure(refusal, asked.acts && error.may_have_sent).with_source(error)
+    refusal.retry_after = wait(answer.headers(), refusal.kind);
+    Err(failure(refusal, acts && is_unclear(status)))
 }
 
 /// The answer of an edge that only says that it is done.
@@ -172,7 +155,7 @@ pub(super) fn token_info(answer: &Value, token: &PageToken) -> Result<TokenInfo,
     };
     let problem = data.get("error").and_then(Value::as_object).map(|error| {
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        let mut refusal = Refusal::new(RefusalKind::Token, tidy(message, &[token.expose_secret()]));
+        let mut refusal = Refusal::new(RefusalKind::Token, one_line(message, &[token.expose_secret()]));
         refusal.code = error.get("code").and_then(int_of);
         refusal.subcode = error.get("subcode").or_else(|| error.get("error_subcode")).and_then(int_of);
         refusal
@@ -201,25 +184,24 @@ fn graph_error(json: &Value) -> Option<&Map<String, Value>> {
     error.filter(|error| error.contains_key("code") || error.contains_key("message"))
 }
 
-fn refused_by_graph(error: &Map<String, Value>, answer: &Response<Bytes>, asked: &Asked<'_>) -> CallError {
+fn refused_by_graph(
+    error: &Map<String, Value>,
+    answer: &Response<Bytes>,
+    acts: bool,
+    secrets: &[&str],
+) -> CallError {
     let status = answer.status();
     let code = error.get("code").and_then(int_of);
     let subcode = error.get("error_subcode").and_then(int_of);
     let is_transient = error.get("is_transient").and_then(bool_of).unwrap_or(false);
     let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
     let kind = codes::classify(code, subcode, message, is_transient, status);
-    let mut refusal = Refusal::new(kind, tidy(message, asked.secrets));
+    let mut refusal = Refusal::new(kind, one_line(message, secrets));
     refusal.code = code;
     refusal.subcode = subcode;
-    refusal.retry_after = retry_after(answer.headers(), kind);
+    refusal.retry_after = wait(answer.headers(), kind);
     // Graph's own fault can strike before or after the deed; every other error is a refusal.
-    failure(refusal, asked.acts && kind == RefusalKind::Transient)
-}
-
-/// Whether a status that is not Graph's word leaves open what happened. 302 and 303 may follow a deed;
-/// the other redirects and 4xx say that it was not done here.
-fn may_act(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status.as_u16(), 302 | 303)
+    failure(refusal, acts && kind == RefusalKind::Transient)
 }
 
 fn not_understood(may_have_acted: bool, what: &str) -> CallError {
@@ -230,34 +212,10 @@ fn failure(refusal: Refusal, may_have_acted: bool) -> CallError {
     if may_have_acted { CallError::unknown(refusal) } else { CallError::refused(refusal) }
 }
 
-/// The platform's words without our token (it repeats a malformed one), short and on one line.
-fn tidy(message: &str, secrets: &[&str]) -> String {
-    let clean = scrub(message, secrets);
-    let mut short: String = clean.chars().take(MAX_MESSAGE_CHARS).collect();
-    if short.len() < clean.len() {
-        short.push('…');
-    }
-    short.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// `Retry-After`, in seconds or as a date, which is taken from the answer's own `Date`; for a rate limit
-/// else the longest time that Graph's usage headers estimate (facts §6).
-fn retry_after(headers: &HeaderMap, kind: RefusalKind) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
-    let date = |name| httpdate::parse_http_date(text(name)?).ok();
-    if let Some(seconds) = text(RETRY_AFTER).and_then(|text| text.parse().ok()) {
-        return Some(Duration::from_secs(seconds));
-    }
-    if let (Some(at), Some(now)) = (date(RETRY_AFTER), date(DATE)) {
-        return Some(at.duration_since(now).unwrap_or_default());
-    }
-    if kind == RefusalKind::RateLimited { pace::regain(headers) } else { None }
-}
-
-/// When the answer was made, by the platform's clock.
-pub(super) fn date(header: &HeaderValue) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(header.to_str().ok()?).ok()?;
-    Some(Timestamp::default().plus(date.duration_since(UNIX_EPOCH).ok()?))
+/// How long to wait; for a rate limit else the longest time that Graph's usage headers estimate (facts §6).
+fn wait(headers: &HeaderMap, kind: RefusalKind) -> Option<Duration> {
+    retry_after(headers)
+        .or_else(|| if kind == RefusalKind::RateLimited { pace::regain(headers) } else { None })
 }
 
 fn bool_of(value: &Value) -> Option<bool> {
@@ -280,11 +238,10 @@ fn lenient<T: DeserializeOwned>(value: &Value) -> Option<T> {
 mod tests {
     use super::*;
     use crate::id::AppId;
+    use crate::time::Timestamp;
     use serde_json::json;
 
-    fn asked(acts: bool) -> Asked<'static> {
-        Asked { acts, secrets: &["EAABsecret", ""] }
-    }
+    const SECRETS: [&str; 2] = ["EAABsecret", ""];
 
     fn answer(status: u16, body: &str) -> Response<Bytes> {
         Response::builder().status(status).body(Bytes::from(body.to_owned())).unwrap()
@@ -372,12 +329,12 @@ mod tests {
             (308, String::new(), Protocol, false),
             (303, String::new(), Protocol, true),
         ] {
-            let error = read(&answer(status, &body), &asked(true)).unwrap_err();
+            let error = read(&answer(status, &body), true, &SECRETS).unwrap_err();
             assert_eq!((error.kind(), error.may_have_acted()), (kind, may_act), "{status} {body}");
-            let error = read(&answer(status, &body), &asked(false)).unwrap_err();
+            let error = read(&answer(status, &body), false, &SECRETS).unwrap_err();
             assert!(!error.may_have_acted(), "reading does nothing: {status} {body}");
         }
-        let null = read(&answer(200, r#"{"success":true,"error":null}"#), &asked(true));
+        let null = read(&answer(200, r#"{"success":true,"error":null}"#), true, &SECRETS);
         assert!(success(&null.unwrap()).is_ok());
     }
 
@@ -386,10 +343,10 @@ mod tests {
         let long = "é".repeat(600);
         let body =
             json!({"error": {"message": format!("Malformed access token EAABsecret\n{long}"), "code": 190}});
-        let error = read(&answer(400, &body.to_string()), &asked(true)).unwrap_err();
+        let error = read(&answer(400, &body.to_string()), true, &SECRETS).unwrap_err();
         let message = &error.refusal().message;
         assert!(message.starts_with("Malformed access token [redacted] é"), "{message}");
-        assert_eq!(message.chars().count(), MAX_MESSAGE_CHARS + 1);
+        assert_eq!(message.chars().count(), 501);
         assert!(!format!("{error:?}{error}").contains("EAAB"));
     }
 
@@ -397,9 +354,10 @@ mod tests {
     fn how_long_to_wait() {
         let wait = |name: &str, value: &str, kind| {
             let mut headers = HeaderMap::new();
-            headers.insert(DATE, HeaderValue::from_static("Wed, 21 Oct 2026 07:27:30 GMT"));
+            headers
+                .insert(http::header::DATE, http::HeaderValue::from_static("Wed, 21 Oct 2026 07:27:30 GMT"));
             headers.insert(http::HeaderName::try_from(name).unwrap(), value.parse().unwrap());
-            retry_after(&headers, kind).map(|wait| wait.as_secs())
+            super::wait(&headers, kind).map(|wait| wait.as_secs())
         };
         let usage = r#"{"1":[{"type":"messenger","estimated_time_to_regain_access":19}]}"#;
         assert_eq!(wait("retry-after", "30", RefusalKind::Transient), Some(30));

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use hmac::Mac;
 use http::HeaderValue;
 
-use super::builder::BuildError;
+use super::error::BuildError;
+use crate::http::bearer;
 use crate::id::{AppId, PageId};
 use crate::secret::{AppSecret, PageToken, mac};
 
@@ -56,8 +57,7 @@ impl Auth {
         {
             return None;
         }
-        let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
-        header.set_sensitive(true);
+        let header = bearer(token.expose_secret())?;
         let proof = app.map(|app| app.proof(&token));
         Some(Self { token, header, proof })
     }

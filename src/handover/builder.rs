@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::bots_api::DeskEndpoint;
+use crate::control::DeskEndpoint;
 use crate::control::HandoverClient;
 use crate::id::{AppId, PageId};
 use crate::policy::{Role, ThreadControlPolicy};

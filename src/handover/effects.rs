@@ -7,8 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::bots_api::HandoverRequest;
-use crate::call::{Call, CallId, CallResult, Direction, Refusal, RefusalKind};
+use crate::call::{Call, CallId, CallResult, Direction, HandoverRequest, Refusal, RefusalKind};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
 use crate::retry::Backoff;

@@ -1,7 +1,5 @@
 //! The GET with which Meta checks a webhook's address (facts §4.2).
 
-use url::form_urlencoded;
-
 use crate::secret::{VerifyToken, same};
 
 /// Answers the handshake: the challenge, to be sent back as it is with HTTP 200 and as plain text.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::doctor::{Check, Doctor, Report, Verdict};
-use messenger_handover::graph::{GraphClient, INSTAGRAM_FIELDS, MESSENGER_FIELDS, ReqwestTransport};
+use messenger_handover::graph::{GraphClient, INSTAGRAM_FIELDS, MESSENGER_FIELDS};
+use messenger_handover::http::ReqwestTransport;
 use messenger_handover::id::{AppId, PAGE_INBOX, PageId, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use messenger_handover::call::RefusalKind;
-use messenger_handover::graph::{GraphClient, ReqwestTransport};
+use messenger_handover::graph::GraphClient;
+use messenger_handover::http::ReqwestTransport;
 use messenger_handover::id::PageId;
 use messenger_sim::server::Builder;
 use messenger_sim::{Config, Platform, Server};

@@ -10,7 +10,8 @@ use messenger_handover::call::RefusalKind::{self, *};
 use messenger_handover::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, ThreadOwner};
 use messenger_handover::control::HandoverClient;
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
-use messenger_handover::graph::{GraphClient, Transport, TransportError};
+use messenger_handover::graph::GraphClient;
+use messenger_handover::http::{Transport, TransportError};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{

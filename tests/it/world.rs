@@ -10,7 +10,8 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, RawQuery};
 use axum::http::{HeaderMap, Method};
 use axum::routing::any;
-use messenger_handover::bots_api::{self, Desk, HandoverRequest};
+use messenger_handover::bots_api::{self, Desk};
+use messenger_handover::call::HandoverRequest;
 use messenger_handover::call::{AnswerKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use super::{GraphClient, MAX_RESPONSE_BYTES, Transport, TransportError};
+use super::GraphClient;
 use crate::call::{Advice, MessagingType, OutgoingMessage, RefusalKind, ThreadOwner};
 use crate::control::HandoverClient;
+use crate::http::{MAX_RESPONSE_BYTES, Transport, TransportError};
 use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 
 mod pace;
@@ -243,7 +244,7 @@ async fn an_endless_answer_is_cut_off() {
     let error = client.take_thread_control(&thread(), None).await.unwrap_err();
     assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Transport, true));
     let source = error.source().and_then(StdError::source).unwrap();
-    assert!(source.is::<super::BodyTooLarge>());
+    assert!(source.is::<crate::http::BodyTooLarge>());
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Method};
-use messenger_handover::bots_api::{DeskEndpoint, HandoverRequest};
+use messenger_handover::call::HandoverRequest;
+use messenger_handover::control::DeskEndpoint;
 use messenger_handover::engage::{Event, Host, Intervention, SECRET_HEADER, Server, Verifier};
 use messenger_handover::handover::BoxError;
 use messenger_handover::id::ThreadKey;

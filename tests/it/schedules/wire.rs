@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::http::{Request, Response};
-use messenger_handover::graph::{Transport, TransportError};
+use messenger_handover::http::{Transport, TransportError};
 use messenger_handover::id::AppId;
 use messenger_sim::ApiCall;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Method};
-use messenger_handover::bots_api::{self, Desk, HandoverRequest};
+use messenger_handover::bots_api::{self, Desk};
+use messenger_handover::call::HandoverRequest;
 use messenger_handover::engage::Domain;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::Handover;

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 
-use super::place::Place;
-use super::transport::{Transport, TransportError, is_loopback};
-use crate::tls;
+use super::base_url::is_loopback;
+use super::tls;
+use super::transport::{Transport, TransportError};
 
 /// How long a whole exchange may take if nothing else is set.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -74,7 +74,7 @@ impl ReqwestTransport {
 #[async_trait]
 impl Transport for ReqwestTransport {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError> {
-        let request = given(request)?;
+        let request = reqwest::Request::try_from(request).map_err(failed)?;
         let client = if is_loopback(request.url()) { &self.direct } else { &self.client };
         let mut answer = client.execute(request).await.map_err(failed)?;
         let within = |bytes: usize| {
@@ -107,21 +107,6 @@ impl Transport for ReqwestTransport {
 pub struct BodyTooLarge {
     /// How many bytes are read at most.
     pub limit: usize,
-}
-
-/// The request as reqwest takes it. Its URL need not be read again, if it is still the one that the client wrote.
-fn given(mut request: Request<Bytes>) -> Result<reqwest::Request, TransportError> {
-    let place = request.extensions_mut().remove::<Place>();
-    let is_as_written = |place: &Place| place.uri == *request.uri() && request.extensions().is_empty();
-    let Some(place) = place.filter(is_as_written) else {
-        return reqwest::Request::try_from(request).map_err(failed);
-    };
-    let (parts, body) = request.into_parts();
-    let mut given = reqwest::Request::new(parts.method, place.url);
-    *given.version_mut() = parts.version;
-    *given.headers_mut() = parts.headers;
-    *given.body_mut() = Some(body.into());
-    Ok(given)
 }
 
 fn failed(error: reqwest::Error) -> TransportError {

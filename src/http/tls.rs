@@ -8,7 +8,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 
 /// The provider that the host installed for its process, else *ring*. Nothing is installed: the process's default is the
 /// host's to choose, and may be chosen after this.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
+fn provider() -> Arc<CryptoProvider> {
     CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()))
 }
 
@@ -16,7 +16,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 ///
 /// # Errors
 /// `rustls::Error` on a machine without root certificates.
-pub(crate) fn client_config() -> Result<ClientConfig, rustls::Error> {
+pub(super) fn client_config() -> Result<ClientConfig, rustls::Error> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let mut config = config.with_platform_verifier()?.with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
