@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::call::{
-    Advice, CallResult, HandoverRequest, OutgoingMessage, Refusal, RefusalKind, SenderAction, ThreadOwner,
+    Advice, CallResult, Failure, FailureKind, HandoverRequest, OutgoingMessage, SenderAction, ThreadOwner,
 };
 use crate::id::{AppId, MessageId, PageId, ThreadKey};
 
@@ -26,7 +26,7 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
     /// Without a target it goes to the primary receiver or the default application (facts §1.2, §2.4).
     ///
     /// # Errors
-    /// [`CallError`] with [`RefusalKind::NotThreadOwner`] if another app owns the thread.
+    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if another app owns the thread.
     async fn pass_thread_control(
         &self,
         thread: &ThreadKey,
@@ -38,15 +38,15 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
     /// to, or of an idle thread (facts §1.2, §2.4).
     ///
     /// # Errors
-    /// [`CallError`] with [`RefusalKind::NotAvailable`] where the Page's configuration has no take.
+    /// [`CallError`] with [`FailureKind::NotAvailable`] where the Page's configuration has no take.
     async fn take_thread_control(&self, thread: &ThreadKey, metadata: Option<&str>) -> Result<(), CallError>;
 
     /// `request_thread_control`: asks the owner or the primary receiver for control. A success is
     /// *not* control: it comes with a later pass event, or never (facts §3.4).
     ///
     /// # Errors
-    /// [`CallError`]; any refusal that is not about something else means that the Page's
-    /// configuration has no request ([`RefusalKind::means_not_available`]).
+    /// [`CallError`]; any failure that is not about something else means that the Page's
+    /// configuration has no request ([`FailureKind::means_not_available`]).
     async fn request_thread_control(
         &self,
         thread: &ThreadKey,
@@ -56,14 +56,14 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
     /// `release_thread_control`: makes a thread of ours idle. No webhook tells anybody (facts §2.4).
     ///
     /// # Errors
-    /// [`CallError`] with [`RefusalKind::NotThreadOwner`] if we do not own the thread.
+    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if we do not own the thread.
     async fn release_thread_control(&self, thread: &ThreadKey) -> Result<(), CallError>;
 
     /// `extend_thread_control`: keeps control of a thread of ours for so long, at most 7 days, sent
     /// in whole seconds.
     ///
     /// # Errors
-    /// [`CallError`] with [`RefusalKind::NotThreadOwner`] if we do not own the thread.
+    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if we do not own the thread.
     async fn extend_thread_control(&self, thread: &ThreadKey, duration: Duration) -> Result<(), CallError>;
 
     /// `GET thread_owner`: who owns the thread, as far as we may see it (facts §2.4).
@@ -105,7 +105,7 @@ pub trait DeskEndpoint: fmt::Debug + Send + Sync + 'static {
     /// Asks the desk to move control.
     ///
     /// # Errors
-    /// [`CallError`]: [`RefusalKind::Conflict`] if the desk refuses because people
+    /// [`CallError`]: [`FailureKind::Conflict`] if the desk refuses because people
     /// are busy with the customer or another app owns the thread. Whoever needs control moved all the
     /// same passes it straight to the desk's app.
     async fn handover(&self, request: &HandoverRequest) -> Result<(), CallError>;
@@ -169,7 +169,7 @@ impl Receiver {
 /// may have acted all the same. It never carries a secret.
 #[derive(Debug, Clone)]
 pub struct CallError {
-    refusal: Refusal,
+    failure: Failure,
     may_have_acted: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -177,14 +177,14 @@ pub struct CallError {
 impl CallError {
     /// The platform refused and certainly did nothing.
     #[must_use]
-    pub fn refused(refusal: Refusal) -> Self {
-        Self { refusal, may_have_acted: false, source: None }
+    pub fn refused(failure: Failure) -> Self {
+        Self { failure, may_have_acted: false, source: None }
     }
 
     /// It is not known whether the platform acted.
     #[must_use]
-    pub fn unknown(refusal: Refusal) -> Self {
-        Self { refusal, may_have_acted: true, source: None }
+    pub fn unknown(failure: Failure) -> Self {
+        Self { failure, may_have_acted: true, source: None }
     }
 
     /// Adds what caused it. The source must not carry a secret either.
@@ -196,15 +196,15 @@ impl CallError {
 
     /// What kind of failure it is.
     #[must_use]
-    pub fn kind(&self) -> RefusalKind {
-        self.refusal.kind
+    pub fn kind(&self) -> FailureKind {
+        self.failure.kind
     }
 
     /// What the caller should do. Where [`may_have_acted`](Self::may_have_acted), look first whether
     /// it happened.
     #[must_use]
     pub fn advice(&self) -> Advice {
-        self.refusal.kind.advice()
+        self.failure.kind.advice()
     }
 
     /// Whether the platform may have done what was asked. `false` means that it certainly did not.
@@ -215,24 +215,24 @@ impl CallError {
 
     /// The platform's codes and words.
     #[must_use]
-    pub fn refusal(&self) -> &Refusal {
-        &self.refusal
+    pub fn failure(&self) -> &Failure {
+        &self.failure
     }
 
     /// As the state machine stores it.
     #[must_use]
     pub fn into_result(self) -> CallResult {
         if self.may_have_acted {
-            CallResult::Unknown(self.refusal)
+            CallResult::Unknown(self.failure)
         } else {
-            CallResult::Refused(self.refusal)
+            CallResult::Refused(self.failure)
         }
     }
 }
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.refusal.fmt(f)
+        self.failure.fmt(f)
     }
 }
 

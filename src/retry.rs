@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::call::{Advice, RefusalKind};
+use crate::call::{Advice, FailureKind};
 use crate::time::Timestamp;
 
 /// What to do after a call failed.
@@ -43,11 +43,11 @@ impl Jitter {
 
 /// A call that failed, as far as the decision depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedCall {
     /// How often it has failed in a row, this time counted: 1 for the first.
     pub attempt: u32,
     /// What kind of failure it is.
-    pub kind: RefusalKind,
+    pub kind: FailureKind,
     /// Whether the platform may have acted.
     pub may_have_acted: bool,
     /// How long the platform asks us to wait: `Retry-After`, or its estimate until calls are possible.
@@ -74,7 +74,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// What to do after a failure.
-    pub fn decide(&self, failure: Failure, jitter: Jitter) -> Decision {
+    pub fn decide(&self, failure: FailedCall, jitter: Jitter) -> Decision {
         let passing = failure.kind.advice() == Advice::RetryLater;
         if failure.attempt >= self.attempts || !(passing || failure.may_have_acted) {
             return Decision::Stop;
@@ -158,13 +158,13 @@ impl Budget {
 mod tests {
     use super::*;
 
-    fn failure(kind: RefusalKind, may_have_acted: bool) -> Failure {
-        Failure { attempt: 1, kind, may_have_acted, hint: None }
+    fn failure(kind: FailureKind, may_have_acted: bool) -> FailedCall {
+        FailedCall { attempt: 1, kind, may_have_acted, hint: None }
     }
 
     #[test]
     fn what_may_have_acted_is_never_repeated_blindly() {
-        use RefusalKind::*;
+        use FailureKind::*;
         let decide = |kind, acted| Backoff::default().decide(failure(kind, acted), Jitter::NONE);
         let second = Duration::from_secs(1);
         for kind in [RateLimited, Restricted, PlatformFlow, Transient, Transport] {
@@ -185,7 +185,7 @@ mod tests {
         let waits: Vec<_> =
             (1..8).map(|attempt| backoff.wait(attempt, None, Jitter::NONE).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60]);
-        let last = Failure { attempt: 8, ..failure(RefusalKind::Transient, true) };
+        let last = FailedCall { attempt: 8, ..failure(FailureKind::Transient, true) };
         assert_eq!(backoff.decide(last, Jitter::NONE), Decision::Stop);
         assert_eq!(backoff.wait(u32::MAX, None, Jitter::NONE).as_secs(), 60);
     }

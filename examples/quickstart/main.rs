@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use messenger_sim::RequestUnderDefaultApp;
 use pico_args::Arguments;
 
-use stage::Failure;
+use stage::BoxError;
 
 const HELP: &str = "\
 Plays the four workflows of the Bots API, and one in which the customer waits for an agent, under the handover protocol and under Conversation Routing.
@@ -34,7 +34,7 @@ struct Options {
     mermaid: Option<PathBuf>,
 }
 
-fn options(mut arguments: Arguments) -> Result<Options, Failure> {
+fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
     let workflow = arguments.opt_value_from_str::<_, String>("--workflow")?;
     let mermaid = arguments.opt_value_from_str("--mermaid")?;
     let rest = arguments.finish();
@@ -81,7 +81,7 @@ async fn main() -> ExitCode {
 }
 
 /// Whether all was as it must be.
-async fn play(options: &Options) -> Result<bool, Failure> {
+async fn play(options: &Options) -> Result<bool, BoxError> {
     if let Some(dir) = &options.mermaid {
         std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     }

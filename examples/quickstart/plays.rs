@@ -5,7 +5,7 @@ use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoP
 use messenger_sim::{RequestUnderDefaultApp, Rules};
 
 use super::diagram::{Arrow, Kind};
-use super::stage::{Failure, Setup, Stage, bot_app, ed_app};
+use super::stage::{BoxError, Setup, Stage, bot_app, ed_app};
 
 pub const NAMES: [&str; 10] = [
     "handover-bot-primary",
@@ -92,14 +92,14 @@ fn play(name: &str, request: RequestUnderDefaultApp) -> Option<Play> {
 }
 
 /// Plays one workflow on a stage of its own. `None` if there is none of this name.
-pub async fn run(name: &str, request: RequestUnderDefaultApp) -> Option<Result<Played, Failure>> {
+pub async fn run(name: &str, request: RequestUnderDefaultApp) -> Option<Result<Played, BoxError>> {
     let play = play(name, request)?;
     let expected = play.expected();
     Some(play.run(&expected).await)
 }
 
 impl Play {
-    async fn run(self, expected: &[String]) -> Result<Played, Failure> {
+    async fn run(self, expected: &[String]) -> Result<Played, BoxError> {
         let mut deviations = Vec::new();
         let stage = Stage::start(self.setup).await?;
         let mut check = |so: bool, what: &str| {

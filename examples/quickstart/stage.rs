@@ -30,7 +30,7 @@ mod agent_desk;
 #[allow(clippy::duplicate_mod, reason = "each host is also an example of its own, with its own settings")]
 mod bot;
 
-pub type Failure = Box<dyn Error + Send + Sync>;
+pub type BoxError = Box<dyn Error + Send + Sync>;
 
 const BOT: u64 = 1001;
 const ED: u64 = 2002;
@@ -74,7 +74,7 @@ pub fn ed_app() -> AppId {
 }
 
 impl Stage {
-    pub async fn start(setup: Setup) -> Result<Self, Failure> {
+    pub async fn start(setup: Setup) -> Result<Self, BoxError> {
         let record = Record::default();
         let app = |id: u64, name: &str| sim::App::new(id, name, APP_SECRET, VERIFY_TOKEN);
         let platform = Platform::new()
@@ -131,14 +131,14 @@ impl Stage {
     }
 
     /// What an agent does at the desk, over its own HTTP interface: `open`, `answer/KEY`, `close`.
-    pub async fn agent(&self, action: &str, text: &str) -> Result<(), Failure> {
+    pub async fn agent(&self, action: &str, text: &str) -> Result<(), BoxError> {
         let url = self.desk_url.join(&format!("agent/{CUSTOMER}/{action}"))?;
         let answer = self.agent.post(url).body(text.to_owned()).timeout(PATIENCE).send().await?;
         if answer.status().is_success() { Ok(()) } else { Err(answer.text().await?.into()) }
     }
 
     /// What an agent sees of the customer.
-    pub async fn shown(&self) -> Result<Value, Failure> {
+    pub async fn shown(&self) -> Result<Value, BoxError> {
         let url = self.desk_url.join(&format!("agent/{CUSTOMER}"))?;
         let shown = self.agent.get(url).timeout(PATIENCE).send().await?.error_for_status()?;
         Ok(serde_json::from_slice(&shown.bytes().await?)?)
@@ -188,7 +188,7 @@ impl Drop for Stage {
     }
 }
 
-async fn serve(router: Router) -> Result<(Url, JoinHandle<()>), Failure> {
+async fn serve(router: Router) -> Result<(Url, JoinHandle<()>), BoxError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}/", listener.local_addr()?).parse()?;
     let serving = async move {

@@ -8,7 +8,7 @@ use url::Url;
 use super::PATH;
 use crate::call::HandoverRequest;
 use crate::control::{CallError, DeskEndpoint};
-use crate::engage::{Domain, DomainError, refusal};
+use crate::engage::{Domain, DomainError, call_error};
 use crate::id::{AppId, UserId};
 use crate::secret::EdToken;
 
@@ -61,7 +61,7 @@ impl DeskEndpoint for Client {
         let result = answer.and_then(|answer| match refused_in_body(&answer.json) {
             None => Ok(()),
             Some(status) => {
-                Err(refusal(status, Some(&answer.json), &answer.headers, true, &self.domain.secrets()))
+                Err(call_error(status, Some(&answer.json), &answer.headers, true, &self.domain.secrets()))
             }
         });
         tracing::debug!(direction = ?request.direction, error = result.as_ref().err().map(tracing::field::display),
@@ -70,7 +70,7 @@ impl DeskEndpoint for Client {
     }
 }
 
-/// The status that a body tells under a successful one, an integer or a string, if it is a refusal.
+/// The status that a body tells under a successful one, an integer or a string, if it is a failure.
 fn refused_in_body(body: &Value) -> Option<StatusCode> {
     let told = body
         .get("status")
@@ -89,7 +89,7 @@ mod tests {
     use http::{Request, Response};
 
     use super::*;
-    use crate::call::RefusalKind;
+    use crate::call::FailureKind;
     use crate::http::{Transport, TransportError};
 
     /// Answers every call so.
@@ -125,10 +125,10 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_under_a_successful_status() {
         for (body, kind) in [
-            (r#"{"error":"x","message":"no","status":"422"}"#, RefusalKind::Conflict),
-            (r#"{"error":"x","message":"no"}"#, RefusalKind::Conflict),
-            (r#"{"error":"x","message":"no","status":403}"#, RefusalKind::Permission),
-            ("<html>ok</html>", RefusalKind::Protocol),
+            (r#"{"error":"x","message":"no","status":"422"}"#, FailureKind::Conflict),
+            (r#"{"error":"x","message":"no"}"#, FailureKind::Conflict),
+            (r#"{"error":"x","message":"no","status":403}"#, FailureKind::Permission),
+            ("<html>ok</html>", FailureKind::Protocol),
         ] {
             assert_eq!(ask(body).await.unwrap_err().kind(), kind, "{body}");
         }

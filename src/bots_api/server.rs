@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::call::{ChannelType, Direction, HandoverRequest, RefusalKind};
+use crate::call::{ChannelType, Direction, FailureKind, HandoverRequest};
 use crate::handover::{HandOver, Handover, HandoverError};
 use crate::id::ThreadKey;
 use crate::secret::{EdToken, same};
@@ -77,7 +77,7 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// A refusal.
+    /// A failure.
     pub fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
         Self { status, error, message: message.into() }
     }
@@ -257,11 +257,11 @@ impl Server {
             HandoffProgress::Gone => {
                 Err(Rejection::new(StatusCode::CONFLICT, "given_up", "the desk gave the handover up"))
             }
-            HandoffProgress::Failed(refusal) => Err(match refusal.kind {
-                RefusalKind::Conflict | RefusalKind::NotThreadOwner => {
-                    Rejection::new(StatusCode::CONFLICT, "another_app_owns_the_thread", refusal.to_string())
+            HandoffProgress::Failed(failure) => Err(match failure.kind {
+                FailureKind::Conflict | FailureKind::NotThreadOwner => {
+                    Rejection::new(StatusCode::CONFLICT, "another_app_owns_the_thread", failure.to_string())
                 }
-                _ => Rejection::new(StatusCode::UNPROCESSABLE_ENTITY, "handover_failed", refusal.to_string()),
+                _ => Rejection::new(StatusCode::UNPROCESSABLE_ENTITY, "handover_failed", failure.to_string()),
             }),
         }
     }

@@ -1,15 +1,15 @@
 //! What we ask of the platform, and how it can end.
 
+mod failure;
 mod handover_request;
 mod message;
-mod refusal;
 
+pub use failure::{Advice, Failure, FailureKind, TokenProblem};
 pub use handover_request::{ChannelType, HandoverRequest};
 pub use message::{
     InlineControl, InvalidMessage, MAX_QUICK_REPLIES, Media, MediaKind, MessagingType, OutgoingMessage,
     QuickReply, SenderAction,
 };
-pub use refusal::{Advice, Refusal, RefusalKind, TokenProblem};
 
 use std::fmt;
 use std::time::Duration;
@@ -165,9 +165,9 @@ pub enum CallResult {
     /// The answer of `thread_owner`.
     Owner(ThreadOwner),
     /// The platform refused, and certainly did nothing.
-    Refused(Refusal),
+    Refused(Failure),
     /// It is not known whether the platform acted.
-    Unknown(Refusal),
+    Unknown(Failure),
     /// It was not made: too many calls fail at this moment. To be asked for again after so long.
     HeldBack(Duration),
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Check, Doctor, Report, clock_tolerance, now};
-use crate::call::{RefusalKind, ThreadOwner};
+use crate::call::{FailureKind, ThreadOwner};
 use crate::control::HandoverClient;
 use crate::graph::{Platform, TokenInfo};
 use crate::id::ThreadKey;
@@ -21,8 +21,8 @@ impl Doctor {
     pub(super) async fn look_at_token(&self, report: &mut Report) -> bool {
         let info = match self.graph.debug_token(&self.page).await {
             Ok(info) => info,
-            Err(error) if error.kind() == RefusalKind::Token => {
-                let (remedy, evidence) = (error.refusal().remedy(), error.to_string());
+            Err(error) if error.kind() == FailureKind::Token => {
+                let (remedy, evidence) = (error.failure().remedy(), error.to_string());
                 report.problem(Check::Token, "the Page's token is no good", remedy, Some(evidence));
                 return false;
             }
@@ -178,7 +178,7 @@ impl Doctor {
                     None => report.ok(Check::Role, "the Page's other apps are visible", evidence),
                 }
             }
-            Err(error) if error.refusal().subcode == Some(SECONDARY_MAY_NOT_SEE) => {
+            Err(error) if error.failure().subcode == Some(SECONDARY_MAY_NOT_SEE) => {
                 let evidence = Some(error.to_string());
                 if primary {
                     let says = format!("this app is a secondary receiver, but the policy is {}", self.policy);
@@ -189,9 +189,9 @@ impl Doctor {
                     report.ok(Check::Role, "a secondary receiver, as the policy has it", evidence);
                 }
             }
-            Err(error) if error.refusal().subcode == Some(NO_ROLE) => {
+            Err(error) if error.failure().subcode == Some(NO_ROLE) => {
                 let says = "this app is not connected to the Page";
-                let remedy = error.refusal().remedy();
+                let remedy = error.failure().remedy();
                 report.problem(Check::Role, says, remedy, Some(error.to_string()));
             }
             Err(error) => report.failed(Check::Role, "secondary_receivers", &error),
@@ -245,7 +245,7 @@ impl Doctor {
         match found.can_reply {
             Some(true) => report.ok(Check::Conversation, "the Page may write", evidence),
             Some(false) => {
-                let remedy = RefusalKind::OutsideWindow.remedy();
+                let remedy = FailureKind::OutsideWindow.remedy();
                 report.problem(Check::Conversation, "the Page may not write now", remedy, evidence);
             }
             None => report.unknown(Check::Conversation, "the platform does not say who may write", evidence),

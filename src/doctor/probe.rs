@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Check, Doctor, Report};
-use crate::call::{Refusal, ThreadOwner};
+use crate::call::{Failure, ThreadOwner};
 use crate::control::{CallError, Forwarded, HandoverClient};
 use crate::id::ThreadKey;
 
@@ -18,7 +18,7 @@ enum Tried {
     /// It was accepted, which is not control.
     Accepted,
     /// The Page does not have it for this app.
-    NotAvailable(Refusal),
+    NotAvailable(Failure),
     /// It says nothing about the configuration.
     Unknown,
 }
@@ -110,7 +110,7 @@ impl Doctor {
     /// Whether the policy's claim plan can succeed at all.
     fn judge_policy(&self, request: &Tried, take: &Tried, report: &mut Report) {
         let refused = |tried: &Tried| match tried {
-            Tried::NotAvailable(refusal) => Some(refusal.clone()),
+            Tried::NotAvailable(failure) => Some(failure.clone()),
             _ => None,
         };
         match (refused(request), refused(take)) {
@@ -146,10 +146,10 @@ impl Doctor {
 
 fn refused(check: Check, error: &CallError, report: &mut Report) -> Tried {
     if error.kind().means_not_available() {
-        let refusal = error.refusal().clone();
+        let failure = error.failure().clone();
         // Whether it is a problem depends on the other call.
-        report.unknown(check, "not available to this app on this Page", Some(refusal.to_string()));
-        return Tried::NotAvailable(refusal);
+        report.unknown(check, "not available to this app on this Page", Some(failure.to_string()));
+        return Tried::NotAvailable(failure);
     }
     report.failed(check, "the probe's answer", error);
     Tried::Unknown

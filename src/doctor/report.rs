@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::call::{Advice, RefusalKind};
+use crate::call::{Advice, FailureKind};
 use crate::control::CallError;
 
 /// How something was found.
@@ -124,11 +124,11 @@ impl Report {
     /// A call failed: a problem where something has to be done about it, else nothing can be known now.
     pub(super) fn failed(&mut self, check: Check, what: &str, error: &CallError) {
         let verdict = match error.advice() {
-            _ if error.kind() == RefusalKind::Permission => Verdict::Problem,
+            _ if error.kind() == FailureKind::Permission => Verdict::Problem,
             Advice::FixToken | Advice::AskPageAdmin => Verdict::Problem,
             _ => Verdict::Unknown,
         };
-        let remedy = error.refusal().remedy();
+        let remedy = error.failure().remedy();
         self.push(check, verdict, format!("{what} could not be read"), Some(remedy), Some(error.to_string()));
     }
 }

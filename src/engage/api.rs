@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::domain::Domain;
 use super::json::text;
 use super::resource::{Identity, Intervention};
-use crate::call::{Refusal, RefusalKind};
+use crate::call::{Failure, FailureKind};
 use crate::control::CallError;
 use crate::id::UserId;
 
@@ -16,7 +16,7 @@ const PAGE_SIZE: usize = 150;
 const MAX_PAGES: usize = 20;
 
 /// Engage Digital's REST API. Cheap to clone. ED allows 500 calls a minute to a domain, whoever makes them;
-/// over it a call is [`RateLimited`](RefusalKind::RateLimited).
+/// over it a call is [`RateLimited`](FailureKind::RateLimited).
 #[derive(Debug, Clone)]
 pub struct Api {
     domain: Domain,
@@ -85,8 +85,8 @@ impl Api {
 
     /// `PUT /interventions/{id}/close`. ED closes only an intervention with an agent's answer in it, for
     /// its owner or whoever has the permission; the rest is refused with
-    /// [`Permission`](RefusalKind::Permission), and one that is being closed already with
-    /// [`Conflict`](RefusalKind::Conflict).
+    /// [`Permission`](FailureKind::Permission), and one that is being closed already with
+    /// [`Conflict`](FailureKind::Conflict).
     ///
     /// # Errors
     /// [`CallError`]. Closing again is harmless.
@@ -122,15 +122,15 @@ impl Api {
             }
         }
         let words = "the desk's list does not end";
-        Err(CallError::refused(Refusal::new(RefusalKind::Protocol, words)))
+        Err(CallError::refused(Failure::new(FailureKind::Protocol, words)))
     }
 }
 
 fn read_all<T>(records: &[Value], read: impl Fn(String, &Value) -> T) -> Result<Vec<T>, CallError> {
     let one = |record| Ok(read(text(record, "id").ok_or_else(not_understood)?, record));
-    records.iter().map(one).collect::<Result<_, Refusal>>().map_err(CallError::refused)
+    records.iter().map(one).collect::<Result<_, Failure>>().map_err(CallError::refused)
 }
 
-fn not_understood() -> Refusal {
-    Refusal::new(RefusalKind::Protocol, "the desk's answer is not understood")
+fn not_understood() -> Failure {
+    Failure::new(FailureKind::Protocol, "the desk's answer is not understood")
 }

@@ -8,7 +8,7 @@ use super::api::Api;
 use super::event::Event;
 use super::resource::Intervention;
 use super::server::Host;
-use crate::call::RefusalKind;
+use crate::call::FailureKind;
 use crate::handover::BoxError;
 use crate::id::{PageId, ThreadKey, UserId};
 
@@ -38,7 +38,7 @@ impl Host for Directory {
         let found = match self.api.identity(identity).await {
             Ok(found) => found,
             // It will not be told tomorrow either, and must not hold up what is told with it.
-            Err(error) if matches!(error.kind(), RefusalKind::Permission | RefusalKind::Invalid) => {
+            Err(error) if matches!(error.kind(), FailureKind::Permission | FailureKind::Invalid) => {
                 tracing::warn!(identity, %error, "Engage Digital refuses to tell who an identity is");
                 return Ok(None);
             }

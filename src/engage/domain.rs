@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use crate::call::{Refusal, RefusalKind};
+use crate::call::{Failure, FailureKind};
 use crate::control::CallError;
 use crate::http::{
     DEFAULT_CONNECT_TIMEOUT, InvalidBaseUrl, ReqwestTransport, Transport, TransportError, bearer,
@@ -122,8 +122,8 @@ impl Domain {
         path: &[&str],
         query: &[(&'static str, String)],
     ) -> Result<Request<Bytes>, CallError> {
-        let refused = |kind, words: &str| CallError::refused(Refusal::new(kind, words));
-        let unwritable = || refused(RefusalKind::Invalid, "the call cannot be written as HTTP");
+        let refused = |kind, words: &str| CallError::refused(Failure::new(kind, words));
+        let unwritable = || refused(FailureKind::Invalid, "the call cannot be written as HTTP");
         let mut url = self.base.clone();
         url.path_segments_mut().map_err(|()| unwritable())?.pop_if_empty().push("1.0").extend(path);
         let token = self.token_in_query.then(|| ("access_token", self.token.expose_secret()));
@@ -136,7 +136,7 @@ impl Domain {
         if !self.token_in_query {
             let header = bearer(self.token.expose_secret());
             let header =
-                header.ok_or_else(|| refused(RefusalKind::Token, "the token fits into no header"))?;
+                header.ok_or_else(|| refused(FailureKind::Token, "the token fits into no header"))?;
             request = request.header(AUTHORIZATION, header);
         }
         request.body(Bytes::new()).map_err(|_| unwritable())
@@ -147,17 +147,17 @@ fn read(answer: Response<Bytes>, acts: bool, secrets: &[String]) -> Result<Answe
     let (parts, body) = answer.into_parts();
     let json = json(&body);
     if !parts.status.is_success() {
-        return Err(refusal(parts.status, json.as_ref(), &parts.headers, acts, secrets));
+        return Err(call_error(parts.status, json.as_ref(), &parts.headers, acts, secrets));
     }
     let headers = parts.headers;
     json.map(|json| Answer { json, headers }).ok_or_else(|| {
-        let refusal = Refusal::new(RefusalKind::Protocol, "the desk's answer is not JSON");
-        if acts { CallError::unknown(refusal) } else { CallError::refused(refusal) }
+        let failure = Failure::new(FailureKind::Protocol, "the desk's answer is not JSON");
+        if acts { CallError::unknown(failure) } else { CallError::refused(failure) }
     })
 }
 
 /// What ED refused: `{"error":…,"message":…,"status":…}`, mostly (facts §8.3).
-pub(crate) fn refusal(
+pub(crate) fn call_error(
     status: StatusCode,
     body: Option<&Value>,
     headers: &HeaderMap,
@@ -170,13 +170,13 @@ pub(crate) fn refusal(
         (error, message) => format!("{error}: {message}"),
     };
     let secrets: Vec<_> = secrets.iter().map(String::as_str).collect();
-    let mut refusal = Refusal::new(kind(status), one_line(&words, &secrets));
-    refusal.retry_after = retry_after(headers);
-    if refusal.kind == RefusalKind::RateLimited {
-        refusal.retry_after.get_or_insert(RATE_LIMIT_WINDOW);
+    let mut failure = Failure::new(kind(status), one_line(&words, &secrets));
+    failure.retry_after = retry_after(headers);
+    if failure.kind == FailureKind::RateLimited {
+        failure.retry_after.get_or_insert(RATE_LIMIT_WINDOW);
     }
     let unknown = acts && status.is_server_error();
-    if unknown { CallError::unknown(refusal) } else { CallError::refused(refusal) }
+    if unknown { CallError::unknown(failure) } else { CallError::refused(failure) }
 }
 
 fn json(body: &[u8]) -> Option<Value> {
@@ -189,15 +189,15 @@ fn json(body: &[u8]) -> Option<Value> {
 
 /// What ED's statuses mean in general (facts §8.3). 404 is also what a token without permission to read
 /// the source gets.
-fn kind(status: StatusCode) -> RefusalKind {
+fn kind(status: StatusCode) -> FailureKind {
     match status.as_u16() {
-        401 => RefusalKind::Token,
-        403 => RefusalKind::Permission,
-        409 | 422 => RefusalKind::Conflict,
-        429 => RefusalKind::RateLimited,
-        408 | 500..=599 => RefusalKind::Transient,
-        400..=499 => RefusalKind::Invalid,
-        _ => RefusalKind::Protocol,
+        401 => FailureKind::Token,
+        403 => FailureKind::Permission,
+        409 | 422 => FailureKind::Conflict,
+        429 => FailureKind::RateLimited,
+        408 | 500..=599 => FailureKind::Transient,
+        400..=499 => FailureKind::Invalid,
+        _ => FailureKind::Protocol,
     }
 }
 
@@ -219,14 +219,14 @@ mod tests {
     #[test]
     fn refusals_say_what_to_do_and_hide_the_token() {
         for (status, body, kind, may_have_acted) in [
-            (409, r#"{"error":"engaged","message":"no","status":409}"#, RefusalKind::Conflict, false),
-            (401, "", RefusalKind::Token, false),
-            (403, r#"{"error":"cant_reply_to_closed_thread"}"#, RefusalKind::Permission, false),
-            (404, "<html>", RefusalKind::Invalid, false),
-            (429, r#"{"error":"rate_limit_exceeded"}"#, RefusalKind::RateLimited, false),
-            (503, "", RefusalKind::Transient, true),
-            (200, "<html>ok</html>", RefusalKind::Protocol, true),
-            (302, "", RefusalKind::Protocol, false),
+            (409, r#"{"error":"engaged","message":"no","status":409}"#, FailureKind::Conflict, false),
+            (401, "", FailureKind::Token, false),
+            (403, r#"{"error":"cant_reply_to_closed_thread"}"#, FailureKind::Permission, false),
+            (404, "<html>", FailureKind::Invalid, false),
+            (429, r#"{"error":"rate_limit_exceeded"}"#, FailureKind::RateLimited, false),
+            (503, "", FailureKind::Transient, true),
+            (200, "<html>ok</html>", FailureKind::Protocol, true),
+            (302, "", FailureKind::Protocol, false),
         ] {
             let error = answer(status, body, true).err().unwrap();
             assert_eq!((error.kind(), error.may_have_acted()), (kind, may_have_acted), "{status} {body}");
@@ -242,7 +242,7 @@ mod tests {
         .unwrap();
         assert!(!format!("{error} {error:?}").contains("s3cr"));
         let limited = answer(429, "", true).err().unwrap();
-        assert_eq!(limited.refusal().retry_after, Some(Duration::from_mins(1)));
+        assert_eq!(limited.failure().retry_after, Some(Duration::from_mins(1)));
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
             for (method, acts) in [(Method::GET, false), (Method::PUT, true)] {
                 let error = domain.call(method, &["x"], &[]).await.err().unwrap();
                 assert_eq!(error.may_have_acted(), sent && acts);
-                assert_eq!(error.kind(), RefusalKind::Transport);
+                assert_eq!(error.kind(), FailureKind::Transport);
             }
         }
     }

@@ -23,7 +23,7 @@ pub use api::Api;
 #[cfg(all(feature = "graph", feature = "webhook", feature = "service"))]
 pub use directory::Directory;
 #[cfg(feature = "graph")]
-pub(crate) use domain::refusal;
+pub(crate) use domain::call_error;
 #[cfg(feature = "graph")]
 pub use domain::{Domain, DomainError};
 #[cfg(feature = "webhook")]

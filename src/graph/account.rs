@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::client::GraphClient;
 use super::info::Platform;
 use super::request::{EdgeCall, Node};
-use crate::call::RefusalKind;
+use crate::call::FailureKind;
 use crate::control::CallError;
 use crate::id::PageId;
 
@@ -35,7 +35,7 @@ impl GraphClient {
                 let linked = "id,name,instagram_business_account,connected_instagram_account";
                 match self.me(page, linked).await {
                     // An account of Instagram Login has other fields than a Page.
-                    Err(error) if error.kind() == RefusalKind::Invalid => {
+                    Err(error) if error.kind() == FailureKind::Invalid => {
                         self.me(page, "id,username,user_id").await
                     }
                     answered => answered,

@@ -18,7 +18,7 @@ use super::pace::{Because, Kind, Pace, Probe, Turn};
 use super::request::{EdgeCall, Node, Root};
 use super::response;
 use super::tokens::{App, Auth, TokenError, TokenProvider};
-use crate::call::{OutgoingMessage, Refusal, RefusalKind, SenderAction, ThreadOwner};
+use crate::call::{Failure, FailureKind, OutgoingMessage, SenderAction, ThreadOwner};
 use crate::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
 use crate::http::{Transport, date, not_answered};
 use crate::id::{AppId, PageId, ThreadKey};
@@ -51,7 +51,7 @@ pub(super) struct Answer {
 
 impl GraphClient {
     /// Adds a Page to the running client, or replaces its token: the remedy for
-    /// [`RefusalKind::Token`]. Calls under way keep the token that they started with.
+    /// [`FailureKind::Token`]. Calls under way keep the token that they started with.
     ///
     /// # Errors
     /// [`BuildError::Token`] if the token is empty or has characters that no header can carry.
@@ -117,7 +117,7 @@ impl GraphClient {
         let auth = self.auth(page).await?;
         let result = self.once(call, &auth, None).await;
         match &result {
-            Err(error) if error.kind() == RefusalKind::Token && !error.may_have_acted() => {
+            Err(error) if error.kind() == FailureKind::Token && !error.may_have_acted() => {
                 if let Some(provider) = &self.shared.provider {
                     provider.refused(page, &auth.token).await;
                 }
@@ -154,8 +154,8 @@ impl GraphClient {
                 let result = response::read(&answer, acts, &secrets);
                 self.shared.clock.check(answer.headers());
                 if let Some(pace) = &self.shared.pace {
-                    let refusal = result.as_ref().err().map(CallError::refusal);
-                    pace.answered(page, kind, probe, answer.headers(), refusal, Instant::now());
+                    let failure = result.as_ref().err().map(CallError::failure);
+                    pace.answered(page, kind, probe, answer.headers(), failure, Instant::now());
                 }
                 result.map(|json| Answer { json, date: answer.headers().get(DATE).cloned() })
             }
@@ -172,8 +172,8 @@ impl GraphClient {
                 %page,
                 edge,
                 kind = %error.kind(),
-                code = error.refusal().code,
-                subcode = error.refusal().subcode,
+                code = error.failure().code,
+                subcode = error.failure().subcode,
                 may_have_acted = error.may_have_acted(),
                 "graph call failed"
             ),
@@ -211,7 +211,7 @@ impl GraphClient {
             TokenError::UnknownPage => no_token(page),
             TokenError::Unavailable(_) => {
                 let words = format!("the token of Page {page} could not be fetched");
-                CallError::refused(Refusal::new(RefusalKind::Transport, words)).with_source(error)
+                CallError::refused(Failure::new(FailureKind::Transport, words)).with_source(error)
             }
         })?;
         Auth::new(token, self.app()).map(Arc::new).ok_or_else(|| no_token(page))
@@ -219,20 +219,20 @@ impl GraphClient {
 }
 
 /// The platform refused a call before this one, and would refuse it too.
-fn not_called(wait: Duration, because: Because) -> Refusal {
+fn not_called(wait: Duration, because: Because) -> Failure {
     let words = match because.kind {
-        RefusalKind::Restricted => "not called: the platform restricts this Page for a while",
+        FailureKind::Restricted => "not called: the platform restricts this Page for a while",
         _ => "not called: the platform's limit is reached",
     };
-    let mut refusal = Refusal::new(because.kind, words);
-    (refusal.code, refusal.subcode) = (because.code, because.subcode);
-    refusal.retry_after = Some(wait);
-    refusal
+    let mut failure = Failure::new(because.kind, words);
+    (failure.code, failure.subcode) = (because.code, because.subcode);
+    failure.retry_after = Some(wait);
+    failure
 }
 
 fn no_token(page: &PageId) -> CallError {
     let message = format!("no usable token for Page {page}: give the client one");
-    CallError::refused(Refusal::new(RefusalKind::Token, message))
+    CallError::refused(Failure::new(FailureKind::Token, message))
 }
 
 impl fmt::Debug for GraphClient {

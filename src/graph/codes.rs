@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::call::RefusalKind::{
+use crate::call::FailureKind::{
     self, Invalid, NotAvailable, NotThreadOwner, OutsideWindow, Permission, PlatformFlow, Protocol,
     RateLimited, RecipientUnavailable, Restricted, Token, Transient,
 };
@@ -15,7 +15,7 @@ pub(super) fn classify(
     message: &str,
     is_transient: bool,
     status: StatusCode,
-) -> RefusalKind {
+) -> FailureKind {
     let known = by_subcode(code, subcode).or_else(|| by_code(code)).or_else(|| by_sentence(message));
     if let Some(kind) = known.or_else(|| by_family(code)) {
         return kind;
@@ -32,9 +32,9 @@ pub(super) fn classify(
     }
 }
 
-/// What a refusal means that is not in Graph's words: a proxy's page, an empty body. It must never
+/// What a failure means that is not in Graph's words: a proxy's page, an empty body. It must never
 /// look like the Page's configuration speaking, which would lead to a take.
-pub(super) fn by_status(status: StatusCode) -> RefusalKind {
+pub(super) fn by_status(status: StatusCode) -> FailureKind {
     match status.as_u16() {
         429 => RateLimited,
         408 | 500.. => Transient,
@@ -48,7 +48,7 @@ const UNIQUE_SUBCODES_FROM: i64 = 1_000_000;
 /// Code, subcode, meaning, source. A row without a subcode is for any, where the code means one thing:
 /// codes 10 and 100 carry unrelated causes and never count alone.
 #[rustfmt::skip]
-const TABLE: &[(i64, Option<i64>, RefusalKind, &str)] = &[
+const TABLE: &[(i64, Option<i64>, FailureKind, &str)] = &[
     (10, Some(2_018_300), NotThreadOwner, "DOC M-OLD; OBS P-DEEP"),
     (100, Some(2_534_037), NotThreadOwner, "OBS, Instagram"),
     (10, Some(2_018_278), OutsideWindow, "DOC; OBS P-FLY"),
@@ -103,7 +103,7 @@ const TABLE: &[(i64, Option<i64>, RefusalKind, &str)] = &[
 
 /// Words of the message, in lower case, the narrowest first. A last resort: messages are localised (facts §5.1). Each is
 /// long enough to match nothing else: "the thread owner has deleted this conversation" says nothing about control.
-const SENTENCES: &[(&str, RefusalKind)] = &[
+const SENTENCES: &[(&str, FailureKind)] = &[
     ("isn't receiving messages", RecipientUnavailable), // OBS: 200 and 10 without a subcode
     ("isn't available right now", RecipientUnavailable), // DOC M-PTC: the text of 551
     ("invalid fbid", RecipientUnavailable),             // OBS: 100 without a subcode
@@ -125,7 +125,7 @@ const SENTENCES: &[(&str, RefusalKind)] = &[
     ("validating access token", Token),                 // INF: the text of 190
 ];
 
-fn by_subcode(code: Option<i64>, subcode: Option<i64>) -> Option<RefusalKind> {
+fn by_subcode(code: Option<i64>, subcode: Option<i64>) -> Option<FailureKind> {
     let subcode = subcode?;
     let rows = || TABLE.iter().filter(|row| row.1 == Some(subcode));
     rows()
@@ -134,16 +134,16 @@ fn by_subcode(code: Option<i64>, subcode: Option<i64>) -> Option<RefusalKind> {
         .map(|row| row.2)
 }
 
-fn by_code(code: Option<i64>) -> Option<RefusalKind> {
+fn by_code(code: Option<i64>) -> Option<FailureKind> {
     TABLE.iter().find(|row| Some(row.0) == code && row.1.is_none()).map(|row| row.2)
 }
 
 /// DOC M-GERR: the permission family. A sentence may know better: 200 is also said of a person who blocked the Page.
-fn by_family(code: Option<i64>) -> Option<RefusalKind> {
+fn by_family(code: Option<i64>) -> Option<FailureKind> {
     code.is_some_and(|code| (200..=299).contains(&code)).then_some(Permission)
 }
 
-fn by_sentence(message: &str) -> Option<RefusalKind> {
+fn by_sentence(message: &str) -> Option<FailureKind> {
     let message = message.to_lowercase().replace('\u{2019}', "'");
     SENTENCES.iter().find(|row| message.contains(row.0)).map(|row| row.1)
 }
@@ -152,7 +152,7 @@ fn by_sentence(message: &str) -> Option<RefusalKind> {
 mod tests {
     use super::*;
 
-    fn kind(code: i64, subcode: impl Into<Option<i64>>, message: &str) -> RefusalKind {
+    fn kind(code: i64, subcode: impl Into<Option<i64>>, message: &str) -> FailureKind {
         classify(Some(code), subcode.into(), message, false, StatusCode::BAD_REQUEST)
     }
 

@@ -1,6 +1,6 @@
 //! What Graph knows of a Page, a token and a conversation.
 
-use crate::call::Refusal;
+use crate::call::Failure;
 use crate::id::{AppId, PageId};
 use crate::time::Timestamp;
 
@@ -95,5 +95,5 @@ pub struct TokenInfo {
     /// The permissions that it carries.
     pub scopes: Vec<String>,
     /// What is wrong with it, where it is not good.
-    pub problem: Option<Refusal>,
+    pub problem: Option<Failure>,
 }

@@ -22,11 +22,11 @@
 //! # Pace
 //!
 //! Near a limit that the platform's usage headers show, calls wait up to 3 s for their turn; a call that would wait longer
-//! is refused with [`RateLimited`](crate::call::RefusalKind::RateLimited) and the time to come back, and nothing was
+//! is refused with [`RateLimited`](crate::call::FailureKind::RateLimited) and the time to come back, and nothing was
 //! sent. Once a limit is reached nothing is called until the platform's time is over (1 min if it names none). Then one call
 //! tries, and the others follow when it was answered.
 //!
-//! A Page that the platform *restricts* ([`Restricted`](crate::call::RefusalKind::Restricted): 368, 10/1893063 and kin) is
+//! A Page that the platform *restricts* ([`Restricted`](crate::call::FailureKind::Restricted): 368, 10/1893063 and kin) is
 //! left alone in the same way, for the time that the platform names, else for 1 min, doubling up to 15 min each time that
 //! the one call that tries is refused again. The others are refused with `Restricted` and the time to come back. A success
 //! ends it. Messages, other writes and reads are restricted apart from each other, each once the platform has refused one of

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::hold::{Hold, LONGEST_WAIT};
 use super::usage::{self, BLOCKED, Usage};
-use crate::call::{Refusal, RefusalKind};
+use crate::call::{Failure, FailureKind};
 use crate::id::PageId;
 
 pub(super) use super::usage::regain;
@@ -62,21 +62,21 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 struct Restriction {
     hold: Hold,
-    /// The pause after the last refusal, where the platform named none.
+    /// The pause after the last failure, where the platform named none.
     pause: Duration,
     because: Because,
 }
 
-/// The platform's refusal that a call is not made for.
+/// The platform's failure that a call is not made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Because {
-    pub(super) kind: RefusalKind,
+    pub(super) kind: FailureKind,
     pub(super) code: Option<i64>,
     pub(super) subcode: Option<i64>,
 }
 
 impl Because {
-    const LIMIT: Self = Self { kind: RefusalKind::RateLimited, code: None, subcode: None };
+    const LIMIT: Self = Self { kind: FailureKind::RateLimited, code: None, subcode: None };
 }
 
 /// Whether a call may be made.
@@ -142,13 +142,13 @@ impl PageLanes {
     }
 
     /// How a call ended tells whether the Page is restricted. A success lifts it, and nothing else does.
-    fn learnt(&mut self, page: &PageId, kind: Kind, refusal: Option<&Refusal>, probe: Probe, now: Instant) {
+    fn learnt(&mut self, page: &PageId, kind: Kind, failure: Option<&Failure>, probe: Probe, now: Instant) {
         let place = &mut self.restricted[kind as usize];
-        let refused = refusal.filter(|refusal| refusal.kind == RefusalKind::Restricted);
-        let hint = refused.and_then(|refusal| refusal.retry_after).filter(|wait| !wait.is_zero());
+        let refused = failure.filter(|failure| failure.kind == FailureKind::Restricted);
+        let hint = refused.and_then(|failure| failure.retry_after).filter(|wait| !wait.is_zero());
         match (refused, place) {
-            (Some(refusal), place @ None) => {
-                let because = Because { kind: refusal.kind, code: refusal.code, subcode: refusal.subcode };
+            (Some(failure), place @ None) => {
+                let because = Because { kind: failure.kind, code: failure.code, subcode: failure.subcode };
                 let wait = hint.unwrap_or(RESTRICTED);
                 *place = Some(Restriction { hold: Hold::new(wait, now), pause: RESTRICTED, because });
                 let (code, subcode) = (because.code, because.subcode);
@@ -167,7 +167,7 @@ impl PageLanes {
                 }
             }
             (None, Some(restriction)) if restriction.hold.is_tried_by(probe) => {
-                if refusal.is_some() {
+                if failure.is_some() {
                     restriction.hold.try_again();
                 } else {
                     self.restricted[kind as usize] = None;
@@ -225,15 +225,15 @@ impl Pace {
         kind: Kind,
         probe: Probe,
         headers: &HeaderMap,
-        refusal: Option<&Refusal>,
+        failure: Option<&Failure>,
         now: Instant,
     ) {
-        use RefusalKind::{Protocol, RateLimited, Transient, Transport};
-        let refused_as = refusal.map(|refusal| refusal.kind);
+        use FailureKind::{Protocol, RateLimited, Transient, Transport};
+        let refused_as = failure.map(|failure| failure.kind);
         let possible = !matches!(refused_as, Some(RateLimited | Transient | Transport | Protocol));
-        let limited = refusal.filter(|refusal| refusal.kind == RateLimited);
-        let wait = limited.map(|refusal| refusal.retry_after.unwrap_or(BLOCKED));
-        let of_app = limited.is_some_and(|refusal| refusal.code == Some(4));
+        let limited = failure.filter(|failure| failure.kind == RateLimited);
+        let wait = limited.map(|failure| failure.retry_after.unwrap_or(BLOCKED));
+        let of_app = limited.is_some_and(|failure| failure.code == Some(4));
         let (app_wait, own_wait) = if of_app { (wait, None) } else { (None, wait) };
         let (app, own) = (usage::of_app(headers), usage::of_page(headers));
         let mut lanes = self.lanes();
@@ -242,13 +242,13 @@ impl Pace {
         let is_plain = own.block().is_none()
             && own.distance().is_zero()
             && own_wait.is_none()
-            && refused_as != Some(RefusalKind::Restricted);
+            && refused_as != Some(FailureKind::Restricted);
         if is_plain && !lanes.pages.contains_key(page) {
             return;
         }
         let lane = lanes.pages.entry(page.clone()).or_default();
         lane.all.learnt(own, own_wait, possible, probe, now);
-        lane.learnt(page, kind, refusal, probe, now);
+        lane.learnt(page, kind, failure, probe, now);
         if lane.is_free() {
             lanes.pages.remove(page);
         }

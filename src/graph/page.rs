@@ -9,7 +9,7 @@ use super::info::{Conversation, FeatureStatus, Platform, SubscribedApp, TokenInf
 use super::request::{EdgeCall, Node};
 use super::response;
 use super::tokens::Auth;
-use crate::call::{Refusal, RefusalKind};
+use crate::call::{Failure, FailureKind};
 use crate::control::{CallError, Sent};
 use crate::id::{PageId, ThreadKey};
 
@@ -36,17 +36,17 @@ impl GraphClient {
     /// what was set before. [`MESSENGER_FIELDS`] and [`INSTAGRAM_FIELDS`] are what a handover needs.
     ///
     /// # Errors
-    /// [`CallError`]; [`RefusalKind::Invalid`] for no field at all, and for the singular names
+    /// [`CallError`]; [`FailureKind::Invalid`] for no field at all, and for the singular names
     /// `messaging_handover` and `messaging_referral`, without asking the platform.
     pub async fn subscribe(&self, page: &PageId, fields: &[&str]) -> Result<(), CallError> {
         let singular = |field: &&&str| matches!(**field, "messaging_handover" | "messaging_referral");
         if let Some(field) = fields.iter().find(singular) {
             let words = format!("there is no webhook field {field}: the name is plural");
-            return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
+            return Err(CallError::refused(Failure::new(FailureKind::Invalid, words)));
         }
         if fields.is_empty() {
             let words = "a subscription to no fields would end all webhooks";
-            return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
+            return Err(CallError::refused(Failure::new(FailureKind::Invalid, words)));
         }
         let body = Map::from_iter([("subscribed_fields".to_owned(), fields.join(",").into())]);
         response::success(&self.post(page, "subscribed_apps", &body).await?)
@@ -82,7 +82,7 @@ impl GraphClient {
         let asking = match self.app() {
             // A proof of the app's own token is not asked for.
             Some(app) => Auth::new(app.token(), None).map(Arc::new).ok_or_else(|| {
-                CallError::refused(Refusal::new(RefusalKind::Token, "the app's secret is no token"))
+                CallError::refused(Failure::new(FailureKind::Token, "the app's secret is no token"))
             })?,
             None => Arc::clone(&inspected),
         };
@@ -107,7 +107,7 @@ impl GraphClient {
             let kind = control.get("control_type").and_then(Value::as_str);
             if !matches!(kind, Some("pass" | "release")) {
                 let words = "thread_control without a control_type of pass or release would release control";
-                return Err(CallError::refused(Refusal::new(RefusalKind::Invalid, words)));
+                return Err(CallError::refused(Failure::new(FailureKind::Invalid, words)));
             }
         }
         // Those are added, and must not be there twice.

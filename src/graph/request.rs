@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::tokens::Auth;
-use crate::call::{Refusal, RefusalKind};
+use crate::call::{Failure, FailureKind};
 use crate::control::CallError;
 use crate::id::{PageId, UserId};
 
@@ -48,7 +48,7 @@ impl<'a> EdgeCall<'a> {
     }
 
     /// # Errors
-    /// [`RefusalKind::Invalid`] if the body is no JSON object.
+    /// [`FailureKind::Invalid`] if the body is no JSON object.
     pub(super) fn act(
         page: &'a PageId,
         edge: &'static str,
@@ -109,5 +109,5 @@ impl<'a> EdgeCall<'a> {
 }
 
 fn invalid(message: &str) -> CallError {
-    CallError::refused(Refusal::new(RefusalKind::Invalid, message))
+    CallError::refused(Failure::new(FailureKind::Invalid, message))
 }

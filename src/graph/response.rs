@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::info::{Conversation, FeatureStatus, SubscribedApp, TokenInfo};
 use super::{codes, pace};
-use crate::call::{Refusal, RefusalKind, ThreadOwner};
+use crate::call::{Failure, FailureKind, ThreadOwner};
 use crate::control::{CallError, Receiver, Sent};
 use crate::http::{is_unclear, one_line, retry_after};
 use crate::secret::PageToken;
@@ -27,10 +27,10 @@ pub(super) fn read(answer: &Response<Bytes>, acts: bool, secrets: &[&str]) -> Re
     if status.is_success() {
         return json.ok_or_else(|| not_understood(acts, "the answer is not JSON"));
     }
-    let mut refusal =
-        Refusal::new(codes::by_status(status), format!("HTTP {} without a Graph error", status.as_u16()));
-    refusal.retry_after = wait(answer.headers(), refusal.kind);
-    Err(failure(refusal, acts && is_unclear(status)))
+    let mut failure =
+        Failure::new(codes::by_status(status), format!("HTTP {} without a Graph error", status.as_u16()));
+    failure.retry_after = wait(answer.headers(), failure.kind);
+    Err(call_error(failure, acts && is_unclear(status)))
 }
 
 /// The answer of an edge that only says that it is done.
@@ -38,8 +38,8 @@ pub(super) fn success(answer: &Value) -> Result<(), CallError> {
     match bool_of(answer.get("success").unwrap_or(answer)) {
         Some(true) => Ok(()),
         Some(false) => {
-            let refusal = Refusal::new(RefusalKind::Invalid, "the platform answered success: false");
-            Err(CallError::refused(refusal))
+            let failure = Failure::new(FailureKind::Invalid, "the platform answered success: false");
+            Err(CallError::refused(failure))
         }
         None => Err(not_understood(true, "neither a success nor an error")),
     }
@@ -155,10 +155,10 @@ pub(super) fn token_info(answer: &Value, token: &PageToken) -> Result<TokenInfo,
     };
     let problem = data.get("error").and_then(Value::as_object).map(|error| {
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-        let mut refusal = Refusal::new(RefusalKind::Token, one_line(message, &[token.expose_secret()]));
-        refusal.code = error.get("code").and_then(int_of);
-        refusal.subcode = error.get("subcode").or_else(|| error.get("error_subcode")).and_then(int_of);
-        refusal
+        let mut failure = Failure::new(FailureKind::Token, one_line(message, &[token.expose_secret()]));
+        failure.code = error.get("code").and_then(int_of);
+        failure.subcode = error.get("subcode").or_else(|| error.get("error_subcode")).and_then(int_of);
+        failure
     });
     let scopes = data.get("scopes").and_then(Value::as_array);
     Ok(TokenInfo {
@@ -196,26 +196,26 @@ fn refused_by_graph(
     let is_transient = error.get("is_transient").and_then(bool_of).unwrap_or(false);
     let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
     let kind = codes::classify(code, subcode, message, is_transient, status);
-    let mut refusal = Refusal::new(kind, one_line(message, secrets));
-    refusal.code = code;
-    refusal.subcode = subcode;
-    refusal.retry_after = wait(answer.headers(), kind);
-    // Graph's own fault can strike before or after the deed; every other error is a refusal.
-    failure(refusal, acts && kind == RefusalKind::Transient)
+    let mut failure = Failure::new(kind, one_line(message, secrets));
+    failure.code = code;
+    failure.subcode = subcode;
+    failure.retry_after = wait(answer.headers(), kind);
+    // Graph's own fault can strike before or after the deed; every other error is a failure.
+    call_error(failure, acts && kind == FailureKind::Transient)
 }
 
 fn not_understood(may_have_acted: bool, what: &str) -> CallError {
-    failure(Refusal::new(RefusalKind::Protocol, what), may_have_acted)
+    call_error(Failure::new(FailureKind::Protocol, what), may_have_acted)
 }
 
-fn failure(refusal: Refusal, may_have_acted: bool) -> CallError {
-    if may_have_acted { CallError::unknown(refusal) } else { CallError::refused(refusal) }
+fn call_error(failure: Failure, may_have_acted: bool) -> CallError {
+    if may_have_acted { CallError::unknown(failure) } else { CallError::refused(failure) }
 }
 
 /// How long to wait; for a rate limit else the longest time that Graph's usage headers estimate (facts §6).
-fn wait(headers: &HeaderMap, kind: RefusalKind) -> Option<Duration> {
+fn wait(headers: &HeaderMap, kind: FailureKind) -> Option<Duration> {
     retry_after(headers)
-        .or_else(|| if kind == RefusalKind::RateLimited { pace::regain(headers) } else { None })
+        .or_else(|| if kind == FailureKind::RateLimited { pace::regain(headers) } else { None })
 }
 
 fn bool_of(value: &Value) -> Option<bool> {
@@ -280,7 +280,7 @@ mod tests {
             data(json!({"app_id": {}})),
         ] {
             let error = owner(&body).unwrap_err();
-            assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Protocol, false), "{body}");
+            assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Protocol, false), "{body}");
         }
     }
 
@@ -294,11 +294,11 @@ mod tests {
         assert!(success(&old).unwrap_err().may_have_acted());
         for body in [json!({"success": false}), json!({"success": "false"}), json!(false)] {
             let error = taken(&body).unwrap_err();
-            assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Invalid, false), "{body}");
+            assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Invalid, false), "{body}");
         }
         for body in [json!({}), json!([]), json!({"success": null}), json!("ok"), json!({"data": []})] {
             let error = taken(&body).unwrap_err();
-            assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Protocol, true), "{body}");
+            assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Protocol, true), "{body}");
         }
         assert_eq!(sent(&json!({"recipient_id": "1"})).unwrap(), Sent::default());
         assert_eq!(sent(&json!({"message_id": ""})).unwrap(), Sent::default());
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_may_have_acted() {
-        use RefusalKind::*;
+        use FailureKind::*;
         let error =
             |code: i64| format!(r#"{{"error":{{"message":"m","type":"OAuthException","code":{code}}}}}"#);
         for (status, body, kind, may_act) in [
@@ -344,7 +344,7 @@ mod tests {
         let body =
             json!({"error": {"message": format!("Malformed access token EAABsecret\n{long}"), "code": 190}});
         let error = read(&answer(400, &body.to_string()), true, &SECRETS).unwrap_err();
-        let message = &error.refusal().message;
+        let message = &error.failure().message;
         assert!(message.starts_with("Malformed access token [redacted] é"), "{message}");
         assert_eq!(message.chars().count(), 501);
         assert!(!format!("{error:?}{error}").contains("EAAB"));
@@ -360,12 +360,12 @@ mod tests {
             super::wait(&headers, kind).map(|wait| wait.as_secs())
         };
         let usage = r#"{"1":[{"type":"messenger","estimated_time_to_regain_access":19}]}"#;
-        assert_eq!(wait("retry-after", "30", RefusalKind::Transient), Some(30));
-        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT", RefusalKind::Transient), Some(30));
-        assert_eq!(wait("retry-after", "Wed, 21 Oct 2020 07:28:00 GMT", RefusalKind::Transient), Some(0));
-        assert_eq!(wait("retry-after", "soon", RefusalKind::Transient), None);
-        assert_eq!(wait("x-business-use-case-usage", usage, RefusalKind::RateLimited), Some(19 * 60));
-        assert_eq!(wait("x-business-use-case-usage", usage, RefusalKind::Invalid), None);
-        assert_eq!(wait("x-business-use-case-usage", "[]", RefusalKind::RateLimited), None);
+        assert_eq!(wait("retry-after", "30", FailureKind::Transient), Some(30));
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT", FailureKind::Transient), Some(30));
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2020 07:28:00 GMT", FailureKind::Transient), Some(0));
+        assert_eq!(wait("retry-after", "soon", FailureKind::Transient), None);
+        assert_eq!(wait("x-business-use-case-usage", usage, FailureKind::RateLimited), Some(19 * 60));
+        assert_eq!(wait("x-business-use-case-usage", usage, FailureKind::Invalid), None);
+        assert_eq!(wait("x-business-use-case-usage", "[]", FailureKind::RateLimited), None);
     }
 }

@@ -315,10 +315,10 @@ impl Handover {
                         "the handler failed too often: the notice is set aside, and the next one is told"
                     );
                 }
-                Output::PageRefuses { call, refusal, certain } => {
+                Output::PageRefuses { call, failure, certain } => {
                     let mut pages = self.inner.pages();
                     let page = pages.entry(key.page.clone()).or_default();
-                    page.refusals.refused(call, &key.user, &refusal, certain, saved.at);
+                    page.refusals.refused(call, &key.user, &failure, certain, saved.at);
                 }
             }
         }

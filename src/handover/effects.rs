@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::call::{Call, CallId, CallResult, Direction, HandoverRequest, Refusal, RefusalKind};
+use crate::call::{Call, CallId, CallResult, Direction, Failure, FailureKind, HandoverRequest};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
 use crate::retry::Backoff;
@@ -176,7 +176,7 @@ impl Handover {
             Call::AskDesk(direction) => {
                 let Some(desk) = &self.inner.desk else {
                     let words = "the desk's endpoint is not configured";
-                    return Err(CallError::refused(Refusal::new(RefusalKind::NotAvailable, words)));
+                    return Err(CallError::refused(Failure::new(FailureKind::NotAvailable, words)));
                 };
                 let user = key.user.clone();
                 let mut request = match direction {

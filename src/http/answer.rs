@@ -6,7 +6,7 @@ use http::header::{DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::transport::TransportError;
-use crate::call::{Refusal, RefusalKind};
+use crate::call::{Failure, FailureKind};
 use crate::control::CallError;
 use crate::secret::scrub;
 use crate::time::Timestamp;
@@ -23,9 +23,9 @@ pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
 
 /// An exchange without an answer. `acts`: the call changes something; reading never "may have acted".
 pub(crate) fn not_answered(error: TransportError, acts: bool) -> CallError {
-    let refusal = Refusal::new(RefusalKind::Transport, error.to_string());
+    let failure = Failure::new(FailureKind::Transport, error.to_string());
     let failed = if acts && error.may_have_sent { CallError::unknown } else { CallError::refused };
-    failed(refusal).with_source(error)
+    failed(failure).with_source(error)
 }
 
 /// Whether a status leaves open what happened: 5xx, and 302 and 303, which may follow a deed. The other redirects and 4xx say

@@ -104,7 +104,7 @@ pub fn plan(situation: Situation) -> Vec<PlannedStep> {
         (_, _, Us) => &[],
 
         // An owner that we cannot see is treated as an owner: a take could be theft. Where nothing is
-        // known, a refusal may mean that control is ours already, so the owner is read.
+        // known, a failure may mean that control is ours already, so the owner is read.
         (Role::Desk, BotPrimary | NoPrimary, Desk | Other) => {
             &[(Request, Always), (Take, RequestNotAvailable)]
         }
@@ -151,7 +151,7 @@ mod tests {
     use Believed::{Desk, Idle, Other, Unknown, Us};
     use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 
-    /// One column a refusal: nothing refused, request refused, take refused, both refused.
+    /// One column a failure: nothing refused, request refused, take refused, both refused.
     type Row = (Role, ThreadControlPolicy, Believed, [&'static str; 4]);
 
     /// The table of the design, written out whole. `take?` is a take only if request is not available.

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use crate::call::{Advice, AnswerKey, CallId, CallResult, Direction, Refusal, RefusalKind, ThreadOwner};
+use crate::call::{Advice, AnswerKey, CallId, CallResult, Direction, Failure, FailureKind, ThreadOwner};
 use crate::id::{AppId, MessageId};
 use crate::policy::ClaimStep;
-use crate::retry::{Decision, Failure};
+use crate::retry::{Decision, FailedCall};
 use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
@@ -68,15 +68,15 @@ impl Thread {
         }
         let during = Span::between(since, now);
         match result {
-            CallResult::Refused(refusal) if refusal.kind.advice() == Advice::RetryLater => {
-                self.passing_fault(cx, &made, refusal, false, now, out);
+            CallResult::Refused(failure) if failure.kind.advice() == Advice::RetryLater => {
+                self.passing_fault(cx, &made, failure, false, now, out);
             }
-            CallResult::Refused(refusal) => {
+            CallResult::Refused(failure) => {
                 self.pause.faults = 0;
-                if refusal.kind == RefusalKind::NotThreadOwner {
+                if failure.kind == FailureKind::NotThreadOwner {
                     self.refused_for_ownership(&made, during, revision);
                 }
-                self.refused(cx, made, refusal, now, out);
+                self.refused(cx, made, failure, now, out);
             }
             CallResult::Unknown(cause) => self.unknown(cx, &made, cause, during, out),
             CallResult::HeldBack(wait) => {
@@ -92,7 +92,7 @@ impl Thread {
                 }
                 if !self.succeeded(cx, &made, result, during, revision, out) {
                     let words = "an answer that does not belong to the call";
-                    self.unknown(cx, &made, Refusal::new(RefusalKind::Protocol, words), during, out);
+                    self.unknown(cx, &made, Failure::new(FailureKind::Protocol, words), during, out);
                 }
             }
         }
@@ -148,9 +148,9 @@ impl Thread {
     /// When a call is made again that failed for no fault of its own. An answer has its own age, and what claims control for
     /// one lasts as long. Everything else is not tried for ever; and where there is a way without the desk's
     /// endpoint the customer need not wait for it.
-    fn decide(&self, cx: &Context<'_>, made: &Made, refusal: &Refusal, may_have_acted: bool) -> Decision {
+    fn decide(&self, cx: &Context<'_>, made: &Made, failure: &Failure, may_have_acted: bool) -> Decision {
         let attempt = self.pause.faults + 1;
-        let failure = Failure { attempt, kind: refusal.kind, may_have_acted, hint: refusal.retry_after };
+        let failure = FailedCall { attempt, kind: failure.kind, may_have_acted, hint: failure.retry_after };
         let backoff = cx.backoff();
         let for_an_answer = match made {
             Made::Send(_) => true,
@@ -173,18 +173,18 @@ impl Thread {
         &mut self,
         cx: &Context<'_>,
         made: &Made,
-        refusal: Refusal,
+        failure: Failure,
         may_have_acted: bool,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
         let attempt = self.pause.faults + 1;
-        match self.decide(cx, made, &refusal, may_have_acted) {
+        match self.decide(cx, made, &failure, may_have_acted) {
             Decision::Stop => {
                 let around = *made == Made::AskDesk(Direction::BotToAgent) && cx.config.desk.is_some();
-                let wait = (!around).then(|| cx.backoff().wait(attempt, refusal.retry_after, cx.jitter));
+                let wait = (!around).then(|| cx.backoff().wait(attempt, failure.retry_after, cx.jitter));
                 self.pause = Pause { faults: 0, until: wait.map(|wait| now.plus(wait)) };
-                self.refused(cx, made.clone(), refusal, now, out);
+                self.refused(cx, made.clone(), failure, now, out);
             }
             // What may have been done put the owner in doubt: it is read before anything else.
             Decision::After(wait) | Decision::ReadOwnerFirst(wait) => {
@@ -221,34 +221,34 @@ impl Thread {
         &mut self,
         cx: &Context<'_>,
         made: Made,
-        refusal: Refusal,
+        failure: Failure,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let ownership = refusal.kind == RefusalKind::NotThreadOwner;
+        let ownership = failure.kind == FailureKind::NotThreadOwner;
         match made {
             Made::Send(key) if ownership && self.outbox.lost_control(&key) < MAX_LOST_CONTROL => {}
             Made::Send(key)
-                if refusal.kind.means_not_available()
+                if failure.kind.means_not_available()
                     && self.outbox.farewell(&key).is_some_and(|(_, inline)| inline) =>
             {
-                self.page_refuses(PageCall::InlineControl, refusal, now, out);
+                self.page_refuses(PageCall::InlineControl, failure, now, out);
                 self.outbox.refused_inline(&key);
             }
             Made::Send(key) => {
-                let outside = cx.config.human_agent && refusal.kind == RefusalKind::OutsideWindow;
-                if outside && self.outbox.send_as_person(&key, &refusal) {
+                let outside = cx.config.human_agent && failure.kind == FailureKind::OutsideWindow;
+                if outside && self.outbox.send_as_person(&key, &failure) {
                     return;
                 }
-                let reason = self.outbox.fail_reason(&key, refusal);
+                let reason = self.outbox.fail_reason(&key, failure);
                 self.notices.extend(self.outbox.failed(&key, reason, cx.config, now));
             }
             Made::Pass(to) if to == cx.config.app => {
-                self.claim_refused(cx, ClaimStep::PassToSelf, refusal, now, out);
+                self.claim_refused(cx, ClaimStep::PassToSelf, failure, now, out);
             }
             Made::Pass(to) if self.requests.granted() == Some(&to) => {
                 self.requests.remove(&to);
-                self.notices.push(Notice::HandOverFailed { target: Target::App(to), reason: refusal });
+                self.notices.push(Notice::HandOverFailed { target: Target::App(to), reason: failure });
             }
             // It went with the message, and the owner cannot be read.
             Made::Pass(to) if ownership && self.handoff_went_inline() => self.gave_away(cx, Some(to), now),
@@ -258,19 +258,19 @@ impl Thread {
                 self.belief.in_doubt = true;
             }
             Made::Pass(_) if ownership => {}
-            Made::Take if !self.handoff_takes() && refusal.may_be_the_owner() => {
-                self.take_in_question(refusal, now);
+            Made::Take if !self.handoff_takes() && failure.may_be_the_owner() => {
+                self.take_in_question(failure, now);
             }
-            Made::Take if !self.handoff_takes() => self.claim_refused(cx, ClaimStep::Take, refusal, now, out),
+            Made::Take if !self.handoff_takes() => self.claim_refused(cx, ClaimStep::Take, failure, now, out),
             Made::Release if ownership => self.handoff_reached(),
-            Made::Request => self.claim_refused(cx, ClaimStep::Request, refusal, now, out),
+            Made::Request => self.claim_refused(cx, ClaimStep::Request, failure, now, out),
             Made::AskDesk(Direction::AgentToBot) => {
-                self.claim_refused(cx, ClaimStep::AskDesk, refusal, now, out);
+                self.claim_refused(cx, ClaimStep::AskDesk, failure, now, out);
             }
             Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => self.set_stage(Stage::Direct),
-            Made::Pass(_) => self.pass_refused(refusal),
+            Made::Pass(_) => self.pass_refused(failure),
             Made::Take | Made::Release | Made::AskDesk(Direction::BotToAgent) => {
-                self.handoff_failed(refusal);
+                self.handoff_failed(failure);
             }
             // Some Pages answer with an error where the owner is hidden (facts §2.4).
             Made::ReadOwner => {
@@ -285,7 +285,7 @@ impl Thread {
         &mut self,
         cx: &Context<'_>,
         made: &Made,
-        cause: Refusal,
+        cause: Failure,
         during: Span,
         out: &mut Vec<Output>,
     ) {

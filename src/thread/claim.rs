@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Direction, Refusal, RefusalKind};
+use crate::call::{Call, Direction, Failure, FailureKind};
 use crate::policy::{
     Believed, ClaimStep, Condition, PlannedStep, Role, Situation, ThreadControlPolicy, plan,
 };
@@ -35,7 +35,7 @@ pub(super) struct Claim {
     unsure: bool,
     /// A take was refused, perhaps because control is ours: the owner is read.
     #[serde(default, skip_serializing_if = "is_default")]
-    in_question: Option<Refusal>,
+    in_question: Option<Failure>,
     /// The owner was read in this claim, so that "idle" is fresh.
     looked: bool,
     /// How often the owner changed under an open request.
@@ -299,11 +299,11 @@ impl Thread {
         self.last_claim = Some(Box::new(ClaimEnd { id: claim.id, not_granted: Some(report.clone()) }));
         self.intervention.claim_failed();
         let unavailable = |tried: &TriedStep| match &tried.outcome {
-            StepOutcome::Refused(why) if why.kind == RefusalKind::RecipientUnavailable => Some(why.clone()),
+            StepOutcome::Refused(why) if why.kind == FailureKind::RecipientUnavailable => Some(why.clone()),
             _ => None,
         };
         let reason = match report.steps.iter().find_map(unavailable) {
-            Some(refusal) => FailReason::RecipientUnavailable(refusal),
+            Some(failure) => FailReason::RecipientUnavailable(failure),
             None => FailReason::NotGranted(report.clone()),
         };
         let failed = self.outbox.all_failed(&reason, cx.config, now);
@@ -333,29 +333,29 @@ impl Thread {
     }
 
     /// A take was refused, perhaps because control is ours: `thread_owner` decides.
-    pub(super) fn take_in_question(&mut self, refusal: Refusal, now: Timestamp) {
+    pub(super) fn take_in_question(&mut self, failure: Failure, now: Timestamp) {
         self.belief.lose_certainty(Span::at(now));
         if let Some(claim) = &mut self.claim {
-            (claim.in_question, claim.looked) = (Some(refusal), true);
+            (claim.in_question, claim.looked) = (Some(failure), true);
         }
     }
 
     /// The owner was read, or cannot be.
     pub(super) fn take_looked_into(&mut self, cx: &Context<'_>, now: Timestamp, out: &mut Vec<Output>) {
-        let Some(refusal) = self.claim.as_mut().and_then(|claim| claim.in_question.take()) else { return };
+        let Some(failure) = self.claim.as_mut().and_then(|claim| claim.in_question.take()) else { return };
         match self.belief.owner() {
             Owner::Us => {}
-            Owner::Unknown => self.claim_refused(cx, ClaimStep::Take, refusal, now, out),
+            Owner::Unknown => self.claim_refused(cx, ClaimStep::Take, failure, now, out),
             Owner::Idle | Owner::Other(_) => {
                 // So it is not that control is ours.
                 self.refused.refuses(PageCall::Take, now);
                 out.push(Output::PageRefuses {
                     call: PageCall::Take,
-                    refusal: refusal.clone(),
+                    failure: failure.clone(),
                     certain: true,
                 });
                 if let Some(claim) = &mut self.claim {
-                    claim.record(ClaimStep::Take, StepOutcome::Refused(refusal));
+                    claim.record(ClaimStep::Take, StepOutcome::Refused(failure));
                 }
             }
         }
@@ -364,13 +364,13 @@ impl Thread {
     pub(super) fn page_refuses(
         &mut self,
         call: PageCall,
-        refusal: Refusal,
+        failure: Failure,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
         self.refused.refuses(call, now);
-        let certain = refusal.is_configuration();
-        out.push(Output::PageRefuses { call, refusal, certain });
+        let certain = failure.is_configuration();
+        out.push(Output::PageRefuses { call, failure, certain });
     }
 
     /// A step of the open claim was refused.
@@ -378,21 +378,21 @@ impl Thread {
         &mut self,
         cx: &Context<'_>,
         step: ClaimStep,
-        refusal: Refusal,
+        failure: Failure,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
         // Who owns the thread already is refused too (facts §2.4), which says nothing about the Page.
         let owner_known = *self.belief.owner() != Owner::Unknown;
         if owner_known
-            && refusal.kind.means_not_available()
+            && failure.kind.means_not_available()
             && matches!(step, ClaimStep::Request | ClaimStep::Take)
         {
             let call = if step == ClaimStep::Request { PageCall::Request } else { PageCall::Take };
-            self.page_refuses(call, refusal.clone(), now, out);
+            self.page_refuses(call, failure.clone(), now, out);
         }
-        let hopeless = matches!(refusal.kind, RefusalKind::Token | RefusalKind::RecipientUnavailable);
-        let tried = TriedStep { step, outcome: StepOutcome::Refused(refusal) };
+        let hopeless = matches!(failure.kind, FailureKind::Token | FailureKind::RecipientUnavailable);
+        let tried = TriedStep { step, outcome: StepOutcome::Refused(failure) };
         if hopeless {
             self.claim_not_granted(cx, Some(tried), now);
         } else if let Some(claim) = &mut self.claim {

@@ -1,4 +1,4 @@
-use crate::call::{AnswerKey, InlineControl, OutgoingMessage, Refusal, RefusalKind};
+use crate::call::{AnswerKey, Failure, FailureKind, InlineControl, OutgoingMessage};
 use crate::policy::Role;
 use crate::time::{Span, Timestamp};
 
@@ -148,7 +148,7 @@ impl Thread {
     /// Control is wanted: what would give it away does not any more.
     fn keep_control(&mut self, why: &str) {
         self.outbox.keep_control();
-        let cancelled = Refusal::new(RefusalKind::Conflict, why);
+        let cancelled = Failure::new(FailureKind::Conflict, why);
         if self.handoff.as_ref().is_some_and(|handoff| handoff.target == Target::Nobody) {
             self.end_handoff(Some(cancelled));
         } else {

@@ -145,7 +145,7 @@ pub struct Timeouts {
     /// How old an accepted answer may get before it fails as expired. It does not stand for the messaging window, which
     /// only the platform can judge. 24 h.
     pub answer_age: Duration,
-    /// How long a Page's refusal of `request` or `take` is remembered. 10 min.
+    /// How long a Page's failure of `request` or `take` is remembered. 10 min.
     pub refusal_memory: Duration,
     /// How far our clock and the platform's may differ without a belief going wrong unnoticed. 5 s.
     pub clock_tolerance: Duration,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Call, Direction, InlineControl, Refusal, RefusalKind};
+use crate::call::{Call, Direction, Failure, FailureKind, InlineControl};
 use crate::id::AppId;
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::Timestamp;
@@ -25,7 +25,7 @@ pub(super) struct Handoff {
     /// pass is refused.
     taken_from: Option<Owner>,
     /// Why it is being given back.
-    giving_back: Option<Refusal>,
+    giving_back: Option<Failure>,
     /// Control was ours before the call with the unknown outcome: if nobody has it then, it went and came back.
     #[serde(default)]
     had_control: bool,
@@ -50,7 +50,7 @@ pub(super) enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct HandoffEnd {
     pub(super) id: u64,
-    pub(super) failed: Option<Refusal>,
+    pub(super) failed: Option<Failure>,
 }
 
 /// Where an attempt to give control away stands.
@@ -62,7 +62,7 @@ pub enum HandoffProgress {
     /// Done.
     Done,
     /// It could not be done.
-    Failed(Refusal),
+    Failed(Failure),
     /// It was given up, or is too long ago.
     Gone,
 }
@@ -84,7 +84,7 @@ impl Thread {
             return HandoffProgress::Waiting;
         }
         match self.last_handoff.as_deref().filter(|end| end.id == id) {
-            Some(HandoffEnd { failed: Some(refusal), .. }) => HandoffProgress::Failed(refusal.clone()),
+            Some(HandoffEnd { failed: Some(failure), .. }) => HandoffProgress::Failed(failure.clone()),
             Some(_) => HandoffProgress::Done,
             None => HandoffProgress::Gone,
         }
@@ -142,7 +142,7 @@ impl Thread {
             return Reply::HandingOver { id: handoff.id, waits: !self.outbox.is_settled() };
         }
         // What waits for control now would only take back what is given away.
-        self.end_handoff(Some(Refusal::new(RefusalKind::Conflict, "replaced by a later hand-over")));
+        self.end_handoff(Some(Failure::new(FailureKind::Conflict, "replaced by a later hand-over")));
         let id = self.start_handoff(target);
         if let Some(handoff) = &mut self.handoff {
             handoff.note = note;
@@ -209,14 +209,14 @@ impl Thread {
     }
 
     /// Ends the open attempt without a word to the host.
-    pub(super) fn end_handoff(&mut self, failed: Option<Refusal>) -> Option<Target> {
+    pub(super) fn end_handoff(&mut self, failed: Option<Failure>) -> Option<Target> {
         let handoff = self.handoff.take()?;
         self.last_handoff =
             Some(Box::new(HandoffEnd { id: handoff.id, failed: handoff.giving_back.or(failed) }));
         Some(handoff.target)
     }
 
-    pub(super) fn handoff_failed(&mut self, reason: Refusal) {
+    pub(super) fn handoff_failed(&mut self, reason: Failure) {
         if let Some(target) = self.end_handoff(Some(reason.clone())) {
             // Nobody comes: the bot is all that the customer has.
             if !self.people.have_control() && target != Target::Nobody {
@@ -228,7 +228,7 @@ impl Thread {
 
     /// The platform refuses to pass control to the target. What was taken for that is given back, so that
     /// a handover that cannot be made changes nothing.
-    pub(super) fn pass_refused(&mut self, reason: Refusal) {
+    pub(super) fn pass_refused(&mut self, reason: Failure) {
         let ours = *self.belief.owner() == Owner::Us;
         let Some(handoff) = self.handoff.as_mut().filter(|handoff| ours && handoff.taken_from.is_some())
         else {
@@ -260,7 +260,7 @@ impl Thread {
             && let Some(by) = self.requests.take_stale(now, cx.config.timeouts.grant)
         {
             let words = "whether control went to it is not known, and it does not wait for it any more";
-            let reason = Refusal::new(RefusalKind::Conflict, words);
+            let reason = Failure::new(FailureKind::Conflict, words);
             self.notices.push(Notice::HandOverFailed { target: Target::App(by), reason });
             return Move::Again;
         }
@@ -304,7 +304,7 @@ impl Thread {
                 (_, Some(desk)) => desk.clone(),
                 (_, None) => {
                     let words = "the desk did not ask for control, and its app id is not configured";
-                    self.handoff_failed(Refusal::new(RefusalKind::Conflict, words));
+                    self.handoff_failed(Failure::new(FailureKind::Conflict, words));
                     return Move::Again;
                 }
             },
@@ -327,7 +327,7 @@ impl Thread {
                 Move::Again
             }
             Owner::Other(_) => {
-                self.handoff_failed(Refusal::new(RefusalKind::Conflict, "another app owns the thread"));
+                self.handoff_failed(Failure::new(FailureKind::Conflict, "another app owns the thread"));
                 Move::Again
             }
             Owner::Us | Owner::Idle | Owner::Unknown => Move::Call(Call::PassThreadControl { to: pass_to }),

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, Refusal};
+use crate::call::{AnswerKey, Call, CallId, CallResult, Failure, OutgoingMessage};
 use crate::event::{Channel, Echo, Event, Inbound, Other, Words};
 use crate::id::{AppId, INSTAGRAM_INBOX, MessageId, PAGE_INBOX};
 use crate::time::Timestamp;
@@ -240,7 +240,7 @@ pub enum Output {
         /// The call.
         call: PageCall,
         /// How it was refused.
-        refusal: Refusal,
+        failure: Failure,
         /// Whether it is known to be the Page's configuration, and not about this person.
         certain: bool,
     },
@@ -315,7 +315,7 @@ pub enum Notice {
         /// Which.
         key: AnswerKey,
         /// What happened when it was sent.
-        cause: Refusal,
+        cause: Failure,
         /// Why its echo does not settle it.
         echo: NoEcho,
     },
@@ -386,7 +386,7 @@ pub enum Notice {
         /// To whom it should have gone.
         target: Target,
         /// Why not.
-        reason: Refusal,
+        reason: Failure,
     },
 }
 

@@ -50,7 +50,7 @@ pub use page::{PageCall, PageMemory, PageRefusals};
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, Call, CallId, CallResult, Direction, Refusal, RefusalKind};
+use crate::call::{AnswerKey, Call, CallId, CallResult, Direction, Failure, FailureKind};
 use crate::event::{Inbound, Words};
 use crate::id::AppId;
 use crate::policy::{Role, ThreadControlPolicy};
@@ -318,7 +318,7 @@ impl Thread {
         let answers = |id| matches!(input, Input::Answer { call, .. } if *call == id);
         if let Some(lost) = self.in_flight.take_if(|call| call.until <= now && !answers(call.id)) {
             let words = "the call was never answered: its process may have ended";
-            let result = CallResult::Unknown(Refusal::new(RefusalKind::Transport, words));
+            let result = CallResult::Unknown(Failure::new(FailureKind::Transport, words));
             self.conclude(cx, *lost, result, now, out);
         }
         let has_left = matches!(self.belief.owner(), Owner::Idle | Owner::Other(_));

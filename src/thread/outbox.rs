@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, CallId, InlineControl, MessagingType, OutgoingMessage, Refusal, RefusalKind};
+use crate::call::{AnswerKey, CallId, Failure, FailureKind, InlineControl, MessagingType, OutgoingMessage};
 use crate::id::MessageId;
 use crate::time::Timestamp;
 
@@ -44,7 +44,7 @@ struct Answer {
     inline: Inline,
     /// How the messaging window refused it, where it is sent again with the `HUMAN_AGENT` tag.
     #[serde(default, skip_serializing_if = "is_default")]
-    outside_window: Option<Box<Refusal>>,
+    outside_window: Option<Box<Failure>>,
 }
 
 /// Whether an answer's `thread_control` went with it.
@@ -67,7 +67,7 @@ enum State {
     /// The outcome is not known; the echo may tell until then.
     AwaitingEcho {
         until: Timestamp,
-        cause: Refusal,
+        cause: Failure,
     },
     /// Reported as unknown; those behind it wait for the host's word.
     Held(NoEcho),
@@ -198,13 +198,13 @@ impl Outbox {
 
     /// The messaging window certainly refused it: it waits again in its place, now with the `HUMAN_AGENT` tag. Never twice, and
     /// never where an earlier attempt may have arrived.
-    pub(super) fn send_as_person(&mut self, key: &AnswerKey, refusal: &Refusal) -> bool {
+    pub(super) fn send_as_person(&mut self, key: &AnswerKey, failure: &Failure) -> bool {
         let may = |answer: &&mut Answer| {
             answer.key == *key && !answer.resent && answer.message.is() != MessagingType::HumanAgent
         };
         let Some(answer) = self.waiting.iter_mut().find(may) else { return false };
         answer.message = answer.message.clone().messaging_type(MessagingType::HumanAgent);
-        answer.outside_window = Some(Box::new(refusal.clone()));
+        answer.outside_window = Some(Box::new(failure.clone()));
         // Then only the tag can be what is refused: a missing approval must not look like a Page without `thread_control`.
         answer.inline = Inline::Refused;
         answer.state = State::Waiting;
@@ -213,15 +213,15 @@ impl Outbox {
 
     /// Why an answer failed that the platform refused for good. Where the tag was refused, as for an app that is not approved
     /// for it, the window is why, since the answer may be sent when the customer has written; the words name both.
-    pub(super) fn fail_reason(&self, key: &AnswerKey, refusal: Refusal) -> FailReason {
+    pub(super) fn fail_reason(&self, key: &AnswerKey, failure: Failure) -> FailReason {
         let answer = self.waiting.iter().find(|answer| answer.key == *key);
         let window = answer.and_then(|answer| answer.outside_window.as_deref());
-        let Some(window) = window.filter(|_| refusal.kind.means_not_available()) else {
-            return FailReason::refused(refusal);
+        let Some(window) = window.filter(|_| failure.kind.means_not_available()) else {
+            return FailReason::refused(failure);
         };
         let mut both = window.clone();
         let gap = if both.message.is_empty() { "" } else { " " };
-        both.message = format!("{}{gap}Sent again with the HUMAN_AGENT tag: {refusal}", both.message);
+        both.message = format!("{}{gap}Sent again with the HUMAN_AGENT tag: {failure}", both.message);
         FailReason::OutsideWindow(both)
     }
 
@@ -264,7 +264,7 @@ impl Outbox {
         self.waiting.iter().find(|answer| answer.key == *key).map_or(0, |answer| answer.lost_control)
     }
 
-    pub(super) fn await_echo(&mut self, key: &AnswerKey, until: Timestamp, cause: Refusal) {
+    pub(super) fn await_echo(&mut self, key: &AnswerKey, until: Timestamp, cause: Failure) {
         if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
             answer.state = State::AwaitingEcho { until, cause };
         }
@@ -307,8 +307,8 @@ impl Outbox {
             // The first attempt may have arrived, so this one's failure does not say that it did not.
             let echo = NoEcho::SentAgain;
             self.finish(key.clone(), AnswerStatus::Unknown(echo), config, now);
-            let cause = Refusal::new(
-                RefusalKind::Transport,
+            let cause = Failure::new(
+                FailureKind::Transport,
                 format!("sent again after an unknown outcome: {reason}"),
             );
             return Some(Notice::AnswerUnknown { key, cause, echo });

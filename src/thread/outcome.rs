@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Refusal, RefusalKind};
+use crate::call::{Failure, FailureKind};
 use crate::id::MessageId;
 use crate::policy::ClaimStep;
 
@@ -18,13 +18,13 @@ pub enum FailReason {
     NotGranted(NotGranted),
     /// The platform says that the messaging window is closed until the customer writes again (facts §2.8).
     #[error("{0}")]
-    OutsideWindow(Refusal),
+    OutsideWindow(Failure),
     /// This person cannot be reached.
     #[error("{0}")]
-    RecipientUnavailable(Refusal),
+    RecipientUnavailable(Failure),
     /// The platform refused the message for good, for any other reason.
     #[error("{0}")]
-    Rejected(Refusal),
+    Rejected(Failure),
     /// It was older than [`super::Timeouts::answer_age`].
     #[error("the answer waited too long")]
     Expired,
@@ -37,12 +37,12 @@ pub enum FailReason {
 }
 
 impl FailReason {
-    /// What a refusal of the platform's means for an answer.
-    pub(super) fn refused(refusal: Refusal) -> Self {
-        match refusal.kind {
-            RefusalKind::OutsideWindow => Self::OutsideWindow(refusal),
-            RefusalKind::RecipientUnavailable => Self::RecipientUnavailable(refusal),
-            _ => Self::Rejected(refusal),
+    /// What a failure of the platform's means for an answer.
+    pub(super) fn refused(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::OutsideWindow => Self::OutsideWindow(failure),
+            FailureKind::RecipientUnavailable => Self::RecipientUnavailable(failure),
+            _ => Self::Rejected(failure),
         }
     }
 }
@@ -114,7 +114,7 @@ pub struct TriedStep {
 #[non_exhaustive]
 pub enum StepOutcome {
     /// The platform refused.
-    Refused(Refusal),
+    Refused(Failure),
     /// It was accepted, and nothing came of it.
     Unanswered,
     /// The owner is an app that never answers a request, such as an inbox or Meta's AI, so none was made
@@ -133,7 +133,7 @@ impl fmt::Display for NotGranted {
         for (index, tried) in self.steps.iter().enumerate() {
             f.write_str(if index == 0 { ": " } else { "; " })?;
             match &tried.outcome {
-                StepOutcome::Refused(refusal) => write!(f, "{} was refused ({refusal})", tried.step)?,
+                StepOutcome::Refused(failure) => write!(f, "{} was refused ({failure})", tried.step)?,
                 StepOutcome::Unanswered => write!(f, "{} stayed unanswered", tried.step)?,
                 StepOutcome::Futile => {
                     write!(f, "{} is futile: the owner is an app that never answers it", tried.step)?;
@@ -154,14 +154,14 @@ impl NotGranted {
     pub fn remedy(&self) -> Option<&'static str> {
         let refused = |step| {
             self.steps.iter().find_map(|tried| match &tried.outcome {
-                StepOutcome::Refused(refusal) if step == tried.step => Some(refusal),
+                StepOutcome::Refused(failure) if step == tried.step => Some(failure),
                 _ => None,
             })
         };
         let outcome = |outcome| self.steps.iter().any(|tried| tried.outcome == outcome);
         match (refused(ClaimStep::Request), refused(ClaimStep::Take)) {
-            (Some(refusal), _) | (_, Some(refusal)) if refusal.kind == RefusalKind::Token => {
-                Some(refusal.remedy())
+            (Some(failure), _) | (_, Some(failure)) if failure.kind == FailureKind::Token => {
+                Some(failure.remedy())
             }
             (_, Some(take)) if take.code == Some(27) => Some(take.remedy()),
             (_, Some(take)) if take.kind.means_not_available() => Some(
@@ -195,9 +195,9 @@ mod tests {
     #[test]
     fn the_remedy_is_that_of_the_most_certain_cause() {
         let refused = |kind, code| {
-            let mut refusal = Refusal::new(kind, "");
-            refusal.code = code;
-            StepOutcome::Refused(refusal)
+            let mut failure = Failure::new(kind, "");
+            failure.code = code;
+            StepOutcome::Refused(failure)
         };
         let remedy = |steps: &[(ClaimStep, &StepOutcome)]| {
             let tried = |(step, outcome): &(ClaimStep, &StepOutcome)| TriedStep {
@@ -207,10 +207,10 @@ mod tests {
             NotGranted { steps: steps.iter().map(tried).collect() }.remedy()
         };
         let (request, take) = (ClaimStep::Request, ClaimStep::Take);
-        let not_here = refused(RefusalKind::NotAvailable, None);
-        let no_routing = refused(RefusalKind::NotAvailable, Some(27));
-        let token = refused(RefusalKind::Token, Some(190));
-        let owned = refused(RefusalKind::NotThreadOwner, None);
+        let not_here = refused(FailureKind::NotAvailable, None);
+        let no_routing = refused(FailureKind::NotAvailable, Some(27));
+        let token = refused(FailureKind::Token, Some(190));
+        let owned = refused(FailureKind::NotThreadOwner, None);
         let cases: [Case<'_>; 12] = [
             (&[(request, &token), (take, &no_routing)], Some("access token")),
             (&[(request, &not_here), (take, &token)], Some("access token")),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::Refusal;
+use crate::call::Failure;
 use crate::id::UserId;
 use crate::time::Timestamp;
 
@@ -58,12 +58,12 @@ impl PageMemory {
 
 /// What all threads of a Page have found out about it.
 ///
-/// A refusal may be about one person only: who blocked the Page, or an id that is not theirs. It counts for the whole Page
+/// A failure may be about one person only: who blocked the Page, or an id that is not theirs. It counts for the whole Page
 /// where it is known to be its configuration, or when two people were refused alike.
 #[derive(Debug, Clone, Default)]
 pub struct PageRefusals {
     memory: PageMemory,
-    /// The last refusal of each call that may have been about its person.
+    /// The last failure of each call that may have been about its person.
     suspected: Vec<Suspected>,
 }
 
@@ -81,21 +81,21 @@ impl PageRefusals {
         &mut self,
         call: PageCall,
         user: &UserId,
-        refusal: &Refusal,
+        failure: &Failure,
         certain: bool,
         at: Timestamp,
     ) {
         let alike = |suspected: &Suspected| {
             suspected.call == call
                 && suspected.by != *user
-                && (suspected.code, suspected.subcode) == (refusal.code, refusal.subcode)
+                && (suspected.code, suspected.subcode) == (failure.code, failure.subcode)
         };
         if certain || self.suspected.iter().any(alike) {
             self.memory.refuses(call, at);
         }
         self.suspected.retain(|suspected| suspected.call != call);
         if !certain {
-            let (code, subcode) = (refusal.code, refusal.subcode);
+            let (code, subcode) = (failure.code, failure.subcode);
             self.suspected.push(Suspected { call, by: user.clone(), code, subcode });
         }
     }
@@ -118,17 +118,17 @@ mod tests {
     use PageCall::{Request, Take};
 
     use super::*;
-    use crate::call::RefusalKind;
+    use crate::call::FailureKind;
 
     #[test]
     fn page_refusal_counts_when_certain_or_for_two_people_alike() {
         let at = Timestamp::from_millis(1_700_000_000_000);
         let (one, other) = (UserId::from(1), UserId::from(2));
-        let refusal = |code| Refusal { code: Some(code), ..Refusal::new(RefusalKind::Invalid, "no") };
+        let failure = |code| Failure { code: Some(code), ..Failure::new(FailureKind::Invalid, "no") };
         let counts = |steps: &[(PageCall, &UserId, i64, bool)]| {
             let mut page = PageRefusals::default();
             for (call, user, code, certain) in steps {
-                page.refused(*call, user, &refusal(*code), *certain, at);
+                page.refused(*call, user, &failure(*code), *certain, at);
             }
             let PageMemory { request_refused, take_refused, .. } = page.memory();
             (request_refused.is_some(), take_refused.is_some())
@@ -140,9 +140,9 @@ mod tests {
         assert_eq!(counts(&[(Request, &one, 100, false), (Request, &other, 10, false)]), (false, false));
         assert_eq!(counts(&[(Request, &one, 100, false), (Take, &other, 100, false)]), (false, false));
         let mut page = PageRefusals::default();
-        page.refused(Request, &one, &refusal(100), false, at);
+        page.refused(Request, &one, &failure(100), false, at);
         page.forget(at);
-        page.refused(Request, &other, &refusal(100), false, at);
+        page.refused(Request, &other, &failure(100), false, at);
         assert_eq!(page.memory(), PageMemory { forgotten: Some(at), ..PageMemory::default() });
     }
 }

@@ -210,11 +210,11 @@ async fn no_handover_to_the_bot_while_an_intervention_is_engaged() {
     assert_eq!((status, &body["error"]), (409, &json!("intervention_engaged")));
     let after = (world.desk.handover.thread(&thread()).await.unwrap(), world.calls(&crate::world::desk()));
     assert_eq!(after, before);
-    // The bot's own client reads that refusal for what it is.
+    // The bot's own client reads that failure for what it is.
     let user = thread().user;
     let endpoint = bots::Client::new(&world.desk.url, ED_TOKEN.into()).unwrap();
     let refused = endpoint.agent_to_bot(&user, &bot()).await.unwrap_err();
-    assert_eq!(refused.kind(), messenger_handover::call::RefusalKind::Conflict);
+    assert_eq!(refused.kind(), messenger_handover::call::FailureKind::Conflict);
     assert!(refused.to_string().contains("intervention_engaged"), "{refused}");
 }
 

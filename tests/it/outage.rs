@@ -34,14 +34,14 @@ fn key() -> AnswerKey {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_not_made_worse_and_nothing_is_lost() {
     let graph = MockServer::start().await;
-    // A refusal that certainly sent nothing: else no message would be sent again at all.
+    // A failure that certainly sent nothing: else no message would be sent again at all.
     let down = json!({"error": {"message": "(#4) Application request limit reached", "code": 4}});
     Mock::given(method("POST"))
         .respond_with(ResponseTemplate::new(400).set_body_json(down))
         .mount(&graph)
         .await;
     let client = GraphClient::builder().base_url(graph.uri().parse().unwrap());
-    // The client would stop by itself at the first refusal of this kind: here the service alone must.
+    // The client would stop by itself at the first failure of this kind: here the service alone must.
     let client = client.page(PageId::from(PAGE), "token".into()).unpaced();
     let client = Arc::new(client.build().unwrap());
     let mut timeouts = Timeouts::default();

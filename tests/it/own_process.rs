@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use messenger_handover::call::RefusalKind;
+use messenger_handover::call::FailureKind;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::http::ReqwestTransport;
 use messenger_handover::id::PageId;
@@ -62,7 +62,7 @@ fn tls_provider_of_the_process_is_left_to_the_host() {
         let graph = client(&server);
         // Over TLS, as far as it gets: nobody trusts this certificate.
         let error = graph.platform_time(&page()).await.unwrap_err();
-        assert_eq!(error.kind(), RefusalKind::Transport);
+        assert_eq!(error.kind(), FailureKind::Transport);
         assert!(CryptoProvider::get_default().is_none());
         ring::default_provider().install_default().expect("the host's own is the first");
         drop((graph, plain, ReqwestTransport::new().unwrap()));
@@ -82,7 +82,7 @@ fn tls_trusts_what_the_machine_trusts() {
         let other = encrypted(ANOTHER.0, ANOTHER.1).await;
         client(&server).platform_time(&page()).await.expect("it is trusted");
         let error = client(&other).platform_time(&page()).await.unwrap_err();
-        assert_eq!(error.kind(), RefusalKind::Transport, "its certificate is another one");
+        assert_eq!(error.kind(), FailureKind::Transport, "its certificate is another one");
         assert!(CryptoProvider::get_default().is_none());
     });
 }

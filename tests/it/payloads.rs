@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use messenger_handover::call::{RefusalKind, ThreadOwner};
+use messenger_handover::call::{FailureKind, ThreadOwner};
 use messenger_handover::control::HandoverClient;
 use messenger_handover::event::Event;
 use messenger_handover::graph::GraphClient;
@@ -122,7 +122,7 @@ async fn read_answer(body: &Value) {
     let graph = builder.page(thread().page, "token".into()).build().unwrap();
     let read = graph.thread_owner(&thread()).await;
     if body["error"].is_object() {
-        assert_ne!(read.unwrap_err().kind(), RefusalKind::Protocol, "{body}");
+        assert_ne!(read.unwrap_err().kind(), FailureKind::Protocol, "{body}");
     } else {
         assert!(matches!(read.unwrap(), ThreadOwner::App { .. }), "{body}");
     }

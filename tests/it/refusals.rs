@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use messenger_handover::call::RefusalKind::{self, *};
+use messenger_handover::call::FailureKind::{self, *};
 use messenger_handover::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, ThreadOwner};
 use messenger_handover::control::HandoverClient;
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
@@ -24,7 +24,7 @@ const DESK: u64 = 1;
 const BOT: u64 = 2;
 
 /// HTTP status, code, subcode, the platform's words, and what that means.
-type Row = (u16, i64, Option<i64>, &'static str, RefusalKind);
+type Row = (u16, i64, Option<i64>, &'static str, FailureKind);
 
 /// Codes whose words do not count: each is tried with words of other languages, too.
 #[rustfmt::skip]
@@ -262,7 +262,7 @@ async fn refusals_of_a_message_mean_what_they_say() {
     for row in all() {
         let result = result(row).await;
         let kind = match &result {
-            CallResult::Refused(refusal) | CallResult::Unknown(refusal) => refusal.kind,
+            CallResult::Refused(failure) | CallResult::Unknown(failure) => failure.kind,
             other => panic!("{other:?}"),
         };
         assert_eq!(kind, row.4, "{row:?}");

@@ -24,7 +24,7 @@ const MESSAGES: u64 = 40;
 #[derive(Debug, Clone)]
 struct Graph {
     until: Instant,
-    refusal: &'static str,
+    failure: &'static str,
     refused: Arc<Mutex<Vec<Instant>>>,
     sent: Arc<Mutex<Vec<String>>>,
 }
@@ -37,7 +37,7 @@ impl Transport for Graph {
             self.refused.lock().unwrap().push(Instant::now());
             return Ok(Response::builder()
                 .status(400)
-                .body(Bytes::from_static(self.refusal.as_bytes()))
+                .body(Bytes::from_static(self.failure.as_bytes()))
                 .unwrap());
         }
         let body: Value = serde_json::from_slice(request.body()).unwrap();
@@ -57,9 +57,9 @@ struct Outcome {
 }
 
 /// A first message, and later the others, while the Page is restricted for so long.
-async fn run(refusal: &'static str, lasts: Duration, others_after: Duration, paced: bool) -> Outcome {
+async fn run(failure: &'static str, lasts: Duration, others_after: Duration, paced: bool) -> Outcome {
     let begun = Instant::now();
-    let graph = Graph { until: begun + lasts, refusal, refused: Arc::default(), sent: Arc::default() };
+    let graph = Graph { until: begun + lasts, failure, refused: Arc::default(), sent: Arc::default() };
     let client = GraphClient::builder().page(PageId::from(PAGE), "token".into());
     let client = client.transport(Arc::new(graph.clone()));
     let client = Arc::new(if paced { client } else { client.unpaced() }.build().unwrap());
@@ -99,11 +99,11 @@ async fn restricted_page_with_forty_waiting_messages_gets_few_calls() {
     const PAUSED: &str = r#"{"error":{"message":"x","code":10,"error_subcode":1893063}}"#;
     const BLOCKED: &str = r#"{"error":{"message":"x","code":368}}"#;
     const INSTAGRAM: &str = r#"{"error":{"message":"x","code":10,"error_subcode":2534029}}"#;
-    for refusal in [PAUSED, BLOCKED, INSTAGRAM] {
+    for failure in [PAUSED, BLOCKED, INSTAGRAM] {
         for (others_after, at_most) in [(Duration::ZERO, 40), (Duration::from_secs(1), 1)] {
             for minutes in [1, 10, 60] {
                 let lasts = Duration::from_mins(minutes);
-                let Outcome { early, refused, sent_after } = run(refusal, lasts, others_after, true).await;
+                let Outcome { early, refused, sent_after } = run(failure, lasts, others_after, true).await;
                 println!(
                     "{minutes} min: {early} calls in 40 s, {refused} in all, sent {sent_after:?} after its end"
                 );
@@ -121,7 +121,7 @@ async fn restricted_page_with_forty_waiting_messages_gets_few_calls() {
 #[tokio::test(start_paused = true)]
 #[ignore = "measures what it was"]
 async fn restricted_page_unpaced() {
-    let refusal = r#"{"error":{"message":"x","code":368}}"#;
-    let outcome = run(refusal, Duration::from_mins(1), Duration::ZERO, false).await;
+    let failure = r#"{"error":{"message":"x","code":368}}"#;
+    let outcome = run(failure, Duration::from_mins(1), Duration::ZERO, false).await;
     println!("{} calls in 40 s, {} in all", outcome.early, outcome.refused);
 }

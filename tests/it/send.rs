@@ -1,6 +1,6 @@
 //! An agent sends while another app has control, and the ways in which control comes.
 
-use messenger_handover::call::{AnswerKey, OutgoingMessage, RefusalKind};
+use messenger_handover::call::{AnswerKey, FailureKind, OutgoingMessage};
 use messenger_handover::handover::{Accepted, HandoverError};
 use messenger_handover::id::AppId;
 use messenger_handover::policy::ClaimStep;
@@ -231,8 +231,8 @@ async fn an_answer_outside_the_window_fails_with_that_reason() {
     let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
     world.until("it fails", |world| world.desk.ear.heard(failed)).await;
     let status = world.desk.status("too late").await;
-    let AnswerStatus::Failed(FailReason::OutsideWindow(refusal)) = status else { panic!("{status:?}") };
-    assert_eq!(refusal.kind, RefusalKind::OutsideWindow);
+    let AnswerStatus::Failed(FailReason::OutsideWindow(failure)) = status else { panic!("{status:?}") };
+    assert_eq!(failure.kind, FailureKind::OutsideWindow);
     assert_eq!(world.conversation(), ["hello"]);
 }
 

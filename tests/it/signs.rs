@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use messenger_handover::call::{RefusalKind, SenderAction};
+use messenger_handover::call::{FailureKind, SenderAction};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{Handover, HandoverError, Shown, Stopped};
@@ -81,7 +81,7 @@ async fn sender_action_that_the_platform_refuses_is_an_outcome() {
     world.bot.handover.events(vec![(thread(), event)]).await.unwrap();
     let shown = typing(&world.bot.handover).await;
     let Shown::Failed(error) = shown else { panic!("{shown:?}") };
-    assert_eq!(error.kind(), RefusalKind::NotThreadOwner);
+    assert_eq!(error.kind(), FailureKind::NotThreadOwner);
     assert_eq!(*world.bot.handover.thread(&thread()).await.unwrap().owner(), Owner::Us);
     assert_eq!(world.calls(&bot()), ["messages #10"]);
 }

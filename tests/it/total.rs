@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, InlineControl, MessagingType, OutgoingMessage, Refusal, RefusalKind,
+    AnswerKey, Call, CallId, CallResult, Failure, FailureKind, InlineControl, MessagingType, OutgoingMessage,
     ThreadOwner,
 };
 use messenger_handover::event::{
@@ -129,8 +129,8 @@ fn dealt() -> impl Strategy<Value = Dealt> {
     prop_oneof![3 => actions, 1 => Just(Dealt::Retry), 1 => Just(Dealt::Skip)]
 }
 
-fn refusal() -> impl Strategy<Value = Refusal> {
-    use RefusalKind::*;
+fn failure() -> impl Strategy<Value = Failure> {
+    use FailureKind::*;
     let kinds = vec![
         NotThreadOwner,
         PlatformFlow,
@@ -149,9 +149,9 @@ fn refusal() -> impl Strategy<Value = Refusal> {
     ];
     let waits = prop::option::of((0_u64..10_000_000).prop_map(Duration::from_secs));
     (select(kinds), waits).prop_map(|(kind, wait)| {
-        let mut refusal = Refusal::new(kind, "no");
-        refusal.retry_after = wait;
-        refusal
+        let mut failure = Failure::new(kind, "no");
+        failure.retry_after = wait;
+        failure
     })
 }
 
@@ -168,8 +168,8 @@ fn result() -> impl Strategy<Value = CallResult> {
         2 => Just(CallResult::Forwarded),
         3 => mid().prop_map(CallResult::Sent),
         4 => owner.prop_map(CallResult::Owner),
-        4 => refusal().prop_map(CallResult::Refused),
-        2 => refusal().prop_map(CallResult::Unknown),
+        4 => failure().prop_map(CallResult::Refused),
+        2 => failure().prop_map(CallResult::Unknown),
         1 => (0_u64..10_000_000).prop_map(|ms| CallResult::HeldBack(Duration::from_millis(ms))),
     ]
 }

@@ -252,7 +252,7 @@ impl World {
         self.wires.lock().unwrap().clear();
     }
 
-    /// The calls of one app that would change something, with the code of a refusal.
+    /// The calls of one app that would change something, with the code of a failure.
     pub fn calls(&self, by: &AppId) -> Vec<String> {
         let wires = self.wires.lock().unwrap();
         let calls = wires.iter().filter_map(|wire| match wire {

@@ -17,10 +17,10 @@ fn other() -> PageId {
     PageId::from(11)
 }
 
-fn refusal(kind: RefusalKind, code: i64, retry_after: Option<Duration>) -> Refusal {
-    let mut refusal = Refusal::new(kind, "");
-    (refusal.code, refusal.retry_after) = (Some(code), retry_after);
-    refusal
+fn failure(kind: FailureKind, code: i64, retry_after: Option<Duration>) -> Failure {
+    let mut failure = Failure::new(kind, "");
+    (failure.code, failure.retry_after) = (Some(code), retry_after);
+    failure
 }
 
 fn after(seconds: u64) -> Turn {
@@ -41,8 +41,8 @@ impl Pace {
         self.answered(&page(), Kind::Message, probe, headers, None, now);
     }
 
-    fn refused(&self, probe: Probe, refusal: &Refusal, now: Instant) {
-        self.answered(&page(), Kind::Message, probe, &HeaderMap::new(), Some(refusal), now);
+    fn refused(&self, probe: Probe, failure: &Failure, now: Instant) {
+        self.answered(&page(), Kind::Message, probe, &HeaderMap::new(), Some(failure), now);
     }
 
     /// The call that tries whether a hold is over.
@@ -106,10 +106,10 @@ fn minutes_are_minutes_and_the_fullest_row_counts() {
 #[test]
 fn a_refused_page_is_left_alone_and_code_4_is_about_the_app() {
     let (pace, now) = (Pace::default(), Instant::now());
-    pace.refused(None, &refusal(RefusalKind::RateLimited, 613, Some(30 * SECOND)), now);
+    pace.refused(None, &failure(FailureKind::RateLimited, 613, Some(30 * SECOND)), now);
     assert_eq!(pace.message(&page(), now), limited(30 * SECOND));
     assert_eq!(pace.message(&other(), now), after(0));
-    pace.refused(None, &refusal(RefusalKind::RateLimited, 4, None), now);
+    pace.refused(None, &failure(FailureKind::RateLimited, 4, None), now);
     assert_eq!(pace.message(&other(), now), limited(BLOCKED));
 }
 
@@ -117,12 +117,12 @@ fn a_refused_page_is_left_alone_and_code_4_is_about_the_app() {
 #[test]
 fn block_is_tried_again_when_nothing_was_found_out() {
     let (pace, now) = (Pace::default(), Instant::now());
-    pace.refused(None, &refusal(RefusalKind::RateLimited, 4, Some(MINUTE)), now);
+    pace.refused(None, &failure(FailureKind::RateLimited, 4, Some(MINUTE)), now);
     let over = now + MINUTE;
     let probe = pace.probe(over);
     pace.unanswered(&page(), Kind::Message, probe);
     let probe = pace.probe(over);
-    pace.refused(probe, &refusal(RefusalKind::Transient, 2, None), over);
+    pace.refused(probe, &failure(FailureKind::Transient, 2, None), over);
     let probe = pace.probe(over);
     assert_eq!(pace.message(&other(), over + 29 * SECOND), limited(LONGEST_WAIT));
     // Its answer never comes.
@@ -130,27 +130,27 @@ fn block_is_tried_again_when_nothing_was_found_out() {
     let second = pace.probe(lost);
     pace.learnt(probe, &HeaderMap::new(), lost);
     assert_eq!(pace.message(&other(), lost), limited(LONGEST_WAIT), "it was not asked any more");
-    pace.refused(second, &refusal(RefusalKind::RateLimited, 4, Some(10 * SECOND)), lost);
+    pace.refused(second, &failure(FailureKind::RateLimited, 4, Some(10 * SECOND)), lost);
     assert_eq!(pace.message(&page(), lost), limited(10 * SECOND));
     let probe = pace.probe(lost + 10 * SECOND);
     // It is refused for another limit, or for what it asks: this one is over.
-    pace.refused(probe, &refusal(RefusalKind::Invalid, 100, None), lost + 10 * SECOND);
+    pace.refused(probe, &failure(FailureKind::Invalid, 100, None), lost + 10 * SECOND);
     assert_eq!(pace.message(&other(), lost + 10 * SECOND), after(0));
 }
 
 #[test]
 fn an_absurd_hint_blocks_for_a_day_at_most() {
     let (pace, now) = (Pace::default(), Instant::now());
-    pace.refused(None, &refusal(RefusalKind::RateLimited, 4, Some(Duration::MAX)), now);
+    pace.refused(None, &failure(FailureKind::RateLimited, 4, Some(Duration::MAX)), now);
     assert_eq!(pace.message(&page(), now), limited(Duration::from_hours(24)));
 }
 
 #[test]
 fn restricted_page_is_tried_by_one_call_with_growing_pauses() {
     let (pace, mut now) = (Pace::default(), Instant::now());
-    let mut restricted = refusal(RefusalKind::Restricted, 10, None);
+    let mut restricted = failure(FailureKind::Restricted, 10, None);
     restricted.subcode = Some(1_893_063);
-    let because = Because { kind: RefusalKind::Restricted, code: Some(10), subcode: Some(1_893_063) };
+    let because = Because { kind: FailureKind::Restricted, code: Some(10), subcode: Some(1_893_063) };
     // Forty were under way at once.
     for _ in 0..40 {
         pace.refused(None, &restricted, now);
@@ -172,7 +172,7 @@ fn restricted_page_is_tried_by_one_call_with_growing_pauses() {
     assert_eq!(pace.message(&page(), now), Turn::Refused(20 * SECOND, because));
     now += 20 * SECOND;
     // Nothing but a success ends it.
-    pace.refused(pace.probe(now), &refusal(RefusalKind::RecipientUnavailable, 551, None), now);
+    pace.refused(pace.probe(now), &failure(FailureKind::RecipientUnavailable, 551, None), now);
     let probe = pace.probe(now);
     pace.learnt(None, &HeaderMap::new(), now);
     assert_eq!(pace.message(&page(), now), Turn::Refused(LONGEST_WAIT, because), "that was under way before");
@@ -198,11 +198,11 @@ proptest! {
         mut callers in prop::collection::vec((0..320_000_u64, any::<bool>()), 1..200),
     ) {
         let (pace, begun) = (Pace::default(), Instant::now());
-        let (wait, kind, code) = (SECOND * u32::try_from(seconds).unwrap(), RefusalKind::RateLimited, 613);
+        let (wait, kind, code) = (SECOND * u32::try_from(seconds).unwrap(), FailureKind::RateLimited, 613);
         let refused = match scope {
-            Scope::App => refusal(kind, 4, Some(wait)),
-            Scope::Page => refusal(kind, code, Some(wait)),
-            Scope::Restricted => refusal(RefusalKind::Restricted, 368, Some(wait)),
+            Scope::App => failure(kind, 4, Some(wait)),
+            Scope::Page => failure(kind, code, Some(wait)),
+            Scope::Restricted => failure(FailureKind::Restricted, 368, Some(wait)),
         };
         pace.refused(None, &refused, begun);
         callers.sort_unstable();

@@ -9,7 +9,7 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::GraphClient;
-use crate::call::{Advice, MessagingType, OutgoingMessage, RefusalKind, ThreadOwner};
+use crate::call::{Advice, FailureKind, MessagingType, OutgoingMessage, ThreadOwner};
 use crate::control::HandoverClient;
 use crate::http::{MAX_RESPONSE_BYTES, Transport, TransportError};
 use crate::id::{AppId, MessageId, PageId, ThreadKey, UserId};
@@ -156,7 +156,7 @@ async fn a_page_without_a_token_makes_no_call_until_it_gets_one() {
     let page = PageId::from(99);
     let stranger = ThreadKey::new(page.clone(), UserId::from(20));
     let error = client.take_thread_control(&stranger, None).await.unwrap_err();
-    assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Token, false));
+    assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Token, false));
     assert_eq!(error.advice(), Advice::FixToken);
     assert!(error.to_string().contains("99"), "{error}");
     assert!(server.received_requests().await.unwrap().is_empty());
@@ -179,8 +179,8 @@ async fn the_real_refusal_of_a_send_by_a_non_owner() {
         let (_server, client) = serving(ResponseTemplate::new(status).set_body_json(&body)).await;
         let message = OutgoingMessage::text("hi").unwrap();
         let error = client.send_message(&thread(), &message, None).await.unwrap_err();
-        assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::NotThreadOwner, false));
-        assert_eq!((error.refusal().code, error.refusal().subcode), (Some(10), Some(2_018_300)));
+        assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::NotThreadOwner, false));
+        assert_eq!((error.failure().code, error.failure().subcode), (Some(10), Some(2_018_300)));
     }
 }
 
@@ -190,7 +190,7 @@ async fn a_redirect_is_not_followed() {
     let away = ResponseTemplate::new(307).insert_header("location", elsewhere.uri().as_str());
     let (_server, client) = serving(away).await;
     let error = client.take_thread_control(&thread(), None).await.unwrap_err();
-    assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Protocol, false));
+    assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Protocol, false));
     assert!(elsewhere.received_requests().await.unwrap().is_empty());
 }
 
@@ -198,7 +198,7 @@ async fn a_redirect_is_not_followed() {
 async fn a_timeout_leaves_open_whether_it_happened() {
     let (_server, client) = serving(ok(json!({"success": true})).set_delay(Duration::from_secs(5))).await;
     let error = client.take_thread_control(&thread(), None).await.unwrap_err();
-    assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Transport, true));
+    assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Transport, true));
     let source = error.source().and_then(|source| source.downcast_ref::<TransportError>()).unwrap();
     assert!(source.timed_out && source.may_have_sent);
 
@@ -216,7 +216,7 @@ async fn a_refused_connection_did_nothing() {
         client(&url).take_thread_control(&thread(), None).await.unwrap_err(),
         client(&url).thread_owner(&thread()).await.unwrap_err(),
     ] {
-        assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Transport, false));
+        assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Transport, false));
         assert_no_leak(&error);
     }
 }
@@ -234,7 +234,7 @@ async fn a_connection_that_breaks_after_the_request_leaves_it_open() {
     let at = thread();
     let (result, ()) = tokio::join!(client.take_thread_control(&at, None), hang_up);
     let error = result.unwrap_err();
-    assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Transport, true));
+    assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Transport, true));
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn an_endless_answer_is_cut_off() {
     let body = "x".repeat(MAX_RESPONSE_BYTES + 1);
     let (_server, client) = serving(ResponseTemplate::new(200).set_body_string(body)).await;
     let error = client.take_thread_control(&thread(), None).await.unwrap_err();
-    assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Transport, true));
+    assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Transport, true));
     let source = error.source().and_then(StdError::source).unwrap();
     assert!(source.is::<crate::http::BodyTooLarge>());
 }
@@ -253,8 +253,8 @@ async fn a_rate_limit_says_how_long_to_wait() {
     let limited = ResponseTemplate::new(400).set_body_json(body).insert_header("retry-after", "17");
     let (_server, client) = serving(limited).await;
     let error = client.take_thread_control(&thread(), None).await.unwrap_err();
-    assert_eq!(error.kind(), RefusalKind::RateLimited);
-    assert_eq!(error.refusal().retry_after, Some(Duration::from_secs(17)));
+    assert_eq!(error.kind(), FailureKind::RateLimited);
+    assert_eq!(error.failure().retry_after, Some(Duration::from_secs(17)));
 }
 
 #[tokio::test]

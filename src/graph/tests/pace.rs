@@ -57,12 +57,12 @@ async fn restricted_page_is_not_called_and_the_caller_sees_why() {
     let (server, client) = restricting(None).await;
     let message = OutgoingMessage::text("hi").unwrap();
     let first = client.send_message(&thread(), &message, None).await.unwrap_err();
-    assert_eq!((first.kind(), first.refusal().retry_after), (RefusalKind::Restricted, None));
+    assert_eq!((first.kind(), first.failure().retry_after), (FailureKind::Restricted, None));
     for _ in 0..3 {
         let error = client.send_message(&thread(), &message, None).await.unwrap_err();
-        assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Restricted, false));
-        assert_eq!((error.refusal().code, error.refusal().subcode), (Some(10), Some(1_893_063)));
-        let wait = error.refusal().retry_after.unwrap();
+        assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Restricted, false));
+        assert_eq!((error.failure().code, error.failure().subcode), (Some(10), Some(1_893_063)));
+        let wait = error.failure().retry_after.unwrap();
         assert!(wait > Duration::from_secs(50) && wait <= Duration::from_mins(1), "{wait:?}");
         assert!(error.to_string().contains("not called"), "{error}");
     }
@@ -86,7 +86,7 @@ async fn restricted_page_is_logged_when_it_begins_and_when_it_is_over() {
     let send = || client.send_message(&at, &message, None);
     let (tried, other) = tokio::join!(send(), send());
     tried.unwrap();
-    assert_eq!(other.unwrap_err().kind(), RefusalKind::Restricted);
+    assert_eq!(other.unwrap_err().kind(), FailureKind::Restricted);
     client.send_message(&thread(), &message, None).await.unwrap();
     assert_eq!(server.received_requests().await.unwrap().len(), 3);
     let lines = log.lines();

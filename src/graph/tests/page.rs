@@ -46,7 +46,7 @@ async fn feature_status_subscription_and_conversation() {
     assert!(!INSTAGRAM_FIELDS.contains(&"message_echoes"));
     for wrong in [&["messaging_handover"][..], &[]] {
         let error = client.subscribe(&page(), wrong).await.unwrap_err();
-        assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::Invalid, false));
+        assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::Invalid, false));
     }
     assert_eq!(server.received_requests().await.unwrap().len(), 1, "nonsense is not sent");
 
@@ -135,7 +135,7 @@ async fn control_that_goes_with_a_message_is_always_named() {
     {
         let body = Map::from_iter([("thread_control".to_owned(), control)]);
         let error = client.send_raw(&thread(), body).await.unwrap_err();
-        assert_eq!(error.kind(), RefusalKind::Invalid);
+        assert_eq!(error.kind(), FailureKind::Invalid);
     }
     client.sender_action(&thread(), SenderAction::TypingOn).await.unwrap();
     let body = json!({"recipient": {"id": "20"}, "sender_action": "typing_on"});
@@ -188,12 +188,12 @@ async fn a_token_that_was_replaced_meanwhile_is_used_once_more() {
     server.reset().await;
     Mock::given(any()).respond_with(old).mount(&server).await;
     let error = build(&vault).take_thread_control(&thread(), None).await.unwrap_err();
-    assert_eq!(error.refusal().token_problem(), Some(crate::call::TokenProblem::Expired));
+    assert_eq!(error.failure().token_problem(), Some(crate::call::TokenProblem::Expired));
     assert_eq!(server.received_requests().await.unwrap().len(), 2);
 
     let stranger = ThreadKey::new(PageId::from(99), UserId::from(20));
     let error = build(&vault).thread_owner(&stranger).await.unwrap_err();
-    assert_eq!((error.kind(), error.advice()), (RefusalKind::Token, Advice::FixToken));
+    assert_eq!((error.kind(), error.advice()), (FailureKind::Token, Advice::FixToken));
     let away = Arc::new(Vault { away: true, ..Vault::default() });
     let error = build(&away).thread_owner(&thread()).await.unwrap_err();
     assert_eq!((error.advice(), error.may_have_acted()), (Advice::RetryLater, false));
@@ -206,11 +206,11 @@ async fn a_reached_limit_stops_the_next_call_before_it_is_made() {
     let limited = ResponseTemplate::new(400).set_body_json(limited);
     let (server, client) = serving(limited.insert_header("x-business-use-case-usage", usage)).await;
     let error = client.thread_owner(&thread()).await.unwrap_err();
-    assert_eq!(error.refusal().retry_after, Some(Duration::from_mins(3)));
+    assert_eq!(error.failure().retry_after, Some(Duration::from_mins(3)));
     let message = OutgoingMessage::text("hi").unwrap();
     let error = client.send_message(&thread(), &message, None).await.unwrap_err();
-    assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::RateLimited, false));
-    let wait = error.refusal().retry_after.unwrap();
+    assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::RateLimited, false));
+    let wait = error.failure().retry_after.unwrap();
     assert!(wait > Duration::from_secs(170) && wait <= Duration::from_mins(3), "{wait:?}");
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
     // The other Page of the same client goes on.
@@ -226,7 +226,7 @@ async fn instagram_login_has_its_own_errors() {
     let (_server, client) = serving(ResponseTemplate::new(403).set_body_json(body)).await;
     let message = OutgoingMessage::text("hi").unwrap();
     let error = client.send_message(&thread(), &message, None).await.unwrap_err();
-    assert_eq!((error.kind(), error.may_have_acted()), (RefusalKind::OutsideWindow, false));
+    assert_eq!((error.kind(), error.may_have_acted()), (FailureKind::OutsideWindow, false));
     let instagram = GraphClient::builder().instagram_login().build().unwrap();
     assert!(format!("{instagram:?}").contains("https://graph.instagram.com"));
 }

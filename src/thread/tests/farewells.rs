@@ -72,7 +72,7 @@ fn a_page_without_inline_control_gets_the_message_alone_and_is_remembered() {
     for first in [true, false] {
         bot.say_farewell(if first { "a" } else { "b" }, InlineControl::PassTo(AppId::from(DESK)));
         if first {
-            let asked = bot.sends(refused(RefusalKind::Invalid));
+            let asked = bot.sends(refused(FailureKind::Invalid));
             assert!(asked.control().is_some());
         }
         assert_eq!(bot.sends(sent()).control(), None);
@@ -84,8 +84,8 @@ fn a_page_without_inline_control_gets_the_message_alone_and_is_remembered() {
     // A message that is wrong in itself fails all the same.
     bot.config.timeouts.refusal_memory = Duration::ZERO;
     bot.say_farewell("c", InlineControl::Release);
-    bot.sends(refused(RefusalKind::Invalid));
-    bot.sends(refused(RefusalKind::Invalid));
+    bot.sends(refused(FailureKind::Invalid));
+    bot.sends(refused(FailureKind::Invalid));
     assert!(matches!(bot.notices.last(), Some(Notice::AnswerFailed { .. })));
     assert_eq!(*bot.thread.owner(), Owner::Us, "who did not say goodbye stays");
 }
@@ -108,7 +108,7 @@ fn a_farewell_with_an_unknown_outcome_is_settled_by_its_echo() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.say_farewell("a", InlineControl::PassTo(AppId::from(DESK)));
-    bot.sends(CallResult::Unknown(Refusal::new(RefusalKind::Transport, "lost")));
+    bot.sends(CallResult::Unknown(Failure::new(FailureKind::Transport, "lost")));
     let us = ThreadOwner::App { app: AppId::from(BOT), expires: None };
     bot.expect(Call::ThreadOwner, CallResult::Owner(us.clone()));
     bot.echo_of("a");
@@ -244,8 +244,8 @@ fn a_farewell_that_went_is_no_failure_where_the_owner_cannot_be_read() {
     bot.passed_to(BOT);
     bot.say_farewell("a", InlineControl::PassTo(AppId::from(DESK)));
     bot.sends(sent());
-    bot.expect(Call::ThreadOwner, refused(RefusalKind::Permission));
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(RefusalKind::NotThreadOwner));
+    bot.expect(Call::ThreadOwner, refused(FailureKind::Permission));
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(FailureKind::NotThreadOwner));
     assert_eq!(handed_over(&bot), [Some(AppId::from(DESK))]);
     assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
     assert!(bot.thread.is_at_rest());

@@ -16,14 +16,14 @@ fn pauses_double_and_success_ends_them() {
     desk.send("a");
     let mut pauses = Vec::new();
     for _ in 0..3 {
-        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
+        desk.expect(Call::RequestThreadControl, refused(FailureKind::Transient));
         pauses.push(desk.pause());
         desk.sleep();
     }
     assert_eq!(pauses, [1_000, 2_000, 4_000]);
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.passed_to(DESK);
-    desk.expect_send("a", refused(RefusalKind::Transient));
+    desk.expect_send("a", refused(FailureKind::Transient));
     assert_eq!(desk.pause(), 1_000);
 }
 
@@ -50,7 +50,7 @@ fn an_answer_is_tried_until_it_is_too_old_and_so_is_its_claim() {
     desk.passed_to(DESK);
     desk.send("a");
     for _ in 0..20 {
-        desk.expect_send("a", refused(RefusalKind::Transient));
+        desk.expect_send("a", refused(FailureKind::Transient));
         desk.sleep();
     }
     desk.expect_send("a", SENT);
@@ -60,7 +60,7 @@ fn an_answer_is_tried_until_it_is_too_old_and_so_is_its_claim() {
     desk.passed_to(BOT);
     desk.send("a");
     for _ in 0..20 {
-        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
+        desk.expect(Call::RequestThreadControl, refused(FailureKind::Transient));
         desk.sleep();
     }
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
@@ -71,10 +71,10 @@ fn an_answer_is_tried_until_it_is_too_old_and_so_is_its_claim() {
     desk.passed_to(BOT);
     desk.command(Command::OpenIntervention);
     for _ in 0..7 {
-        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
+        desk.expect(Call::RequestThreadControl, refused(FailureKind::Transient));
         desk.sleep();
     }
-    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Transient));
+    desk.expect(Call::RequestThreadControl, refused(FailureKind::Transient));
     desk.sleep();
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
@@ -84,7 +84,7 @@ fn an_answer_is_tried_until_it_is_too_old_and_so_is_its_claim() {
 #[test]
 fn one_fault_of_a_claim_fails_no_answer() {
     use ThreadControlPolicy::{BotPrimary, EdPrimary};
-    let faults = [unknown(), refused(RefusalKind::Transient), refused(RefusalKind::RateLimited)];
+    let faults = [unknown(), refused(FailureKind::Transient), refused(FailureKind::RateLimited)];
     for fault in faults {
         // Before the platform acted: it is made again.
         for (policy, claim) in
@@ -164,10 +164,10 @@ fn an_answer_fails_where_control_is_lost_again_and_again() {
     desk.passed_to(DESK);
     desk.send("a");
     for _ in 0..2 {
-        desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+        desk.expect_send("a", refused(FailureKind::NotThreadOwner));
         desk.expect(Call::TakeThreadControl, CallResult::Done);
     }
-    desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+    desk.expect_send("a", refused(FailureKind::NotThreadOwner));
     assert!(
         desk.notices.iter().any(|notice| matches!(notice, Notice::AnswerFailed { .. })),
         "{:?}",
@@ -178,10 +178,10 @@ fn an_answer_fails_where_control_is_lost_again_and_again() {
     // A guess that was wrong is no loss.
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.send("a");
-    desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+    desk.expect_send("a", refused(FailureKind::NotThreadOwner));
     for _ in 0..2 {
         desk.expect(Call::TakeThreadControl, CallResult::Done);
-        desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+        desk.expect_send("a", refused(FailureKind::NotThreadOwner));
     }
     desk.expect(Call::TakeThreadControl, CallResult::Done);
     desk.expect_send("a", SENT);
@@ -206,7 +206,7 @@ fn only_a_repetition_is_called_one() {
         })
     };
     let first = step(&mut thread, Input::Command(Command::OpenIntervention), now).unwrap();
-    let fault = Input::Answer { call: first, result: refused(RefusalKind::Transient) };
+    let fault = Input::Answer { call: first, result: refused(FailureKind::Transient) };
     assert_eq!(step(&mut thread, fault, now), None);
     now = thread.next_wake(&Context::new(&config)).unwrap();
     let second = step(&mut thread, Input::Wake, now).unwrap();

@@ -70,7 +70,7 @@ fn what_a_bot_passes_on_its_own_is_kept() {
     desk.command(Command::OpenIntervention);
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.command(Command::CloseIntervention);
-    desk.expect(Call::ReleaseThreadControl, refused(RefusalKind::NotThreadOwner));
+    desk.expect(Call::ReleaseThreadControl, refused(FailureKind::NotThreadOwner));
     desk.wait(3 * 60_000);
     desk.passed_to(DESK);
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
@@ -165,7 +165,7 @@ fn nor_does_a_release_that_is_refused() {
     desk.command(Command::OpenIntervention);
     desk.command(Command::CloseIntervention);
     desk.send("a");
-    desk.expect(Call::ReleaseThreadControl, refused(RefusalKind::NotThreadOwner));
+    desk.expect(Call::ReleaseThreadControl, refused(FailureKind::NotThreadOwner));
     desk.expect(Call::TakeThreadControl, CallResult::Done);
     desk.expect_send("a", SENT);
     released(&mut desk);

@@ -40,9 +40,9 @@ impl World {
     }
 
     /// Why the last attempt failed.
-    fn failed_with(&self, id: u64) -> RefusalKind {
+    fn failed_with(&self, id: u64) -> FailureKind {
         match self.thread.handoff_progress(id) {
-            HandoffProgress::Failed(refusal) => refusal.kind,
+            HandoffProgress::Failed(failure) => failure.kind,
             other => panic!("{other:?}"),
         }
     }
@@ -114,7 +114,7 @@ fn the_same_wish_is_one_and_another_replaces_it() {
     assert_eq!(desk.command(to(BOT)), Reply::HandingOver { id: first, waits: true });
     let second = desk.hands_over(to(STRANGER));
     assert_ne!(first, second);
-    assert_eq!(desk.failed_with(first), RefusalKind::Conflict);
+    assert_eq!(desk.failed_with(first), FailureKind::Conflict);
     assert_eq!(desk.handed_over(second + 1), HandoffProgress::Gone);
     desk.expect_send("a", SENT);
     desk.expect(pass_to(STRANGER), CallResult::Done);
@@ -127,7 +127,7 @@ fn a_pass_that_is_refused_because_another_owns_it() {
     // A primary desk takes it to pass it on.
     let mut primary = desk(ThreadControlPolicy::EdPrimary);
     let id = primary.hands_over(to(BOT));
-    primary.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+    primary.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
     primary.expect(Call::TakeThreadControl, CallResult::Done);
     primary.expect(pass_to(BOT), CallResult::Done);
     assert_eq!(primary.handed_over(id), HandoffProgress::Done);
@@ -136,23 +136,23 @@ fn a_pass_that_is_refused_because_another_owns_it() {
     for (owner, done) in [(BOT, true), (STRANGER, false)] {
         let mut other = desk(ThreadControlPolicy::NoPrimary);
         let id = other.hands_over(to(BOT));
-        other.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+        other.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
         other.expect(Call::ThreadOwner, owned_by(owner));
         assert!(other.calls.is_empty());
         if done {
             assert_eq!(other.handed_over(id), HandoffProgress::Done);
         } else {
-            assert_eq!((other.failed_with(id), other.told_failures()), (RefusalKind::Conflict, 1));
+            assert_eq!((other.failed_with(id), other.told_failures()), (FailureKind::Conflict, 1));
         }
     }
 
     // The platform contradicts itself: once more, and then it is enough.
     let mut torn = desk(ThreadControlPolicy::NoPrimary);
     let id = torn.hands_over(to(BOT));
-    torn.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+    torn.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
     torn.expect(Call::ThreadOwner, owned_by(DESK));
-    torn.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
-    assert_eq!(torn.failed_with(id), RefusalKind::Conflict);
+    torn.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
+    assert_eq!(torn.failed_with(id), FailureKind::Conflict);
     assert!(torn.calls.is_empty());
 }
 
@@ -163,9 +163,9 @@ fn nothing_is_taken_twice_to_be_passed_on() {
     desk.passed_to(STRANGER);
     let id = desk.hands_over(to(BOT));
     desk.expect(Call::TakeThreadControl, CallResult::Done);
-    desk.expect(pass_to(BOT), refused(RefusalKind::NotThreadOwner));
+    desk.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
     desk.expect(Call::ThreadOwner, owned_by(STRANGER));
-    assert_eq!(desk.failed_with(id), RefusalKind::Conflict);
+    assert_eq!(desk.failed_with(id), FailureKind::Conflict);
     assert!(desk.calls.is_empty());
 }
 
@@ -174,31 +174,31 @@ fn what_the_platform_refuses_for_good_is_told_in_its_words() {
     // Nothing was taken for it, so nothing is given back.
     let mut passes = desk(ThreadControlPolicy::NoPrimary);
     let id = passes.hands_over(to(999));
-    passes.expect(pass_to(999), refused(RefusalKind::Invalid));
-    assert_eq!(passes.failed_with(id), RefusalKind::Invalid);
+    passes.expect(pass_to(999), refused(FailureKind::Invalid));
+    assert_eq!(passes.failed_with(id), FailureKind::Invalid);
     assert!(passes.calls.is_empty() && *passes.thread.owner() == Owner::Us);
 
     let mut releases = desk(ThreadControlPolicy::NoPrimary);
     let id = releases.hands_over(Command::HandOver { target: Target::Nobody, note: None });
-    releases.expect(Call::ReleaseThreadControl, refused(RefusalKind::Invalid));
-    assert_eq!(releases.failed_with(id), RefusalKind::Invalid);
+    releases.expect(Call::ReleaseThreadControl, refused(FailureKind::Invalid));
+    assert_eq!(releases.failed_with(id), FailureKind::Invalid);
 
     let mut takes = World::desk(ThreadControlPolicy::EdPrimary);
     takes.passed_to(STRANGER);
     let id = takes.hands_over(to(BOT));
-    takes.expect(Call::TakeThreadControl, refused(RefusalKind::Invalid));
-    assert_eq!(takes.failed_with(id), RefusalKind::Invalid);
+    takes.expect(Call::TakeThreadControl, refused(FailureKind::Invalid));
+    assert_eq!(takes.failed_with(id), FailureKind::Invalid);
 
     let mut asks = bot();
     asks.config.desk = None;
     let id = asks.hands_over(Command::HandOver { target: Target::Desk, note: None });
-    asks.expect(Call::AskDesk(Direction::BotToAgent), refused(RefusalKind::Invalid));
-    assert_eq!(asks.failed_with(id), RefusalKind::Invalid);
+    asks.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Invalid));
+    assert_eq!(asks.failed_with(id), FailureKind::Invalid);
 
     // A request of an app that the host or its configuration grants.
     let mut grants = bot();
     grants.requested_by(DESK);
-    grants.expect(pass_to(DESK), refused(RefusalKind::Invalid));
+    grants.expect(pass_to(DESK), refused(FailureKind::Invalid));
     assert_eq!(grants.told_failures(), 1);
     assert!(grants.calls.is_empty() && grants.thread.is_at_rest());
 }
@@ -258,7 +258,7 @@ fn a_bot_waits_for_the_desk_that_it_has_asked() {
     // There is a way without the endpoint, so nobody waits for it.
     let mut around = bot();
     around.hands_over(Command::HandOver { target: Target::Desk, note: None });
-    around.expect(Call::AskDesk(Direction::BotToAgent), refused(RefusalKind::Transient));
+    around.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Transient));
     around.expect(pass_to(DESK), CallResult::Done);
 
     let mut without = bot();

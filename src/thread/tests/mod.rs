@@ -42,12 +42,12 @@ fn with_a_notice(config: &Config) -> (Thread, Vec<Output>) {
     (thread, out)
 }
 
-fn refused(kind: RefusalKind) -> CallResult {
-    CallResult::Refused(Refusal::new(kind, "no"))
+fn refused(kind: FailureKind) -> CallResult {
+    CallResult::Refused(Failure::new(kind, "no"))
 }
 
 fn unknown() -> CallResult {
-    CallResult::Unknown(Refusal::new(RefusalKind::Transport, "timed out"))
+    CallResult::Unknown(Failure::new(FailureKind::Transport, "timed out"))
 }
 
 fn owned_by(app: u64) -> CallResult {
@@ -89,7 +89,7 @@ fn a_wrong_belief_costs_exactly_one_call() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(DESK);
     desk.send("a");
-    desk.expect_send("a", refused(RefusalKind::NotThreadOwner));
+    desk.expect_send("a", refused(FailureKind::NotThreadOwner));
     desk.expect(Call::TakeThreadControl, CallResult::Done);
     desk.expect_send("a", SENT);
     assert_eq!(desk.delivered(), ["a"]);
@@ -158,14 +158,14 @@ fn where_request_does_not_exist_control_is_taken_and_the_page_remembered() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.send("a");
-    desk.expect(Call::RequestThreadControl, refused(RefusalKind::NotAvailable));
+    desk.expect(Call::RequestThreadControl, refused(FailureKind::NotAvailable));
     desk.expect(Call::TakeThreadControl, CallResult::Done);
     desk.expect_send("a", SENT);
 
     let mut second = World { page: desk.page, ..World::desk(ThreadControlPolicy::BotPrimary) };
     second.passed_to(BOT);
     second.send("b");
-    second.expect(Call::TakeThreadControl, refused(RefusalKind::NotAvailable));
+    second.expect(Call::TakeThreadControl, refused(FailureKind::NotAvailable));
     second.expect(Call::ThreadOwner, owned_by(BOT));
     let Some(Notice::AnswerFailed { reason, .. }) = second.notices.last() else { panic!() };
     let words = reason.to_string();
@@ -227,7 +227,7 @@ fn the_bot_hands_over_through_the_desk_and_straight_if_the_desk_does_not_ask() {
     let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
     bot.passed_to(BOT);
     bot.command(Command::HandOver { target: Target::Desk, note: None });
-    bot.expect(Call::AskDesk(Direction::BotToAgent), refused(RefusalKind::Conflict));
+    bot.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Conflict));
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);

@@ -81,7 +81,7 @@ fn an_unknown_outcome_says_why_no_echo_tells() {
     desk.send("a");
     desk.expect_send("a", unknown());
     desk.sleep();
-    desk.expect_send("a", refused(RefusalKind::Invalid));
+    desk.expect_send("a", refused(FailureKind::Invalid));
     assert_eq!(echo_of(&desk), NoEcho::SentAgain);
 }
 
@@ -96,9 +96,9 @@ fn an_answer_fails_with_its_reason() {
         let Some(Notice::AnswerFailed { reason, .. }) = desk.notices.pop() else { panic!() };
         reason
     };
-    assert!(matches!(refused_as(RefusalKind::OutsideWindow), FailReason::OutsideWindow(_)));
-    assert!(matches!(refused_as(RefusalKind::RecipientUnavailable), FailReason::RecipientUnavailable(_)));
-    assert!(matches!(refused_as(RefusalKind::Invalid), FailReason::Rejected(_)));
+    assert!(matches!(refused_as(FailureKind::OutsideWindow), FailReason::OutsideWindow(_)));
+    assert!(matches!(refused_as(FailureKind::RecipientUnavailable), FailReason::RecipientUnavailable(_)));
+    assert!(matches!(refused_as(FailureKind::Invalid), FailReason::Rejected(_)));
 }
 
 /// A waiting answer ends by its age, and not because of the messaging window: an ad opens that for seven days, and only the
@@ -193,7 +193,7 @@ fn a_notice_comes_again_with_its_id_until_it_is_dealt_with() {
 /// An idle thread that the bot remembers may have people by now: a look that was lost is made again.
 #[test]
 fn a_bot_takes_nothing_on_a_look_that_failed() {
-    let busy = || CallResult::Refused(Refusal::new(RefusalKind::Transient, "busy"));
+    let busy = || CallResult::Refused(Failure::new(FailureKind::Transient, "busy"));
     let held_back = || CallResult::HeldBack(Duration::from_secs(1));
     for lost in [busy, unknown, held_back] {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -212,6 +212,6 @@ fn a_bot_takes_nothing_on_a_look_that_failed() {
     bot.expect(Call::ReleaseThreadControl, CallResult::Done);
     bot.send("a");
     // Where it cannot be read at all, nothing is taken either.
-    bot.expect(Call::ThreadOwner, CallResult::Refused(Refusal::new(RefusalKind::Permission, "no")));
+    bot.expect(Call::ThreadOwner, CallResult::Refused(Failure::new(FailureKind::Permission, "no")));
     bot.expect(Call::RequestThreadControl, CallResult::Forwarded);
 }

@@ -99,7 +99,7 @@ fn nobody_who_comes_is_waited_for() {
     bot.config.desk_endpoint = false;
     bot.passed_to(BOT);
     bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(RefusalKind::Invalid));
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(FailureKind::Invalid));
     assert!(matches!(bot.notices.last(), Some(Notice::HandOverFailed { .. })));
     assert!(!bot.thread.people_are_busy());
     assert_eq!(bot.send("a"), Reply::Accepted);
@@ -195,7 +195,7 @@ fn a_desk_takes_what_its_request_had_no_answer_for() {
     assert_eq!(*taken.thread.owner(), Owner::Us);
 
     let mut refuses = asks(BOT);
-    refuses.expect(Call::TakeThreadControl, refused(RefusalKind::NotAvailable));
+    refuses.expect(Call::TakeThreadControl, refused(FailureKind::NotAvailable));
     let Some(Notice::ControlNotGranted { report, .. }) = refuses.notices.last() else {
         panic!("{:?}", refuses.notices)
     };
@@ -256,7 +256,7 @@ fn a_failed_key_may_be_sent_again() {
     while let Some((_, call)) = bot.calls.first().cloned() {
         let result = match call {
             Call::ThreadOwner => owned_by(STRANGER),
-            _ => refused(RefusalKind::Conflict),
+            _ => refused(FailureKind::Conflict),
         };
         bot.expect(call, result);
     }
@@ -283,11 +283,11 @@ fn actions_are_done_with_the_notice_or_told_as_refused() {
         thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::Done(wishes.clone()) }, now, &mut out);
     let sends = |output: &Output| matches!(output, Output::Call { call: Call::SendMessage { .. }, .. });
     assert_eq!(out.iter().filter(|output| sends(output)).count(), 1);
-    let refusal = out.iter().find_map(|output| match output {
+    let failure = out.iter().find_map(|output| match output {
         Output::Notice { id, notice: Notice::ActionRefused { action, why }, .. } => Some((*id, action, why)),
         _ => None,
     });
-    let (id, action, why) = refusal.expect("it is not told");
+    let (id, action, why) = failure.expect("it is not told");
     assert_eq!((action, why), (&RefusedAction::HandOver(Target::Desk), &CommandRefused::NoDesk));
     // The same wish in answer to that does not come back for ever, and is not forgotten either.
     let wish = Actions::hand_over(Target::Desk);
@@ -321,7 +321,7 @@ fn note_of(world: &mut World, mut input: Input, is_it: impl Fn(&Call) -> bool) -
         if is_it(&call) {
             return note.unwrap_or_default();
         }
-        input = Input::Answer { call: id, result: refused(RefusalKind::NotAvailable) };
+        input = Input::Answer { call: id, result: refused(FailureKind::NotAvailable) };
     }
     panic!("that call is not made");
 }

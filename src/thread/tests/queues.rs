@@ -282,7 +282,7 @@ fn late_control_is_given_back_for_two_minutes() {
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     desk.command(Command::CloseIntervention);
     desk.command(Command::Claim { origin: ClaimOrigin::Host, note: None });
-    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     desk.passed_to(DESK);
     assert!(desk.calls.is_empty(), "the host has wanted it: {:?}", desk.calls);
@@ -309,7 +309,7 @@ fn what_the_last_attempt_carried_counts() {
     bot.command(farewell("a", InlineControl::Release));
     let (call, first) = bot.call();
     assert!(matches!(first, Call::SendMessage { message, .. } if message.control().is_some()));
-    bot.step(Input::Answer { call, result: refused(RefusalKind::Transient) });
+    bot.step(Input::Answer { call, result: refused(FailureKind::Transient) });
     bot.requested_by(DESK);
     bot.sleep();
     let (call, second) = bot.call();

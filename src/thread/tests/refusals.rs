@@ -21,13 +21,13 @@ fn a_trusted_requester_waits_until_the_intervention_is_closed() {
 fn what_was_taken_to_be_passed_on_is_given_back_where_the_pass_is_refused() {
     const THIRD: u64 = 3;
     const NOBODY: u64 = 999;
-    for back in [CallResult::Done, refused(RefusalKind::Invalid)] {
+    for back in [CallResult::Done, refused(FailureKind::Invalid)] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(THIRD);
         let reply = desk.command(Command::HandOver { target: Target::App(AppId::from(NOBODY)), note: None });
         let Reply::HandingOver { id, .. } = reply else { panic!("{reply:?}") };
         desk.expect(Call::TakeThreadControl, CallResult::Done);
-        desk.expect(Call::PassThreadControl { to: AppId::from(NOBODY) }, refused(RefusalKind::Invalid));
+        desk.expect(Call::PassThreadControl { to: AppId::from(NOBODY) }, refused(FailureKind::Invalid));
         assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Waiting, "not before it is back");
         let to_nobody = back != CallResult::Done;
         desk.expect(Call::PassThreadControl { to: AppId::from(THIRD) }, back);
@@ -62,7 +62,7 @@ fn an_event_without_a_stamp_does_not_spoil_what_is_known_later() {
 /// A take for passing the thread on that was certainly not made is made again.
 #[test]
 fn a_take_that_was_not_made_is_no_refusal() {
-    let passing = Refusal::new(RefusalKind::RateLimited, "slow down");
+    let passing = Failure::new(FailureKind::RateLimited, "slow down");
     for not_made in [CallResult::Refused(passing), CallResult::HeldBack(Duration::from_secs(1))] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(STRANGER);

@@ -29,7 +29,7 @@ fn what_is_under_way_is_no_rest() {
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.event(Channel::Messaging, EventKind::PassThreadControl(ControlChange::default()));
-    bot.expect(Call::ThreadOwner, refused(RefusalKind::Transient));
+    bot.expect(Call::ThreadOwner, refused(FailureKind::Transient));
     assert!(bot.calls.is_empty() && !bot.thread.is_at_rest(), "a doubt");
 
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);

@@ -38,27 +38,27 @@ impl World {
     }
 }
 
-/// Whether a request is there is known by its own refusal, where the owner is not known.
+/// Whether a request is there is known by its own failure, where the owner is not known.
 #[test]
 fn a_take_follows_a_request_that_does_not_exist_and_no_other() {
-    for (refusal, takes) in [
-        (RefusalKind::Invalid, true),
-        (RefusalKind::NotAvailable, true),
-        (RefusalKind::NotThreadOwner, false),
-        (RefusalKind::Conflict, false),
+    for (failure, takes) in [
+        (FailureKind::Invalid, true),
+        (FailureKind::NotAvailable, true),
+        (FailureKind::NotThreadOwner, false),
+        (FailureKind::Conflict, false),
     ] {
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         let id = desk.claim(ClaimOrigin::Host);
-        desk.expect(Call::RequestThreadControl, refused(refusal));
+        desk.expect(Call::RequestThreadControl, refused(failure));
         desk.expect(Call::ThreadOwner, hidden());
         if takes {
             desk.expect(Call::TakeThreadControl, CallResult::Done);
             assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Granted);
         } else {
-            assert_eq!(desk.steps(id), [ClaimStep::Request], "{refusal}");
+            assert_eq!(desk.steps(id), [ClaimStep::Request], "{failure}");
         }
         // Nothing is known about the Page: the request may have been refused because control is ours.
-        assert!(!desk.page_refuses_request(), "{refusal}");
+        assert!(!desk.page_refuses_request(), "{failure}");
     }
 }
 
@@ -71,23 +71,23 @@ impl World {
 
 #[test]
 fn only_what_a_page_does_not_have_is_remembered_of_it() {
-    for (refusal, remembered) in
-        [(RefusalKind::NotAvailable, true), (RefusalKind::Invalid, false), (RefusalKind::Conflict, false)]
+    for (failure, remembered) in
+        [(FailureKind::NotAvailable, true), (FailureKind::Invalid, false), (FailureKind::Conflict, false)]
     {
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         desk.passed_to(BOT);
         desk.claim(ClaimOrigin::Host);
-        desk.expect(Call::RequestThreadControl, refused(refusal));
-        assert_eq!(desk.page_refuses_request(), remembered, "{refusal}");
+        desk.expect(Call::RequestThreadControl, refused(failure));
+        assert_eq!(desk.page_refuses_request(), remembered, "{failure}");
     }
     // A pass to ourselves is no call that a Page lacks.
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.claim(ClaimOrigin::Host);
-    desk.expect(Call::RequestThreadControl, refused(RefusalKind::NotThreadOwner));
+    desk.expect(Call::RequestThreadControl, refused(FailureKind::NotThreadOwner));
     desk.expect(Call::ThreadOwner, idle());
-    desk.expect(Call::TakeThreadControl, refused(RefusalKind::NotThreadOwner));
+    desk.expect(Call::TakeThreadControl, refused(FailureKind::NotThreadOwner));
     let before = desk.page;
-    desk.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(RefusalKind::Invalid));
+    desk.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(FailureKind::Invalid));
     assert_eq!(desk.page, before);
     assert!(desk.calls.is_empty() && !desk.not_granted().is_empty(), "it is not passed again");
 }
@@ -116,7 +116,7 @@ fn after_an_unanswered_request_only_an_idle_thread_is_taken() {
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     let id = bot.claim(ClaimOrigin::Host);
-    bot.expect(Call::ThreadOwner, refused(RefusalKind::NotAvailable));
+    bot.expect(Call::ThreadOwner, refused(FailureKind::NotAvailable));
     bot.expect(Call::RequestThreadControl, CallResult::Forwarded);
     bot.unanswered(&Call::RequestThreadControl, STRANGER);
     assert_eq!(bot.steps(id), [ClaimStep::Request]);
@@ -155,8 +155,8 @@ fn whose_claim_it_is_is_told_in_the_end() {
         desk.passed_to(BOT);
         desk.command(Command::OpenIntervention);
         desk.claim(joins);
-        desk.expect(Call::TakeThreadControl, refused(RefusalKind::Conflict));
-        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+        desk.expect(Call::TakeThreadControl, refused(FailureKind::Conflict));
+        desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
         desk.expect(Call::ThreadOwner, owned_by(BOT));
         assert_eq!(desk.not_granted(), [&whose]);
     }
@@ -168,7 +168,7 @@ fn a_failed_claim_is_told_once_to_whoever_waits() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.send("a");
-    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     assert_eq!(desk.not_granted(), Vec::<&ClaimOrigin>::new());
     assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })));
@@ -177,7 +177,7 @@ fn a_failed_claim_is_told_once_to_whoever_waits() {
     desk.passed_to(BOT);
     desk.command(Command::OpenIntervention);
     desk.send("a");
-    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     assert_eq!(desk.not_granted(), [&ClaimOrigin::Intervention]);
     assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })));
@@ -189,7 +189,7 @@ fn what_comes_after_a_claim_that_was_refused_is_kept() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.command(Command::OpenIntervention);
-    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     desk.command(Command::CloseIntervention);
     desk.passed_to(DESK);
@@ -283,19 +283,19 @@ fn a_take_with_an_unknown_outcome_is_made_again_so_often() {
         desk.sleep();
         desk.expect(Call::ThreadOwner, owned_by(BOT));
     }
-    desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+    desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     assert_eq!(desk.steps(id), [ClaimStep::Take, ClaimStep::Request]);
 }
 
 #[test]
 fn a_pass_to_ourselves_is_the_last_resort_for_an_idle_thread() {
-    for (ended, granted) in [(CallResult::Done, true), (refused(RefusalKind::Conflict), false)] {
+    for (ended, granted) in [(CallResult::Done, true), (refused(FailureKind::Conflict), false)] {
         let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
         let id = desk.claim(ClaimOrigin::Host);
-        desk.expect(Call::RequestThreadControl, refused(RefusalKind::Conflict));
+        desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
         desk.expect(Call::ThreadOwner, idle());
-        desk.expect(Call::TakeThreadControl, refused(RefusalKind::Conflict));
+        desk.expect(Call::TakeThreadControl, refused(FailureKind::Conflict));
         desk.expect(Call::PassThreadControl { to: AppId::from(DESK) }, ended);
         if granted {
             assert_eq!(*desk.thread.owner(), Owner::Us);
@@ -340,16 +340,16 @@ fn a_delivery_on_standby_close_behind_our_take_may_be_from_before_it() {
 #[test]
 fn claim_take_refused_with_27_may_be_ours() {
     let code_27 = |message: &str| {
-        let refusal = Refusal::new(RefusalKind::NotAvailable, message);
-        CallResult::Refused(Refusal { code: Some(27), ..refusal })
+        let failure = Failure::new(FailureKind::NotAvailable, message);
+        CallResult::Refused(Failure { code: Some(27), ..failure })
     };
     let sentence = "(#27) Take thread control is not supported when Conversation Routing is not enabled.";
     let page_refuses_take = |desk: &World| desk.page.take_refused.is_some();
-    let claims = |refusal: CallResult| {
+    let claims = |failure: CallResult| {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(BOT);
         desk.send("a");
-        desk.expect(Call::TakeThreadControl, refusal);
+        desk.expect(Call::TakeThreadControl, failure);
         desk
     };
     let mut desk = claims(code_27("(#27) No."));
@@ -364,7 +364,7 @@ fn claim_take_refused_with_27_may_be_ours() {
 
     // Some Pages answer `thread_owner` with error 100: hidden, which says nothing.
     let mut desk = claims(code_27("(#27) No."));
-    desk.expect(Call::ThreadOwner, refused(RefusalKind::Invalid));
+    desk.expect(Call::ThreadOwner, refused(FailureKind::Invalid));
     desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
     assert!(!page_refuses_take(&desk));
 
@@ -381,7 +381,7 @@ fn claim_for_a_person_who_cannot_be_reached_ends_at_once() {
         let mut desk = World::desk(policy);
         desk.passed_to(BOT);
         desk.send("a");
-        desk.expect(claim, refused(RefusalKind::RecipientUnavailable));
+        desk.expect(claim, refused(FailureKind::RecipientUnavailable));
         let failed = |notice: &Notice| {
             matches!(notice, Notice::AnswerFailed { reason: FailReason::RecipientUnavailable(_), .. })
         };

@@ -10,9 +10,9 @@ fn people(policy: ThreadControlPolicy) -> World {
 }
 
 fn outside() -> CallResult {
-    let mut refusal = Refusal::new(RefusalKind::OutsideWindow, "too late.");
-    (refusal.code, refusal.subcode) = (Some(10), Some(2_018_278));
-    CallResult::Refused(refusal)
+    let mut failure = Failure::new(FailureKind::OutsideWindow, "too late.");
+    (failure.code, failure.subcode) = (Some(10), Some(2_018_278));
+    CallResult::Refused(failure)
 }
 
 /// The call under way sends this answer with this type, and control with it or not.
@@ -50,7 +50,7 @@ fn human_agent_sends_again_in_place_what_the_window_refused() {
 
 #[test]
 fn human_agent_that_is_refused_too_fails_with_the_window_as_reason() {
-    let not_approved = Refusal::new(RefusalKind::Permission, "no approval");
+    let not_approved = Failure::new(FailureKind::Permission, "no approval");
     for (again, words) in [
         (outside(), &["too late."][..]),
         (
@@ -63,12 +63,12 @@ fn human_agent_that_is_refused_too_fails_with_the_window_as_reason() {
         desk.send("b");
         sends(&mut desk, "a", Response, false, outside());
         sends(&mut desk, "a", HumanAgent, false, again);
-        let FailReason::OutsideWindow(refusal) = reason(&desk) else { panic!("{:?}", reason(&desk)) };
-        assert_eq!((refusal.kind, refusal.code), (RefusalKind::OutsideWindow, Some(10)));
+        let FailReason::OutsideWindow(failure) = reason(&desk) else { panic!("{:?}", reason(&desk)) };
+        assert_eq!((failure.kind, failure.code), (FailureKind::OutsideWindow, Some(10)));
         for word in words {
             assert!(reason(&desk).to_string().contains(word), "{}", reason(&desk));
         }
-        assert!(refusal.remedy().contains("customer writes again"));
+        assert!(failure.remedy().contains("customer writes again"));
         sends(&mut desk, "b", Response, false, SENT);
     }
 }
@@ -77,8 +77,8 @@ fn human_agent_that_is_refused_too_fails_with_the_window_as_reason() {
 fn human_agent_keeps_the_reason_of_what_has_nothing_to_do_with_the_tag() {
     let mut desk = people(ThreadControlPolicy::EdPrimary);
     for (again, expected) in [
-        (RefusalKind::RecipientUnavailable, "the person cannot be reached: no"),
-        (RefusalKind::Token, "the access token is not valid: no"),
+        (FailureKind::RecipientUnavailable, "the person cannot be reached: no"),
+        (FailureKind::Token, "the access token is not valid: no"),
     ] {
         desk.send(&format!("{again:?}"));
         sends(&mut desk, &format!("{again:?}"), Response, false, outside());
@@ -106,7 +106,7 @@ fn human_agent_is_not_used_where_nobody_asked_for_it_or_it_was_used_already() {
 fn human_agent_never_follows_an_unknown_outcome() {
     let mut desk = people(ThreadControlPolicy::EdPrimary);
     desk.send("a");
-    let unsure = CallResult::Unknown(Refusal::new(RefusalKind::OutsideWindow, "perhaps"));
+    let unsure = CallResult::Unknown(Failure::new(FailureKind::OutsideWindow, "perhaps"));
     sends(&mut desk, "a", Response, false, unsure);
     desk.sleep();
     assert!(matches!(desk.notices.last(), Some(Notice::AnswerUnknown { .. })) && desk.calls.is_empty());
@@ -127,9 +127,9 @@ fn human_agent_survives_faults_and_lost_control() {
     let mut desk = people(ThreadControlPolicy::EdPrimary);
     desk.send("a");
     sends(&mut desk, "a", Response, false, outside());
-    sends(&mut desk, "a", HumanAgent, false, refused(RefusalKind::Transient));
+    sends(&mut desk, "a", HumanAgent, false, refused(FailureKind::Transient));
     desk.sleep();
-    sends(&mut desk, "a", HumanAgent, false, refused(RefusalKind::NotThreadOwner));
+    sends(&mut desk, "a", HumanAgent, false, refused(FailureKind::NotThreadOwner));
     desk.expect(Call::TakeThreadControl, CallResult::Done);
     sends(&mut desk, "a", HumanAgent, false, SENT);
     assert_eq!(desk.delivered(), ["a"]);
@@ -145,7 +145,7 @@ fn human_agent_gives_control_away_with_a_call_of_its_own() {
     let mut desk = people(ThreadControlPolicy::EdPrimary);
     desk.command(farewell("a"));
     sends(&mut desk, "a", Response, true, outside());
-    sends(&mut desk, "a", HumanAgent, false, refused(RefusalKind::Permission));
+    sends(&mut desk, "a", HumanAgent, false, refused(FailureKind::Permission));
     assert!(matches!(reason(&desk), FailReason::OutsideWindow(_)));
     desk.command(farewell("b"));
     sends(&mut desk, "b", Response, true, outside());

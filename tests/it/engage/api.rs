@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use messenger_handover::call::RefusalKind;
+use messenger_handover::call::FailureKind;
 use messenger_handover::engage::Domain;
 use messenger_handover::id::UserId;
 use serde_json::{Value, json};
@@ -65,11 +65,11 @@ async fn what_the_api_refuses_says_what_to_do() {
     let ed = ed().await;
     let api = api(&ed);
     for (id, status, body, kind) in [
-        ("a", 403, json!({"error": "forbidden"}), RefusalKind::Permission),
-        ("b", 409, json!({"error": "locked"}), RefusalKind::Conflict),
-        ("c", 429, json!({"error": "rate_limit_exceeded"}), RefusalKind::RateLimited),
-        ("d", 200, json!([]), RefusalKind::Protocol),
-        ("e", 502, json!("Bad gateway"), RefusalKind::Transient),
+        ("a", 403, json!({"error": "forbidden"}), FailureKind::Permission),
+        ("b", 409, json!({"error": "locked"}), FailureKind::Conflict),
+        ("c", 429, json!({"error": "rate_limit_exceeded"}), FailureKind::RateLimited),
+        ("d", 200, json!([]), FailureKind::Protocol),
+        ("e", 502, json!("Bad gateway"), FailureKind::Transient),
     ] {
         Mock::given(method("PUT"))
             .and(path(format!("/1.0/interventions/{id}/close")))
@@ -79,7 +79,7 @@ async fn what_the_api_refuses_says_what_to_do() {
         let error = api.close_intervention(id).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert_eq!(error.may_have_acted(), matches!(id, "d" | "e"), "{error}");
-        let waits = error.refusal().retry_after;
+        let waits = error.failure().retry_after;
         assert_eq!(waits, (status == 429).then_some(Duration::from_mins(1)));
     }
     Mock::given(method("PUT"))
@@ -98,13 +98,13 @@ async fn what_the_api_refuses_says_what_to_do() {
         .respond_with(ResponseTemplate::new(200).set_body_json(endless))
         .mount(&ed)
         .await;
-    assert_eq!(api.open_interventions(IDENTITY).await.unwrap_err().kind(), RefusalKind::Protocol);
+    assert_eq!(api.open_interventions(IDENTITY).await.unwrap_err().kind(), FailureKind::Protocol);
     Mock::given(path("/1.0/identities"))
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({"records": {}})))
         .mount(&ed)
         .await;
     let person = UserId::from(CUSTOMER);
-    assert_eq!(api.identities(&person, None).await.unwrap_err().kind(), RefusalKind::Protocol);
+    assert_eq!(api.identities(&person, None).await.unwrap_err().kind(), FailureKind::Protocol);
 }
 
 /// A 404 of something else than ED does not make an event vanish.
@@ -112,7 +112,7 @@ async fn what_the_api_refuses_says_what_to_do() {
 async fn a_404_of_a_proxy_is_not_nobody() {
     let ed = MockServer::start().await;
     let error = api(&ed).identity("x").await.unwrap_err();
-    assert_eq!(error.kind(), RefusalKind::Invalid);
+    assert_eq!(error.kind(), FailureKind::Invalid);
     Mock::given(path("/1.0/identities/x"))
         .respond_with(ResponseTemplate::new(404).set_body_json(json!({"error": "not_found", "status": 404})))
         .mount(&ed)

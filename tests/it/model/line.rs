@@ -66,7 +66,7 @@ pub fn exchange(
 ) -> Response<Bytes> {
     let (status, body) = match platform.call(app, page, call, now) {
         Ok(answer) => (200, answer.body()),
-        Err(refusal) => (refusal.status, refusal.body()),
+        Err(failure) => (failure.status, failure.body()),
     };
     Response::builder().status(status).body(Bytes::from(body.to_string())).unwrap()
 }

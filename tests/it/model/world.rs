@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, Direction, InlineControl, OutgoingMessage, Refusal, RefusalKind,
+    AnswerKey, Call, CallId, CallResult, Direction, Failure, FailureKind, InlineControl, OutgoingMessage,
     ThreadOwner,
 };
 use messenger_handover::control::CallError;
@@ -341,7 +341,7 @@ impl World {
 
     /// The desk's endpoint, as `bots_api::Server` has it.
     fn ask(&mut self, call: CallId, direction: Direction, luck: Luck) {
-        let transport = |words| Refusal::new(RefusalKind::Transport, words);
+        let transport = |words| Failure::new(FailureKind::Transport, words);
         if matches!(luck, Luck::Lost | Luck::Busy) {
             let result = match luck {
                 Luck::Lost => CallResult::Unknown(transport("no answer")),
@@ -366,7 +366,7 @@ impl World {
             Reply::Claiming(id) => Waiting::Claim(id),
             Reply::HandingOver { id, waits: false } => Waiting::Handoff(id),
             Reply::Refused(why) => {
-                let result = CallResult::Refused(Refusal::new(RefusalKind::Conflict, why.to_string()));
+                let result = CallResult::Refused(Failure::new(FailureKind::Conflict, why.to_string()));
                 self.step(Side::Bot, Input::Answer { call, result });
                 return;
             }
@@ -382,7 +382,7 @@ impl World {
 
     fn answer_the_bot(&mut self) {
         let now = self.now();
-        let conflict = || CallResult::Refused(Refusal::new(RefusalKind::Conflict, "no"));
+        let conflict = || CallResult::Refused(Failure::new(FailureKind::Conflict, "no"));
         for index in (0..self.asked.len()).rev() {
             let Asked { call, waits_for, until } = &self.asked[index];
             let result = match waits_for {
@@ -397,7 +397,7 @@ impl World {
                     _ => Some(conflict()),
                 },
             };
-            let late = || CallResult::Unknown(Refusal::new(RefusalKind::Transient, "503"));
+            let late = || CallResult::Unknown(Failure::new(FailureKind::Transient, "503"));
             let Some(result) = result.or_else(|| (*until <= now).then(late)) else { continue };
             let call = *call;
             self.asked.remove(index);

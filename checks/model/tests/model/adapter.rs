@@ -1,4 +1,4 @@
-//! A thread's calls as the simulator's, and its answers as a thread takes them. What a refusal means is asked of
+//! A thread's calls as the simulator's, and its answers as a thread takes them. What a failure means is asked of
 //! the client that ships, once for each body.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::http::{Request, Response};
-use messenger_handover::call::{Call, CallResult, Refusal, ThreadOwner};
+use messenger_handover::call::{Call, CallResult, Failure, ThreadOwner};
 use messenger_handover::control::HandoverClient;
 use messenger_handover::event::{Event, EventKind};
 use messenger_handover::graph::GraphClient;
@@ -70,7 +70,7 @@ pub fn events(delivery: &Delivery) -> impl Iterator<Item = Event> + use<> {
 
 pub fn result(call: &Call, answer: Result<ApiAnswer, GraphError>) -> CallResult {
     match (call, answer) {
-        (_, Err(refusal)) => CallResult::Refused(meaning(&refusal)),
+        (_, Err(failure)) => CallResult::Refused(meaning(&failure)),
         (Call::RequestThreadControl, Ok(_)) => CallResult::Forwarded,
         (_, Ok(ApiAnswer::Success)) => CallResult::Done,
         (Call::SendMessage { key, .. }, Ok(ApiAnswer::Sent { .. })) => {
@@ -98,21 +98,21 @@ impl Transport for Refuses {
     }
 }
 
-fn meaning(refusal: &GraphError) -> Refusal {
-    static KNOWN: LazyLock<Mutex<HashMap<String, Refusal>>> = LazyLock::new(Mutex::default);
-    let known = format!("{} {:?} {}", refusal.code, refusal.subcode, refusal.message);
+fn meaning(failure: &GraphError) -> Failure {
+    static KNOWN: LazyLock<Mutex<HashMap<String, Failure>>> = LazyLock::new(Mutex::default);
+    let known = format!("{} {:?} {}", failure.code, failure.subcode, failure.message);
     KNOWN
         .lock()
         .unwrap()
         .entry(known)
         .or_insert_with(|| {
-            let transport = Arc::new(Refuses(Mutex::new(refusal.body().to_string())));
+            let transport = Arc::new(Refuses(Mutex::new(failure.body().to_string())));
             let client = GraphClient::builder().base_url("http://127.0.0.1/".parse().unwrap());
             let client = client.page(key().page, "t".into()).transport(transport).build().unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let error = runtime.block_on(client.release_thread_control(&key())).unwrap_err();
             assert!(!error.may_have_acted(), "{error}");
-            error.refusal().clone()
+            error.failure().clone()
         })
         .clone()
 }

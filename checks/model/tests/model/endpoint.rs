@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use messenger_handover::call::{CallId, CallResult, Direction, Refusal, RefusalKind};
+use messenger_handover::call::{CallId, CallResult, Direction, Failure, FailureKind};
 use messenger_handover::thread::{
     ClaimOrigin, ClaimProgress, Command, HandoffProgress, Input, Reply, Target,
 };
@@ -60,7 +60,7 @@ impl Turn<'_> {
                 _ => Some(conflict()),
             },
         };
-        let late = || CallResult::Unknown(Refusal::new(RefusalKind::Transient, "503"));
+        let late = || CallResult::Unknown(Failure::new(FailureKind::Transient, "503"));
         let Some(result) = result.or_else(|| (*until <= self.state.now).then(late)) else { return };
         let call = *call;
         self.state.asked = None;
@@ -69,5 +69,5 @@ impl Turn<'_> {
 }
 
 fn conflict() -> CallResult {
-    CallResult::Refused(Refusal::new(RefusalKind::Conflict, "no"))
+    CallResult::Refused(Failure::new(FailureKind::Conflict, "no"))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, InlineControl, OutgoingMessage, Refusal, RefusalKind, ThreadOwner,
+    AnswerKey, Call, CallId, CallResult, Failure, FailureKind, InlineControl, OutgoingMessage, ThreadOwner,
 };
 use messenger_handover::event::EventKind;
 use messenger_handover::policy::ThreadControlPolicy;
@@ -391,7 +391,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn lost(&mut self, side: Side, call: CallId) {
-        let result = CallResult::Unknown(Refusal::new(RefusalKind::Transport, "lost"));
+        let result = CallResult::Unknown(Failure::new(FailureKind::Transport, "lost"));
         self.state.host(side).answer = Some((call, result));
     }
 

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Why a call did not succeed, in a form that can be stored. It never carries a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Refusal {
-    /// What kind of refusal it is.
-    pub kind: RefusalKind,
+pub struct Failure {
+    /// What kind of failure it is.
+    pub kind: FailureKind,
     /// Graph's `code`. May be negative (facts §5.1).
     pub code: Option<i64>,
     /// Graph's `error_subcode`.
@@ -21,14 +21,14 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
-impl Refusal {
-    /// A refusal of a kind, in words.
-    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+impl Failure {
+    /// A failure of a kind, in words.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, code: None, subcode: None, message: message.into(), retry_after: None }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind)?;
         match (self.code, self.subcode) {
@@ -62,15 +62,15 @@ pub enum TokenProblem {
     Unspecified,
 }
 
-impl Refusal {
-    /// What is wrong with the token, where [`RefusalKind::Token`].
+impl Failure {
+    /// What is wrong with the token, where [`FailureKind::Token`].
     #[must_use]
     pub fn token_problem(&self) -> Option<TokenProblem> {
         use TokenProblem::{
             AppNotInstalled, Checkpoint, Expired, Invalid, NoRole, PasswordChanged, UnconfirmedUser,
             Unspecified,
         };
-        (self.kind == RefusalKind::Token).then_some(match (self.code, self.subcode) {
+        (self.kind == FailureKind::Token).then_some(match (self.code, self.subcode) {
             (_, Some(458)) => AppNotInstalled,
             (_, Some(459)) => Checkpoint,
             (_, Some(460)) => PasswordChanged,
@@ -85,7 +85,7 @@ impl Refusal {
     /// Whether this is known to be about the Page's configuration, and so about every person who writes to it.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        self.kind == RefusalKind::NotAvailable && !self.may_be_the_owner()
+        self.kind == FailureKind::NotAvailable && !self.may_be_the_owner()
     }
 
     /// Whether a refused take may mean that the app has control already: it gets the same code 27 as one whose Page has no
@@ -99,15 +99,15 @@ impl Refusal {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match (self.kind, self.code, self.subcode) {
-            (RefusalKind::NotAvailable, Some(27), _) => {
+            (FailureKind::NotAvailable, Some(27), _) => {
                 "take_thread_control needs a default application: a Page admin sets one under Page settings, \
                  Conversation routing, and lets this app take control there"
             }
-            (RefusalKind::NotAvailable, _, Some(2_018_171)) => {
+            (FailureKind::NotAvailable, _, Some(2_018_171)) => {
                 "this app has no role on the Page: a Page admin connects it under Page settings, Advanced \
                  messaging"
             }
-            (RefusalKind::Token, ..) => match self.token_problem() {
+            (FailureKind::Token, ..) => match self.token_problem() {
                 Some(TokenProblem::AppNotInstalled) => {
                     "somebody removed the app: log in and connect the Page again"
                 }
@@ -129,11 +129,11 @@ impl Refusal {
     }
 }
 
-/// The kinds of refusal, by what the caller can do about them (facts §5.3).
+/// The kinds of failure, by what the caller can do about them (facts §5.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum RefusalKind {
+pub enum FailureKind {
     /// Another app controls the thread (10/2018300, 100/2534037).
     NotThreadOwner,
     /// The platform's own flow holds the thread and will end by itself (2018321).
@@ -164,7 +164,7 @@ pub enum RefusalKind {
     Conflict,
 }
 
-/// What to do about a refusal.
+/// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
@@ -180,7 +180,7 @@ pub enum Advice {
     GiveUp,
 }
 
-impl RefusalKind {
+impl FailureKind {
     /// What the caller should do.
     #[must_use]
     pub fn advice(self) -> Advice {
@@ -244,7 +244,7 @@ impl RefusalKind {
     }
 }
 
-impl fmt::Display for RefusalKind {
+impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotThreadOwner => "another app controls the thread",
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_token() {
-        let mut refusal = Refusal::new(RefusalKind::Token, "");
+        let mut failure = Failure::new(FailureKind::Token, "");
         for (code, subcode, problem) in [
             (190, Some(458), TokenProblem::AppNotInstalled),
             (190, Some(459), TokenProblem::Checkpoint),
@@ -283,22 +283,22 @@ mod tests {
             (190, Some(460), TokenProblem::PasswordChanged),
             (190, None, TokenProblem::Unspecified),
         ] {
-            (refusal.code, refusal.subcode) = (Some(code), subcode);
-            assert_eq!(refusal.token_problem(), Some(problem));
+            (failure.code, failure.subcode) = (Some(code), subcode);
+            assert_eq!(failure.token_problem(), Some(problem));
         }
-        refusal.kind = RefusalKind::Invalid;
-        assert_eq!(refusal.token_problem(), None);
+        failure.kind = FailureKind::Invalid;
+        assert_eq!(failure.token_problem(), None);
     }
 
     /// The words of a remedy are read by people: each names what is theirs to do.
     #[test]
     fn a_remedy_says_what_to_do() {
         let of = |kind, code, subcode| {
-            let mut refusal = Refusal::new(kind, "");
-            (refusal.code, refusal.subcode) = (code, subcode);
-            refusal.remedy()
+            let mut failure = Failure::new(kind, "");
+            (failure.code, failure.subcode) = (code, subcode);
+            failure.remedy()
         };
-        let token = |subcode| of(RefusalKind::Token, Some(190), subcode);
+        let token = |subcode| of(FailureKind::Token, Some(190), subcode);
         for (remedy, word) in [
             (token(Some(458)), "connect the Page again"),
             (token(Some(459)), "facebook.com"),
@@ -308,16 +308,16 @@ mod tests {
             (token(Some(467)), "replace"),
             (token(Some(492)), "role on the Page"),
             (token(None), "replace"),
-            (of(RefusalKind::NotAvailable, Some(27), None), "default application"),
-            (of(RefusalKind::NotAvailable, Some(10), Some(2_018_171)), "Advanced messaging"),
-            (of(RefusalKind::NotAvailable, None, None), "Conversation routing"),
-            (of(RefusalKind::NotThreadOwner, None, None), "get control first"),
-            (of(RefusalKind::OutsideWindow, None, None), "HUMAN_AGENT"),
-            (of(RefusalKind::Permission, None, None), "pages_messaging"),
-            (of(RefusalKind::RateLimited, None, None), "call less"),
-            (of(RefusalKind::Restricted, None, None), "support inbox"),
-            (of(RefusalKind::Transport, None, None), "network"),
-            (of(RefusalKind::Protocol, None, None), "proxy"),
+            (of(FailureKind::NotAvailable, Some(27), None), "default application"),
+            (of(FailureKind::NotAvailable, Some(10), Some(2_018_171)), "Advanced messaging"),
+            (of(FailureKind::NotAvailable, None, None), "Conversation routing"),
+            (of(FailureKind::NotThreadOwner, None, None), "get control first"),
+            (of(FailureKind::OutsideWindow, None, None), "HUMAN_AGENT"),
+            (of(FailureKind::Permission, None, None), "pages_messaging"),
+            (of(FailureKind::RateLimited, None, None), "call less"),
+            (of(FailureKind::Restricted, None, None), "support inbox"),
+            (of(FailureKind::Transport, None, None), "network"),
+            (of(FailureKind::Protocol, None, None), "proxy"),
         ] {
             assert!(remedy.contains(word), "{remedy}");
         }
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn not_available_is_recognised_by_exclusion() {
-        use RefusalKind::*;
+        use FailureKind::*;
         for kind in [NotAvailable, Permission, Invalid] {
             assert!(kind.means_not_available(), "{kind}");
         }
