@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::handover::BoxError;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
@@ -32,7 +32,7 @@ fn thread(user: u64, answers: u32) -> Thread {
         }
     }
     for answer in 0..answers {
-        let key = AnswerKey::new(format!("ticket-{user}-{answer}")).expect("a key");
+        let key = MessageKey::new(format!("ticket-{user}-{answer}")).expect("a key");
         let text =
             "Thank you for waiting. Your parcel left our warehouse this morning, and is with you tomorrow.";
         let message = OutgoingMessage::text(text).expect("a text");

@@ -54,7 +54,7 @@ impl Handler for Bot {
             }
         }
         // What else it is told is not for the log as a whole: it can hold what the customer wrote.
-        if let Notice::AnswerFailed { key, reason } = &notification.notice {
+        if let Notice::MessageFailed { key, reason } = &notification.notice {
             tracing::warn!(thread = %notification.thread, %key, %reason, "not sent");
         } else {
             tracing::debug!(thread = %notification.thread, id = ?notification.id, "told");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::call::{
-    Advice, CallResult, Failure, FailureKind, HandoverRequest, OutgoingMessage, SenderAction, ThreadOwner,
+    Advice, CallOutcome, Failure, FailureKind, HandoverRequest, OutgoingMessage, SenderAction, ThreadOwner,
 };
 use crate::id::{AppId, MessageId, PageId, ThreadKey};
 
@@ -221,11 +221,11 @@ impl CallError {
 
     /// As the state machine stores it.
     #[must_use]
-    pub fn into_result(self) -> CallResult {
+    pub fn into_outcome(self) -> CallOutcome {
         if self.may_have_acted {
-            CallResult::Unknown(self.failure)
+            CallOutcome::Unknown(self.failure)
         } else {
-            CallResult::Refused(self.failure)
+            CallOutcome::Refused(self.failure)
         }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use messenger_handover::bots_api::Desk;
-use messenger_handover::call::AnswerKey;
 use messenger_handover::call::HandoverRequest;
+use messenger_handover::call::MessageKey;
 use messenger_handover::event::{Inbound, Words};
 use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{ThreadKey, UserId};
-use messenger_handover::thread::{Actions, AnswerStatus, Notice, Owner};
+use messenger_handover::thread::{Actions, MessageStatus, Notice, Owner};
 use serde_json::{Value, json};
 
 /// How much is kept of one customer.
@@ -88,11 +88,11 @@ impl Customers {
         let Customer { unanswered, sent, events, .. } = all.get(&key.user).unwrap_or(&nobody);
         let waits = owner != "other" && !unanswered.is_empty() && !thread.intervention_is_open();
         let sent = sent.iter().filter_map(|name| {
-            let status = thread.answer(&AnswerKey::new(name).ok()?)?;
+            let status = thread.message_status(&MessageKey::new(name).ok()?)?;
             let (state, reason) = match status {
-                AnswerStatus::Sent { .. } | AnswerStatus::Settled => ("sent", None),
-                AnswerStatus::Failed(reason) => ("failed", Some(reason.to_string())),
-                AnswerStatus::Unknown { .. } => ("unknown", None),
+                MessageStatus::Sent { .. } | MessageStatus::Settled => ("sent", None),
+                MessageStatus::Failed(reason) => ("failed", Some(reason.to_string())),
+                MessageStatus::Unknown { .. } => ("unknown", None),
                 _ => ("waiting", None),
             };
             Some(json!({"key": name, "state": state, "reason": reason}))
@@ -124,7 +124,7 @@ impl Handler for Customers {
             Notice::ControlGained { note, .. } => with_note("control gained", note.as_ref()),
             Notice::ControlLost { note, .. } => with_note("control lost", note.as_ref()),
             Notice::ControlRequested { note, .. } => with_note("control requested", note.as_ref()),
-            Notice::AnswerSent { key, .. } => {
+            Notice::MessageSent { key, .. } => {
                 customer.unanswered.clear();
                 format!("sent {key}")
             }
@@ -145,8 +145,8 @@ impl Handler for Customers {
                 "edited".to_owned()
             }
             Notice::Other { other, .. } => other.name.clone(),
-            Notice::AnswerFailed { key, reason } => format!("failed {key}: {reason}"),
-            Notice::AnswerUnknown { key, .. } => format!("unknown {key}"),
+            Notice::MessageFailed { key, reason } => format!("failed {key}: {reason}"),
+            Notice::MessageUnknown { key, .. } => format!("unknown {key}"),
             Notice::HandedOver { .. } => "handed over".to_owned(),
             Notice::HandOverFailed { reason, .. } => format!("hand-over failed: {reason}"),
             Notice::ControlNotGranted { report, .. } => format!("control not granted: {report}"),

@@ -24,7 +24,7 @@ use axum::extract::{Path, RawQuery as Query, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::{any, get, post};
 use messenger_handover::bots_api;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handover};
 use messenger_handover::id::{PageId, ThreadKey, UserId};
@@ -126,7 +126,7 @@ async fn act(app: &App, user: &str, action: &str, text: &str) -> Result<(), BoxE
         ("close", "") => app.handover.close_intervention(&thread).await?,
         ("answer", key) => {
             app.customers.sends(&thread.user, key);
-            app.handover.send(&thread, AnswerKey::new(key)?, OutgoingMessage::text(text)?).await?;
+            app.handover.send(&thread, MessageKey::new(key)?, OutgoingMessage::text(text)?).await?;
         }
         _ => return Err("an agent can open, answer/KEY and close".into()),
     }

@@ -31,9 +31,9 @@ const METADATA_PREFIX: &str = "mho:";
 /// it should not contain personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AnswerKey(String);
+pub struct MessageKey(String);
 
-impl AnswerKey {
+impl MessageKey {
     /// Checks a key.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl AnswerKey {
     }
 }
 
-impl TryFrom<String> for AnswerKey {
+impl TryFrom<String> for MessageKey {
     type Error = InvalidMessage;
 
     fn try_from(key: String) -> Result<Self, InvalidMessage> {
@@ -75,13 +75,13 @@ impl TryFrom<String> for AnswerKey {
     }
 }
 
-impl From<AnswerKey> for String {
-    fn from(key: AnswerKey) -> Self {
+impl From<MessageKey> for String {
+    fn from(key: MessageKey) -> Self {
         key.0
     }
 }
 
-impl fmt::Display for AnswerKey {
+impl fmt::Display for MessageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -110,7 +110,7 @@ pub enum Call {
     /// Send a message; the key goes into its `metadata`.
     SendMessage {
         /// The answer's key.
-        key: AnswerKey,
+        key: MessageKey,
         /// Its content.
         message: OutgoingMessage,
     },
@@ -155,7 +155,7 @@ pub enum ThreadOwner {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum CallResult {
+pub enum CallOutcome {
     /// The platform did it. For ED's endpoint: it accepted, which is not yet control.
     Done,
     /// A request was forwarded. That is not control (facts §3.4).
@@ -178,15 +178,15 @@ mod tests {
 
     #[test]
     fn keys_survive_the_metadata_and_foreign_metadata_is_no_key() {
-        let key = AnswerKey::new("ticket-7/3").unwrap();
+        let key = MessageKey::new("ticket-7/3").unwrap();
         let (us, other) = (AppId::from(9), AppId::from(99));
         let metadata = key.to_metadata(&us);
-        assert_eq!(AnswerKey::from_metadata(&metadata, &us), Some(key.clone()));
-        assert_eq!(AnswerKey::from_metadata(&metadata, &other), None);
-        assert_eq!(AnswerKey::from_metadata(&key.to_metadata(&other), &us), None);
+        assert_eq!(MessageKey::from_metadata(&metadata, &us), Some(key.clone()));
+        assert_eq!(MessageKey::from_metadata(&metadata, &other), None);
+        assert_eq!(MessageKey::from_metadata(&key.to_metadata(&other), &us), None);
         for foreign in ["{\"source\":\"axon\"}", "mho:", "mho:9", "mho:9:", ""] {
-            assert_eq!(AnswerKey::from_metadata(foreign, &us), None, "{foreign}");
+            assert_eq!(MessageKey::from_metadata(foreign, &us), None, "{foreign}");
         }
-        assert!(AnswerKey::new("").is_err() && AnswerKey::new("x".repeat(MAX_KEY_BYTES + 1)).is_err());
+        assert!(MessageKey::new("").is_err() && MessageKey::new("x".repeat(MAX_KEY_BYTES + 1)).is_err());
     }
 }

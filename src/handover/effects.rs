@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use crate::call::{Call, CallId, CallResult, Direction, Failure, FailureKind, HandoverRequest};
+use crate::call::{Call, CallId, CallOutcome, Direction, Failure, FailureKind, HandoverRequest};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
 use crate::retry::Backoff;
@@ -47,13 +47,13 @@ impl Handover {
                 Ok(result) => result,
                 Err(wait) => {
                     tracing::debug!(thread = %key, ?wait, "a call is held back: too many are under way, or fail on this Page");
-                    CallResult::HeldBack(wait)
+                    CallOutcome::HeldBack(wait)
                 }
             };
-            if !matches!(result, CallResult::Refused(_) | CallResult::Unknown(_) | CallResult::HeldBack(_)) {
+            if !matches!(result, CallOutcome::Refused(_) | CallOutcome::Unknown(_) | CallOutcome::HeldBack(_)) {
                 service.inner.call_succeeded(&key.page);
             }
-            service.conclude(vec![(key, Input::Answer { call: id, result })]).await;
+            service.conclude(vec![(key, Input::CallEnded { call: id, outcome: result })]).await;
         });
     }
 
@@ -61,7 +61,7 @@ impl Handover {
     ///
     /// # Errors
     /// It was not made, and is to be asked for again after so long.
-    async fn make_in_turn(&self, key: &ThreadKey, asked: Asked) -> Result<CallResult, Duration> {
+    async fn make_in_turn(&self, key: &ThreadKey, asked: Asked) -> Result<CallOutcome, Duration> {
         let (inner, Asked { id: _, call, note, retry, at }) = (&self.inner, asked);
         let lease = inner.config.timeouts.call_lease;
         let callee = match call {
@@ -81,7 +81,7 @@ impl Handover {
         if retry {
             inner.may_retry(&key.page)?;
         }
-        Ok(self.make(key, call, note.unwrap_or_default()).await.unwrap_or_else(CallError::into_result))
+        Ok(self.make(key, call, note.unwrap_or_default()).await.unwrap_or_else(CallError::into_outcome))
     }
 
     /// Saving it, or waiting for a place, took long: it would still be under way when its lease is over, and be begun again by another.
@@ -148,31 +148,31 @@ impl Handover {
         self.inner.tasks.spawn(async move { service.conclude(inputs).await });
     }
 
-    async fn make(&self, key: &ThreadKey, call: Call, note: Note) -> Result<CallResult, CallError> {
+    async fn make(&self, key: &ThreadKey, call: Call, note: Note) -> Result<CallOutcome, CallError> {
         let client = &self.inner.client;
         let metadata = note.text.as_deref();
         Ok(match call {
             Call::SendMessage { key: answer, message } => {
                 let metadata = answer.to_metadata(&self.inner.config.app);
-                CallResult::Sent(client.send_message(key, &message, Some(&metadata)).await?.mid)
+                CallOutcome::Sent(client.send_message(key, &message, Some(&metadata)).await?.mid)
             }
             Call::PassThreadControl { to } => {
                 client.pass_thread_control(key, Some(&to), metadata).await?;
-                CallResult::Done
+                CallOutcome::Done
             }
             Call::TakeThreadControl => {
                 client.take_thread_control(key, metadata).await?;
-                CallResult::Done
+                CallOutcome::Done
             }
             Call::RequestThreadControl => {
                 let Forwarded { .. } = client.request_thread_control(key, metadata).await?;
-                CallResult::Forwarded
+                CallOutcome::Forwarded
             }
             Call::ReleaseThreadControl => {
                 client.release_thread_control(key).await?;
-                CallResult::Done
+                CallOutcome::Done
             }
-            Call::ThreadOwner => CallResult::Owner(client.thread_owner(key).await?),
+            Call::ThreadOwner => CallOutcome::Owner(client.thread_owner(key).await?),
             Call::AskDesk(direction) => {
                 let Some(desk) = &self.inner.desk else {
                     let words = "the desk's endpoint is not configured";
@@ -187,7 +187,7 @@ impl Handover {
                 };
                 request.thread_category_ids = note.thread_category_ids;
                 desk.handover(&request).await?;
-                CallResult::Done
+                CallOutcome::Done
             }
         })
     }

@@ -28,12 +28,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::call::{Advice, AnswerKey, OutgoingMessage};
+use crate::call::{Advice, MessageKey, OutgoingMessage};
 use crate::event::Event;
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::store::{RecordError, StoreError};
 use crate::thread::{
-    AnswerStatus, ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, Note, Reply,
+    ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, MessageStatus, Note, Reply,
     Target, Thread,
 };
 use crate::time::Timestamp;
@@ -104,7 +104,7 @@ pub enum Accepted {
     /// It will have exactly one end, told as a notice: delivered, failed or unknown.
     New,
     /// This key is known already, and stands so. Nothing was added.
-    Duplicate(AnswerStatus),
+    Duplicate(MessageStatus),
 }
 
 /// How a hand-over was taken in.
@@ -193,7 +193,7 @@ impl Handover {
     pub async fn send(
         &self,
         thread: &ThreadKey,
-        key: AnswerKey,
+        key: MessageKey,
         message: OutgoingMessage,
     ) -> Result<Accepted, HandoverError> {
         match self.command(thread, Command::Send { key, message }).await? {
@@ -364,16 +364,16 @@ impl Handover {
     /// Lets the answers behind one with an unknown outcome go on.
     ///
     /// # Errors
-    /// [`CommandRefused::NoSuchAnswer`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
-    pub async fn resume(&self, thread: &ThreadKey, unknown: AnswerKey) -> Result<(), HandoverError> {
+    /// [`CommandRefused::NoSuchMessage`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
+    pub async fn resume(&self, thread: &ThreadKey, unknown: MessageKey) -> Result<(), HandoverError> {
         self.command(thread, Command::Continue(unknown)).await.map(drop)
     }
 
     /// Takes back an answer that still waits. It ends as failed, cancelled.
     ///
     /// # Errors
-    /// [`CommandRefused::NoSuchAnswer`] as [`HandoverError::Refused`] if it does not wait (any more).
-    pub async fn cancel(&self, thread: &ThreadKey, key: AnswerKey) -> Result<(), HandoverError> {
+    /// [`CommandRefused::NoSuchMessage`] as [`HandoverError::Refused`] if it does not wait (any more).
+    pub async fn cancel(&self, thread: &ThreadKey, key: MessageKey) -> Result<(), HandoverError> {
         self.command(thread, Command::Cancel(key)).await.map(drop)
     }
 
@@ -381,12 +381,12 @@ impl Handover {
     ///
     /// # Errors
     /// [`HandoverError::Store`] or [`HandoverError::Record`].
-    pub async fn answer(
+    pub async fn message_status(
         &self,
         thread: &ThreadKey,
-        key: &AnswerKey,
-    ) -> Result<Option<AnswerStatus>, HandoverError> {
-        Ok(self.thread(thread).await?.answer(key))
+        key: &MessageKey,
+    ) -> Result<Option<MessageStatus>, HandoverError> {
+        Ok(self.thread(thread).await?.message_status(key))
     }
 
     /// The conversation as it is saved now.

@@ -1,6 +1,6 @@
 //! What a host's handler wants done, and how it is done in the same write as that the notice was dealt with.
 
-use crate::call::{AnswerKey, OutgoingMessage};
+use crate::call::{MessageKey, OutgoingMessage};
 use crate::event::Inbound;
 use crate::policy::Role;
 use crate::time::Timestamp;
@@ -10,7 +10,7 @@ use super::config::Context;
 use super::io::{CommandRefused, Notice, NoticeId, Output, Reply, Target};
 use super::note::Note;
 use super::notices::SetAside;
-use super::outcome::AnswerStatus;
+use super::outcome::MessageStatus;
 use super::seen::Digest;
 
 /// What a handler wants done: replies, then a hand-over, or nothing.
@@ -37,7 +37,7 @@ struct Answer {
 #[non_exhaustive]
 pub enum RefusedAction {
     /// A reply, by the key that it would have had.
-    Reply(AnswerKey),
+    Reply(MessageKey),
     /// A hand-over.
     HandOver(Target),
 }
@@ -126,8 +126,8 @@ fn name_of(inbound: &Inbound) -> Option<String> {
 }
 
 /// The key of the `nth` reply to a message. A name that no key can hold is shortened.
-fn reply_key(name: &str, nth: usize) -> Option<AnswerKey> {
-    let key = |name: &str| AnswerKey::new(format!("re:{name}:{nth}")).ok();
+fn reply_key(name: &str, nth: usize) -> Option<MessageKey> {
+    let key = |name: &str| MessageKey::new(format!("re:{name}:{nth}")).ok();
     key(name).or_else(|| key(&Digest::name(name).in_words()))
 }
 
@@ -213,7 +213,7 @@ impl Thread {
     pub(super) fn is_replied_to(&self, inbound: &Inbound) -> bool {
         let key = name_of(inbound).and_then(|name| reply_key(&name, 0));
         let status = key.and_then(|key| self.outbox.status(&key));
-        status.is_some_and(|status| !matches!(status, AnswerStatus::Failed(_)))
+        status.is_some_and(|status| !matches!(status, MessageStatus::Failed(_)))
     }
 
     /// People are busy with the customer: the bot says nothing more, and claims nothing.

@@ -130,7 +130,7 @@ impl Belief {
     }
 
     /// An API answer to a call made during `call`, when the belief had `revision`.
-    pub(super) fn answer(&mut self, owner: Owner, call: Span, revision: u32, expires: Option<Timestamp>) {
+    pub(super) fn confirm(&mut self, owner: Owner, call: Span, revision: u32, expires: Option<Timestamp>) {
         let agrees = self.owner.agrees(&owner);
         if revision == self.revision {
             // What came before the call is older than its answer, whatever the clocks say.

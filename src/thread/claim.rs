@@ -307,7 +307,7 @@ impl Thread {
             None => FailReason::NotGranted(report.clone()),
         };
         let failed = self.outbox.all_failed(&reason, cx.config, now);
-        if claim.origin != ClaimOrigin::Answer || failed.is_empty() {
+        if claim.origin != ClaimOrigin::Message || failed.is_empty() {
             self.notices.push(Notice::ControlNotGranted { origin: claim.origin, report });
         }
         self.notices.extend(failed);

@@ -1,4 +1,4 @@
-use crate::call::{AnswerKey, Failure, FailureKind, InlineControl, OutgoingMessage};
+use crate::call::{Failure, FailureKind, InlineControl, MessageKey, OutgoingMessage};
 use crate::policy::Role;
 use crate::time::{Span, Timestamp};
 
@@ -60,13 +60,13 @@ impl Thread {
             Command::Grant(app) => known(self.requests.grant(&app), CommandRefused::NoSuchRequest),
             Command::Refuse(app) => known(self.requests.refuse(&app, now), CommandRefused::NoSuchRequest),
             Command::Continue(key) => {
-                known(self.outbox.resume(&key, cx.config, now), CommandRefused::NoSuchAnswer)
+                known(self.outbox.resume(&key, cx.config, now), CommandRefused::NoSuchMessage)
             }
             Command::Cancel(key) => {
                 let notice = self.outbox.cancel(&key, cx.config, now);
                 let found = notice.is_some();
                 self.notices.extend(notice);
-                known(found, CommandRefused::NoSuchAnswer)
+                known(found, CommandRefused::NoSuchMessage)
             }
             Command::DismissSetAside(notice) => {
                 known(self.notices.dismiss(notice), CommandRefused::NoSuchNotice)
@@ -79,7 +79,7 @@ impl Thread {
     pub(super) fn accept(
         &mut self,
         cx: &Context<'_>,
-        key: AnswerKey,
+        key: MessageKey,
         message: OutgoingMessage,
         from: From,
         now: Timestamp,

@@ -206,7 +206,7 @@ pub struct Limits {
     /// and as many control events, and keys of answers that were sent. Those of a delivery that is larger are all
     /// remembered. 4096.
     pub seen: usize,
-    /// Finished answers whose outcome can be asked for by key. Older ones are [`AnswerStatus::Settled`](super::AnswerStatus)
+    /// Finished answers whose outcome can be asked for by key. Older ones are [`MessageStatus::Settled`](super::MessageStatus)
     /// for [`Timeouts::redelivery`]. 64.
     pub finished: usize,
     /// How often the handler is told one notice. If it has not returned `Ok` by then, the notice is set aside

@@ -1,4 +1,4 @@
-use crate::call::AnswerKey;
+use crate::call::MessageKey;
 use crate::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::{Span, Timestamp};
@@ -224,11 +224,11 @@ impl Thread {
     }
 
     /// Our own answer that an echo is of.
-    fn answer_of(&self, config: &Config, echo: &Echo) -> Option<AnswerKey> {
+    fn message_of(&self, config: &Config, echo: &Echo) -> Option<MessageKey> {
         if echo.app_id.as_ref().is_some_and(|app| *app != config.app) {
             return None;
         }
-        let key = |metadata: &String| AnswerKey::from_metadata(metadata, &config.app);
+        let key = |metadata: &String| MessageKey::from_metadata(metadata, &config.app);
         let by_metadata = echo.metadata.as_ref().and_then(key);
         // Instagram's echoes may come without it.
         by_metadata.or_else(|| self.outbox.by_echo(echo.mid.as_ref(), echo.text.as_deref()))
@@ -239,7 +239,7 @@ impl Thread {
     pub(super) fn is_notified(&self, config: &Config, event: &Event) -> bool {
         match &event.kind {
             EventKind::Echo(echo) => {
-                echo.app_id.as_ref() != Some(&config.app) && self.answer_of(config, echo).is_none()
+                echo.app_id.as_ref() != Some(&config.app) && self.message_of(config, echo).is_none()
             }
             kind => kind.is_notified() || kind.is_receipt() && config.receipts,
         }
@@ -247,10 +247,10 @@ impl Thread {
 
     fn echo(&mut self, cx: &Context<'_>, echo: Echo, at: Span, now: Timestamp) -> Reply {
         let config = cx.config;
-        if let Some(key) = self.answer_of(config, &echo) {
+        if let Some(key) = self.message_of(config, &echo) {
             return if self.delivered(config, &key, echo.mid, now) { Reply::Done } else { Reply::Ignored };
         }
-        self.inbox.answered_by_another(at);
+        self.inbox.another_answered(at);
         let known = |mid| self.inbox.see_echo(mid, Horizon::new(config, now));
         if echo.app_id.as_ref() == Some(&config.app) || echo.mid.as_ref().is_some_and(known) {
             return Reply::Ignored;
@@ -262,7 +262,7 @@ impl Thread {
             }
             // The desk has control while it answers; an inbox and the phone app need none.
             if echo.app_id.as_ref().is_none_or(is_inbox) {
-                self.people.answer(now, config.timeouts.stand_back);
+                self.people.answer_elsewhere(now, config.timeouts.stand_back);
             }
             if self.is_silent(cx) {
                 self.fall_silent(cx, now);

@@ -158,7 +158,7 @@ impl Inbox {
     }
 
     /// Another app or a person answered: what was written up to then is taken care of.
-    pub(super) fn answered_by_another(&mut self, at: Span) {
+    pub(super) fn another_answered(&mut self, at: Span) {
         self.unanswered.retain(|inbound| inbound.at.from > at.to);
         if self.unanswered.is_empty() {
             self.more = 0;
@@ -235,7 +235,7 @@ mod tests {
         for (mid, at) in [("m1", 10), ("m2", 30)] {
             inbox.note(&message(mid, at), false, true, Limits::default(), horizon());
         }
-        inbox.answered_by_another(Span::from_platform(1_700_000_000_020));
+        inbox.another_answered(Span::from_platform(1_700_000_000_020));
         assert_eq!(inbox.take_unanswered(|_| false), (vec![message("m2", 30)], 0));
         assert_eq!(inbox.note(&message("m2", 30), true, false, Limits::default(), horizon()), Novelty::Known);
     }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, Call, CallId, CallResult, Failure, OutgoingMessage};
+use crate::call::{Call, CallId, CallOutcome, Failure, MessageKey, OutgoingMessage};
 use crate::event::{Channel, Echo, Event, Inbound, Other, Words};
 use crate::id::{AppId, INSTAGRAM_INBOX, MessageId, PAGE_INBOX};
 use crate::time::Timestamp;
@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use super::actions::{Dealt, RefusedAction};
 use super::belief::Owner;
 use super::note::Note;
-use super::outcome::{AnswerStatus, FailReason, NoEcho, NotGranted};
+use super::outcome::{FailReason, MessageStatus, NoEcho, NotGranted};
 use super::page::PageCall;
 
 /// What a thread is told.
@@ -20,11 +20,11 @@ pub enum Input {
     /// The host wants something.
     Command(Command),
     /// A call ended.
-    Answer {
+    CallEnded {
         /// Which call.
         call: CallId,
         /// How.
-        result: CallResult,
+        outcome: CallOutcome,
     },
     /// The host's handler has ended.
     NoticeDone {
@@ -44,7 +44,7 @@ pub enum Command {
     /// Send an answer to the customer, once.
     Send {
         /// The host's own id of this answer.
-        key: AnswerKey,
+        key: MessageKey,
         /// Its content.
         message: OutgoingMessage,
     },
@@ -83,9 +83,9 @@ pub enum Command {
     /// Do not grant it.
     Refuse(AppId),
     /// Let the answers behind an unknown one go on.
-    Continue(AnswerKey),
+    Continue(MessageKey),
     /// Take back an answer that still waits.
-    Cancel(AnswerKey),
+    Cancel(MessageKey),
     /// The host has dealt with a notice that was set aside.
     DismissSetAside(NoticeId),
 }
@@ -96,7 +96,7 @@ pub enum Command {
 #[non_exhaustive]
 pub enum ClaimOrigin {
     /// An answer waits to be sent.
-    Answer,
+    Message,
     /// An agent opened an intervention.
     Intervention,
     /// The bot called ED's endpoint, bot to agent: it asks to be asked, so `request` comes first
@@ -144,7 +144,7 @@ pub enum Reply {
     /// The answer is accepted and will have exactly one end.
     Accepted,
     /// This key is known already; nothing was added.
-    Duplicate(AnswerStatus),
+    Duplicate(MessageStatus),
     /// Control is being claimed; the number identifies this claim.
     Claiming(u64),
     /// Control is ours already.
@@ -188,7 +188,7 @@ pub enum CommandRefused {
     NoDesk,
     /// No answer with this key is in that state.
     #[error("no such answer waits")]
-    NoSuchAnswer,
+    NoSuchMessage,
     /// No such app waits for control.
     #[error("this app has not asked for control")]
     NoSuchRequest,
@@ -205,7 +205,7 @@ pub enum CommandRefused {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Make this call and answer with [`Input::Answer`].
+    /// Make this call and answer with [`Input::CallEnded`].
     Call {
         /// Its number.
         id: CallId,
@@ -295,25 +295,25 @@ pub enum Notice {
         granted: bool,
     },
     /// An answer reached the platform; or a late echo showed that an unknown one did.
-    AnswerSent {
+    MessageSent {
         /// Which.
-        key: AnswerKey,
+        key: MessageKey,
         /// The platform's id of the message, where it told.
         mid: Option<MessageId>,
         /// It was sent more than once ([`super::OnUnknown::Resend`]): the customer may read it twice.
         maybe_doubled: bool,
     },
     /// An answer was certainly not sent.
-    AnswerFailed {
+    MessageFailed {
         /// Which.
-        key: AnswerKey,
+        key: MessageKey,
         /// Why.
         reason: FailReason,
     },
     /// An answer may or may not have arrived.
-    AnswerUnknown {
+    MessageUnknown {
         /// Which.
-        key: AnswerKey,
+        key: MessageKey,
         /// What happened when it was sent.
         cause: Failure,
         /// Why its echo does not settle it.

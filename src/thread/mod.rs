@@ -6,9 +6,9 @@
 //! restart loads it and steps it with [`Input::Wake`].
 
 mod actions;
-mod answered;
 mod belief;
 mod broken;
+mod call_ended;
 mod changed;
 mod claim;
 mod command;
@@ -45,12 +45,12 @@ pub use handoff::HandoffProgress;
 pub use io::{ClaimOrigin, Command, CommandRefused, Input, Notice, NoticeId, Output, Reply, Target};
 pub use note::Note;
 pub use notices::SetAside;
-pub use outcome::{AnswerStatus, FailReason, NoEcho, NotGranted, StepOutcome, TriedStep};
+pub use outcome::{FailReason, MessageStatus, NoEcho, NotGranted, StepOutcome, TriedStep};
 pub use page::{PageCall, PageMemory, PageRefusals};
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, Call, CallId, CallResult, Direction, Failure, FailureKind};
+use crate::call::{Call, CallId, CallOutcome, Direction, Failure, FailureKind, MessageKey};
 use crate::event::{Inbound, Words};
 use crate::id::AppId;
 use crate::policy::{Role, ThreadControlPolicy};
@@ -146,7 +146,7 @@ struct Came {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Made {
-    Send(AnswerKey),
+    Send(MessageKey),
     Pass(AppId),
     Take,
     Request,
@@ -221,7 +221,7 @@ impl Thread {
         let reply = match input {
             Input::Event(event) => self.event(cx, event, now),
             Input::Command(command) => self.command(cx, command, now),
-            Input::Answer { call, result } => self.answered(cx, call, result, now, out),
+            Input::CallEnded { call, outcome } => self.call_ended(cx, call, outcome, now, out),
             Input::NoticeDone { notice, dealt } => self.notice_done(cx, notice, dealt, now, out),
             Input::Wake => Reply::Done,
         };
@@ -265,7 +265,7 @@ impl Thread {
 
     /// Where an answer stands, if its key is still known.
     #[must_use]
-    pub fn answer(&self, key: &AnswerKey) -> Option<AnswerStatus> {
+    pub fn message_status(&self, key: &MessageKey) -> Option<MessageStatus> {
         self.outbox.status(key)
     }
 
@@ -315,10 +315,10 @@ impl Thread {
         if self.pause.until.is_some_and(|until| until <= now) {
             self.pause.until = None;
         }
-        let answers = |id| matches!(input, Input::Answer { call, .. } if *call == id);
+        let answers = |id| matches!(input, Input::CallEnded { call, .. } if *call == id);
         if let Some(lost) = self.in_flight.take_if(|call| call.until <= now && !answers(call.id)) {
             let words = "the call was never answered: its process may have ended";
-            let result = CallResult::Unknown(Failure::new(FailureKind::Transport, words));
+            let result = CallOutcome::Unknown(Failure::new(FailureKind::Transport, words));
             self.conclude(cx, *lost, result, now, out);
         }
         let has_left = matches!(self.belief.owner(), Owner::Idle | Owner::Other(_));
@@ -373,7 +373,7 @@ impl Thread {
             self.open_claim(ClaimOrigin::Intervention);
         }
         let ready = matches!(self.outbox.head(), Head::Ready(..));
-        if self.claim.as_ref().is_some_and(|claim| claim.origin == ClaimOrigin::Answer) && !ready {
+        if self.claim.as_ref().is_some_and(|claim| claim.origin == ClaimOrigin::Message) && !ready {
             self.abandon_claim(cx, now);
         }
         if self.claim.is_some() {
@@ -385,7 +385,7 @@ impl Thread {
             // A wrong guess costs one refused call, a right one saves the claim.
             Owner::Unknown if !Self::claims_before_it_speaks(cx) => {}
             _ => {
-                self.open_claim(ClaimOrigin::Answer);
+                self.open_claim(ClaimOrigin::Message);
                 return Move::Again;
             }
         }

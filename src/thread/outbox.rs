@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{AnswerKey, CallId, Failure, FailureKind, InlineControl, MessagingType, OutgoingMessage};
+use crate::call::{CallId, Failure, FailureKind, InlineControl, MessageKey, MessagingType, OutgoingMessage};
 use crate::id::MessageId;
 use crate::time::Timestamp;
 
@@ -10,7 +10,7 @@ use super::broken::Broken;
 use super::config::{Config, OnUnknown};
 use super::io::Notice;
 use super::is_default;
-use super::outcome::{AnswerStatus, FailReason, NoEcho};
+use super::outcome::{FailReason, MessageStatus, NoEcho};
 use super::seen::{Digest, Horizon, Recent};
 use super::shared::Fresh;
 
@@ -21,7 +21,7 @@ pub(super) struct Outbox {
     #[serde(skip_serializing_if = "is_default")]
     waiting: VecDeque<Answer>,
     #[serde(skip_serializing_if = "is_default")]
-    finished: VecDeque<(AnswerKey, AnswerStatus)>,
+    finished: VecDeque<(MessageKey, MessageStatus)>,
     /// The keys of answers that are sent, or may be, and have no place among the finished any more.
     #[serde(skip_serializing_if = "is_default")]
     settled: Recent,
@@ -29,7 +29,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Answer {
-    key: AnswerKey,
+    key: MessageKey,
     message: OutgoingMessage,
     /// It is too old from then on.
     expires: Timestamp,
@@ -79,7 +79,7 @@ pub(super) enum Head<'a> {
     Empty,
     /// Something is under way or must be waited for.
     Blocked,
-    Ready(&'a AnswerKey, &'a OutgoingMessage),
+    Ready(&'a MessageKey, &'a OutgoingMessage),
 }
 
 impl Fresh for Outbox {
@@ -97,7 +97,7 @@ impl Outbox {
     /// Takes in an answer whose key is not known.
     pub(super) fn accept(
         &mut self,
-        key: AnswerKey,
+        key: MessageKey,
         message: OutgoingMessage,
         now: Timestamp,
         config: &Config,
@@ -126,26 +126,26 @@ impl Outbox {
         self.waiting.len() >= config.limits.answers
     }
 
-    pub(super) fn status(&self, key: &AnswerKey) -> Option<AnswerStatus> {
+    pub(super) fn status(&self, key: &MessageKey) -> Option<MessageStatus> {
         let waiting = self.waiting.iter().find(|answer| answer.key == *key);
         match waiting.map(|answer| &answer.state) {
-            Some(State::Held(echo)) => Some(AnswerStatus::Unknown(*echo)),
-            Some(_) => Some(AnswerStatus::Waiting),
+            Some(State::Held(echo)) => Some(MessageStatus::Unknown(*echo)),
+            Some(_) => Some(MessageStatus::Waiting),
             None => {
                 let finished = self.finished.iter().find(|(other, _)| other == key);
-                let settled = || self.settled.find(Digest::key(key)).map(|_| AnswerStatus::Settled);
+                let settled = || self.settled.find(Digest::key(key)).map(|_| MessageStatus::Settled);
                 finished.map(|(_, status)| status.clone()).or_else(settled)
             }
         }
     }
 
     /// Where an answer stands whose key was given again; none if it failed, so that it is a new attempt.
-    pub(super) fn recognise(&mut self, key: &AnswerKey, now: Timestamp) -> Option<AnswerStatus> {
+    pub(super) fn recognise(&mut self, key: &MessageKey, now: Timestamp) -> Option<MessageStatus> {
         let status = self.status(key)?;
-        if matches!(status, AnswerStatus::Failed(_)) {
+        if matches!(status, MessageStatus::Failed(_)) {
             return None;
         }
-        if status == AnswerStatus::Settled {
+        if status == MessageStatus::Settled {
             self.settled.touch(Digest::key(key), now);
         }
         Some(status)
@@ -189,7 +189,7 @@ impl Outbox {
     }
 
     /// Perhaps only its `thread_control` was refused: once more without.
-    pub(super) fn refused_inline(&mut self, key: &AnswerKey) {
+    pub(super) fn refused_inline(&mut self, key: &MessageKey) {
         if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
             answer.inline = Inline::Refused;
             answer.state = State::Waiting;
@@ -198,7 +198,7 @@ impl Outbox {
 
     /// The messaging window certainly refused it: it waits again in its place, now with the `HUMAN_AGENT` tag. Never twice, and
     /// never where an earlier attempt may have arrived.
-    pub(super) fn send_as_person(&mut self, key: &AnswerKey, failure: &Failure) -> bool {
+    pub(super) fn send_as_person(&mut self, key: &MessageKey, failure: &Failure) -> bool {
         let may = |answer: &&mut Answer| {
             answer.key == *key && !answer.resent && answer.message.is() != MessagingType::HumanAgent
         };
@@ -213,7 +213,7 @@ impl Outbox {
 
     /// Why an answer failed that the platform refused for good. Where the tag was refused, as for an app that is not approved
     /// for it, the window is why, since the answer may be sent when the customer has written; the words name both.
-    pub(super) fn fail_reason(&self, key: &AnswerKey, failure: Failure) -> FailReason {
+    pub(super) fn fail_reason(&self, key: &MessageKey, failure: Failure) -> FailReason {
         let answer = self.waiting.iter().find(|answer| answer.key == *key);
         let window = answer.and_then(|answer| answer.outside_window.as_deref());
         let Some(window) = window.filter(|_| failure.kind.means_not_available()) else {
@@ -226,7 +226,7 @@ impl Outbox {
     }
 
     /// What becomes of control after an answer, and whether it went with it.
-    pub(super) fn farewell(&self, key: &AnswerKey) -> Option<(InlineControl, bool)> {
+    pub(super) fn farewell(&self, key: &MessageKey) -> Option<(InlineControl, bool)> {
         let answer = self.waiting.iter().find(|answer| answer.key == *key)?;
         Some((answer.message.control()?.clone(), answer.inline == Inline::Sent))
     }
@@ -252,7 +252,7 @@ impl Outbox {
     }
 
     /// The answer was not sent and waits again.
-    pub(super) fn not_sent(&mut self, key: &AnswerKey, control_lost: bool) {
+    pub(super) fn not_sent(&mut self, key: &MessageKey, control_lost: bool) {
         if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
             answer.state = State::Waiting;
             answer.lost_control = answer.lost_control.saturating_add(u8::from(control_lost));
@@ -260,11 +260,11 @@ impl Outbox {
     }
 
     /// How often control was lost under an answer.
-    pub(super) fn lost_control(&self, key: &AnswerKey) -> u8 {
+    pub(super) fn lost_control(&self, key: &MessageKey) -> u8 {
         self.waiting.iter().find(|answer| answer.key == *key).map_or(0, |answer| answer.lost_control)
     }
 
-    pub(super) fn await_echo(&mut self, key: &AnswerKey, until: Timestamp, cause: Failure) {
+    pub(super) fn await_echo(&mut self, key: &MessageKey, until: Timestamp, cause: Failure) {
         if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
             answer.state = State::AwaitingEcho { until, cause };
         }
@@ -273,7 +273,7 @@ impl Outbox {
     /// It reached the platform: by the answer of the call, or by an echo, however late.
     pub(super) fn delivered(
         &mut self,
-        key: &AnswerKey,
+        key: &MessageKey,
         mid: Option<MessageId>,
         config: &Config,
         now: Timestamp,
@@ -284,18 +284,18 @@ impl Outbox {
             let at = self
                 .finished
                 .iter()
-                .position(|(other, status)| other == key && matches!(status, AnswerStatus::Unknown(_)))?;
+                .position(|(other, status)| other == key && matches!(status, MessageStatus::Unknown(_)))?;
             self.finished.remove(at);
             false
         };
-        let status = AnswerStatus::Sent { mid: mid.clone(), maybe_doubled };
+        let status = MessageStatus::Sent { mid: mid.clone(), maybe_doubled };
         self.finish(key.clone(), status, config, now);
-        Some(Notice::AnswerSent { key: key.clone(), mid, maybe_doubled })
+        Some(Notice::MessageSent { key: key.clone(), mid, maybe_doubled })
     }
 
     pub(super) fn failed(
         &mut self,
-        key: &AnswerKey,
+        key: &MessageKey,
         reason: FailReason,
         config: &Config,
         now: Timestamp,
@@ -306,15 +306,15 @@ impl Outbox {
         if answer.resent {
             // The first attempt may have arrived, so this one's failure does not say that it did not.
             let echo = NoEcho::SentAgain;
-            self.finish(key.clone(), AnswerStatus::Unknown(echo), config, now);
+            self.finish(key.clone(), MessageStatus::Unknown(echo), config, now);
             let cause = Failure::new(
                 FailureKind::Transport,
                 format!("sent again after an unknown outcome: {reason}"),
             );
-            return Some(Notice::AnswerUnknown { key, cause, echo });
+            return Some(Notice::MessageUnknown { key, cause, echo });
         }
-        self.finish(key.clone(), AnswerStatus::Failed(reason.clone()), config, now);
-        Some(Notice::AnswerFailed { key, reason })
+        self.finish(key.clone(), MessageStatus::Failed(reason.clone()), config, now);
+        Some(Notice::MessageFailed { key, reason })
     }
 
     /// All that wait for control fail with the same reason.
@@ -329,8 +329,8 @@ impl Outbox {
     }
 
     /// The answer that an echo without our metadata is of: by its id, or by its text where its outcome is not known yet.
-    pub(super) fn by_echo(&self, mid: Option<&MessageId>, text: Option<&str>) -> Option<AnswerKey> {
-        let is_it = |status: &AnswerStatus| matches!(status, AnswerStatus::Sent { mid: Some(sent), .. } if Some(sent) == mid);
+    pub(super) fn by_echo(&self, mid: Option<&MessageId>, text: Option<&str>) -> Option<MessageKey> {
+        let is_it = |status: &MessageStatus| matches!(status, MessageStatus::Sent { mid: Some(sent), .. } if Some(sent) == mid);
         let finished = self.finished.iter().find(|(_, status)| is_it(status)).map(|(key, _)| key);
         let is_under_way = |answer: &&Answer| {
             let sent = answer.message.body().get("text").and_then(serde_json::Value::as_str);
@@ -341,11 +341,11 @@ impl Outbox {
     }
 
     /// The answer whose last attempt was this call.
-    pub(super) fn by_call(&self, call: CallId) -> Option<AnswerKey> {
+    pub(super) fn by_call(&self, call: CallId) -> Option<MessageKey> {
         self.waiting.iter().find(|answer| answer.call == Some(call)).map(|answer| answer.key.clone())
     }
 
-    pub(super) fn cancel(&mut self, key: &AnswerKey, config: &Config, now: Timestamp) -> Option<Notice> {
+    pub(super) fn cancel(&mut self, key: &MessageKey, config: &Config, now: Timestamp) -> Option<Notice> {
         let waits = |answer: &Answer| answer.key == *key && answer.state == State::Waiting;
         if self.waiting.iter().any(waits) {
             self.failed(key, FailReason::Cancelled, config, now)
@@ -355,14 +355,14 @@ impl Outbox {
     }
 
     /// The host's word on an unknown answer: those behind it may go on.
-    pub(super) fn resume(&mut self, key: &AnswerKey, config: &Config, now: Timestamp) -> bool {
+    pub(super) fn resume(&mut self, key: &MessageKey, config: &Config, now: Timestamp) -> bool {
         let held = self.waiting.iter().enumerate().find_map(|(at, answer)| match answer.state {
             State::Held(echo) if answer.key == *key => Some((at, echo)),
             _ => None,
         });
         let Some((at, echo)) = held else { return false };
         self.waiting.remove(at);
-        self.finish(key.clone(), AnswerStatus::Unknown(echo), config, now);
+        self.finish(key.clone(), MessageStatus::Unknown(echo), config, now);
         true
     }
 
@@ -389,7 +389,7 @@ impl Outbox {
                         () if answer.inline == Inline::Sent || has_left => NoEcho::ControlLeft,
                         () => NoEcho::Overdue,
                     };
-                    notices.push(Notice::AnswerUnknown { key, cause, echo });
+                    notices.push(Notice::MessageUnknown { key, cause, echo });
                     answer.state = State::Held(echo);
                 }
                 OnUnknown::Resend => {
@@ -415,11 +415,11 @@ impl Outbox {
             .min()
     }
 
-    fn finish(&mut self, key: AnswerKey, status: AnswerStatus, config: &Config, now: Timestamp) {
+    fn finish(&mut self, key: MessageKey, status: MessageStatus, config: &Config, now: Timestamp) {
         while self.finished.len() >= config.limits.finished.max(1)
             && let Some((oldest, status)) = self.finished.pop_front()
         {
-            if !matches!(status, AnswerStatus::Failed(_)) {
+            if !matches!(status, MessageStatus::Failed(_)) {
                 self.settled.remember(Digest::key(&oldest), Horizon::new(config, now));
             }
         }

@@ -72,7 +72,7 @@ pub enum NoEcho {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum AnswerStatus {
+pub enum MessageStatus {
     /// Not settled yet.
     Waiting,
     /// It reached the platform.

@@ -61,7 +61,7 @@ impl People {
     }
 
     /// A person has answered in an app that needs no control for it.
-    pub(super) fn answer(&mut self, now: Timestamp, stand_back: Duration) {
+    pub(super) fn answer_elsewhere(&mut self, now: Timestamp, stand_back: Duration) {
         if !stand_back.is_zero() {
             self.answers_until = Some(now.plus(stand_back));
         }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use siphasher::sip::SipHasher13;
 
-use crate::call::AnswerKey;
+use crate::call::MessageKey;
 use crate::event::{EventKind, Inbound};
 use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
@@ -40,7 +40,7 @@ impl Digest {
         (at != Span::UNKNOWN).then(|| Self::new(&(2_u8, at, kind)))
     }
 
-    pub(super) fn key(key: &AnswerKey) -> Self {
+    pub(super) fn key(key: &MessageKey) -> Self {
         Self::new(&(3_u8, key.as_str()))
     }
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use messenger_handover::call::{AnswerKey, InlineControl, OutgoingMessage};
+use messenger_handover::call::{InlineControl, MessageKey, OutgoingMessage};
 use messenger_handover::handover::HandOver;
 use messenger_handover::id::{AppId, PAGE_INBOX};
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::thread::{
-    AnswerStatus, ClaimOrigin, FailReason, NotGranted, Notice, StepOutcome, Target,
+    ClaimOrigin, FailReason, MessageStatus, NotGranted, Notice, StepOutcome, Target,
 };
 use messenger_sim::RequestUnderDefaultApp::{self, Refused, SilentSuccess};
 use messenger_sim::{ApiCall, Platform, Rules};
@@ -43,10 +43,10 @@ async fn give_to(world: &World, app: &AppId) {
 }
 
 async fn not_granted(world: &World, key: &str) -> NotGranted {
-    let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+    let failed = |notice: &Notice| matches!(notice, Notice::MessageFailed { .. });
     world.until("it fails", |world| world.desk.ear.heard(failed)).await;
     match world.desk.status(key).await {
-        AnswerStatus::Failed(FailReason::NotGranted(report)) => report,
+        MessageStatus::Failed(FailReason::NotGranted(report)) => report,
         other => panic!("{other:?}"),
     }
 }
@@ -175,7 +175,7 @@ async fn a_farewell_goes_with_control_or_before_it() {
             };
             let before = world.calls(&bot()).len();
             let message = OutgoingMessage::text(&key).unwrap().then(control);
-            world.bot.handover.send(&thread(), AnswerKey::new(&key).unwrap(), message).await.unwrap();
+            world.bot.handover.send(&thread(), MessageKey::new(&key).unwrap(), message).await.unwrap();
             let told = |notice: &Notice| matches!(notice, Notice::HandedOver { to: told } if *told == to);
             world.until("it is told", |world| world.bot.ear.heard(told)).await;
             world.rest().await;
@@ -245,7 +245,7 @@ async fn what_a_page_refused_is_forgotten_when_roles_change() {
     // The next one does not ask for what was refused.
     world.desk.send("b").await.unwrap();
     let ended = |world: &World| {
-        world.desk.ear.all().iter().filter(|n| matches!(n, Notice::AnswerFailed { .. })).count() == 2
+        world.desk.ear.all().iter().filter(|n| matches!(n, Notice::MessageFailed { .. })).count() == 2
     };
     world.until("the next fails", ended).await;
     world.rest().await;
@@ -290,7 +290,7 @@ async fn metas_ai_comes_and_goes() {
     assert_eq!(told, 1, "four copies are one");
     let before = world.calls(&bot()).len();
     world.bot.send("a").await.unwrap();
-    let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+    let failed = |notice: &Notice| matches!(notice, Notice::MessageFailed { .. });
     world.until("it fails", |world| world.bot.ear.heard(failed)).await;
     assert!(!world.calls(&bot())[before..].contains(&REQUEST.to_owned()), "a request would be futile");
 
@@ -313,7 +313,7 @@ async fn an_answer_waits_for_a_lead_ad_to_end() {
     world.bot.send("a").await.unwrap();
     world.until("it was tried", |world| world.calls(&bot()).iter().any(|call| call == "messages #100")).await;
     let waits = world.bot.status("a").await;
-    assert_eq!(waits, AnswerStatus::Waiting);
+    assert_eq!(waits, MessageStatus::Waiting);
     world.sim.with_platform(|platform, now| {
         platform.lead_ad_ends(&page, &user, true, Some(&bot()), Some("Name: A. Person"), now).unwrap();
     });

@@ -171,7 +171,7 @@ async fn clocks_ahead_fail_no_answer() {
                     world.rest().await;
                 }
             }
-            let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+            let failed = |notice: &Notice| matches!(notice, Notice::MessageFailed { .. });
             assert!(!world.desk.ear.heard(failed), "{policy}, {ahead:?}: {:?}", world.desk.ear.all());
         }
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::store::{Loaded, MemoryStore, Records, StoreError, Swap, Swapped, ThreadStore};
-use messenger_handover::thread::AnswerStatus;
+use messenger_handover::thread::MessageStatus;
 use messenger_handover::time::Timestamp;
 use messenger_sim::Rules;
 
@@ -67,7 +67,7 @@ async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
     world.desk.handover.open_intervention(&thread()).await.unwrap();
     world.desk.send("an answer").await.unwrap();
     world.rest().await;
-    assert!(matches!(world.desk.status("an answer").await, AnswerStatus::Sent { .. }));
+    assert!(matches!(world.desk.status("an answer").await, MessageStatus::Sent { .. }));
     world.desk.handover.close_intervention(&thread()).await.unwrap();
     world.rest().await;
     let sizes = [record(&world.bot).await, record(&world.desk).await];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use messenger_handover::id::AppId;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::thread::{AnswerStatus, ClaimOrigin, Target};
+use messenger_handover::thread::{ClaimOrigin, MessageStatus, Target};
 use messenger_sim::{ApiCall, Fault, FaultAction, Rules, Wire};
 
 use crate::world::{BOT, DESK, Host, Setup, World, bot, desk, thread};
@@ -67,7 +67,7 @@ async fn path(world: &World, host: &Host) -> Vec<String> {
     world.forget_wires();
     host.send("an answer").await.unwrap();
     world.rest().await;
-    assert!(matches!(host.status("an answer").await, AnswerStatus::Sent { .. }));
+    assert!(matches!(host.status("an answer").await, MessageStatus::Sent { .. }));
     until_it_is_sent(&world.wires(), "an answer")
 }
 

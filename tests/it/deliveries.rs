@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use messenger_handover::call::{AnswerKey, OutgoingMessage, SenderAction, ThreadOwner};
+use messenger_handover::call::{MessageKey, OutgoingMessage, SenderAction, ThreadOwner};
 use messenger_handover::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind, Inbound};
 use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
@@ -245,7 +245,7 @@ fn a_handler_that_never_ends_holds_a_bounded_queue() {
         let mut sent = 0;
         for number in 0..2_000 {
             let (key, text) =
-                (AnswerKey::new(format!("k{number}")).unwrap(), OutgoingMessage::text("Hi").unwrap());
+                (MessageKey::new(format!("k{number}")).unwrap(), OutgoingMessage::text("Hi").unwrap());
             match world.bot.send(&thread(2), key, text).await {
                 Ok(_) => sent += 1,
                 Err(HandoverError::Refused(CommandRefused::NoticesFull | CommandRefused::QueueFull)) => {}
@@ -321,7 +321,7 @@ fn timers_fire_when_they_are_due() {
     #[async_trait]
     impl Handler for Ends {
         async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
-            if matches!(told.notice, Notice::AnswerFailed { .. }) {
+            if matches!(told.notice, Notice::MessageFailed { .. }) {
                 self.0.lock().unwrap().insert(told.thread.clone(), Instant::now());
             }
             Ok(Actions::none())
@@ -345,7 +345,7 @@ fn timers_fire_when_they_are_due() {
             let event = Event::new(Channel::Messaging, at, EventKind::PassThreadControl(change));
             desk.events(vec![(key.clone(), event)]).await.unwrap();
             let message = OutgoingMessage::text("Hello").unwrap();
-            desk.send(&key, AnswerKey::new("a").unwrap(), message).await.unwrap();
+            desk.send(&key, MessageKey::new("a").unwrap(), message).await.unwrap();
             due.insert(key, Instant::now() + Duration::from_secs(20));
             sleep(Duration::from_millis(37)).await;
         }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::Handover;
 use messenger_handover::id::{PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::thread::{AnswerStatus, Timeouts};
+use messenger_handover::thread::{MessageStatus, Timeouts};
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -25,8 +25,8 @@ fn thread(index: u64) -> ThreadKey {
     ThreadKey::new(PageId::from(PAGE), UserId::from(1000 + index))
 }
 
-fn key() -> AnswerKey {
-    AnswerKey::new("a").unwrap()
+fn key() -> MessageKey {
+    MessageKey::new("a").unwrap()
 }
 
 /// Thousands of threads that each try again politely are no politeness: the Page has one budget. When the
@@ -76,9 +76,9 @@ async fn an_outage_is_not_made_worse_and_nothing_is_lost() {
     let begun = Instant::now();
     for index in 0..CONVERSATIONS {
         loop {
-            match handover.answer(&thread(index), &key()).await.unwrap() {
-                Some(AnswerStatus::Sent { .. }) => break,
-                Some(AnswerStatus::Waiting) => {}
+            match handover.message_status(&thread(index), &key()).await.unwrap() {
+                Some(MessageStatus::Sent { .. }) => break,
+                Some(MessageStatus::Waiting) => {}
                 other => panic!("{index}: {other:?}"),
             }
             assert!(begun.elapsed() < Duration::from_mins(1), "{index} never gets out");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::Handover;
@@ -57,7 +57,7 @@ async fn page_policy_is_that_of_the_conversations_page() {
     handover.events(keys.iter().map(|key| (key.clone(), passed())).collect()).await.unwrap();
     for key in &keys {
         let message = OutgoingMessage::text("hello").unwrap();
-        handover.send(key, AnswerKey::new("a").unwrap(), message).await.unwrap();
+        handover.send(key, MessageKey::new("a").unwrap(), message).await.unwrap();
     }
     sleep(Duration::from_secs(1)).await;
     let calls = graph.0.lock().unwrap().clone();

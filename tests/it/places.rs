@@ -7,14 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{Builder, Handover, Stopped};
 use messenger_handover::http::{Transport, TransportError};
 use messenger_handover::id::{PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{MemoryStore, ThreadStore};
-use messenger_handover::thread::AnswerStatus;
+use messenger_handover::thread::MessageStatus;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -79,7 +79,7 @@ fn thread(page: u64, user: u64) -> ThreadKey {
 
 async fn send(handover: &Handover, page: u64, users: u64) {
     for user in 0..users {
-        let key = AnswerKey::new("a").unwrap();
+        let key = MessageKey::new("a").unwrap();
         handover.send(&thread(page, user), key, OutgoingMessage::text("hello").unwrap()).await.unwrap();
     }
 }
@@ -88,9 +88,10 @@ async fn all_are_delivered(handover: &Handover, page: u64, users: u64) {
     let begun = Instant::now();
     for user in 0..users {
         loop {
-            match handover.answer(&thread(page, user), &AnswerKey::new("a").unwrap()).await.unwrap() {
-                Some(AnswerStatus::Sent { maybe_doubled: false, .. }) => break,
-                Some(AnswerStatus::Waiting) => {}
+            match handover.message_status(&thread(page, user), &MessageKey::new("a").unwrap()).await.unwrap()
+            {
+                Some(MessageStatus::Sent { maybe_doubled: false, .. }) => break,
+                Some(MessageStatus::Waiting) => {}
                 other => panic!("{user}: {other:?}"),
             }
             assert!(begun.elapsed() < Duration::from_hours(3), "{user} never gets out");

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::event::Event;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{FORMAT, Records};
-use messenger_handover::thread::{AnswerStatus, Command, Config, Context, Input, Owner, Thread};
+use messenger_handover::thread::{Command, Config, Context, Input, MessageStatus, Owner, Thread};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ fn busy_thread() -> Thread {
     }
     for name in ["a", "b"] {
         let (key, message) =
-            (AnswerKey::new(name).unwrap(), OutgoingMessage::text("an answer \"quoted\"").unwrap());
+            (MessageKey::new(name).unwrap(), OutgoingMessage::text("an answer \"quoted\"").unwrap());
         let _ = thread.step(
             &Context::new(&config),
             Input::Command(Command::Send { key, message }),
@@ -68,7 +68,7 @@ fn busy_thread() -> Thread {
 fn is_the_busy_one(thread: &Thread) {
     assert_eq!(*thread.owner(), Owner::Us);
     for name in ["a", "b"] {
-        assert_eq!(thread.answer(&AnswerKey::new(name).unwrap()), Some(AnswerStatus::Waiting));
+        assert_eq!(thread.message_status(&MessageKey::new(name).unwrap()), Some(MessageStatus::Waiting));
     }
     assert_eq!(thread.waiting_requests().collect::<Vec<_>>(), [&AppId::from(STRANGER)]);
     assert!(thread.is_open() && !thread.is_at_rest());

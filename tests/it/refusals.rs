@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use messenger_handover::call::FailureKind::{self, *};
-use messenger_handover::call::{AnswerKey, Call, CallId, CallResult, OutgoingMessage, ThreadOwner};
+use messenger_handover::call::{Call, CallId, CallOutcome, MessageKey, OutgoingMessage, ThreadOwner};
 use messenger_handover::control::HandoverClient;
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
 use messenger_handover::graph::GraphClient;
@@ -144,7 +144,7 @@ impl Transport for Graph {
 }
 
 /// How a call ends that is answered so.
-async fn result(row: Row) -> CallResult {
+async fn result(row: Row) -> CallOutcome {
     let (status, code, subcode, message, _) = row;
     let mut error = json!({"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "A"});
     if let Some(subcode) = subcode {
@@ -156,7 +156,7 @@ async fn result(row: Row) -> CallResult {
         .page(thread.page.clone(), "token".into())
         .transport(std::sync::Arc::new(graph));
     let error = graph.build().unwrap().request_thread_control(&thread, None).await.unwrap_err();
-    error.into_result()
+    error.into_outcome()
 }
 
 /// A desk in a world where every call of one kind ends so, for a minute.
@@ -208,8 +208,8 @@ impl Minute {
     }
 
     /// Sends a message, and answers its calls: of this kind with this result, all others well.
-    fn send(mut self, refused: fn(&Call) -> bool, result: &CallResult) -> Self {
-        let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap());
+    fn send(mut self, refused: fn(&Call) -> bool, result: &CallOutcome) -> Self {
+        let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap());
         self.step(Input::Command(Command::Send { key, message }));
         let end = self.now.plus(Duration::from_mins(1));
         for _ in 0..1000 {
@@ -218,13 +218,13 @@ impl Minute {
                     made if refused(made) => result.clone(),
                     Call::ThreadOwner => {
                         let app = AppId::from(if *self.thread.owner() == Owner::Us { DESK } else { BOT });
-                        CallResult::Owner(ThreadOwner::App { app, expires: None })
+                        CallOutcome::Owner(ThreadOwner::App { app, expires: None })
                     }
-                    Call::SendMessage { .. } => CallResult::Sent(None),
-                    Call::RequestThreadControl => CallResult::Forwarded,
-                    _ => CallResult::Done,
+                    Call::SendMessage { .. } => CallOutcome::Sent(None),
+                    Call::RequestThreadControl => CallOutcome::Forwarded,
+                    _ => CallOutcome::Done,
                 };
-                self.step(Input::Answer { call, result });
+                self.step(Input::CallEnded { call, outcome });
                 continue;
             }
             let wake = self.thread.next_wake(&Context::new(&self.config));
@@ -237,7 +237,7 @@ impl Minute {
 
     fn failed(&self) -> Option<&FailReason> {
         self.notices.iter().find_map(|notice| match notice {
-            Notice::AnswerFailed { reason, .. } => Some(reason),
+            Notice::MessageFailed { reason, .. } => Some(reason),
             _ => None,
         })
     }
@@ -262,7 +262,7 @@ async fn refusals_of_a_message_mean_what_they_say() {
     for row in all() {
         let result = result(row).await;
         let kind = match &result {
-            CallResult::Refused(failure) | CallResult::Unknown(failure) => failure.kind,
+            CallOutcome::Refused(failure) | CallOutcome::Unknown(failure) => failure.kind,
             other => panic!("{other:?}"),
         };
         assert_eq!(kind, row.4, "{row:?}");
@@ -285,7 +285,7 @@ async fn refusals_of_a_message_mean_what_they_say() {
             }
             Transient => {
                 // It may have arrived: it is not sent again.
-                assert!(matches!(desk.notices[..], [Notice::AnswerUnknown { .. }]), "{row:?}");
+                assert!(matches!(desk.notices[..], [Notice::MessageUnknown { .. }]), "{row:?}");
                 assert_eq!(calls, 1, "{row:?}");
             }
             _ => {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::Handover;
 use messenger_handover::http::{Transport, TransportError};
 use messenger_handover::id::{PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::thread::AnswerStatus;
+use messenger_handover::thread::MessageStatus;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -67,7 +67,7 @@ async fn run(failure: &'static str, lasts: Duration, others_after: Duration, pac
         Handover::builder(bot(), Role::Bot, ThreadControlPolicy::BotPrimary, client, Ear::default());
     let handover = handover.clock(Virtual(begun)).start().unwrap();
     let thread = |user| ThreadKey::new(PageId::from(PAGE), UserId::from(1000 + user));
-    let key = || AnswerKey::new("a").unwrap();
+    let key = || MessageKey::new("a").unwrap();
     for user in 0..MESSAGES {
         handover.send(&thread(user), key(), OutgoingMessage::text("hello").unwrap()).await.unwrap();
         if user == 0 {
@@ -83,8 +83,8 @@ async fn run(failure: &'static str, lasts: Duration, others_after: Duration, pac
     let sent_after = begun.elapsed().saturating_sub(lasts);
     sleep(Duration::from_secs(5)).await;
     for user in 0..MESSAGES {
-        let status = handover.answer(&thread(user), &key()).await.unwrap();
-        assert!(matches!(status, Some(AnswerStatus::Sent { .. })), "{user}: {status:?}");
+        let status = handover.message_status(&thread(user), &key()).await.unwrap();
+        assert!(matches!(status, Some(MessageStatus::Sent { .. })), "{user}: {status:?}");
     }
     let mut sent = graph.sent.lock().unwrap().clone();
     sent.sort_unstable();

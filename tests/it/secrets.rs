@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use messenger_handover::bots_api;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::engage::{self, Domain};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::id::PageId;
@@ -143,7 +143,7 @@ async fn example_hosts(shown: &mut String) {
 }
 
 async fn say(host: &Host, text: &str) {
-    let key = AnswerKey::new(format!("key-{}", text.len())).unwrap();
+    let key = MessageKey::new(format!("key-{}", text.len())).unwrap();
     host.handover.send(&thread(), key, OutgoingMessage::text(text).unwrap()).await.unwrap();
 }
 

@@ -1,12 +1,12 @@
 //! An agent sends while another app has control, and the ways in which control comes.
 
-use messenger_handover::call::{AnswerKey, FailureKind, OutgoingMessage};
+use messenger_handover::call::{FailureKind, MessageKey, OutgoingMessage};
 use messenger_handover::handover::{Accepted, HandoverError};
 use messenger_handover::id::AppId;
 use messenger_handover::policy::ClaimStep;
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::thread::{
-    AnswerStatus, CommandRefused, FailReason, Notice, StepOutcome, Target, Unanswered,
+    CommandRefused, FailReason, MessageStatus, Notice, StepOutcome, Target, Unanswered,
 };
 use messenger_sim::{Platform, RequestUnderDefaultApp, Rules};
 
@@ -38,7 +38,7 @@ async fn three_answers(setup: Setup, claims: &[&str]) -> World {
     let claim: Vec<_> = calls[before.1..].iter().filter(|call| !call.starts_with("messages")).collect();
     assert_eq!(claim, claims, "{calls:?}");
     for key in ["a", "b", "c"] {
-        assert!(matches!(world.desk.status(key).await, AnswerStatus::Sent { mid: Some(_), .. }));
+        assert!(matches!(world.desk.status(key).await, MessageStatus::Sent { mid: Some(_), .. }));
         assert!(matches!(world.desk.send(key).await.unwrap(), Accepted::Duplicate(_)), "a key is used once");
     }
     world.desk.handover.close_intervention(&thread()).await.unwrap();
@@ -114,9 +114,9 @@ async fn a_request_that_is_never_answered_fails_the_answer_where_nothing_is_take
     world.customer_writes("hello");
     world.rest().await;
     world.desk.send("a").await.unwrap();
-    let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+    let failed = |notice: &Notice| matches!(notice, Notice::MessageFailed { .. });
     world.until("it fails", |world| world.desk.ear.heard(failed)).await;
-    let AnswerStatus::Failed(FailReason::NotGranted(report)) = world.desk.status("a").await else {
+    let MessageStatus::Failed(FailReason::NotGranted(report)) = world.desk.status("a").await else {
         panic!("{:?}", world.desk.status("a").await);
     };
     let request = report.steps.iter().find(|tried| tried.step == ClaimStep::Request).unwrap();
@@ -197,7 +197,7 @@ async fn the_bot_learns_what_was_written_meanwhile() {
     world.until("released", |world| world.owner().is_none()).await;
     world.rest().await;
     // Nobody is told of a release: the bot looks when it hears that the intervention is closed.
-    let (key, message) = (AnswerKey::new("x").unwrap(), OutgoingMessage::text("x").unwrap());
+    let (key, message) = (MessageKey::new("x").unwrap(), OutgoingMessage::text("x").unwrap());
     let refused = world.bot.handover.send(&thread(), key, message).await;
     assert!(matches!(refused, Err(HandoverError::Refused(CommandRefused::WithPeople))), "{refused:?}");
     world.bot.handover.intervention_closed(&thread(), None).await.unwrap();
@@ -228,10 +228,10 @@ async fn an_answer_outside_the_window_fails_with_that_reason() {
     world.rest().await;
     world.sim.advance(std::time::Duration::from_hours(25));
     world.desk.send("too late").await.unwrap();
-    let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+    let failed = |notice: &Notice| matches!(notice, Notice::MessageFailed { .. });
     world.until("it fails", |world| world.desk.ear.heard(failed)).await;
     let status = world.desk.status("too late").await;
-    let AnswerStatus::Failed(FailReason::OutsideWindow(failure)) = status else { panic!("{status:?}") };
+    let MessageStatus::Failed(FailReason::OutsideWindow(failure)) = status else { panic!("{status:?}") };
     assert_eq!(failure.kind, FailureKind::OutsideWindow);
     assert_eq!(world.conversation(), ["hello"]);
 }
@@ -256,10 +256,10 @@ async fn human_agent_reaches_a_customer_who_wrote_days_ago() {
 
     world.sim.with_platform(|platform, _| platform.set_human_agent(&desk(), false));
     world.desk.send("c").await.unwrap();
-    let failed = |notice: &Notice| matches!(notice, Notice::AnswerFailed { .. });
+    let failed = |notice: &Notice| matches!(notice, Notice::MessageFailed { .. });
     world.until("it fails", |world| world.desk.ear.heard(failed)).await;
     let status = world.desk.status("c").await;
-    let AnswerStatus::Failed(reason @ FailReason::OutsideWindow(_)) = status else { panic!("{status:?}") };
+    let MessageStatus::Failed(reason @ FailReason::OutsideWindow(_)) = status else { panic!("{status:?}") };
     assert!(reason.to_string().contains("without prior approval"), "{reason}");
     assert_eq!(world.conversation(), ["hello", "a", "b"]);
 }

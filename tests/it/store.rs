@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use messenger_handover::call::{Advice, AnswerKey, OutgoingMessage};
+use messenger_handover::call::{Advice, MessageKey, OutgoingMessage};
 use messenger_handover::event::Event;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{Accepted, Builder, Handler, Handover, HandoverError, Stopped};
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{Loaded, MemoryStore, RecordError, StoreError, Swap, Swapped, ThreadStore};
-use messenger_handover::thread::{AnswerStatus, Notice, Timeouts};
+use messenger_handover::thread::{MessageStatus, Notice, Timeouts};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
 use serde_json::json;
@@ -61,7 +61,7 @@ async fn a_store_that_panics_does_not_end_the_waker() {
     timeouts.answer_age = Duration::from_millis(1500);
     let handover = Handover::builder(desk(), Role::Desk, ThreadControlPolicy::EdPrimary, graph, ear.clone());
     let handover = handover.store(store.clone()).timeouts(timeouts).start().unwrap();
-    let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap());
+    let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap());
     handover.send(&thread(), key, message).await.unwrap();
     for _ in 0..1000 {
         if !ear.all().is_empty() {
@@ -165,8 +165,8 @@ pub fn desk_at(
     with(desk.store(store)).start().unwrap()
 }
 
-fn key(name: &str) -> AnswerKey {
-    AnswerKey::new(name).unwrap()
+fn key(name: &str) -> MessageKey {
+    MessageKey::new(name).unwrap()
 }
 
 fn text(name: &str) -> OutgoingMessage {
@@ -192,7 +192,10 @@ async fn messages(graph: &MockServer) -> usize {
 
 async fn delivered(desk: &Handover, name: &str) {
     for _ in 0..500 {
-        if matches!(desk.answer(&thread(), &key(name)).await.unwrap(), Some(AnswerStatus::Sent { .. })) {
+        if matches!(
+            desk.message_status(&thread(), &key(name)).await.unwrap(),
+            Some(MessageStatus::Sent { .. })
+        ) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -335,8 +338,8 @@ async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
     }
     assert_eq!(first.open_threads(None, 9).await.unwrap(), [thread()]);
     let status = async |name| first.answer(&thread(), &key(name)).await.unwrap();
-    assert!(matches!(status("a").await, Some(AnswerStatus::Sent { .. })));
-    assert_eq!(status("b").await, Some(AnswerStatus::Waiting));
+    assert!(matches!(status("a").await, Some(MessageStatus::Sent { .. })));
+    assert_eq!(status("b").await, Some(MessageStatus::Waiting));
 
     let begun = std::time::Instant::now();
     let (other, ear, second) = a_desk(store, 0).await;
@@ -344,7 +347,7 @@ async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
     assert!(begun.elapsed() < Duration::from_secs(5), "it waited for a lease");
     assert_eq!((messages(&graph).await, messages(&other).await), (1, 1));
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let ends = ear.all().into_iter().filter(|notice| matches!(notice, Notice::AnswerSent { .. })).count();
+    let ends = ear.all().into_iter().filter(|notice| matches!(notice, Notice::MessageSent { .. })).count();
     assert_eq!(ends, 2, "the next one tells what the first has not");
     assert_eq!(second.open_threads(None, 9).await.unwrap(), []);
 }
@@ -362,8 +365,8 @@ async fn a_conversation_is_forgotten_when_the_host_says_so() {
     assert!(store.inner.is_empty());
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert!(store.inner.is_empty(), "the late answer to a call brought it back");
-    assert_eq!(desk.answer(&thread(), &key("a")).await.unwrap(), None);
-    assert!(!ear.all().iter().any(|notice| matches!(notice, Notice::AnswerSent { .. })));
+    assert_eq!(desk.message_status(&thread(), &key("a")).await.unwrap(), None);
+    assert!(!ear.all().iter().any(|notice| matches!(notice, Notice::MessageSent { .. })));
 }
 
 pub fn messages_told(ear: &Ear) -> usize {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, Failure, FailureKind, InlineControl, MessagingType, OutgoingMessage,
-    ThreadOwner,
+    Call, CallId, CallOutcome, Failure, FailureKind, InlineControl, MessageKey, MessagingType,
+    OutgoingMessage, ThreadOwner,
 };
 use messenger_handover::event::{
     Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound, Other, Raw,
@@ -13,7 +13,7 @@ use messenger_handover::event::{
 use messenger_handover::id::{AppId, MessageId, PAGE_INBOX};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    Actions, AnswerStatus, ClaimOrigin, Command, Config, Context, Dealt, Input, NoticeId, OnUnknown, Output,
+    Actions, ClaimOrigin, Command, Config, Context, Dealt, Input, MessageStatus, NoticeId, OnUnknown, Output,
     Reply, Target, Thread, Timeouts,
 };
 use messenger_handover::time::{Span, Timestamp};
@@ -40,8 +40,8 @@ fn mid() -> impl Strategy<Value = Option<MessageId>> {
     prop::option::of((0_u8..6).prop_map(|n| MessageId::new(format!("m{n}")).unwrap()))
 }
 
-fn key() -> impl Strategy<Value = AnswerKey> {
-    (0_u8..6).prop_map(|n| AnswerKey::new(format!("k{n}")).unwrap())
+fn key() -> impl Strategy<Value = MessageKey> {
+    (0_u8..6).prop_map(|n| MessageKey::new(format!("k{n}")).unwrap())
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -156,7 +156,7 @@ fn failure() -> impl Strategy<Value = Failure> {
 }
 
 /// Also such as no call of that kind ends with.
-fn result() -> impl Strategy<Value = CallResult> {
+fn result() -> impl Strategy<Value = CallOutcome> {
     let expires = prop::option::of((0_u64..100_000_000).prop_map(|ms| Timestamp::from_millis(NOW + ms)));
     let owner = prop_oneof![
         (app(), expires.clone()).prop_map(|(app, expires)| ThreadOwner::App { app, expires }),
@@ -164,13 +164,13 @@ fn result() -> impl Strategy<Value = CallResult> {
         Just(ThreadOwner::Idle),
     ];
     prop_oneof![
-        3 => Just(CallResult::Done),
-        2 => Just(CallResult::Forwarded),
-        3 => mid().prop_map(CallResult::Sent),
-        4 => owner.prop_map(CallResult::Owner),
-        4 => failure().prop_map(CallResult::Refused),
-        2 => failure().prop_map(CallResult::Unknown),
-        1 => (0_u64..10_000_000).prop_map(|ms| CallResult::HeldBack(Duration::from_millis(ms))),
+        3 => Just(CallOutcome::Done),
+        2 => Just(CallOutcome::Forwarded),
+        3 => mid().prop_map(CallOutcome::Sent),
+        4 => owner.prop_map(CallOutcome::Owner),
+        4 => failure().prop_map(CallOutcome::Refused),
+        2 => failure().prop_map(CallOutcome::Unknown),
+        1 => (0_u64..10_000_000).prop_map(|ms| CallOutcome::HeldBack(Duration::from_millis(ms))),
     ]
 }
 
@@ -178,9 +178,9 @@ fn result() -> impl Strategy<Value = CallResult> {
 enum What {
     Told(Input),
     /// An answer to the call under way, if there is one.
-    Answer(CallResult),
+    Answer(CallOutcome),
     /// An answer to a call of long ago, or of never.
-    Stray(u64, CallResult),
+    Stray(u64, CallOutcome),
     Notice(Dealt),
     /// Milliseconds, backwards too.
     Time(i64),
@@ -248,7 +248,7 @@ struct Machine {
     call: Option<(CallId, Call)>,
     notice: Option<NoticeId>,
     /// Keys that were accepted, and not told an end of.
-    open: Vec<AnswerKey>,
+    open: Vec<MessageKey>,
 }
 
 impl Machine {
@@ -273,9 +273,9 @@ impl Machine {
             }
         }
         for key in &self.open {
-            assert!(self.thread.answer(key).is_some(), "{key} was accepted and is forgotten");
+            assert!(self.thread.message_status(key).is_some(), "{key} was accepted and is forgotten");
         }
-        let waiting = |key: &AnswerKey| self.thread.answer(key) == Some(AnswerStatus::Waiting);
+        let waiting = |key: &MessageKey| self.thread.message_status(key) == Some(MessageStatus::Waiting);
         self.open.retain(waiting);
         assert!(
             self.thread.next_wake(&cx).is_some() || self.thread.is_at_rest(),
@@ -293,9 +293,9 @@ impl Machine {
             What::Told(input) => input,
             What::Answer(result) => {
                 let Some((call, _)) = self.call.take() else { return };
-                Input::Answer { call, result }
+                Input::CallEnded { call, outcome }
             }
-            What::Stray(id, result) => Input::Answer { call: CallId(id), result },
+            What::Stray(id, result) => Input::CallEnded { call: CallId(id), outcome: result },
             What::Notice(dealt) => {
                 let Some(notice) = self.notice.take() else { return };
                 Input::NoticeDone { notice, dealt }
@@ -322,12 +322,12 @@ impl Machine {
             } else if let Some((call, made)) = self.call.take() {
                 let us = || ThreadOwner::App { app: AppId::from(US), expires: None };
                 let result = match made {
-                    Call::SendMessage { .. } => CallResult::Sent(None),
-                    Call::RequestThreadControl => CallResult::Forwarded,
-                    Call::ThreadOwner => CallResult::Owner(us()),
-                    _ => CallResult::Done,
+                    Call::SendMessage { .. } => CallOutcome::Sent(None),
+                    Call::RequestThreadControl => CallOutcome::Forwarded,
+                    Call::ThreadOwner => CallOutcome::Owner(us()),
+                    _ => CallOutcome::Done,
                 };
-                self.step(Input::Answer { call, result });
+                self.step(Input::CallEnded { call, outcome });
             } else if self.thread.is_at_rest() {
                 return;
             } else {
@@ -363,7 +363,7 @@ proptest! {
         for act in acts {
             machine.act(act, &mut None);
         }
-        let input = Input::Answer { call: CallId(u64::MAX), result: stray };
+        let input = Input::CallEnded { call: CallId(u64::MAX), outcome: stray };
         let mut woken = machine.thread.clone();
         let _ = woken.step(&Context::new(&machine.config), Input::Wake, machine.now, &mut Vec::new());
         prop_assert_eq!(machine.step(input), Reply::Ignored);

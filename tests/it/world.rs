@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method};
 use axum::routing::any;
 use messenger_handover::bots_api::{self, Desk};
 use messenger_handover::call::HandoverRequest;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{
     Accepted, Clock, Handler, HandlerError, Handover, HandoverError, Notification, SystemClock,
@@ -20,7 +20,7 @@ use messenger_handover::handover::{
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{MemoryStore, ThreadStore};
-use messenger_handover::thread::{Actions, AnswerStatus, Notice, Timeouts, Unanswered};
+use messenger_handover::thread::{Actions, MessageStatus, Notice, Timeouts, Unanswered};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{self, Verifier};
 use messenger_sim::{self as sim, Platform, Rules, Server, Wire};
@@ -117,11 +117,11 @@ impl Drop for Host {
 impl Host {
     pub async fn send(&self, key: &str) -> Result<Accepted, HandoverError> {
         let message = OutgoingMessage::text(key).unwrap();
-        self.handover.send(&thread(), AnswerKey::new(key).unwrap(), message).await
+        self.handover.send(&thread(), MessageKey::new(key).unwrap(), message).await
     }
 
-    pub async fn status(&self, key: &str) -> AnswerStatus {
-        let status = self.handover.answer(&thread(), &AnswerKey::new(key).unwrap()).await;
+    pub async fn status(&self, key: &str) -> MessageStatus {
+        let status = self.handover.message_status(&thread(), &MessageKey::new(key).unwrap()).await;
         status.unwrap().unwrap_or_else(|| panic!("{key} was never accepted"))
     }
 }

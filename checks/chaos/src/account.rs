@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use messenger_handover::call::AnswerKey;
+use messenger_handover::call::MessageKey;
 use messenger_handover::id::{AppId, MessageId, UserId};
 
 use crate::DESK;
 use crate::replica::{News, What};
 
 /// Whose answer: of the bot or of an agent, to whom, and its key.
-type Of = (bool, UserId, AnswerKey);
+type Of = (bool, UserId, MessageKey);
 
 #[derive(Default)]
 pub struct Account {
@@ -46,7 +46,7 @@ impl Account {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn accepted(&self, bot: bool, user: UserId, key: AnswerKey) {
+    pub fn accepted(&self, bot: bool, user: UserId, key: MessageKey) {
         let mut state = self.state();
         state.answers.entry((bot, user, key)).or_default().accepted.get_or_insert_with(Instant::now);
     }
@@ -75,7 +75,7 @@ impl Account {
     pub fn reached(&self, app: &AppId, user: UserId, text: String) {
         let bot = *app != AppId::from(DESK);
         let mut state = self.state();
-        if let Ok(key) = AnswerKey::new(&text)
+        if let Ok(key) = MessageKey::new(&text)
             && let Some(accepted) =
                 state.answers.get(&(bot, user.clone(), key)).and_then(|answer| answer.accepted)
         {
@@ -125,7 +125,7 @@ impl Account {
         }
         for (user, read) in &state.read {
             for (bot, text) in read {
-                let key = AnswerKey::new(text.strip_prefix("bot:").unwrap_or(text));
+                let key = MessageKey::new(text.strip_prefix("bot:").unwrap_or(text));
                 let known = key.is_ok_and(|key| state.answers.contains_key(&(*bot, user.clone(), key)));
                 misreported += u64::from(!known);
             }

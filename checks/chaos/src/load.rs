@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use messenger_handover::call::AnswerKey;
+use messenger_handover::call::MessageKey;
 use messenger_handover::handover::BoxError;
 use messenger_handover::id::{PageId, UserId};
 use messenger_sim::{Fault, FaultAction, Server};
@@ -107,7 +107,7 @@ impl Desk {
                 5 | 6 => self.until_taken(user, "close", "").await?,
                 _ => {}
             }
-            let key = AnswerKey::new(format!("desk:{user}:{turn}"))?;
+            let key = MessageKey::new(format!("desk:{user}:{turn}"))?;
             self.until_taken(user, "answer", key.as_str()).await?;
             self.account.accepted(false, customer.clone(), key);
             self.accepted.fetch_add(1, Ordering::SeqCst);

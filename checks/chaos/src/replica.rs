@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::{any, post};
 use messenger_handover::bots_api::{self, Desk};
 use messenger_handover::call::HandoverRequest;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{
@@ -45,7 +45,7 @@ pub struct Orders {
 pub struct News {
     pub bot: bool,
     pub user: UserId,
-    pub key: AnswerKey,
+    pub key: MessageKey,
     pub what: What,
     /// Which process, and how often another was faster so far.
     pub process: u32,
@@ -71,7 +71,7 @@ struct Host {
 }
 
 impl Host {
-    async fn tell(&self, thread: &ThreadKey, key: &AnswerKey, what: What) -> Result<(), BoxError> {
+    async fn tell(&self, thread: &ThreadKey, key: &MessageKey, what: What) -> Result<(), BoxError> {
         let news = News {
             bot: self.bot,
             user: thread.user.clone(),
@@ -90,7 +90,7 @@ impl Host {
         let mut actions = Actions::none();
         for inbound in notification.to_answer() {
             let Some(mid) = &inbound.mid else { continue };
-            let key = AnswerKey::new(format!("re:{mid}:0"))?;
+            let key = MessageKey::new(format!("re:{mid}:0"))?;
             self.tell(&notification.thread, &key, What::Accepted).await?;
             actions = actions.and_reply_to(inbound, OutgoingMessage::text(format!("bot:{key}"))?);
             if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
@@ -103,8 +103,8 @@ impl Host {
     async fn hear(&self, handover: &Handover, told: &Notification) -> Result<(), BoxError> {
         let thread = &told.thread;
         match &told.notice {
-            Notice::AnswerSent { key, .. } => self.tell(thread, key, What::Delivered).await,
-            Notice::AnswerFailed { key, reason } => {
+            Notice::MessageSent { key, .. } => self.tell(thread, key, What::Delivered).await,
+            Notice::MessageFailed { key, reason } => {
                 tracing::info!(%thread, %key, %reason, "failed");
                 self.tell(thread, key, What::Failed(name(reason).to_owned(), reason.to_string())).await
             }
@@ -113,7 +113,7 @@ impl Host {
                 let name = if *why == CommandRefused::WithPeople { "taken_by_people" } else { "refused" };
                 self.tell(thread, key, What::Failed(name.to_owned(), why.to_string())).await
             }
-            Notice::AnswerUnknown { key, .. } => {
+            Notice::MessageUnknown { key, .. } => {
                 self.tell(thread, key, What::Unknown).await?;
                 // Nobody here knows better: those behind it go on.
                 match handover.resume(thread, key.clone()).await {
@@ -123,7 +123,7 @@ impl Host {
                 }
             }
             Notice::Message { inbound: Inbound { mid: Some(mid), .. }, .. } => {
-                self.tell(thread, &AnswerKey::new(mid.to_string())?, What::Heard).await
+                self.tell(thread, &MessageKey::new(mid.to_string())?, What::Heard).await
             }
             _ => Ok(()),
         }
@@ -246,7 +246,7 @@ async fn agent(
         match action.as_str() {
             "open" => app.desk.open_intervention(&thread).await?,
             "close" => app.desk.close_intervention(&thread).await?,
-            _ => drop(app.desk.send(&thread, AnswerKey::new(&key)?, OutgoingMessage::text(&key)?).await?),
+            _ => drop(app.desk.send(&thread, MessageKey::new(&key)?, OutgoingMessage::text(&key)?).await?),
         }
         Ok::<_, BoxError>(())
     };

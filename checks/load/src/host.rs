@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, Method, Response};
 use axum::routing::any;
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, HandoverError, Notification};
@@ -118,7 +118,7 @@ impl Bot {
         Ok(actions)
     }
 
-    async fn ended(&self, key: &AnswerKey, news: fn(u64) -> News) -> Result<(), BoxError> {
+    async fn ended(&self, key: &MessageKey, news: fn(u64) -> News) -> Result<(), BoxError> {
         let number = self.replies().get(key.as_str()).copied().ok_or("no reply of this bot")?;
         Ok(self.news.send(news(number)).await?)
     }
@@ -136,8 +136,8 @@ impl Handler for Bot {
                 let Some(number) = number(inbound) else { return Ok(Actions::none()) };
                 self.news.send(News::Told { number, ours: *ours, notice: told.id.0 }).await?;
             }
-            Notice::AnswerSent { key, .. } => self.ended(key, News::Delivered).await?,
-            Notice::AnswerFailed { key, reason } => {
+            Notice::MessageSent { key, .. } => self.ended(key, News::Delivered).await?,
+            Notice::MessageFailed { key, reason } => {
                 tracing::info!(%thread, %key, %reason, "failed");
                 self.ended(key, News::Failed).await?;
             }
@@ -145,7 +145,7 @@ impl Handler for Bot {
             Notice::ActionRefused { action: RefusedAction::Reply(key), .. } => {
                 self.ended(key, News::Failed).await?;
             }
-            Notice::AnswerUnknown { key, .. } => {
+            Notice::MessageUnknown { key, .. } => {
                 self.ended(key, News::Unknown).await?;
                 but_for_refusals(handover.resume(thread, key.clone()).await)?;
             }

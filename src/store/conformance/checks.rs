@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::call::{AnswerKey, OutgoingMessage};
+use crate::call::{MessageKey, OutgoingMessage};
 use crate::id::{AppId, MAX_ID_BYTES, PageId, ThreadKey, UserId};
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::store::{Swap, Swapped, ThreadStore};
@@ -75,7 +75,7 @@ fn thread(answers: usize, letters: usize) -> Thread {
     let now = Timestamp::from_millis(1_700_000_000_000);
     let mut thread = Thread::new();
     for answer in 0..answers {
-        let key = AnswerKey::new(format!("a{answer}")).expect("a letter and a number are a key");
+        let key = MessageKey::new(format!("a{answer}")).expect("a letter and a number are a key");
         let message = OutgoingMessage::text("ö".repeat(letters.max(1))).expect("letters are a text");
         let _ = thread.step(
             &Context::new(&config),

@@ -72,11 +72,11 @@ fn an_answer_never_overrides_an_event_that_came_meanwhile() {
     let mut belief = Belief::default();
     let revision = belief.revision();
     belief.event(other(1), at(120), TOLERANCE);
-    belief.answer(Owner::Us, during(100, 130), revision, None);
+    belief.confirm(Owner::Us, during(100, 130), revision, None);
     assert!(*belief.owner() == Owner::Unknown && belief.in_doubt);
 
     let revision = belief.revision();
-    belief.answer(Owner::Us, during(140, 150), revision, None);
+    belief.confirm(Owner::Us, during(140, 150), revision, None);
     assert!(*belief.owner() == Owner::Us && !belief.in_doubt);
 }
 
@@ -85,7 +85,7 @@ fn an_answer_that_agrees_with_an_event_is_the_later_evidence() {
     let mut belief = Belief::default();
     let revision = belief.revision();
     belief.event(Owner::Other(None), at(50), TOLERANCE);
-    belief.answer(other(1), during(100, 120), revision, None);
+    belief.confirm(other(1), during(100, 120), revision, None);
     belief.event(Owner::Us, at(110), TOLERANCE);
     assert!(*belief.owner() == Owner::Unknown && belief.in_doubt, "it may be from before the answer");
 }
@@ -94,7 +94,7 @@ fn an_answer_that_agrees_with_an_event_is_the_later_evidence() {
 fn an_event_that_seems_older_than_an_answer_is_in_doubt() {
     let settled = || {
         let mut belief = Belief::default();
-        belief.answer(other(1), during(60_000, 60_100), 0, None);
+        belief.confirm(other(1), during(60_000, 60_100), 0, None);
         belief
     };
     // Our clock may be hours ahead of the platform's, and the event newer.
@@ -116,14 +116,14 @@ fn an_event_that_seems_older_than_an_answer_is_in_doubt() {
 fn the_event_of_control_that_is_gone_again_does_not_bring_it_back() {
     let gone = || {
         let mut belief = Belief::default();
-        belief.answer(Owner::Us, during(1_000, 1_007), belief.revision(), None);
-        belief.answer(other(1), during(1_020, 1_027), belief.revision(), None);
+        belief.confirm(Owner::Us, during(1_000, 1_007), belief.revision(), None);
+        belief.confirm(other(1), during(1_020, 1_027), belief.revision(), None);
         belief
     };
     let mut belief = gone();
     belief.event(Owner::Us, at(2_500), TOLERANCE);
     assert!(*belief.owner() == Owner::Unknown && belief.in_doubt, "it is read who has control");
-    belief.answer(other(1), during(1_040, 1_047), belief.revision(), None);
+    belief.confirm(other(1), during(1_040, 1_047), belief.revision(), None);
     belief.event(Owner::Us, at(2_700), TOLERANCE);
     assert_eq!(*belief.owner(), Owner::Us, "another one is news");
 
@@ -169,7 +169,7 @@ fn a_delivery_does_not_outdate_the_pass_before_it() {
 fn a_delivery_during_the_call_that_gave_control_away_is_in_doubt() {
     let passed = || {
         let mut belief = Belief::default();
-        belief.answer(other(1), during(10_000, 10_050), 0, None);
+        belief.confirm(other(1), during(10_000, 10_050), 0, None);
         belief
     };
     // However long before, by a clock that may be ahead of the platform's.
@@ -184,7 +184,7 @@ fn a_delivery_during_the_call_that_gave_control_away_is_in_doubt() {
 fn a_named_owner_is_not_forgotten_for_an_unnamed_one() {
     let mut belief = Belief::default();
     belief.event(other(7), at(10), TOLERANCE);
-    belief.answer(Owner::Other(None), during(20, 30), belief.revision(), None);
+    belief.confirm(Owner::Other(None), during(20, 30), belief.revision(), None);
     assert_eq!(*belief.owner(), other(7));
     belief.seen_on_standby(at(40), TOLERANCE);
     assert_eq!(*belief.owner(), other(7));
@@ -194,7 +194,7 @@ fn a_named_owner_is_not_forgotten_for_an_unnamed_one() {
 fn a_known_expiry_lapses() {
     let mut belief = Belief::default();
     let expires = Timestamp::from_millis(BASE + 500);
-    belief.answer(other(7), during(0, 1), 0, Some(expires));
+    belief.confirm(other(7), during(0, 1), 0, Some(expires));
     belief.lapse(Timestamp::from_millis(BASE + 499), None);
     assert_eq!(*belief.owner(), other(7));
     belief.lapse(expires, None);
@@ -218,15 +218,15 @@ fn what_was_heard_a_day_ago_is_not_known_any_more() {
 #[test]
 fn what_agrees_makes_more_precise_and_no_doubt() {
     let mut belief = Belief::default();
-    belief.answer(Owner::Other(None), during(100, 110), belief.revision(), None);
+    belief.confirm(Owner::Other(None), during(100, 110), belief.revision(), None);
     assert!(belief.event(other(1), at(105), TOLERANCE));
     assert_eq!((belief.owner(), belief.in_doubt), (&other(1), false));
 
     let mut belief = Belief::default();
     let before = belief.revision();
     assert!(belief.event(Owner::Us, at(100), TOLERANCE));
-    belief.answer(Owner::Us, during(90, 110), before, None);
+    belief.confirm(Owner::Us, during(90, 110), before, None);
     assert_eq!((belief.owner(), belief.in_doubt), (&Owner::Us, false));
-    belief.answer(other(1), during(90, 120), before, None);
+    belief.confirm(other(1), during(90, 120), before, None);
     assert!(belief.in_doubt, "what contradicts it does");
 }

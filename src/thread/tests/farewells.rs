@@ -13,20 +13,20 @@ fn farewell(control: InlineControl) -> OutgoingMessage {
 
 impl World {
     fn say_farewell(&mut self, key: &str, control: InlineControl) -> Reply {
-        self.command(Command::Send { key: AnswerKey::new(key).unwrap(), message: farewell(control) })
+        self.command(Command::Send { key: MessageKey::new(key).unwrap(), message: farewell(control) })
     }
 
     /// The message that is being sent, and its answer.
-    fn sends(&mut self, result: CallResult) -> OutgoingMessage {
+    fn sends(&mut self, result: CallOutcome) -> OutgoingMessage {
         let (id, call) = self.call();
         let Call::SendMessage { message, .. } = call else { panic!("{call:?}") };
-        self.step(Input::Answer { call: id, result });
+        self.step(Input::CallEnded { call: id, outcome: result });
         message
     }
 }
 
-fn sent() -> CallResult {
-    CallResult::Sent(Some(MessageId::new("m").unwrap()))
+fn sent() -> CallOutcome {
+    CallOutcome::Sent(Some(MessageId::new("m").unwrap()))
 }
 
 fn handed_over(world: &World) -> Vec<Option<AppId>> {
@@ -46,7 +46,7 @@ fn a_farewell_and_its_pass_are_one_call_and_one_look() {
         bot.passed_to(BOT);
         bot.say_farewell("a", InlineControl::PassTo(inbox()));
         assert_eq!(bot.sends(sent()), farewell(InlineControl::PassTo(inbox())));
-        bot.expect(Call::ThreadOwner, CallResult::Owner(owner));
+        bot.expect(Call::ThreadOwner, CallOutcome::Owner(owner));
         assert_eq!(handed_over(&bot), [Some(inbox())]);
         assert!(bot.thread.is_at_rest() && *bot.thread.owner() != Owner::Us);
         assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::ControlLost { .. })));
@@ -60,8 +60,8 @@ fn what_did_not_go_with_the_message_is_done_after_it() {
     bot.passed_to(BOT);
     bot.say_farewell("a", InlineControl::Release);
     bot.sends(sent());
-    bot.expect(Call::ThreadOwner, CallResult::Owner(us));
-    bot.expect(Call::ReleaseThreadControl, CallResult::Done);
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(us));
+    bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     assert_eq!(handed_over(&bot), [None]);
 }
 
@@ -76,17 +76,17 @@ fn a_page_without_inline_control_gets_the_message_alone_and_is_remembered() {
             assert!(asked.control().is_some());
         }
         assert_eq!(bot.sends(sent()).control(), None);
-        bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+        bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
         bot.passed_to(BOT);
     }
-    assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::AnswerFailed { .. })));
+    assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::MessageFailed { .. })));
     assert_eq!(handed_over(&bot).len(), 2);
     // A message that is wrong in itself fails all the same.
     bot.config.timeouts.refusal_memory = Duration::ZERO;
     bot.say_farewell("c", InlineControl::Release);
     bot.sends(refused(FailureKind::Invalid));
     bot.sends(refused(FailureKind::Invalid));
-    assert!(matches!(bot.notices.last(), Some(Notice::AnswerFailed { .. })));
+    assert!(matches!(bot.notices.last(), Some(Notice::MessageFailed { .. })));
     assert_eq!(*bot.thread.owner(), Owner::Us, "who did not say goodbye stays");
 }
 
@@ -100,7 +100,7 @@ fn a_farewell_with_answers_behind_it_keeps_control_until_they_are_out() {
     bot.sends(sent());
     assert_eq!(bot.sends(sent()).control(), None, "an answer waits behind it");
     bot.sends(sent());
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
 }
 
 #[test]
@@ -108,13 +108,13 @@ fn a_farewell_with_an_unknown_outcome_is_settled_by_its_echo() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.say_farewell("a", InlineControl::PassTo(AppId::from(DESK)));
-    bot.sends(CallResult::Unknown(Failure::new(FailureKind::Transport, "lost")));
+    bot.sends(CallOutcome::Unknown(Failure::new(FailureKind::Transport, "lost")));
     let us = ThreadOwner::App { app: AppId::from(BOT), expires: None };
-    bot.expect(Call::ThreadOwner, CallResult::Owner(us.clone()));
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(us.clone()));
     bot.echo_of("a");
     // It was sent; whether control went with it is looked up, and done if not.
-    bot.expect(Call::ThreadOwner, CallResult::Owner(us));
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(us));
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
 }
 
 /// The message is on its way with control when an agent engages: where control is then is looked up.
@@ -126,7 +126,7 @@ fn an_agent_who_engages_while_a_farewell_is_under_way_is_not_deceived() {
     desk.command(Command::OpenIntervention);
     assert!(desk.sends(sent()).control().is_some());
     let bot = ThreadOwner::App { app: AppId::from(BOT), expires: None };
-    desk.expect(Call::ThreadOwner, CallResult::Owner(bot));
+    desk.expect(Call::ThreadOwner, CallOutcome::Owner(bot));
     assert_eq!(*desk.thread.owner(), Owner::Other(Some(AppId::from(BOT))));
     assert!(desk.thread.intervention_is_open() && handed_over(&desk).is_empty());
 }
@@ -139,7 +139,7 @@ fn no_farewell_while_an_agent_is_engaged() {
     let reply = desk.say_farewell("a", InlineControl::Release);
     assert_eq!(reply, Reply::Refused(CommandRefused::InterventionOpen));
     desk.command(Command::CloseIntervention);
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
 }
 
 #[test]
@@ -149,8 +149,8 @@ fn to_ask_an_app_that_never_answers_is_futile_and_known_at_once() {
         desk.passed_to(silent);
         desk.send("a");
         let owner = ThreadOwner::App { app: AppId::from(silent), expires: None };
-        desk.expect(Call::ThreadOwner, CallResult::Owner(owner));
-        let Some(Notice::AnswerFailed { reason: FailReason::NotGranted(report), .. }) = desk.notices.last()
+        desk.expect(Call::ThreadOwner, CallOutcome::Owner(owner));
+        let Some(Notice::MessageFailed { reason: FailReason::NotGranted(report), .. }) = desk.notices.last()
         else {
             panic!("{:?}", desk.notices)
         };
@@ -166,8 +166,8 @@ fn a_silent_owner_that_is_gone_does_not_spoil_the_request() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(INBOX);
     desk.send("a");
-    desk.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.passed_to(DESK);
     desk.sends(sent());
 }
@@ -178,11 +178,11 @@ fn a_pending_request_ends_when_its_owner_turns_out_to_be_silent() {
     desk.config.timeouts.grant = Duration::from_secs(30);
     desk.passed_to(BOT);
     desk.send("a");
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.passed_to(META_AI[1]);
     let owner = ThreadOwner::App { app: AppId::from(META_AI[1]), expires: None };
-    desk.expect(Call::ThreadOwner, CallResult::Owner(owner));
-    assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })), "{:?}", desk.notices);
+    desk.expect(Call::ThreadOwner, CallOutcome::Owner(owner));
+    assert!(matches!(desk.notices.last(), Some(Notice::MessageFailed { .. })), "{:?}", desk.notices);
 }
 
 /// Where another app is primary the request goes there, whoever owns the thread (facts §1.2).
@@ -191,7 +191,7 @@ fn a_request_to_a_primary_bot_is_made_all_the_same() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(INBOX);
     desk.send("a");
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
 }
 
 /// Whoever claims control does not lose it to what was to give it away before.
@@ -207,8 +207,8 @@ fn a_claim_outlives_what_would_give_control_away() {
     ));
     desk.sends(sent());
     let bot = ThreadOwner::App { app: AppId::from(BOT), expires: None };
-    desk.expect(Call::ThreadOwner, CallResult::Owner(bot));
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::ThreadOwner, CallOutcome::Owner(bot));
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
 
     // One that waits: it goes without.
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);

@@ -21,7 +21,7 @@ fn pauses_double_and_success_ends_them() {
         desk.sleep();
     }
     assert_eq!(pauses, [1_000, 2_000, 4_000]);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.passed_to(DESK);
     desk.expect_send("a", refused(FailureKind::Transient));
     assert_eq!(desk.pause(), 1_000);
@@ -63,7 +63,7 @@ fn an_answer_is_tried_until_it_is_too_old_and_so_is_its_claim() {
         desk.expect(Call::RequestThreadControl, refused(FailureKind::Transient));
         desk.sleep();
     }
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.passed_to(DESK);
     desk.expect_send("a", SENT);
 
@@ -95,12 +95,12 @@ fn one_fault_of_a_claim_fails_no_answer() {
             desk.send("a");
             desk.expect(claim.clone(), fault.clone());
             desk.sleep();
-            if matches!(fault, CallResult::Unknown(_)) {
+            if matches!(fault, CallOutcome::Unknown(_)) {
                 desk.expect(Call::ThreadOwner, fault.clone());
                 desk.sleep();
                 desk.expect(Call::ThreadOwner, owned_by(BOT));
             }
-            let done = if policy == BotPrimary { CallResult::Forwarded } else { CallResult::Done };
+            let done = if policy == BotPrimary { CallOutcome::Forwarded } else { CallOutcome::Done };
             desk.expect(claim, done);
             if policy == BotPrimary {
                 desk.passed_to(DESK);
@@ -125,13 +125,13 @@ fn one_fault_of_a_claim_fails_no_answer() {
         desk.passed_to(BOT);
         desk.send("a");
         let begun = desk.now;
-        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.sleep();
         if came {
             desk.expect(Call::ThreadOwner, owned_by(DESK));
         } else {
             desk.expect(Call::ThreadOwner, owned_by(BOT));
-            desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+            desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
             desk.passed_to(DESK);
         }
         desk.expect_send("a", SENT);
@@ -149,9 +149,9 @@ fn claim_request_unanswered_ends_with_the_grant_timeout() {
         desk.passed_to(BOT);
         desk.send("a");
         let begun = desk.now;
-        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.unanswered(&Call::RequestThreadControl, BOT);
-        assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })), "{requests}");
+        assert!(matches!(desk.notices.last(), Some(Notice::MessageFailed { .. })), "{requests}");
         let took = desk.now.since(begun).as_millis();
         assert!((29_990..30_050).contains(&took), "{requests}: {took}");
     }
@@ -165,11 +165,11 @@ fn an_answer_fails_where_control_is_lost_again_and_again() {
     desk.send("a");
     for _ in 0..2 {
         desk.expect_send("a", refused(FailureKind::NotThreadOwner));
-        desk.expect(Call::TakeThreadControl, CallResult::Done);
+        desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     }
     desk.expect_send("a", refused(FailureKind::NotThreadOwner));
     assert!(
-        desk.notices.iter().any(|notice| matches!(notice, Notice::AnswerFailed { .. })),
+        desk.notices.iter().any(|notice| matches!(notice, Notice::MessageFailed { .. })),
         "{:?}",
         desk.notices
     );
@@ -180,10 +180,10 @@ fn an_answer_fails_where_control_is_lost_again_and_again() {
     desk.send("a");
     desk.expect_send("a", refused(FailureKind::NotThreadOwner));
     for _ in 0..2 {
-        desk.expect(Call::TakeThreadControl, CallResult::Done);
+        desk.expect(Call::TakeThreadControl, CallOutcome::Done);
         desk.expect_send("a", refused(FailureKind::NotThreadOwner));
     }
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     desk.expect_send("a", SENT);
 }
 
@@ -206,11 +206,11 @@ fn only_a_repetition_is_called_one() {
         })
     };
     let first = step(&mut thread, Input::Command(Command::OpenIntervention), now).unwrap();
-    let fault = Input::Answer { call: first, result: refused(FailureKind::Transient) };
+    let fault = Input::CallEnded { call: first, outcome: refused(FailureKind::Transient) };
     assert_eq!(step(&mut thread, fault, now), None);
     now = thread.next_wake(&Context::new(&config)).unwrap();
     let second = step(&mut thread, Input::Wake, now).unwrap();
-    step(&mut thread, Input::Answer { call: second, result: CallResult::Done }, now);
+    step(&mut thread, Input::CallEnded { call: second, outcome: CallOutcome::Done }, now);
     step(&mut thread, Input::Command(Command::CloseIntervention), now).unwrap();
     assert_eq!(retries, [false, true, false]);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn released(desk: &mut World) {
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     assert!(desk.thread.is_at_rest() && *desk.thread.owner() == Owner::Idle);
 }
 
@@ -12,7 +12,7 @@ fn a_grant_after_the_claim_has_failed_is_given_back() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.config.when_unanswered = Unanswered::Fail;
     desk.command(Command::OpenIntervention);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.unanswered(&Call::RequestThreadControl, BOT);
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
     desk.command(Command::CloseIntervention);
@@ -41,7 +41,7 @@ fn unsettled_and_refused() -> World {
     desk.config.when_unanswered = Unanswered::Fail;
     desk.config.timeouts.grant = Duration::from_secs(1);
     desk.command(Command::Claim { origin: ClaimOrigin::Host, note: None });
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.unanswered(&Call::RequestThreadControl, BOT);
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
     assert!(!desk.thread.is_at_rest(), "the answer is not settled");
@@ -68,7 +68,7 @@ fn a_late_grant_is_given_back_once_an_answer_from_before_is_settled() {
 fn what_a_bot_passes_on_its_own_is_kept() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.command(Command::OpenIntervention);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.command(Command::CloseIntervention);
     desk.expect(Call::ReleaseThreadControl, refused(FailureKind::NotThreadOwner));
     desk.wait(3 * 60_000);
@@ -82,7 +82,7 @@ fn what_a_bot_asked_for_is_kept_however_it_comes() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.command(Command::Claim { origin: ClaimOrigin::BotAsked, note: None });
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.unanswered(&Call::RequestThreadControl, BOT);
     desk.passed_to(DESK);
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
@@ -95,7 +95,7 @@ fn what_came_in_while_control_was_in_doubt_is_told() {
     desk.passed_to(BOT);
     desk.command(Command::OpenIntervention);
     let taken_by_the_inbox = desk.now;
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     let change = ControlChange { new_owner: Some(AppId::from(PAGE_INBOX)), ..ControlChange::default() };
     let kind = EventKind::TakeThreadControl(change);
     desk.step(Input::Event(Event { channel: Channel::Messaging, at: Span::at(taken_by_the_inbox), kind }));
@@ -116,7 +116,7 @@ fn a_pass_that_went_and_came_back_is_not_made_again() {
     bot.requested_by(DESK);
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, unknown());
     bot.sleep();
-    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
     assert!(bot.calls.is_empty() && bot.thread.is_at_rest());
 }
 
@@ -152,8 +152,8 @@ fn a_release_does_not_end_the_hand_over_that_answers_wait_for() {
     desk.command(Command::OpenIntervention);
     desk.command(Command::CloseIntervention);
     desk.send("a");
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     desk.expect_send("a", SENT);
     released(&mut desk);
 }
@@ -166,7 +166,7 @@ fn nor_does_a_release_that_is_refused() {
     desk.command(Command::CloseIntervention);
     desk.send("a");
     desk.expect(Call::ReleaseThreadControl, refused(FailureKind::NotThreadOwner));
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     desk.expect_send("a", SENT);
     released(&mut desk);
 }
@@ -177,7 +177,7 @@ fn control_is_not_handed_over_to_ourselves() {
     bot.passed_to(BOT);
     let to_us = Command::HandOver { target: Target::App(AppId::from(BOT)), note: None };
     assert_eq!(bot.command(to_us), Reply::Refused(CommandRefused::ToOurselves));
-    let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text("bye").unwrap());
+    let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text("bye").unwrap());
     let message = message.then(crate::call::InlineControl::PassTo(AppId::from(BOT)));
     assert_eq!(bot.command(Command::Send { key, message }), Reply::Refused(CommandRefused::ToOurselves));
     assert!(bot.calls.is_empty());
@@ -190,11 +190,11 @@ fn what_waits_is_woken_also_when_time_went_backwards() {
     desk.config.when_unanswered = Unanswered::Fail;
     desk.config.limits.requests = 1;
     desk.command(Command::OpenIntervention);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.sleep();
     let (call, _) = desk.call();
     desk.now = desk.now.minus(Duration::from_hours(1));
-    desk.step(Input::Answer { call, result: owned_by(BOT) });
+    desk.step(Input::CallEnded { call, outcome: owned_by(BOT) });
     desk.sleep();
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
 }

@@ -10,8 +10,8 @@ fn pass_to(app: u64) -> Call {
     Call::PassThreadControl { to: AppId::from(app) }
 }
 
-fn idle() -> CallResult {
-    CallResult::Owner(ThreadOwner::Idle)
+fn idle() -> CallOutcome {
+    CallOutcome::Owner(ThreadOwner::Idle)
 }
 
 /// It belongs to the desk.
@@ -55,13 +55,13 @@ impl World {
 /// Nobody tells a bot that the desk has released: who asks for people gets them all the same.
 #[test]
 fn a_bot_that_believes_the_desk_has_control_looks_before_it_is_done() {
-    for (owner, asks) in [(owned_by(DESK), false), (CallResult::Owner(ThreadOwner::Idle), true)] {
+    for (owner, asks) in [(owned_by(DESK), false), (CallOutcome::Owner(ThreadOwner::Idle), true)] {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
         bot.passed_to(DESK);
         bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
         bot.expect(Call::ThreadOwner, owner);
         if asks {
-            bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+            bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
         }
         assert!(bot.calls.is_empty() && bot.thread.people_are_busy());
     }
@@ -82,9 +82,9 @@ fn what_is_there_already_is_not_handed_over() {
     let mut bot = self::bot();
     bot.config.desk = None;
     bot.command(Command::HandOver { target: Target::Nobody, note: None });
-    bot.expect(Call::ReleaseThreadControl, CallResult::Done);
+    bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
-    bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+    bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
 }
 
 /// What waits to be sent claims control first, so it is not there where it seems to be.
@@ -96,13 +96,13 @@ fn an_answer_that_waits_comes_before_the_hand_over() {
         desk.send("a");
         let reply = desk.command(Command::HandOver { target: target.clone(), note: None });
         assert!(matches!(reply, Reply::HandingOver { waits: true, .. }), "{reply:?}");
-        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.passed_to(DESK);
         desk.expect_send("a", unknown());
         assert!(desk.calls.is_empty(), "it may still be on its way");
         desk.echo_of("a");
         let call = if target == Target::Nobody { Call::ReleaseThreadControl } else { pass_to(BOT) };
-        desk.expect(call, CallResult::Done);
+        desk.expect(call, CallOutcome::Done);
     }
 }
 
@@ -117,7 +117,7 @@ fn the_same_wish_is_one_and_another_replaces_it() {
     assert_eq!(desk.failed_with(first), FailureKind::Conflict);
     assert_eq!(desk.handed_over(second + 1), HandoffProgress::Gone);
     desk.expect_send("a", SENT);
-    desk.expect(pass_to(STRANGER), CallResult::Done);
+    desk.expect(pass_to(STRANGER), CallOutcome::Done);
     assert_eq!(desk.handed_over(second), HandoffProgress::Done);
     assert_eq!(desk.told_failures(), 0);
 }
@@ -128,8 +128,8 @@ fn a_pass_that_is_refused_because_another_owns_it() {
     let mut primary = desk(ThreadControlPolicy::EdPrimary);
     let id = primary.hands_over(to(BOT));
     primary.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
-    primary.expect(Call::TakeThreadControl, CallResult::Done);
-    primary.expect(pass_to(BOT), CallResult::Done);
+    primary.expect(Call::TakeThreadControl, CallOutcome::Done);
+    primary.expect(pass_to(BOT), CallOutcome::Done);
     assert_eq!(primary.handed_over(id), HandoffProgress::Done);
 
     // Others look whose it is: perhaps it is there already.
@@ -162,7 +162,7 @@ fn nothing_is_taken_twice_to_be_passed_on() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(STRANGER);
     let id = desk.hands_over(to(BOT));
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     desk.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
     desk.expect(Call::ThreadOwner, owned_by(STRANGER));
     assert_eq!(desk.failed_with(id), FailureKind::Conflict);
@@ -217,12 +217,12 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
     // Nobody had it before either: it is still to be done.
     let mut nobodys = desk(ThreadControlPolicy::NoPrimary);
     nobodys.hands_over(Command::HandOver { target: Target::Nobody, note: None });
-    nobodys.expect(Call::ReleaseThreadControl, CallResult::Done);
+    nobodys.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     let id = nobodys.hands_over(to(BOT));
     nobodys.expect(pass_to(BOT), unknown());
     nobodys.sleep();
     nobodys.expect(Call::ThreadOwner, idle());
-    nobodys.expect(pass_to(BOT), CallResult::Done);
+    nobodys.expect(pass_to(BOT), CallOutcome::Done);
     assert_eq!(nobodys.handed_over(id), HandoffProgress::Done);
 
     // It is ours still.
@@ -231,7 +231,7 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
     ours.expect(pass_to(BOT), unknown());
     ours.sleep();
     ours.expect(Call::ThreadOwner, owned_by(DESK));
-    ours.expect(pass_to(BOT), CallResult::Done);
+    ours.expect(pass_to(BOT), CallOutcome::Done);
 
     // A take to pass it on, whose outcome is not known, worked.
     let mut takes = World::desk(ThreadControlPolicy::EdPrimary);
@@ -240,14 +240,14 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
     takes.expect(Call::TakeThreadControl, unknown());
     takes.sleep();
     takes.expect(Call::ThreadOwner, owned_by(DESK));
-    takes.expect(pass_to(BOT), CallResult::Done);
+    takes.expect(pass_to(BOT), CallOutcome::Done);
 }
 
 #[test]
 fn a_bot_waits_for_the_desk_that_it_has_asked() {
     let mut asked = bot();
     let id = asked.hands_over(Command::HandOver { target: Target::Desk, note: None });
-    asked.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+    asked.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
     assert!(asked.calls.is_empty(), "it asks for control within a moment");
     asked.wait(29_000);
     asked.step(Input::Wake);
@@ -259,12 +259,12 @@ fn a_bot_waits_for_the_desk_that_it_has_asked() {
     let mut around = bot();
     around.hands_over(Command::HandOver { target: Target::Desk, note: None });
     around.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Transient));
-    around.expect(pass_to(DESK), CallResult::Done);
+    around.expect(pass_to(DESK), CallOutcome::Done);
 
     let mut without = bot();
     without.config.desk_endpoint = false;
     without.hands_over(Command::HandOver { target: Target::Desk, note: None });
-    without.expect(pass_to(DESK), CallResult::Done);
+    without.expect(pass_to(DESK), CallOutcome::Done);
 
     // While an answer was on its way the desk took control: nothing is left to ask for.
     let mut taken = bot();

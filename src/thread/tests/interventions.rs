@@ -16,7 +16,7 @@ fn engaged() -> World {
     desk.now = Timestamp::from_millis(BASE + 10_000);
     desk.passed_to(BOT);
     assert!(matches!(desk.reported(true, 10), Reply::Claiming(_)));
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.passed_to(DESK);
     desk
 }
@@ -27,7 +27,7 @@ fn a_reported_close_releases_and_a_late_open_does_not_engage_again() {
     desk.send("a");
     assert!(matches!(desk.reported(false, 20), Reply::HandingOver { waits: true, .. }));
     desk.expect_send("a", SENT);
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     for (open, after) in [(true, 10), (true, 19), (false, 20), (false, 5), (true, 20)] {
         let before = desk.thread.clone();
         assert_eq!(desk.reported(open, after), Reply::Ignored, "{open} {after}");
@@ -66,7 +66,7 @@ fn every_order_of_the_same_reports_ends_the_same() {
 fn what_the_host_says_counts_as_of_now() {
     let mut desk = engaged();
     desk.command(Command::CloseIntervention);
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     let now = desk.now.since(Timestamp::from_millis(BASE)).as_millis().try_into().unwrap();
     assert_eq!(desk.reported(true, 11), Reply::Ignored);
     assert!(matches!(desk.reported(true, now), Reply::Claiming(_)));
@@ -115,7 +115,7 @@ fn a_bot_looks_who_has_control_after_a_close() {
     bot.passed_to(DESK);
     assert_eq!(bot.reported(false, 6), Reply::Ignored, "an old one");
     assert_eq!(bot.reported(false, 10_500), Reply::Done);
-    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
     assert_eq!(*bot.thread.owner(), Owner::Idle);
     assert!(bot.calls.is_empty() && bot.thread.is_at_rest());
 }
@@ -146,13 +146,13 @@ fn a_close_while_control_is_waited_for_releases_it() {
             if in_flight {
                 close(&mut desk);
             }
-            desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+            desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
             if !in_flight {
                 assert!(matches!(close(&mut desk), Reply::HandingOver { waits: true, .. }));
             }
             desk.passed_to(DESK);
             desk.expect_send("a", SENT);
-            desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+            desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
             assert!(desk.thread.is_at_rest());
         }
     }
@@ -189,7 +189,7 @@ fn a_bot_looks_again_until_the_desk_has_released() {
         bot.expect(Call::ThreadOwner, owned_by(DESK));
     }
     bot.sleep();
-    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
     assert_eq!(*bot.thread.owner(), Owner::Idle);
     assert_eq!(bot.next_wake(), None, "it has seen what it looked for");
 
@@ -213,9 +213,9 @@ fn control_that_comes_late_is_given_back_though_an_answer_is_unsettled() {
     desk.expect_send("a", unknown());
     desk.passed_to(BOT);
     desk.command(Command::OpenIntervention);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.command(Command::CloseIntervention);
     desk.passed_to(DESK);
     desk.echo_of("a");
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
 }

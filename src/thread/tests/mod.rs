@@ -42,19 +42,19 @@ fn with_a_notice(config: &Config) -> (Thread, Vec<Output>) {
     (thread, out)
 }
 
-fn refused(kind: FailureKind) -> CallResult {
-    CallResult::Refused(Failure::new(kind, "no"))
+fn refused(kind: FailureKind) -> CallOutcome {
+    CallOutcome::Refused(Failure::new(kind, "no"))
 }
 
-fn unknown() -> CallResult {
-    CallResult::Unknown(Failure::new(FailureKind::Transport, "timed out"))
+fn unknown() -> CallOutcome {
+    CallOutcome::Unknown(Failure::new(FailureKind::Transport, "timed out"))
 }
 
-fn owned_by(app: u64) -> CallResult {
-    CallResult::Owner(ThreadOwner::App { app: AppId::from(app), expires: None })
+fn owned_by(app: u64) -> CallOutcome {
+    CallOutcome::Owner(ThreadOwner::App { app: AppId::from(app), expires: None })
 }
 
-const SENT: CallResult = CallResult::Sent(None);
+const SENT: CallOutcome = CallOutcome::Sent(None);
 
 #[test]
 fn bot_primary_desk_requests_and_sends_in_order_when_control_comes() {
@@ -62,7 +62,7 @@ fn bot_primary_desk_requests_and_sends_in_order_when_control_comes() {
     desk.customer("m1", Channel::Standby);
     assert_eq!(desk.send("a"), Reply::Accepted);
     assert_eq!(desk.send("b"), Reply::Accepted);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     assert!(desk.calls.is_empty(), "forwarded is not granted");
     desk.passed_to(DESK);
     desk.expect_send("a", SENT);
@@ -79,7 +79,7 @@ fn ed_primary_desk_takes_at_once() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.customer("m1", Channel::Standby);
     desk.send("a");
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     desk.expect_send("a", SENT);
     assert_eq!(desk.delivered(), ["a"]);
 }
@@ -90,7 +90,7 @@ fn a_wrong_belief_costs_exactly_one_call() {
     desk.passed_to(DESK);
     desk.send("a");
     desk.expect_send("a", refused(FailureKind::NotThreadOwner));
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     desk.expect_send("a", SENT);
     assert_eq!(desk.delivered(), ["a"]);
 }
@@ -100,12 +100,12 @@ fn closing_the_intervention_releases_after_the_outbox_is_settled() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     assert!(matches!(desk.command(Command::OpenIntervention), Reply::Claiming(_)));
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.send("a");
     desk.passed_to(DESK);
     assert!(matches!(desk.command(Command::CloseIntervention), Reply::HandingOver { waits: true, .. }));
     desk.expect_send("a", SENT);
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     assert_eq!(*desk.thread.owner(), Owner::Idle);
     assert!(desk.thread.is_at_rest());
 }
@@ -115,10 +115,10 @@ fn control_that_comes_after_the_intervention_is_given_back() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.command(Command::OpenIntervention);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.command(Command::CloseIntervention);
     desk.passed_to(DESK);
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     assert!(desk.thread.is_at_rest());
 }
 
@@ -130,10 +130,10 @@ fn an_unanswered_request_never_becomes_a_take() {
         let mut desk = World::desk(policy);
         desk.passed_to(BOT);
         desk.command(Command::Claim { origin: ClaimOrigin::BotAsked, note: None });
-        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.unanswered(&Call::RequestThreadControl, BOT);
         if goes_on {
-            desk.expect(Call::TakeThreadControl, CallResult::Done);
+            desk.expect(Call::TakeThreadControl, CallOutcome::Done);
             continue;
         }
         assert!(desk.calls.is_empty(), "{:?}", desk.calls);
@@ -147,7 +147,7 @@ fn a_lost_grant_is_found_by_reading_the_owner() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.send("a");
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.sleep();
     desk.expect(Call::ThreadOwner, owned_by(DESK));
     desk.expect_send("a", SENT);
@@ -159,7 +159,7 @@ fn where_request_does_not_exist_control_is_taken_and_the_page_remembered() {
     desk.passed_to(BOT);
     desk.send("a");
     desk.expect(Call::RequestThreadControl, refused(FailureKind::NotAvailable));
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     desk.expect_send("a", SENT);
 
     let mut second = World { page: desk.page, ..World::desk(ThreadControlPolicy::BotPrimary) };
@@ -167,7 +167,7 @@ fn where_request_does_not_exist_control_is_taken_and_the_page_remembered() {
     second.send("b");
     second.expect(Call::TakeThreadControl, refused(FailureKind::NotAvailable));
     second.expect(Call::ThreadOwner, owned_by(BOT));
-    let Some(Notice::AnswerFailed { reason, .. }) = second.notices.last() else { panic!() };
+    let Some(Notice::MessageFailed { reason, .. }) = second.notices.last() else { panic!() };
     let words = reason.to_string();
     assert!(words.contains("take_thread_control was refused") && words.contains("Page admin"), "{words}");
 
@@ -175,7 +175,7 @@ fn where_request_does_not_exist_control_is_taken_and_the_page_remembered() {
     later.wait(600_001);
     later.passed_to(BOT);
     later.send("c");
-    later.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    later.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
 }
 
 #[test]
@@ -183,9 +183,9 @@ fn a_change_of_the_owner_voids_the_request_and_it_is_made_again() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.send("a");
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.passed_to(STRANGER);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.passed_to(DESK);
     desk.expect_send("a", SENT);
 }
@@ -198,7 +198,7 @@ fn the_bot_passes_to_the_desk_and_the_inbox_but_to_no_stranger() {
         bot.send("a");
         bot.requested_by(app);
         bot.expect_send("a", SENT);
-        bot.expect(Call::PassThreadControl { to: AppId::from(app) }, CallResult::Done);
+        bot.expect(Call::PassThreadControl { to: AppId::from(app) }, CallOutcome::Done);
         assert_eq!(bot.notices.last(), Some(&Notice::HandedOver { to: Some(AppId::from(app)) }));
     }
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -209,7 +209,7 @@ fn the_bot_passes_to_the_desk_and_the_inbox_but_to_no_stranger() {
     let grant = |app| Command::Grant(AppId::from(app));
     assert_eq!(bot.command(grant(9)), Reply::Refused(CommandRefused::NoSuchRequest));
     bot.command(grant(STRANGER));
-    bot.expect(Call::PassThreadControl { to: AppId::from(STRANGER) }, CallResult::Done);
+    bot.expect(Call::PassThreadControl { to: AppId::from(STRANGER) }, CallOutcome::Done);
 }
 
 #[test]
@@ -219,23 +219,23 @@ fn the_bot_hands_over_through_the_desk_and_straight_if_the_desk_does_not_ask() {
     bot.send("a");
     bot.command(Command::HandOver { target: Target::Desk, note: None });
     bot.expect_send("a", SENT);
-    bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+    bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
     bot.requested_by(DESK);
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
     assert!(bot.thread.is_at_rest());
 
     let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
     bot.passed_to(BOT);
     bot.command(Command::HandOver { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Conflict));
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.command(Command::HandOver { target: Target::Desk, note: None });
-    bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+    bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
     bot.sleep();
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
 }
 
 #[test]
@@ -243,8 +243,8 @@ fn a_bot_does_not_interrupt_people_but_looks_whether_they_are_still_there() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(DESK);
     bot.send("released");
-    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
-    bot.expect(Call::TakeThreadControl, CallResult::Done);
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
+    bot.expect(Call::TakeThreadControl, CallOutcome::Done);
     bot.expect_send("released", SENT);
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -254,7 +254,7 @@ fn a_bot_does_not_interrupt_people_but_looks_whether_they_are_still_there() {
     assert!(bot.calls.is_empty());
     assert!(matches!(
         bot.notices.last(),
-        Some(Notice::AnswerFailed { reason: FailReason::NotGranted(_), .. })
+        Some(Notice::MessageFailed { reason: FailReason::NotGranted(_), .. })
     ));
 }
 
@@ -264,7 +264,7 @@ fn the_third_picture_a_bot_asks_for_an_idle_thread_before_it_answers() {
     bot.customer("m1", Channel::Messaging);
     assert!(matches!(&bot.notices[..], [Notice::Message { to_answer: true, .. }]));
     bot.send("a");
-    bot.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    bot.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     bot.passed_to(BOT);
     bot.expect_send("a", SENT);
 }
@@ -279,9 +279,9 @@ fn no_hand_back_while_people_are_engaged() {
     assert_eq!(desk.command(to_bot()), Reply::Refused(CommandRefused::InterventionOpen));
     assert_eq!(desk.thread, before, "a refused command changes nothing");
     desk.command(Command::CloseIntervention);
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     desk.command(to_bot());
-    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallOutcome::Done);
 }
 
 #[test]
@@ -290,8 +290,8 @@ fn ed_primary_takes_from_a_third_app_to_pass_and_others_do_not() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(STRANGER);
     desk.command(to_bot());
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
-    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
+    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallOutcome::Done);
 
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(STRANGER);

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn key(name: &str) -> AnswerKey {
-    AnswerKey::new(name).unwrap()
+fn key(name: &str) -> MessageKey {
+    MessageKey::new(name).unwrap()
 }
 
 /// A notice that was never put out cannot be acknowledged: it would be lost.
@@ -87,7 +87,7 @@ fn notices_bound_commands_too() {
     desk.config.limits.notices = 0;
     let full = Reply::Refused(CommandRefused::NoticesFull);
     assert_eq!(desk.send("b"), full);
-    assert_eq!(desk.send("a"), Reply::Duplicate(AnswerStatus::Waiting));
+    assert_eq!(desk.send("a"), Reply::Duplicate(MessageStatus::Waiting));
     for command in [
         Command::OpenIntervention,
         Command::InterventionReported { open: true, at: None },
@@ -126,7 +126,10 @@ fn replies_are_taken_in_while_the_notices_are_full() {
     let done = thread.step(&cx, Input::NoticeDone { notice: id, dealt: replies() }, now, &mut out);
     assert_eq!(done, Reply::Done);
     let keys = [format!("re:{}:0", id.0), format!("re:{}:1", id.0)];
-    assert!(keys.iter().all(|name| thread.answer(&key(name)) == Some(AnswerStatus::Waiting)), "{thread:?}");
+    assert!(
+        keys.iter().all(|name| thread.message_status(&key(name)) == Some(MessageStatus::Waiting)),
+        "{thread:?}"
+    );
 
     // Too many answers wait: the next one is not dealt with yet.
     let (_, more) = with_a_notice(&config);
@@ -160,9 +163,9 @@ fn keys_of_answers_are_known_for_the_redelivery_time() {
         desk.expect_send(&name(number), SENT);
     }
     for number in 0..198 {
-        assert_eq!(desk.send(&name(number)), Reply::Duplicate(AnswerStatus::Settled), "{number}");
-        assert_eq!(desk.thread.answer(&key(&name(number))), Some(AnswerStatus::Settled));
+        assert_eq!(desk.send(&name(number)), Reply::Duplicate(MessageStatus::Settled), "{number}");
+        assert_eq!(desk.thread.message_status(&key(&name(number))), Some(MessageStatus::Settled));
     }
-    assert!(matches!(desk.send(&name(199)), Reply::Duplicate(AnswerStatus::Sent { .. })));
+    assert!(matches!(desk.send(&name(199)), Reply::Duplicate(MessageStatus::Sent { .. })));
     assert!(desk.calls.is_empty());
 }

@@ -14,7 +14,10 @@ fn an_unknown_outcome_is_settled_by_the_echo_and_never_sent_again() {
     desk.expect_send("b", SENT);
     assert_eq!(desk.delivered(), ["a", "b"]);
     assert_eq!(desk.echo_of("a"), Reply::Ignored);
-    assert_eq!(desk.send("a"), Reply::Duplicate(desk.thread.answer(&AnswerKey::new("a").unwrap()).unwrap()));
+    assert_eq!(
+        desk.send("a"),
+        Reply::Duplicate(desk.thread.message_status(&MessageKey::new("a").unwrap()).unwrap())
+    );
 }
 
 #[test]
@@ -25,8 +28,8 @@ fn without_an_echo_the_host_decides_and_a_late_echo_still_counts() {
     desk.send("b");
     desk.expect_send("a", unknown());
     desk.sleep();
-    assert!(matches!(desk.notices.last(), Some(Notice::AnswerUnknown { .. })) && desk.calls.is_empty());
-    desk.command(Command::Continue(AnswerKey::new("a").unwrap()));
+    assert!(matches!(desk.notices.last(), Some(Notice::MessageUnknown { .. })) && desk.calls.is_empty());
+    desk.command(Command::Continue(MessageKey::new("a").unwrap()));
     desk.expect_send("b", SENT);
     desk.echo_of("a");
     assert_eq!(desk.delivered(), ["b", "a"]);
@@ -38,15 +41,15 @@ fn without_an_echo_the_host_decides_and_a_late_echo_still_counts() {
     desk.expect_send("a", unknown());
     desk.sleep();
     desk.expect_send("a", SENT);
-    assert!(matches!(desk.notices.last(), Some(Notice::AnswerSent { maybe_doubled: true, .. })));
+    assert!(matches!(desk.notices.last(), Some(Notice::MessageSent { maybe_doubled: true, .. })));
 }
 
 /// Why no echo settles it is part of the outcome.
 #[test]
 fn an_unknown_outcome_says_why_no_echo_tells() {
     let echo_of = |desk: &World| match desk.notices.last() {
-        Some(Notice::AnswerUnknown { echo, key, .. }) => {
-            assert_eq!(desk.thread.answer(key), Some(AnswerStatus::Unknown(*echo)));
+        Some(Notice::MessageUnknown { echo, key, .. }) => {
+            assert_eq!(desk.thread.message_status(key), Some(MessageStatus::Unknown(*echo)));
             *echo
         }
         other => panic!("{other:?}"),
@@ -93,7 +96,7 @@ fn an_answer_fails_with_its_reason() {
         desk.passed_to(DESK);
         desk.send("a");
         desk.expect_send("a", refused(kind));
-        let Some(Notice::AnswerFailed { reason, .. }) = desk.notices.pop() else { panic!() };
+        let Some(Notice::MessageFailed { reason, .. }) = desk.notices.pop() else { panic!() };
         reason
     };
     assert!(matches!(refused_as(FailureKind::OutsideWindow), FailReason::OutsideWindow(_)));
@@ -123,14 +126,14 @@ fn an_answer_expires_by_its_age_alone() {
         desk.passed_to(BOT);
         let accepted = desk.now;
         let (key, message) =
-            (AnswerKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap().messaging_type(tag));
+            (MessageKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap().messaging_type(tag));
         desk.command(Command::Send { key, message });
         // The call that claims control is still under way.
-        while desk.thread.answer(&AnswerKey::new("a").unwrap()) == Some(AnswerStatus::Waiting) {
+        while desk.thread.message_status(&MessageKey::new("a").unwrap()) == Some(MessageStatus::Waiting) {
             desk.sleep();
         }
         let expired =
-            |notice: &Notice| matches!(notice, Notice::AnswerFailed { reason: FailReason::Expired, .. });
+            |notice: &Notice| matches!(notice, Notice::MessageFailed { reason: FailReason::Expired, .. });
         assert!(desk.notices.last().is_some_and(expired), "{:?}", desk.notices);
         assert_eq!(desk.now.since(accepted).as_secs() / 3600, 30, "{written:?}");
     }
@@ -149,7 +152,7 @@ fn a_crash_between_saving_and_calling_strands_nothing() {
     desk.sleep();
     desk.expect(Call::ThreadOwner, owned_by(DESK));
     desk.expect_send("a", SENT);
-    assert_eq!(desk.step(Input::Answer { call: lost, result: CallResult::Done }), Reply::Ignored);
+    assert_eq!(desk.step(Input::CallEnded { call: lost, outcome: CallOutcome::Done }), Reply::Ignored);
 }
 
 #[test]
@@ -193,13 +196,13 @@ fn a_notice_comes_again_with_its_id_until_it_is_dealt_with() {
 /// An idle thread that the bot remembers may have people by now: a look that was lost is made again.
 #[test]
 fn a_bot_takes_nothing_on_a_look_that_failed() {
-    let busy = || CallResult::Refused(Failure::new(FailureKind::Transient, "busy"));
-    let held_back = || CallResult::HeldBack(Duration::from_secs(1));
+    let busy = || CallOutcome::Refused(Failure::new(FailureKind::Transient, "busy"));
+    let held_back = || CallOutcome::HeldBack(Duration::from_secs(1));
     for lost in [busy, unknown, held_back] {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
         bot.passed_to(BOT);
         bot.command(Command::HandOver { target: Target::Nobody, note: None });
-        bot.expect(Call::ReleaseThreadControl, CallResult::Done);
+        bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
         bot.send("a");
         bot.expect(Call::ThreadOwner, lost());
         bot.sleep();
@@ -209,9 +212,9 @@ fn a_bot_takes_nothing_on_a_look_that_failed() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.command(Command::HandOver { target: Target::Nobody, note: None });
-    bot.expect(Call::ReleaseThreadControl, CallResult::Done);
+    bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     bot.send("a");
     // Where it cannot be read at all, nothing is taken either.
-    bot.expect(Call::ThreadOwner, CallResult::Refused(Failure::new(FailureKind::Permission, "no")));
-    bot.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    bot.expect(Call::ThreadOwner, CallOutcome::Refused(Failure::new(FailureKind::Permission, "no")));
+    bot.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
 }

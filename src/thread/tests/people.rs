@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn key(name: &str) -> AnswerKey {
-    AnswerKey::new(name).unwrap()
+fn key(name: &str) -> MessageKey {
+    MessageKey::new(name).unwrap()
 }
 
 /// Whether the last message was told as the host's to answer.
@@ -23,7 +23,7 @@ fn with_people(policy: ThreadControlPolicy) -> World {
     bot.config.desk_endpoint = false;
     bot.passed_to(BOT);
     bot.hands_over(Command::HandOver { target: Target::Desk, note: Some("angry".into()) });
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
     assert_eq!(bot.notices.last(), Some(&Notice::HandedOver { to: Some(AppId::from(DESK)) }));
     bot.customer("are you there?", Channel::Standby);
     assert!(!is_to_answer(&bot) && bot.thread.people_are_busy());
@@ -59,7 +59,7 @@ fn people_are_done_when_they_say_so_or_when_time_has_passed() {
         let at = Some(closed.now.plus(Duration::from_secs(1)));
         closed.now = closed.now.plus(Duration::from_secs(2));
         closed.command(Command::InterventionReported { open: false, at });
-        closed.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+        closed.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
         assert!(!closed.thread.people_are_busy());
         closed.customer("again", Channel::Messaging);
         assert!(is_to_answer(&closed), "{policy}");
@@ -114,7 +114,7 @@ fn a_bot_is_silent_where_people_took_over() {
         bot.send("a");
         bot.requested_by(DESK);
         bot.expect_send("a", SENT);
-        bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+        bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
         assert!(bot.thread.people_are_busy());
 
         let mut bot = World::bot(policy);
@@ -166,7 +166,7 @@ fn our_own_echo_is_no_person() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.send("a");
-    bot.expect_send("a", CallResult::Sent(Some(MessageId::new("sent").unwrap())));
+    bot.expect_send("a", CallOutcome::Sent(Some(MessageId::new("sent").unwrap())));
     let echo = Echo { text: Some("text of a".into()), ..Echo::new(MessageId::new("sent").ok(), None) };
     bot.event(Channel::Messaging, EventKind::Echo(echo));
     assert!(!bot.thread.people_are_busy());
@@ -186,12 +186,12 @@ fn a_desk_takes_what_its_request_had_no_answer_for() {
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         desk.passed_to(owner);
         desk.command(Command::OpenIntervention);
-        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.unanswered(&Call::RequestThreadControl, owner);
         desk
     };
     let mut taken = asks(BOT);
-    taken.expect(Call::TakeThreadControl, CallResult::Done);
+    taken.expect(Call::TakeThreadControl, CallOutcome::Done);
     assert_eq!(*taken.thread.owner(), Owner::Us);
 
     let mut refuses = asks(BOT);
@@ -219,7 +219,7 @@ fn takes(world: &mut World, owner: u64) -> bool {
             let result = match call {
                 Call::TakeThreadControl => return true,
                 Call::ThreadOwner => owned_by(owner),
-                _ => CallResult::Forwarded,
+                _ => CallOutcome::Forwarded,
             };
             world.expect(call, result);
         }
@@ -260,13 +260,17 @@ fn a_failed_key_may_be_sent_again() {
         };
         bot.expect(call, result);
     }
-    assert!(matches!(bot.thread.answer(&key("a")), Some(AnswerStatus::Failed(_))), "{:?}", bot.notices);
+    assert!(
+        matches!(bot.thread.message_status(&key("a")), Some(MessageStatus::Failed(_))),
+        "{:?}",
+        bot.notices
+    );
     bot.passed_to(BOT);
     assert_eq!(unanswered(&bot), ["text of m1"]);
     assert_eq!(bot.send("a"), Reply::Accepted);
     bot.expect_send("a", SENT);
     assert_eq!(bot.delivered(), ["a"]);
-    assert!(matches!(bot.send("a"), Reply::Duplicate(AnswerStatus::Sent { .. })));
+    assert!(matches!(bot.send("a"), Reply::Duplicate(MessageStatus::Sent { .. })));
 }
 
 /// What a handler wants is done once, however often the message comes; what is refused is told, and not again.
@@ -321,7 +325,7 @@ fn note_of(world: &mut World, mut input: Input, is_it: impl Fn(&Call) -> bool) -
         if is_it(&call) {
             return note.unwrap_or_default();
         }
-        input = Input::Answer { call: id, result: refused(FailureKind::NotAvailable) };
+        input = Input::CallEnded { call: id, outcome: refused(FailureKind::NotAvailable) };
     }
     panic!("that call is not made");
 }
@@ -339,7 +343,7 @@ fn a_note_goes_out_with_each_call_that_has_a_place_for_it() {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
         bot.passed_to(BOT);
         bot.step(hand_over(Target::Desk));
-        bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+        bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
         let request = EventKind::RequestThreadControl(ControlRequest::new(Some(AppId::from(by))));
         let mut input = Input::Event(Event::new(Channel::Messaging, Span::at(bot.now), request));
         if by == STRANGER {

@@ -3,12 +3,12 @@
 use super::*;
 use crate::call::InlineControl;
 
-fn key(name: &str) -> AnswerKey {
-    AnswerKey::new(name).unwrap()
+fn key(name: &str) -> MessageKey {
+    MessageKey::new(name).unwrap()
 }
 
 fn no_such_answer() -> Reply {
-    Reply::Refused(CommandRefused::NoSuchAnswer)
+    Reply::Refused(CommandRefused::NoSuchMessage)
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn only_an_answer_that_waits_can_be_cancelled() {
     assert_eq!(desk.command(Command::Cancel(key("a"))), no_such_answer(), "it is on its way");
     assert_eq!(desk.command(Command::Cancel(key("x"))), no_such_answer());
     assert_eq!(desk.command(Command::Cancel(key("b"))), Reply::Done);
-    let cancelled = Notice::AnswerFailed { key: key("b"), reason: FailReason::Cancelled };
+    let cancelled = Notice::MessageFailed { key: key("b"), reason: FailReason::Cancelled };
     assert_eq!(desk.notices.last(), Some(&cancelled));
     desk.expect_send("a", SENT);
     desk.expect_send("c", SENT);
@@ -35,10 +35,10 @@ fn the_late_answer_to_a_send_is_worth_knowing() {
     desk.send("a");
     let (call, _) = desk.call();
     desk.sleep();
-    assert_eq!(desk.thread.answer(&key("a")), Some(AnswerStatus::Waiting));
-    let stray = Input::Answer { call: CallId(call.0 + 1000), result: SENT };
+    assert_eq!(desk.thread.message_status(&key("a")), Some(MessageStatus::Waiting));
+    let stray = Input::CallEnded { call: CallId(call.0 + 1000), outcome: SENT };
     assert_eq!(desk.step(stray), Reply::Ignored);
-    assert_eq!(desk.step(Input::Answer { call, result: SENT }), Reply::Done);
+    assert_eq!(desk.step(Input::CallEnded { call, outcome: SENT }), Reply::Done);
     assert_eq!(desk.delivered(), ["a"]);
 }
 
@@ -89,7 +89,7 @@ fn apps_that_ask_wait_each_once_and_until_they_are_answered() {
     bot.config.trusted.insert(AppId::from(STRANGER));
     bot.requested_by(STRANGER);
     bot.requested_by(STRANGER);
-    bot.expect(Call::PassThreadControl { to: AppId::from(STRANGER) }, CallResult::Done);
+    bot.expect(Call::PassThreadControl { to: AppId::from(STRANGER) }, CallOutcome::Done);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn control_that_is_lost_is_not_claimed_again_for_the_same_intervention() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.command(Command::OpenIntervention);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.passed_to(DESK);
     desk.passed_to(BOT);
     assert!(desk.calls.is_empty(), "{:?}", desk.calls);
@@ -174,13 +174,13 @@ fn control_that_is_lost_is_not_claimed_again_for_the_same_intervention() {
 
 fn farewell(key: &str, control: InlineControl) -> Command {
     let message = OutgoingMessage::text("Bye").unwrap().then(control);
-    Command::Send { key: AnswerKey::new(key).unwrap(), message }
+    Command::Send { key: MessageKey::new(key).unwrap(), message }
 }
 
 impl World {
     fn sent(&mut self) {
         let (call, _) = self.call();
-        self.step(Input::Answer { call, result: SENT });
+        self.step(Input::CallEnded { call, outcome: SENT });
     }
 
     fn went(&self) -> Vec<Option<AppId>> {
@@ -212,7 +212,7 @@ fn a_farewell_gives_nothing_away_that_is_wanted() {
     desk.command(farewell("b", InlineControl::Release));
     desk.sent();
     desk.sent();
-    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallOutcome::Done);
     assert_eq!(desk.went(), [Some(AppId::from(BOT))]);
 }
 
@@ -222,7 +222,7 @@ fn where_control_went_with_a_farewell_is_looked_into() {
     bot.passed_to(BOT);
     bot.command(farewell("a", InlineControl::Release));
     bot.sent();
-    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
     assert_eq!(bot.went(), [None]);
 
     let mut bot = World::bot(ThreadControlPolicy::NoPrimary);
@@ -244,7 +244,7 @@ fn an_unsettled_answer_keeps_a_hand_over_open() {
     desk.passed_to(BOT);
     let reply = desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
     let Reply::HandingOver { id, waits: true } = reply else { panic!("{reply:?}") };
-    let metadata = Some(AnswerKey::new("a").unwrap().to_metadata(&AppId::from(DESK)));
+    let metadata = Some(MessageKey::new("a").unwrap().to_metadata(&AppId::from(DESK)));
     let echo = Echo { metadata, ..Echo::new(None, Some(AppId::from(DESK))) };
     desk.event(Channel::Standby, EventKind::Echo(echo));
     assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Done);
@@ -269,7 +269,7 @@ fn late_control_is_given_back_for_two_minutes() {
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         desk.passed_to(BOT);
         desk.command(Command::OpenIntervention);
-        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.command(Command::CloseIntervention);
         // An event comes a millisecond later.
         desk.wait(millis);
@@ -279,7 +279,7 @@ fn late_control_is_given_back_for_two_minutes() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
     desk.command(Command::OpenIntervention);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.command(Command::CloseIntervention);
     desk.command(Command::Claim { origin: ClaimOrigin::Host, note: None });
     desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
@@ -297,7 +297,7 @@ fn a_bot_looks_for_the_desks_release_until_it_is_there() {
     bot.expect(Call::ThreadOwner, owned_by(DESK));
     assert!(bot.next_wake().is_some(), "the desk has answers to settle");
     bot.sleep();
-    bot.expect(Call::ThreadOwner, CallResult::Owner(ThreadOwner::Idle));
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
     assert_eq!(bot.next_wake(), None);
 }
 
@@ -309,13 +309,13 @@ fn what_the_last_attempt_carried_counts() {
     bot.command(farewell("a", InlineControl::Release));
     let (call, first) = bot.call();
     assert!(matches!(first, Call::SendMessage { message, .. } if message.control().is_some()));
-    bot.step(Input::Answer { call, result: refused(FailureKind::Transient) });
+    bot.step(Input::CallEnded { call, outcome: refused(FailureKind::Transient) });
     bot.requested_by(DESK);
     bot.sleep();
     let (call, second) = bot.call();
     assert!(matches!(second, Call::SendMessage { message, .. } if message.control().is_none()));
-    bot.step(Input::Answer { call, result: SENT });
-    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallResult::Done);
+    bot.step(Input::CallEnded { call, outcome: SENT });
+    bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
 }
 
 /// It was taken to be passed on, and is being passed: what says that it is ours is no reason to answer.
@@ -324,7 +324,7 @@ fn nothing_is_told_to_be_ours_while_it_is_passed_on() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(STRANGER);
     desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     let gained = |desk: &World| {
         desk.notices.iter().filter(|notice| matches!(notice, Notice::ControlGained { .. })).count()
     };
@@ -332,7 +332,7 @@ fn nothing_is_told_to_be_ours_while_it_is_passed_on() {
     desk.customer("m1", Channel::Standby);
     desk.passed_to(DESK);
     assert_eq!(gained(&desk), before);
-    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallOutcome::Done);
     assert_eq!(gained(&desk), before);
 }
 

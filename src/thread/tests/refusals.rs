@@ -13,7 +13,7 @@ fn a_trusted_requester_waits_until_the_intervention_is_closed() {
     let refused = Reply::Refused(CommandRefused::InterventionOpen);
     assert_eq!(desk.command(Command::Grant(AppId::from(BOT))), refused);
     desk.command(Command::CloseIntervention);
-    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+    desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallOutcome::Done);
 }
 
 /// A wrong app id at ED's endpoint, while a third app owns the thread: it is given back.
@@ -21,18 +21,18 @@ fn a_trusted_requester_waits_until_the_intervention_is_closed() {
 fn what_was_taken_to_be_passed_on_is_given_back_where_the_pass_is_refused() {
     const THIRD: u64 = 3;
     const NOBODY: u64 = 999;
-    for back in [CallResult::Done, refused(FailureKind::Invalid)] {
+    for back in [CallOutcome::Done, refused(FailureKind::Invalid)] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(THIRD);
         let reply = desk.command(Command::HandOver { target: Target::App(AppId::from(NOBODY)), note: None });
         let Reply::HandingOver { id, .. } = reply else { panic!("{reply:?}") };
-        desk.expect(Call::TakeThreadControl, CallResult::Done);
+        desk.expect(Call::TakeThreadControl, CallOutcome::Done);
         desk.expect(Call::PassThreadControl { to: AppId::from(NOBODY) }, refused(FailureKind::Invalid));
         assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Waiting, "not before it is back");
-        let to_nobody = back != CallResult::Done;
+        let to_nobody = back != CallOutcome::Done;
         desk.expect(Call::PassThreadControl { to: AppId::from(THIRD) }, back);
         if to_nobody {
-            desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+            desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
         }
         assert!(matches!(desk.thread.handoff_progress(id), HandoffProgress::Failed(_)));
         assert!(desk.thread.is_at_rest() && *desk.thread.owner() != Owner::Us);
@@ -63,14 +63,14 @@ fn an_event_without_a_stamp_does_not_spoil_what_is_known_later() {
 #[test]
 fn a_take_that_was_not_made_is_no_refusal() {
     let passing = Failure::new(FailureKind::RateLimited, "slow down");
-    for not_made in [CallResult::Refused(passing), CallResult::HeldBack(Duration::from_secs(1))] {
+    for not_made in [CallOutcome::Refused(passing), CallOutcome::HeldBack(Duration::from_secs(1))] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(STRANGER);
         desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
         desk.expect(Call::TakeThreadControl, not_made);
         desk.sleep();
-        desk.expect(Call::TakeThreadControl, CallResult::Done);
-        desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallResult::Done);
+        desk.expect(Call::TakeThreadControl, CallOutcome::Done);
+        desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallOutcome::Done);
         assert!(!desk.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
     }
 }
@@ -82,9 +82,9 @@ fn a_call_that_is_held_back_is_no_fault() {
     desk.passed_to(BOT);
     desk.send("a");
     for _ in 0..20 {
-        desk.expect(Call::RequestThreadControl, CallResult::HeldBack(Duration::from_secs(1)));
+        desk.expect(Call::RequestThreadControl, CallOutcome::HeldBack(Duration::from_secs(1)));
         desk.sleep();
     }
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
-    assert!(!desk.notices.iter().any(|notice| matches!(notice, Notice::AnswerFailed { .. })));
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
+    assert!(!desk.notices.iter().any(|notice| matches!(notice, Notice::MessageFailed { .. })));
 }

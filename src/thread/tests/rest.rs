@@ -12,7 +12,7 @@ fn what_is_under_way_is_no_rest() {
 
     desk.command(Command::OpenIntervention);
     assert!(!desk.thread.is_at_rest(), "a call");
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     assert!(!desk.thread.is_at_rest(), "a claim");
 
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
@@ -24,7 +24,7 @@ fn what_is_under_way_is_no_rest() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.command(Command::HandOver { target: Target::Desk, note: None });
-    bot.expect(Call::AskDesk(Direction::BotToAgent), CallResult::Done);
+    bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
     assert!(!bot.thread.is_at_rest(), "a hand-over");
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -43,10 +43,10 @@ fn no_number_is_used_twice() {
     desk.passed_to(BOT);
     desk.send("a");
     let (take, _) = desk.call();
-    desk.step(Input::Answer { call: take, result: CallResult::Done });
+    desk.step(Input::CallEnded { call: take, outcome: CallOutcome::Done });
     let (send, _) = desk.call();
     assert!(take.0 > 0 && send > take);
-    assert_eq!(desk.step(Input::Answer { call: take, result: CallResult::Done }), Reply::Ignored);
+    assert_eq!(desk.step(Input::CallEnded { call: take, outcome: CallOutcome::Done }), Reply::Ignored);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn who_waits_for_the_hosts_word_is_listed() {
     assert_eq!(bot.thread.waiting_requests().collect::<Vec<_>>(), [&AppId::from(STRANGER)]);
     bot.command(Command::Grant(AppId::from(STRANGER)));
     assert_eq!(bot.thread.waiting_requests().count(), 0);
-    bot.expect(Call::PassThreadControl { to: AppId::from(STRANGER) }, CallResult::Done);
+    bot.expect(Call::PassThreadControl { to: AppId::from(STRANGER) }, CallOutcome::Done);
 }
 
 /// Faults of the host's handler are waited out longer each time.
@@ -118,7 +118,7 @@ fn what_waits_for_somebody_is_open() {
     assert_eq!(desk.thread.next_wake(&Context::new(&desk.config)), None, "it is kept as long as it is open");
     desk.command(Command::CloseIntervention);
     assert!(desk.thread.is_open(), "control is being released");
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     assert!(!desk.thread.is_open());
 
     desk.passed_to(DESK);
@@ -165,7 +165,7 @@ fn nothing_is_begun_where_nothing_may_begin() {
     let (mut thread, mut out) = (Thread::new(), vec![]);
     let stopping = Context { begins: false, ..Context::new(&config) };
     let send =
-        Command::Send { key: AnswerKey::new("a").unwrap(), message: OutgoingMessage::text("a").unwrap() };
+        Command::Send { key: MessageKey::new("a").unwrap(), message: OutgoingMessage::text("a").unwrap() };
     assert_eq!(thread.step(&stopping, Input::Command(send), now, &mut out), Reply::Accepted);
     assert!(out.is_empty() && !thread.is_at_rest());
     let _ = thread.step(&Context::new(&config), Input::Wake, now, &mut out);

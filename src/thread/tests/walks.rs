@@ -3,12 +3,12 @@
 use super::*;
 use crate::policy::ClaimStep;
 
-fn idle() -> CallResult {
-    CallResult::Owner(ThreadOwner::Idle)
+fn idle() -> CallOutcome {
+    CallOutcome::Owner(ThreadOwner::Idle)
 }
 
-fn hidden() -> CallResult {
-    CallResult::Owner(ThreadOwner::Hidden { expires: None })
+fn hidden() -> CallOutcome {
+    CallOutcome::Owner(ThreadOwner::Hidden { expires: None })
 }
 
 impl World {
@@ -52,7 +52,7 @@ fn a_take_follows_a_request_that_does_not_exist_and_no_other() {
         desk.expect(Call::RequestThreadControl, refused(failure));
         desk.expect(Call::ThreadOwner, hidden());
         if takes {
-            desk.expect(Call::TakeThreadControl, CallResult::Done);
+            desk.expect(Call::TakeThreadControl, CallOutcome::Done);
             assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Granted);
         } else {
             assert_eq!(desk.steps(id), [ClaimStep::Request], "{failure}");
@@ -99,25 +99,25 @@ fn after_an_unanswered_request_only_an_idle_thread_is_taken() {
     desk.passed_to(BOT);
     let id = desk.claim(ClaimOrigin::Host);
     assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Trying);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Accepted);
     assert_eq!(desk.thread.claim_progress(id + 1), ClaimProgress::Gone);
     desk.sleep();
     // A change of the owner voids the request, so it is made anew.
     for _ in 0..3 {
         desk.expect(Call::ThreadOwner, idle());
-        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.sleep();
     }
     desk.expect(Call::ThreadOwner, idle());
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Granted);
     assert_eq!(desk.thread.claim_progress(id + 1), ClaimProgress::Gone);
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     let id = bot.claim(ClaimOrigin::Host);
     bot.expect(Call::ThreadOwner, refused(FailureKind::NotAvailable));
-    bot.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    bot.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     bot.unanswered(&Call::RequestThreadControl, STRANGER);
     assert_eq!(bot.steps(id), [ClaimStep::Request]);
 }
@@ -139,7 +139,7 @@ fn a_request_is_repeated_for_each_new_owner_but_not_for_ever() {
     desk.passed_to(BOT);
     desk.claim(ClaimOrigin::Host);
     for turn in 0..4 {
-        desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.passed_to(if turn % 2 == 0 { STRANGER } else { BOT });
     }
     assert!(desk.calls.is_empty(), "{:?}", desk.calls);
@@ -171,7 +171,7 @@ fn a_failed_claim_is_told_once_to_whoever_waits() {
     desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     assert_eq!(desk.not_granted(), Vec::<&ClaimOrigin>::new());
-    assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })));
+    assert!(matches!(desk.notices.last(), Some(Notice::MessageFailed { .. })));
 
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(BOT);
@@ -180,7 +180,7 @@ fn a_failed_claim_is_told_once_to_whoever_waits() {
     desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
     assert_eq!(desk.not_granted(), [&ClaimOrigin::Intervention]);
-    assert!(matches!(desk.notices.last(), Some(Notice::AnswerFailed { .. })));
+    assert!(matches!(desk.notices.last(), Some(Notice::MessageFailed { .. })));
 }
 
 /// Nothing was accepted, so what comes later is not the answer to it.
@@ -201,7 +201,7 @@ fn a_bot_asks_the_desk_where_it_can_and_says_where_it_cannot() {
     let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
     bot.passed_to(DESK);
     let id = bot.claim(ClaimOrigin::Host);
-    bot.expect(Call::AskDesk(Direction::AgentToBot), CallResult::Done);
+    bot.expect(Call::AskDesk(Direction::AgentToBot), CallOutcome::Done);
     assert_eq!(bot.thread.claim_progress(id), ClaimProgress::Accepted);
     bot.passed_to(BOT);
     assert_eq!(bot.thread.claim_progress(id), ClaimProgress::Granted);
@@ -223,7 +223,7 @@ fn a_bot_takes_from_others_but_not_from_people() {
     bot.passed_to(STRANGER);
     bot.claim(ClaimOrigin::Host);
     bot.expect(Call::ThreadOwner, owned_by(STRANGER));
-    bot.expect(Call::TakeThreadControl, CallResult::Done);
+    bot.expect(Call::TakeThreadControl, CallOutcome::Done);
 
     for (desk, endpoint, takes) in
         [(true, true, false), (true, false, false), (false, true, false), (false, false, true)]
@@ -234,7 +234,7 @@ fn a_bot_takes_from_others_but_not_from_people() {
         let id = bot.claim(ClaimOrigin::Host);
         bot.expect(Call::ThreadOwner, hidden());
         if takes {
-            bot.expect(Call::TakeThreadControl, CallResult::Done);
+            bot.expect(Call::TakeThreadControl, CallOutcome::Done);
         } else {
             assert_eq!(bot.steps(id), [], "{desk} {endpoint}");
         }
@@ -244,7 +244,7 @@ fn a_bot_takes_from_others_but_not_from_people() {
     bot.config.take_from_desk = true;
     bot.passed_to(DESK);
     bot.claim(ClaimOrigin::Host);
-    bot.expect(Call::TakeThreadControl, CallResult::Done);
+    bot.expect(Call::TakeThreadControl, CallOutcome::Done);
 }
 
 /// Meta's own inbox never answers: nothing is asked of it, and that is said.
@@ -265,7 +265,7 @@ fn nothing_is_asked_of_who_never_answers() {
 fn a_request_that_went_to_who_never_answers_is_not_waited_for() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     let id = desk.claim(ClaimOrigin::Host);
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     assert!(desk.calls.is_empty());
     desk.passed_to(PAGE_INBOX);
     desk.expect(Call::ThreadOwner, owned_by(PAGE_INBOX));
@@ -290,7 +290,7 @@ fn a_take_with_an_unknown_outcome_is_made_again_so_often() {
 
 #[test]
 fn a_pass_to_ourselves_is_the_last_resort_for_an_idle_thread() {
-    for (ended, granted) in [(CallResult::Done, true), (refused(FailureKind::Conflict), false)] {
+    for (ended, granted) in [(CallOutcome::Done, true), (refused(FailureKind::Conflict), false)] {
         let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
         let id = desk.claim(ClaimOrigin::Host);
         desk.expect(Call::RequestThreadControl, refused(FailureKind::Conflict));
@@ -329,7 +329,7 @@ fn a_delivery_on_standby_close_behind_our_take_may_be_from_before_it() {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(BOT);
         desk.command(Command::OpenIntervention);
-        desk.expect(Call::TakeThreadControl, CallResult::Done);
+        desk.expect(Call::TakeThreadControl, CallOutcome::Done);
         desk.wait(waits);
         desk.customer("m1", Channel::Standby);
         assert_eq!(*desk.thread.owner(), believes, "{waits}");
@@ -341,11 +341,11 @@ fn a_delivery_on_standby_close_behind_our_take_may_be_from_before_it() {
 fn claim_take_refused_with_27_may_be_ours() {
     let code_27 = |message: &str| {
         let failure = Failure::new(FailureKind::NotAvailable, message);
-        CallResult::Refused(Failure { code: Some(27), ..failure })
+        CallOutcome::Refused(Failure { code: Some(27), ..failure })
     };
     let sentence = "(#27) Take thread control is not supported when Conversation Routing is not enabled.";
     let page_refuses_take = |desk: &World| desk.page.take_refused.is_some();
-    let claims = |failure: CallResult| {
+    let claims = |failure: CallOutcome| {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(BOT);
         desk.send("a");
@@ -359,17 +359,17 @@ fn claim_take_refused_with_27_may_be_ours() {
 
     let mut desk = claims(code_27("(#27) No."));
     desk.expect(Call::ThreadOwner, owned_by(BOT));
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     assert!(page_refuses_take(&desk));
 
     // Some Pages answer `thread_owner` with error 100: hidden, which says nothing.
     let mut desk = claims(code_27("(#27) No."));
     desk.expect(Call::ThreadOwner, refused(FailureKind::Invalid));
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     assert!(!page_refuses_take(&desk));
 
     let mut desk = claims(code_27(sentence));
-    desk.expect(Call::RequestThreadControl, CallResult::Forwarded);
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     assert!(page_refuses_take(&desk));
 }
 
@@ -383,7 +383,7 @@ fn claim_for_a_person_who_cannot_be_reached_ends_at_once() {
         desk.send("a");
         desk.expect(claim, refused(FailureKind::RecipientUnavailable));
         let failed = |notice: &Notice| {
-            matches!(notice, Notice::AnswerFailed { reason: FailReason::RecipientUnavailable(_), .. })
+            matches!(notice, Notice::MessageFailed { reason: FailReason::RecipientUnavailable(_), .. })
         };
         assert!(desk.notices.last().is_some_and(failed), "{:?}", desk.notices);
         assert!(desk.calls.is_empty() && desk.page == PageMemory::default());

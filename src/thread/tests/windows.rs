@@ -9,23 +9,25 @@ fn people(policy: ThreadControlPolicy) -> World {
     desk
 }
 
-fn outside() -> CallResult {
+fn outside() -> CallOutcome {
     let mut failure = Failure::new(FailureKind::OutsideWindow, "too late.");
     (failure.code, failure.subcode) = (Some(10), Some(2_018_278));
-    CallResult::Refused(failure)
+    CallOutcome::Refused(failure)
 }
 
 /// The call under way sends this answer with this type, and control with it or not.
-fn sends(desk: &mut World, key: &str, kind: MessagingType, inline: bool, result: CallResult) {
+fn sends(desk: &mut World, key: &str, kind: MessagingType, inline: bool, result: CallOutcome) {
     let (id, call) = desk.call();
     let Call::SendMessage { key: sent, message } = call else { panic!("{call:?}") };
     assert_eq!((sent.as_str(), message.is(), message.control().is_some()), (key, kind, inline));
     desk.wait(1);
-    desk.step(Input::Answer { call: id, result });
+    desk.step(Input::CallEnded { call: id, outcome: result });
 }
 
 fn reason(desk: &World) -> &FailReason {
-    let Some(Notice::AnswerFailed { reason, .. }) = desk.notices.last() else { panic!("{:?}", desk.notices) };
+    let Some(Notice::MessageFailed { reason, .. }) = desk.notices.last() else {
+        panic!("{:?}", desk.notices)
+    };
     reason
 }
 
@@ -40,7 +42,7 @@ fn human_agent_sends_again_in_place_what_the_window_refused() {
     sends(&mut desk, "a", Response, false, outside());
     // A restart in between forgets nothing.
     desk.thread = serde_json::from_str(&serde_json::to_string(&desk.thread).unwrap()).unwrap();
-    assert_eq!(desk.thread.answer(&AnswerKey::new("a").unwrap()), Some(AnswerStatus::Waiting));
+    assert_eq!(desk.thread.message_status(&MessageKey::new("a").unwrap()), Some(MessageStatus::Waiting));
     sends(&mut desk, "a", HumanAgent, false, SENT);
     sends(&mut desk, "b", Response, false, outside());
     sends(&mut desk, "b", HumanAgent, false, SENT);
@@ -54,7 +56,7 @@ fn human_agent_that_is_refused_too_fails_with_the_window_as_reason() {
     for (again, words) in [
         (outside(), &["too late."][..]),
         (
-            CallResult::Refused(not_approved),
+            CallOutcome::Refused(not_approved),
             &["too late.", "HUMAN_AGENT", "permission missing", "no approval"],
         ),
     ] {
@@ -97,7 +99,7 @@ fn human_agent_is_not_used_where_nobody_asked_for_it_or_it_was_used_already() {
 
     let mut desk = people(ThreadControlPolicy::EdPrimary);
     let message = OutgoingMessage::text("b").unwrap().messaging_type(HumanAgent);
-    desk.command(Command::Send { key: AnswerKey::new("b").unwrap(), message });
+    desk.command(Command::Send { key: MessageKey::new("b").unwrap(), message });
     sends(&mut desk, "b", HumanAgent, false, outside());
     assert!(matches!(reason(&desk), FailReason::OutsideWindow(_)) && desk.calls.is_empty());
 }
@@ -106,10 +108,10 @@ fn human_agent_is_not_used_where_nobody_asked_for_it_or_it_was_used_already() {
 fn human_agent_never_follows_an_unknown_outcome() {
     let mut desk = people(ThreadControlPolicy::EdPrimary);
     desk.send("a");
-    let unsure = CallResult::Unknown(Failure::new(FailureKind::OutsideWindow, "perhaps"));
+    let unsure = CallOutcome::Unknown(Failure::new(FailureKind::OutsideWindow, "perhaps"));
     sends(&mut desk, "a", Response, false, unsure);
     desk.sleep();
-    assert!(matches!(desk.notices.last(), Some(Notice::AnswerUnknown { .. })) && desk.calls.is_empty());
+    assert!(matches!(desk.notices.last(), Some(Notice::MessageUnknown { .. })) && desk.calls.is_empty());
 
     // Nor where the host lets it be sent again: the first one may have arrived.
     let mut desk = people(ThreadControlPolicy::EdPrimary);
@@ -118,7 +120,7 @@ fn human_agent_never_follows_an_unknown_outcome() {
     sends(&mut desk, "a", Response, false, unknown());
     desk.sleep();
     sends(&mut desk, "a", Response, false, outside());
-    let Some(Notice::AnswerUnknown { echo, .. }) = desk.notices.last() else { panic!("{:?}", desk.notices) };
+    let Some(Notice::MessageUnknown { echo, .. }) = desk.notices.last() else { panic!("{:?}", desk.notices) };
     assert_eq!((*echo, desk.calls.len()), (NoEcho::SentAgain, 0));
 }
 
@@ -130,7 +132,7 @@ fn human_agent_survives_faults_and_lost_control() {
     sends(&mut desk, "a", HumanAgent, false, refused(FailureKind::Transient));
     desk.sleep();
     sends(&mut desk, "a", HumanAgent, false, refused(FailureKind::NotThreadOwner));
-    desk.expect(Call::TakeThreadControl, CallResult::Done);
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     sends(&mut desk, "a", HumanAgent, false, SENT);
     assert_eq!(desk.delivered(), ["a"]);
 }
@@ -140,7 +142,7 @@ fn human_agent_survives_faults_and_lost_control() {
 fn human_agent_gives_control_away_with_a_call_of_its_own() {
     let farewell = |key: &str| {
         let message = OutgoingMessage::text(key).unwrap().then(crate::call::InlineControl::Release);
-        Command::Send { key: AnswerKey::new(key).unwrap(), message }
+        Command::Send { key: MessageKey::new(key).unwrap(), message }
     };
     let mut desk = people(ThreadControlPolicy::EdPrimary);
     desk.command(farewell("a"));
@@ -150,6 +152,6 @@ fn human_agent_gives_control_away_with_a_call_of_its_own() {
     desk.command(farewell("b"));
     sends(&mut desk, "b", Response, true, outside());
     sends(&mut desk, "b", HumanAgent, false, SENT);
-    desk.expect(Call::ReleaseThreadControl, CallResult::Done);
+    desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     assert!(desk.thread.is_at_rest());
 }

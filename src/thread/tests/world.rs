@@ -82,7 +82,7 @@ impl World {
 
     pub(super) fn send(&mut self, key: &str) -> Reply {
         let message = OutgoingMessage::text(format!("text of {key}")).unwrap();
-        self.command(Command::Send { key: AnswerKey::new(key).unwrap(), message })
+        self.command(Command::Send { key: MessageKey::new(key).unwrap(), message })
     }
 
     pub(super) fn event(&mut self, channel: Channel, kind: EventKind) -> Reply {
@@ -110,7 +110,7 @@ impl World {
 
     pub(super) fn echo_of(&mut self, key: &str) -> Reply {
         let app = self.config.app.clone();
-        let metadata = Some(AnswerKey::new(key).unwrap().to_metadata(&app));
+        let metadata = Some(MessageKey::new(key).unwrap().to_metadata(&app));
         let echo = Echo { metadata, ..Echo::new(MessageId::new("e").ok(), Some(app)) };
         self.event(Channel::Messaging, EventKind::Echo(echo))
     }
@@ -119,7 +119,7 @@ impl World {
     pub(super) fn unanswered(&mut self, call: &Call, owner: u64) {
         for again in 1..=self.config.limits.requests {
             if again > 1 {
-                self.expect(call.clone(), CallResult::Forwarded);
+                self.expect(call.clone(), CallOutcome::Forwarded);
             }
             self.sleep();
             self.expect(Call::ThreadOwner, owned_by(owner));
@@ -144,15 +144,15 @@ impl World {
     }
 
     #[allow(clippy::needless_pass_by_value, reason = "it is written in the call")]
-    pub(super) fn expect(&mut self, expected: Call, result: CallResult) {
+    pub(super) fn expect(&mut self, expected: Call, result: CallOutcome) {
         let (id, call) = self.call();
         assert_eq!(call, expected);
         self.wait(1);
-        self.step(Input::Answer { call: id, result });
+        self.step(Input::CallEnded { call: id, outcome: result });
     }
 
     /// The call under way sends this answer.
-    pub(super) fn expect_send(&mut self, key: &str, result: CallResult) {
+    pub(super) fn expect_send(&mut self, key: &str, result: CallOutcome) {
         let (id, call) = self.call();
         match call {
             Call::SendMessage { key: sent, message } => {
@@ -161,13 +161,13 @@ impl World {
             other => panic!("{other:?}"),
         }
         self.wait(1);
-        self.step(Input::Answer { call: id, result });
+        self.step(Input::CallEnded { call: id, outcome: result });
     }
 
     pub(super) fn delivered(&self) -> Vec<&str> {
         let mut keys = Vec::new();
         for notice in &self.notices {
-            if let Notice::AnswerSent { key, .. } = notice {
+            if let Notice::MessageSent { key, .. } = notice {
                 keys.push(key.as_str());
             }
         }

@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use axum::http::Method;
-use messenger_handover::call::{AnswerKey, OutgoingMessage, SenderAction};
+use messenger_handover::call::{MessageKey, OutgoingMessage, SenderAction};
 use messenger_handover::event::{Channel, ControlRequest, Event, EventKind};
 use messenger_handover::handover::{HandOver, Handover, Shown, Stopped};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{Swap, ThreadStore};
 use messenger_handover::thread::{
-    AnswerStatus, ClaimOrigin, Config, Context, Dealt, Input, NoticeId, Output, Target, Thread,
+    ClaimOrigin, Config, Context, Dealt, Input, MessageStatus, NoticeId, Output, Target, Thread,
 };
 use messenger_handover::time::{Span, Timestamp};
 use messenger_handover::webhook::{Delivery, Item, dangerous_parse_unverified};
@@ -37,8 +37,8 @@ fn case(name: &'static str) -> Case {
     Case { source: SOURCE, name, contract: Contract::Carried, trusts: true, before, call }
 }
 
-fn key(name: &str) -> AnswerKey {
-    AnswerKey::new(name).unwrap()
+fn key(name: &str) -> MessageKey {
+    MessageKey::new(name).unwrap()
 }
 
 fn text(name: &str) -> OutgoingMessage {
@@ -213,8 +213,8 @@ fn answers() -> Vec<Case> {
             before: |w| {
                 Box::pin(async move {
                     sends(&w.desk, "a").await;
-                    let status = desk(&w).answer(&customer(), &key("a")).await.unwrap();
-                    assert_eq!(status, Some(AnswerStatus::Waiting));
+                    let status = desk(&w).message_status(&customer(), &key("a")).await.unwrap();
+                    assert_eq!(status, Some(MessageStatus::Waiting));
                 })
             },
             call: |w| Box::pin(async move { desk(&w).cancel(&customer(), key("a")).await.unwrap() }),
@@ -227,8 +227,8 @@ fn answers() -> Vec<Case> {
                     sends(&w.bot, "a").await;
                     sends(&w.bot, "b").await;
                     tokio::time::sleep(Duration::from_mins(2)).await;
-                    let status = bot(&w).answer(&customer(), &key("a")).await.unwrap();
-                    assert!(matches!(status, Some(AnswerStatus::Unknown(_))), "{status:?}");
+                    let status = bot(&w).message_status(&customer(), &key("a")).await.unwrap();
+                    assert!(matches!(status, Some(MessageStatus::Unknown(_))), "{status:?}");
                 })
             },
             call: |w| Box::pin(async move { bot(&w).resume(&customer(), key("a")).await.unwrap() }),
@@ -237,7 +237,9 @@ fn answers() -> Vec<Case> {
         Case {
             contract: Contract::Reads,
             call: |w| {
-                Box::pin(async move { bot(&w).answer(&customer(), &key("a")).await.map(drop).unwrap() })
+                Box::pin(
+                    async move { bot(&w).message_status(&customer(), &key("a")).await.map(drop).unwrap() },
+                )
             },
             ..case("answer")
         },

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::http::{Request, Response};
-use messenger_handover::call::{Call, CallResult};
+use messenger_handover::call::{Call, CallOutcome};
 use messenger_handover::control::{CallError, HandoverClient};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::http::{Transport, TransportError};
@@ -111,25 +111,25 @@ pub fn read(request: &Request<Bytes>) -> ApiCall {
     }
 }
 
-pub async fn make(client: &GraphClient, app: &AppId, call: Call) -> Result<CallResult, CallError> {
+pub async fn make(client: &GraphClient, app: &AppId, call: Call) -> Result<CallOutcome, CallError> {
     let thread = key();
     Ok(match call {
         Call::SendMessage { key, message } => {
-            CallResult::Sent(client.send_message(&thread, &message, Some(&key.to_metadata(app))).await?.mid)
+            CallOutcome::Sent(client.send_message(&thread, &message, Some(&key.to_metadata(app))).await?.mid)
         }
         Call::PassThreadControl { to } => {
-            client.pass_thread_control(&thread, Some(&to), None).await.map(|()| CallResult::Done)?
+            client.pass_thread_control(&thread, Some(&to), None).await.map(|()| CallOutcome::Done)?
         }
         Call::TakeThreadControl => {
-            client.take_thread_control(&thread, None).await.map(|()| CallResult::Done)?
+            client.take_thread_control(&thread, None).await.map(|()| CallOutcome::Done)?
         }
         Call::RequestThreadControl => {
-            client.request_thread_control(&thread, None).await.map(|_| CallResult::Forwarded)?
+            client.request_thread_control(&thread, None).await.map(|_| CallOutcome::Forwarded)?
         }
         Call::ReleaseThreadControl => {
-            client.release_thread_control(&thread).await.map(|()| CallResult::Done)?
+            client.release_thread_control(&thread).await.map(|()| CallOutcome::Done)?
         }
-        Call::ThreadOwner => CallResult::Owner(client.thread_owner(&thread).await?),
+        Call::ThreadOwner => CallOutcome::Owner(client.thread_owner(&thread).await?),
         other => panic!("not a call of Graph's: {other:?}"),
     })
 }

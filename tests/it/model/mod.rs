@@ -7,9 +7,9 @@ mod world;
 
 use std::time::Duration;
 
-use messenger_handover::call::{AnswerKey, InlineControl};
+use messenger_handover::call::{InlineControl, MessageKey};
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::thread::{AnswerStatus, Command, Notice, Owner, Target};
+use messenger_handover::thread::{Command, MessageStatus, Notice, Owner, Target};
 use messenger_sim::{Echoes, Platform, RequestUnderDefaultApp, Rules, ZeroConfig};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -142,17 +142,17 @@ fn answers_hold(world: &mut World) {
             let times: Vec<_> =
                 read.iter().enumerate().filter(|(_, text)| *text == key.as_str()).map(|(at, _)| at).collect();
             let ends = ends_of(host, key);
-            match host.thread.answer(key) {
-                Some(AnswerStatus::Sent { maybe_doubled, .. }) => {
+            match host.thread.message_status(key) {
+                Some(MessageStatus::Sent { maybe_doubled, .. }) => {
                     assert_eq!(times.len(), 1, "{key} is delivered and was read {times:?}");
                     assert!(!maybe_doubled, "nobody chose to send again");
                     assert_eq!(ends.last(), Some(&"delivered"), "{key}: {ends:?}");
                 }
-                Some(AnswerStatus::Failed(_)) => {
+                Some(MessageStatus::Failed(_)) => {
                     assert_eq!(times.len(), 0, "{key} failed and was read");
                     assert_eq!(ends, ["failed"], "{key}");
                 }
-                Some(AnswerStatus::Unknown(_)) => {
+                Some(MessageStatus::Unknown(_)) => {
                     assert!(times.len() <= 1, "{key} was read {times:?}");
                     assert_eq!(ends, ["unknown"], "{key}");
                 }
@@ -166,11 +166,11 @@ fn answers_hold(world: &mut World) {
     }
 }
 
-fn ends_of(host: &Host, answer: &AnswerKey) -> Vec<&'static str> {
+fn ends_of(host: &Host, answer: &MessageKey) -> Vec<&'static str> {
     let ends = host.told.iter().filter_map(|notice| match notice {
-        Notice::AnswerSent { key, .. } if key == answer => Some("delivered"),
-        Notice::AnswerFailed { key, .. } if key == answer => Some("failed"),
-        Notice::AnswerUnknown { key, .. } if key == answer => Some("unknown"),
+        Notice::MessageSent { key, .. } if key == answer => Some("delivered"),
+        Notice::MessageFailed { key, .. } if key == answer => Some("failed"),
+        Notice::MessageUnknown { key, .. } if key == answer => Some("unknown"),
         _ => None,
     });
     ends.collect()

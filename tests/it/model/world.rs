@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, Direction, Failure, FailureKind, InlineControl, OutgoingMessage,
+    Call, CallId, CallOutcome, Direction, Failure, FailureKind, InlineControl, MessageKey, OutgoingMessage,
     ThreadOwner,
 };
 use messenger_handover::control::CallError;
@@ -14,7 +14,7 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    AnswerStatus, ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, HandoffProgress, Input,
+    ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, HandoffProgress, Input, MessageStatus,
     Notice, Output, Owner, PageMemory, Reply, Target, Thread,
 };
 use messenger_handover::time::Timestamp;
@@ -59,7 +59,7 @@ pub struct Host {
     calls: VecDeque<ToMake>,
     post: VecDeque<Delivery>,
     pub told: Vec<Notice>,
-    pub accepted: Vec<AnswerKey>,
+    pub accepted: Vec<MessageKey>,
     request_was_refused: bool,
     requests: u32,
     /// Its last call was `thread_owner`, and nobody was.
@@ -103,13 +103,15 @@ impl Host {
         match call {
             Call::PassThreadControl { to } if *to == self.app => {}
             Call::PassThreadControl { .. } | Call::ReleaseThreadControl => {
-                let waits = |key: &&AnswerKey| self.thread.answer(key) == Some(AnswerStatus::Waiting);
+                let waits =
+                    |key: &&MessageKey| self.thread.message_status(key) == Some(MessageStatus::Waiting);
                 assert_eq!(self.accepted.iter().find(waits), None, "given away before it was settled");
                 assert!(!self.thread.intervention_is_open(), "given away while people are engaged");
             }
             Call::SendMessage { key: own, message } if message.control().is_some() => {
-                let waits =
-                    |key: &&AnswerKey| *key != own && self.thread.answer(key) == Some(AnswerStatus::Waiting);
+                let waits = |key: &&MessageKey| {
+                    *key != own && self.thread.message_status(key) == Some(MessageStatus::Waiting)
+                };
                 assert_eq!(self.accepted.iter().find(waits), None, "given away with answers behind it");
                 assert!(!self.thread.intervention_is_open(), "given away while people are engaged");
             }
@@ -207,7 +209,7 @@ impl World {
 
     pub fn send(&mut self, side: Side, farewell: Option<InlineControl>) {
         self.next_key += 1;
-        let answer = AnswerKey::new(format!("{side:?}-{}", self.next_key)).unwrap();
+        let answer = MessageKey::new(format!("{side:?}-{}", self.next_key)).unwrap();
         let mut message = OutgoingMessage::text(answer.as_str()).unwrap();
         if let Some(control) = farewell {
             message = message.then(control);
@@ -308,14 +310,14 @@ impl World {
             Side::Desk => &self.desk,
         };
         let result = self.runtime.block_on(make(&host.client, &host.app, call.clone()));
-        let result = result.unwrap_or_else(CallError::into_result);
-        self.host(side).just_saw_it_idle = result == CallResult::Owner(ThreadOwner::Idle);
-        let refused = matches!(&result, CallResult::Refused(why) if why.kind.means_not_available());
+        let result = result.unwrap_or_else(CallError::into_outcome);
+        self.host(side).just_saw_it_idle = result == CallOutcome::Owner(ThreadOwner::Idle);
+        let refused = matches!(&result, CallOutcome::Refused(why) if why.kind.means_not_available());
         self.host(side).requests += u32::from(call == Call::RequestThreadControl);
         self.host(side).request_was_refused |= refused && call == Call::RequestThreadControl;
         // What the platform has to tell is on its way before the answer is.
         self.platform(|_, _| ());
-        self.step(side, Input::Answer { call: id, result });
+        self.step(side, Input::CallEnded { call: id, outcome });
     }
 
     /// Nothing is taken that the design does not allow to be taken.
@@ -344,10 +346,10 @@ impl World {
         let transport = |words| Failure::new(FailureKind::Transport, words);
         if matches!(luck, Luck::Lost | Luck::Busy) {
             let result = match luck {
-                Luck::Lost => CallResult::Unknown(transport("no answer")),
-                _ => CallResult::Refused(transport("no connection")),
+                Luck::Lost => CallOutcome::Unknown(transport("no answer")),
+                _ => CallOutcome::Refused(transport("no connection")),
             };
-            self.step(Side::Bot, Input::Answer { call, result });
+            self.step(Side::Bot, Input::CallEnded { call, outcome });
             return;
         }
         let command = match direction {
@@ -358,20 +360,20 @@ impl World {
         };
         let reply = self.step(Side::Desk, Input::Command(command));
         if luck == Luck::AnswerLost {
-            let result = CallResult::Unknown(transport("no answer"));
-            self.step(Side::Bot, Input::Answer { call, result });
+            let result = CallOutcome::Unknown(transport("no answer"));
+            self.step(Side::Bot, Input::CallEnded { call, outcome });
             return;
         }
         let waits_for = match reply {
             Reply::Claiming(id) => Waiting::Claim(id),
             Reply::HandingOver { id, waits: false } => Waiting::Handoff(id),
             Reply::Refused(why) => {
-                let result = CallResult::Refused(Failure::new(FailureKind::Conflict, why.to_string()));
-                self.step(Side::Bot, Input::Answer { call, result });
+                let result = CallOutcome::Refused(Failure::new(FailureKind::Conflict, why.to_string()));
+                self.step(Side::Bot, Input::CallEnded { call, outcome });
                 return;
             }
             _ => {
-                self.step(Side::Bot, Input::Answer { call, result: CallResult::Done });
+                self.step(Side::Bot, Input::CallEnded { call, outcome: CallOutcome::Done });
                 return;
             }
         };
@@ -382,26 +384,26 @@ impl World {
 
     fn answer_the_bot(&mut self) {
         let now = self.now();
-        let conflict = || CallResult::Refused(Failure::new(FailureKind::Conflict, "no"));
+        let conflict = || CallOutcome::Refused(Failure::new(FailureKind::Conflict, "no"));
         for index in (0..self.asked.len()).rev() {
             let Asked { call, waits_for, until } = &self.asked[index];
             let result = match waits_for {
                 Waiting::Claim(id) => match self.desk.thread.claim_progress(*id) {
                     ClaimProgress::Trying => None,
-                    ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallResult::Done),
+                    ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallOutcome::Done),
                     _ => Some(conflict()),
                 },
                 Waiting::Handoff(id) => match self.desk.thread.handoff_progress(*id) {
                     HandoffProgress::Waiting => None,
-                    HandoffProgress::Done => Some(CallResult::Done),
+                    HandoffProgress::Done => Some(CallOutcome::Done),
                     _ => Some(conflict()),
                 },
             };
-            let late = || CallResult::Unknown(Failure::new(FailureKind::Transient, "503"));
+            let late = || CallOutcome::Unknown(Failure::new(FailureKind::Transient, "503"));
             let Some(result) = result.or_else(|| (*until <= now).then(late)) else { continue };
             let call = *call;
             self.asked.remove(index);
-            self.step(Side::Bot, Input::Answer { call, result });
+            self.step(Side::Bot, Input::CallEnded { call, outcome });
             return self.answer_the_bot();
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use messenger_handover::call::{AnswerKey, InlineControl, OutgoingMessage};
+use messenger_handover::call::{InlineControl, MessageKey, OutgoingMessage};
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::thread::{ClaimOrigin, Target};
@@ -145,7 +145,7 @@ fn act(world: &Arc<World>, key: ThreadKey, what: u8, step: usize) {
     }
 }
 
-fn an_answer(host: &Host, thread: &ThreadKey) -> Option<AnswerKey> {
+fn an_answer(host: &Host, thread: &ThreadKey) -> Option<MessageKey> {
     let accepted = host.book.page(thread).accepted;
     host.ground.rng().choice(accepted)
 }
@@ -167,7 +167,7 @@ fn ask<F>(
 }
 
 fn send(world: &Arc<World>, side: Side, thread: ThreadKey, step: usize, farewell: Option<InlineControl>) {
-    let key = AnswerKey::new(format!("{side:?}-{step}")).unwrap();
+    let key = MessageKey::new(format!("{side:?}-{step}")).unwrap();
     let mut message = OutgoingMessage::text(key.as_str()).unwrap();
     let host = Arc::clone(world.host(side));
     host.ground.note(&thread, format_args!("{side:?} wants to send {key} {farewell:?}"));
@@ -178,7 +178,7 @@ fn send(world: &Arc<World>, side: Side, thread: ThreadKey, step: usize, farewell
 }
 
 /// The same answer once more.
-fn again(world: &Arc<World>, side: Side, thread: ThreadKey, key: AnswerKey) {
+fn again(world: &Arc<World>, side: Side, thread: ThreadKey, key: MessageKey) {
     let host = Arc::clone(world.host(side));
     host.ground.note(&thread, format_args!("{side:?} wants to send {key} again"));
     let message = OutgoingMessage::text(key.as_str()).unwrap();

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use messenger_handover::bots_api;
-use messenger_handover::call::{Advice, AnswerKey, OutgoingMessage};
+use messenger_handover::call::{Advice, MessageKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
 use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::store::MemoryStore;
-use messenger_handover::thread::{Actions, AnswerStatus, Notice, NoticeId, Thread};
+use messenger_handover::thread::{Actions, MessageStatus, Notice, NoticeId, Thread};
 use messenger_handover::webhook;
 use tokio::sync::Notify;
 
@@ -74,13 +74,13 @@ pub struct Process {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Keys that somebody wants to send, accepted or not.
-    pub asked: Vec<AnswerKey>,
+    pub asked: Vec<MessageKey>,
     /// Keys that are saved, in the order in which they were.
-    pub accepted: Vec<AnswerKey>,
+    pub accepted: Vec<MessageKey>,
     /// Keys of which the host was told that they are accepted.
-    pub promised: Vec<AnswerKey>,
+    pub promised: Vec<MessageKey>,
     /// Keys whose answers failed: sent again, each is a new attempt.
-    pub failed: Vec<AnswerKey>,
+    pub failed: Vec<MessageKey>,
     /// Each notice once.
     pub told: Vec<(NoticeId, Notice)>,
 }
@@ -97,7 +97,7 @@ impl Book {
         self.0.lock().unwrap()
     }
 
-    pub fn asks(&self, thread: &ThreadKey, key: &AnswerKey) {
+    pub fn asks(&self, thread: &ThreadKey, key: &MessageKey) {
         let mut pages = self.pages();
         let page = pages.entry(thread.clone()).or_default();
         // What is saved together is in the order in which it was asked for last.
@@ -107,7 +107,7 @@ impl Book {
         }
     }
 
-    fn promise(&self, thread: &ThreadKey, key: AnswerKey) {
+    fn promise(&self, thread: &ThreadKey, key: MessageKey) {
         self.pages().entry(thread.clone()).or_default().promised.push(key);
     }
 
@@ -115,10 +115,10 @@ impl Book {
         let mut pages = self.pages();
         let page = pages.entry(key.clone()).or_default();
         for asked in &page.asked {
-            match thread.answer(asked) {
+            match thread.message_status(asked) {
                 None => continue,
-                Some(AnswerStatus::Failed(_)) if page.failed.contains(asked) => {}
-                Some(AnswerStatus::Failed(_)) => {
+                Some(MessageStatus::Failed(_)) if page.failed.contains(asked) => {}
+                Some(MessageStatus::Failed(_)) => {
                     page.failed.push(asked.clone());
                 }
                 Some(_) if page.failed.contains(asked) => {
@@ -211,7 +211,7 @@ impl Host {
         }
     }
 
-    pub async fn send(&self, thread: &ThreadKey, key: AnswerKey, message: OutgoingMessage) {
+    pub async fn send(&self, thread: &ThreadKey, key: MessageKey, message: OutgoingMessage) {
         self.book.asks(thread, &key);
         let accepted = self.ask(|service| {
             let (thread, key, message) = (thread.clone(), key.clone(), message.clone());
@@ -266,7 +266,7 @@ impl Ear {
     async fn react(&self, handover: &Handover, told: &Notification) -> Result<(), BoxError> {
         let thread = &told.thread;
         match &told.notice {
-            Notice::AnswerUnknown { key, .. } if self.ground.rng().bool() => {
+            Notice::MessageUnknown { key, .. } if self.ground.rng().bool() => {
                 only_refused(handover.resume(thread, key.clone()).await)?;
             }
             Notice::ControlRequested { by: Some(app), granted: false, .. } => {
@@ -286,7 +286,7 @@ impl Ear {
         let mut actions = Actions::none();
         for inbound in messages {
             let key =
-                AnswerKey::new(format!("re:{}:0", inbound.mid.as_ref().ok_or("a message without id")?))?;
+                MessageKey::new(format!("re:{}:0", inbound.mid.as_ref().ok_or("a message without id")?))?;
             self.book.asks(to, &key);
             actions = actions.and_reply_to(inbound, OutgoingMessage::text(key.as_str())?);
         }

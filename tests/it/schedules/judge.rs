@@ -1,8 +1,8 @@
 //! What must hold of every conversation when both hosts are at rest.
 
-use messenger_handover::call::AnswerKey;
+use messenger_handover::call::MessageKey;
 use messenger_handover::id::ThreadKey;
-use messenger_handover::thread::{AnswerStatus, Notice, Owner};
+use messenger_handover::thread::{MessageStatus, Notice, Owner};
 
 use super::host::{Host, Page};
 use super::world::World;
@@ -48,21 +48,22 @@ async fn ends(
     host: &Host,
     thread: &ThreadKey,
     page: &Page,
-    key: &AnswerKey,
+    key: &MessageKey,
     read: &[String],
 ) -> Result<(), String> {
     let times = read.iter().filter(|text| *text == key.as_str()).count();
     let told: Vec<_> = page.told.iter().filter_map(|(_, notice)| end(notice, key)).collect();
-    let status = host.process().handover.answer(thread, key).await.map_err(|error| error.to_string())?;
+    let status =
+        host.process().handover.message_status(thread, key).await.map_err(|error| error.to_string())?;
     // The attempts before the last one have failed.
     let last = told.iter().position(|end| *end != "failed").unwrap_or(told.len().saturating_sub(1));
     let told = &told[last..];
     let may = match &status {
-        Some(AnswerStatus::Sent { maybe_doubled: false, .. }) => {
+        Some(MessageStatus::Sent { maybe_doubled: false, .. }) => {
             times == 1 && matches!(told, ["delivered"] | ["unknown", "delivered"])
         }
-        Some(AnswerStatus::Failed(_)) => times == 0 && told == ["failed"],
-        Some(AnswerStatus::Unknown(_)) => times <= 1 && told == ["unknown"],
+        Some(MessageStatus::Failed(_)) => times == 0 && told == ["failed"],
+        Some(MessageStatus::Unknown(_)) => times <= 1 && told == ["unknown"],
         _ => false,
     };
     if may {
@@ -72,11 +73,11 @@ async fn ends(
     }
 }
 
-fn end(notice: &Notice, of: &AnswerKey) -> Option<&'static str> {
+fn end(notice: &Notice, of: &MessageKey) -> Option<&'static str> {
     match notice {
-        Notice::AnswerSent { key, .. } if key == of => Some("delivered"),
-        Notice::AnswerFailed { key, .. } if key == of => Some("failed"),
-        Notice::AnswerUnknown { key, .. } if key == of => Some("unknown"),
+        Notice::MessageSent { key, .. } if key == of => Some("delivered"),
+        Notice::MessageFailed { key, .. } if key == of => Some("failed"),
+        Notice::MessageUnknown { key, .. } if key == of => Some("unknown"),
         _ => None,
     }
 }

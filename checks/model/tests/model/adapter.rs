@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::http::{Request, Response};
-use messenger_handover::call::{Call, CallResult, Failure, ThreadOwner};
+use messenger_handover::call::{Call, CallOutcome, Failure, ThreadOwner};
 use messenger_handover::control::HandoverClient;
 use messenger_handover::event::{Event, EventKind};
 use messenger_handover::graph::GraphClient;
@@ -68,20 +68,20 @@ pub fn events(delivery: &Delivery) -> impl Iterator<Item = Event> + use<> {
     })
 }
 
-pub fn result(call: &Call, answer: Result<ApiAnswer, GraphError>) -> CallResult {
+pub fn result(call: &Call, answer: Result<ApiAnswer, GraphError>) -> CallOutcome {
     match (call, answer) {
-        (_, Err(failure)) => CallResult::Refused(meaning(&failure)),
-        (Call::RequestThreadControl, Ok(_)) => CallResult::Forwarded,
-        (_, Ok(ApiAnswer::Success)) => CallResult::Done,
+        (_, Err(failure)) => CallOutcome::Refused(meaning(&failure)),
+        (Call::RequestThreadControl, Ok(_)) => CallOutcome::Forwarded,
+        (_, Ok(ApiAnswer::Success)) => CallOutcome::Done,
         (Call::SendMessage { key, .. }, Ok(ApiAnswer::Sent { .. })) => {
-            CallResult::Sent(Some(mid(key.as_str())))
+            CallOutcome::Sent(Some(mid(key.as_str())))
         }
-        (_, Ok(ApiAnswer::NoOwner)) => CallResult::Owner(ThreadOwner::Idle),
+        (_, Ok(ApiAnswer::NoOwner)) => CallOutcome::Owner(ThreadOwner::Idle),
         (_, Ok(ApiAnswer::Owner { app: Some(app), expiration })) => {
-            CallResult::Owner(ThreadOwner::App { app, expires: Some(expiration) })
+            CallOutcome::Owner(ThreadOwner::App { app, expires: Some(expiration) })
         }
         (_, Ok(ApiAnswer::Owner { app: None, expiration })) => {
-            CallResult::Owner(ThreadOwner::Hidden { expires: Some(expiration) })
+            CallOutcome::Owner(ThreadOwner::Hidden { expires: Some(expiration) })
         }
         (_, Ok(other)) => panic!("{call:?} was answered with {other:?}"),
     }

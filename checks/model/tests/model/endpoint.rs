@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use messenger_handover::call::{CallId, CallResult, Direction, Failure, FailureKind};
+use messenger_handover::call::{CallId, CallOutcome, Direction, Failure, FailureKind};
 use messenger_handover::thread::{
     ClaimOrigin, ClaimProgress, Command, HandoffProgress, Input, Reply, Target,
 };
@@ -34,14 +34,14 @@ impl Turn<'_> {
             Reply::Claiming(id) => Waiting::Claim(id),
             Reply::HandingOver { id, waits: false } => Waiting::Handoff(id),
             Reply::Refused(_) => return self.answer_bot(call, conflict()),
-            _ => return self.answer_bot(call, CallResult::Done),
+            _ => return self.answer_bot(call, CallOutcome::Done),
         };
         let until = self.state.now.plus(Duration::from_secs(8));
         self.state.asked = Some(Asked { call, waits_for, until });
         self.answer_the_bot();
     }
 
-    fn answer_bot(&mut self, call: CallId, result: CallResult) {
+    fn answer_bot(&mut self, call: CallId, result: CallOutcome) {
         self.state.host(Side::Bot).answer = Some((call, result));
     }
 
@@ -51,16 +51,16 @@ impl Turn<'_> {
         let result = match waits_for {
             Waiting::Claim(id) => match desk.claim_progress(*id) {
                 ClaimProgress::Trying => None,
-                ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallResult::Done),
+                ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallOutcome::Done),
                 _ => Some(conflict()),
             },
             Waiting::Handoff(id) => match desk.handoff_progress(*id) {
                 HandoffProgress::Waiting => None,
-                HandoffProgress::Done => Some(CallResult::Done),
+                HandoffProgress::Done => Some(CallOutcome::Done),
                 _ => Some(conflict()),
             },
         };
-        let late = || CallResult::Unknown(Failure::new(FailureKind::Transient, "503"));
+        let late = || CallOutcome::Unknown(Failure::new(FailureKind::Transient, "503"));
         let Some(result) = result.or_else(|| (*until <= self.state.now).then(late)) else { return };
         let call = *call;
         self.state.asked = None;
@@ -68,6 +68,6 @@ impl Turn<'_> {
     }
 }
 
-fn conflict() -> CallResult {
-    CallResult::Refused(Failure::new(FailureKind::Conflict, "no"))
+fn conflict() -> CallOutcome {
+    CallOutcome::Refused(Failure::new(FailureKind::Conflict, "no"))
 }

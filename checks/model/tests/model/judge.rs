@@ -1,9 +1,9 @@
 //! What must always hold (design §4), told by the numbers there.
 
-use messenger_handover::call::{AnswerKey, Call, CallResult};
+use messenger_handover::call::{Call, CallOutcome, MessageKey};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
 use messenger_handover::id::AppId;
-use messenger_handover::thread::{AnswerStatus, Context, Input, OnUnknown, Output, Owner};
+use messenger_handover::thread::{Context, Input, MessageStatus, OnUnknown, Output, Owner};
 use messenger_handover::time::{Span, Timestamp};
 use messenger_sim::Rules;
 use stateright::{Model, Property};
@@ -73,9 +73,9 @@ fn is_broken(state: &State, number: &str) -> bool {
 }
 
 /// The outcome of an answer says that the customer may read it twice.
-fn says_so(state: &State, side: Side, key: &AnswerKey) -> bool {
-    let status = state.of(side).thread.answer(key);
-    matches!(status, Some(AnswerStatus::Sent { maybe_doubled: true, .. } | AnswerStatus::Unknown(_)))
+fn says_so(state: &State, side: Side, key: &MessageKey) -> bool {
+    let status = state.of(side).thread.message_status(key);
+    matches!(status, Some(MessageStatus::Sent { maybe_doubled: true, .. } | MessageStatus::Unknown(_)))
 }
 
 fn nothing_is_lost(scene: &Scene, state: &State) -> bool {
@@ -173,7 +173,7 @@ fn heals(scene: &Scene, state: &State, side: Side) -> bool {
             let api = api_call(&config.app, &Call::ThreadOwner);
             let told = (*state.platform).clone().call(&config.app, &key().page, &api, now);
             let told = result(&Call::ThreadOwner, told);
-            let _ = thread.step(&cx, Input::Answer { call, result: told.clone() }, now, &mut out);
+            let _ = thread.step(&cx, Input::CallEnded { call, outcome: told.clone() }, now, &mut out);
             return agrees(thread.owner(), &told, &config.app);
         }
         // A pause after a fault may still run.
@@ -183,13 +183,13 @@ fn heals(scene: &Scene, state: &State, side: Side) -> bool {
     false
 }
 
-fn agrees(owner: &Owner, told: &CallResult, us: &AppId) -> bool {
+fn agrees(owner: &Owner, told: &CallOutcome, us: &AppId) -> bool {
     use messenger_handover::call::ThreadOwner::{App, Hidden, Idle};
     match told {
-        CallResult::Owner(App { app, .. }) if app == us => *owner == Owner::Us,
-        CallResult::Owner(App { app, .. }) => *owner == Owner::Other(Some(app.clone())),
-        CallResult::Owner(Hidden { .. }) => matches!(owner, Owner::Other(_)),
-        CallResult::Owner(Idle) => *owner == Owner::Idle,
+        CallOutcome::Owner(App { app, .. }) if app == us => *owner == Owner::Us,
+        CallOutcome::Owner(App { app, .. }) => *owner == Owner::Other(Some(app.clone())),
+        CallOutcome::Owner(Hidden { .. }) => matches!(owner, Owner::Other(_)),
+        CallOutcome::Owner(Idle) => *owner == Owner::Idle,
         _ => false,
     }
 }

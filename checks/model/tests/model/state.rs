@@ -3,9 +3,9 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use messenger_handover::call::{AnswerKey, Call, CallId, CallResult};
+use messenger_handover::call::{Call, CallId, CallOutcome, MessageKey};
 use messenger_handover::event::Event;
-use messenger_handover::thread::{AnswerStatus, Owner, PageMemory, Thread};
+use messenger_handover::thread::{MessageStatus, Owner, PageMemory, Thread};
 use messenger_handover::time::Timestamp;
 use messenger_sim::Platform;
 
@@ -128,13 +128,13 @@ pub struct Host {
     pub page: PageMemory,
     pub call: Option<ToMake>,
     /// How a call ended, on its way back.
-    pub answer: Option<(CallId, CallResult)>,
+    pub answer: Option<(CallId, CallOutcome)>,
     /// Webhooks on their way.
     pub post: Vec<Event>,
-    pub accepted: Vec<AnswerKey>,
-    pub ends: Vec<(AnswerKey, End)>,
+    pub accepted: Vec<MessageKey>,
+    pub ends: Vec<(MessageKey, End)>,
     /// Unknown answers that the host let the others go on behind.
-    pub resumed: Vec<AnswerKey>,
+    pub resumed: Vec<MessageKey>,
     /// The customer's messages that were told as this host's to answer: a bit each.
     pub told_ours: u8,
     pub request_was_refused: bool,
@@ -174,9 +174,10 @@ impl Host {
     }
 
     /// An unknown answer that others wait behind, or not.
-    pub fn held(&self) -> Option<&AnswerKey> {
+    pub fn held(&self) -> Option<&MessageKey> {
         self.accepted.iter().find(|key| {
-            matches!(self.thread.answer(key), Some(AnswerStatus::Unknown(_))) && !self.resumed.contains(key)
+            matches!(self.thread.message_status(key), Some(MessageStatus::Unknown(_)))
+                && !self.resumed.contains(key)
         })
     }
 }
@@ -295,7 +296,7 @@ impl State {
         self.read().filter_map(|text| accepted.iter().position(|key| key.as_str() == text))
     }
 
-    pub fn times(&self, answer: &AnswerKey) -> usize {
+    pub fn times(&self, answer: &MessageKey) -> usize {
         self.read().filter(|text| *text == answer.as_str()).count()
     }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messenger_handover::call::{
-    AnswerKey, Call, CallId, CallResult, Failure, FailureKind, InlineControl, OutgoingMessage, ThreadOwner,
+    Call, CallId, CallOutcome, Failure, FailureKind, InlineControl, MessageKey, OutgoingMessage, ThreadOwner,
 };
 use messenger_handover::event::EventKind;
 use messenger_handover::policy::ThreadControlPolicy;
 use messenger_handover::thread::{
-    AnswerStatus, Command, CommandRefused, Context, Dealt, FailReason, Input, Notice, Output, Owner,
+    Command, CommandRefused, Context, Dealt, FailReason, Input, MessageStatus, Notice, Output, Owner,
     PageMemory, Reply, Target,
 };
 use messenger_handover::time::Timestamp;
@@ -56,7 +56,7 @@ impl Turn<'_> {
             }
             Action::Answer(side) => {
                 let Some((call, result)) = self.state.host(side).answer.take() else { return false };
-                self.step(side, Input::Answer { call, result });
+                self.step(side, Input::CallEnded { call, outcome: result });
             }
             Action::Wait => {
                 let Some(wake) = self.scene.wake(self.state) else { return false };
@@ -207,13 +207,17 @@ impl Turn<'_> {
 
     fn send(&mut self, side: Side, farewell: Option<InlineControl>) {
         let name = if side == Side::Bot { "bot" } else { "agent" };
-        let answer = AnswerKey::new(format!("{name} {}", self.state.of(side).accepted.len())).unwrap();
+        let answer = MessageKey::new(format!("{name} {}", self.state.of(side).accepted.len())).unwrap();
         let mut message = OutgoingMessage::text(answer.as_str()).unwrap();
         if let Some(control) = farewell {
             message = message.then(control);
         }
-        let waiting = |key: &AnswerKey| {
-            self.state.of(side).thread.answer(key).is_some_and(|status| status == AnswerStatus::Waiting)
+        let waiting = |key: &MessageKey| {
+            self.state
+                .of(side)
+                .thread
+                .message_status(key)
+                .is_some_and(|status| status == MessageStatus::Waiting)
         };
         if self.state.of(side).accepted.iter().any(waiting) {
             self.scene.saw(Seen::Queued);
@@ -254,7 +258,8 @@ impl Turn<'_> {
                     }
                 }
                 Output::Notice { id, notice, .. } => {
-                    let expired = matches!(&notice, Notice::AnswerFailed { reason: FailReason::Expired, .. });
+                    let expired =
+                        matches!(&notice, Notice::MessageFailed { reason: FailReason::Expired, .. });
                     if expired && host.held().is_none() && !a_day_passed {
                         broken = Some("1: an answer waited until it was too old, and for nothing");
                     }
@@ -372,14 +377,14 @@ impl Turn<'_> {
         self.state.passed_to_desk += u8::from(side == Side::Bot && to_desk && answer.is_ok());
         let result = result(&call, answer);
         self.scene.made(&call, &result);
-        let refused = matches!(&result, CallResult::Refused(_));
+        let refused = matches!(&result, CallOutcome::Refused(_));
         self.draw(|picture| {
             picture.call(side, &call, if loss == Loss::Nothing { "" } else { "answer lost" }, refused);
         });
         let host = self.state.host(side);
-        host.just_saw_it_idle = result == CallResult::Owner(ThreadOwner::Idle);
+        host.just_saw_it_idle = result == CallOutcome::Owner(ThreadOwner::Idle);
         host.request_was_refused |= call == Call::RequestThreadControl
-            && matches!(&result, CallResult::Refused(why) if why.kind.means_not_available());
+            && matches!(&result, CallOutcome::Refused(why) if why.kind.means_not_available());
         match loss {
             Loss::Nothing => self.state.host(side).answer = Some((id, result)),
             Loss::Process => {}
@@ -391,7 +396,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn lost(&mut self, side: Side, call: CallId) {
-        let result = CallResult::Unknown(Failure::new(FailureKind::Transport, "lost"));
+        let result = CallOutcome::Unknown(Failure::new(FailureKind::Transport, "lost"));
         self.state.host(side).answer = Some((call, result));
     }
 

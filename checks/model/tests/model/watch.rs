@@ -1,8 +1,8 @@
 //! What hosts and calls show on the way.
 
-use messenger_handover::call::{AnswerKey, Call, CallResult};
+use messenger_handover::call::{Call, CallOutcome, MessageKey};
 use messenger_handover::id::AppId;
-use messenger_handover::thread::{AnswerStatus, FailReason, Notice, StepOutcome};
+use messenger_handover::thread::{FailReason, MessageStatus, Notice, StepOutcome};
 
 use crate::scene::{Scene, Seen};
 use crate::state::{End, Host};
@@ -10,7 +10,7 @@ use crate::state::{End, Host};
 impl Host {
     /// What must not be put out.
     pub fn judge(&self, app: &AppId, call: &Call) -> Option<&'static str> {
-        let waits = |key: &AnswerKey| self.thread.answer(key) == Some(AnswerStatus::Waiting);
+        let waits = |key: &MessageKey| self.thread.message_status(key) == Some(MessageStatus::Waiting);
         match call {
             Call::PassThreadControl { to } if to == app => None,
             Call::PassThreadControl { .. } | Call::ReleaseThreadControl
@@ -25,9 +25,9 @@ impl Host {
             }
             Call::SendMessage { key, message } => {
                 let before = self.accepted.iter().take_while(|other| *other != key);
-                let unsettled = |key: &AnswerKey| match self.thread.answer(key) {
-                    Some(AnswerStatus::Waiting) => true,
-                    Some(AnswerStatus::Unknown(_)) => !self.resumed.contains(key),
+                let unsettled = |key: &MessageKey| match self.thread.message_status(key) {
+                    Some(MessageStatus::Waiting) => true,
+                    Some(MessageStatus::Unknown(_)) => !self.resumed.contains(key),
                     _ => false,
                 };
                 let behind = self.accepted.iter().skip_while(|other| *other != key).skip(1);
@@ -52,9 +52,9 @@ impl Host {
             self.told_ours |= if ours { bit } else { 0 };
         };
         let (key, end) = match notice {
-            Notice::AnswerSent { key, .. } => (key, End::Delivered),
-            Notice::AnswerFailed { key, .. } => (key, End::Failed),
-            Notice::AnswerUnknown { key, .. } => (key, End::Unknown),
+            Notice::MessageSent { key, .. } => (key, End::Delivered),
+            Notice::MessageFailed { key, .. } => (key, End::Failed),
+            Notice::MessageUnknown { key, .. } => (key, End::Unknown),
             Notice::Message { inbound, to_answer, .. } => {
                 return question(inbound.text.as_deref(), *to_answer);
             }
@@ -69,8 +69,8 @@ impl Host {
 
 impl Scene {
     /// What a call shows that some property speaks of.
-    pub fn made(&self, call: &Call, result: &CallResult) {
-        let refused = matches!(result, CallResult::Refused(_));
+    pub fn made(&self, call: &Call, result: &CallOutcome) {
+        let refused = matches!(result, CallOutcome::Refused(_));
         match call {
             Call::TakeThreadControl => self.saw(if refused { Seen::TakeRefused } else { Seen::Took }),
             Call::RequestThreadControl if !refused => self.saw(Seen::Requested),
@@ -87,10 +87,10 @@ impl Scene {
             Notice::ControlGained { unanswered, .. } if !unanswered.is_empty() => {
                 self.saw(Seen::ToldWhatCameBefore);
             }
-            Notice::AnswerSent { key, .. } if host.ends.contains(&(key.clone(), End::Unknown)) => {
+            Notice::MessageSent { key, .. } if host.ends.contains(&(key.clone(), End::Unknown)) => {
                 self.saw(Seen::LateEcho);
             }
-            Notice::AnswerFailed { reason: FailReason::NotGranted(report), .. } => {
+            Notice::MessageFailed { reason: FailReason::NotGranted(report), .. } => {
                 let unanswered = |outcome: &StepOutcome| *outcome == StepOutcome::Unanswered;
                 let seen = report.steps.iter().any(|tried| unanswered(&tried.outcome));
                 self.saw(if seen { Seen::RequestUnanswered } else { Seen::NotGranted });

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use messenger_handover::call::{AnswerKey, OutgoingMessage};
+use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::sqlite::Synchronous;
@@ -45,7 +45,7 @@ pub fn key(user: u64) -> ThreadKey {
 
 pub fn thread(text: &str) -> Thread {
     let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
-    let (key, message) = (AnswerKey::new("a").unwrap(), OutgoingMessage::text(text).unwrap());
+    let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text(text).unwrap());
     let mut thread = Thread::new();
     let send = Input::Command(Command::Send { key, message });
     let _ = thread.step(&Context::new(&config), send, Timestamp::from_millis(1_790_000_000_000), &mut vec![]);

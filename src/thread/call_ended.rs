@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::call::{Advice, AnswerKey, CallId, CallResult, Direction, Failure, FailureKind, ThreadOwner};
+use crate::call::{Advice, CallId, CallOutcome, Direction, Failure, FailureKind, MessageKey, ThreadOwner};
 use crate::id::{AppId, MessageId};
 use crate::policy::ClaimStep;
 use crate::retry::{Decision, FailedCall};
@@ -16,11 +16,11 @@ use super::page::PageCall;
 use super::{InFlight, Made, Pause, Thread};
 
 impl Thread {
-    pub(super) fn answered(
+    pub(super) fn call_ended(
         &mut self,
         cx: &Context<'_>,
         id: CallId,
-        result: CallResult,
+        result: CallOutcome,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) -> Reply {
@@ -29,7 +29,7 @@ impl Thread {
             return Reply::Done;
         }
         // Its lease was over. That a message was sent is worth knowing all the same.
-        let (CallResult::Sent(mid), Some(key)) = (result, self.outbox.by_call(id)) else {
+        let (CallOutcome::Sent(mid), Some(key)) = (result, self.outbox.by_call(id)) else {
             return Reply::Ignored;
         };
         self.delivered(cx.config, &key, mid, now);
@@ -40,7 +40,7 @@ impl Thread {
     pub(super) fn delivered(
         &mut self,
         config: &Config,
-        key: &AnswerKey,
+        key: &MessageKey,
         mid: Option<MessageId>,
         now: Timestamp,
     ) -> bool {
@@ -58,7 +58,7 @@ impl Thread {
         &mut self,
         cx: &Context<'_>,
         call: InFlight,
-        result: CallResult,
+        result: CallOutcome,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
@@ -68,18 +68,18 @@ impl Thread {
         }
         let during = Span::between(since, now);
         match result {
-            CallResult::Refused(failure) if failure.kind.advice() == Advice::RetryLater => {
+            CallOutcome::Refused(failure) if failure.kind.advice() == Advice::RetryLater => {
                 self.passing_fault(cx, &made, failure, false, now, out);
             }
-            CallResult::Refused(failure) => {
+            CallOutcome::Refused(failure) => {
                 self.pause.faults = 0;
                 if failure.kind == FailureKind::NotThreadOwner {
                     self.refused_for_ownership(&made, during, revision);
                 }
                 self.refused(cx, made, failure, now, out);
             }
-            CallResult::Unknown(cause) => self.unknown(cx, &made, cause, during, out),
-            CallResult::HeldBack(wait) => {
+            CallOutcome::Unknown(cause) => self.unknown(cx, &made, cause, during, out),
+            CallOutcome::HeldBack(wait) => {
                 // It says nothing about the call, so it is no fault of its own.
                 let wait = cx.backoff().wait(self.pause.faults, Some(wait), cx.jitter);
                 self.pause.until = Some(now.plus(wait));
@@ -103,40 +103,40 @@ impl Thread {
         &mut self,
         cx: &Context<'_>,
         made: &Made,
-        result: CallResult,
+        result: CallOutcome,
         during: Span,
         revision: u32,
         out: &mut Vec<Output>,
     ) -> bool {
         let now = during.to;
         match (made, result) {
-            (Made::Send(key), CallResult::Sent(mid)) => {
+            (Made::Send(key), CallOutcome::Sent(mid)) => {
                 self.delivered(cx.config, key, mid, now);
             }
-            (Made::Pass(to), CallResult::Done) if *to == cx.config.app => {
-                self.belief.answer(Owner::Us, during, revision, None);
+            (Made::Pass(to), CallOutcome::Done) if *to == cx.config.app => {
+                self.belief.confirm(Owner::Us, during, revision, None);
             }
-            (Made::Pass(to), CallResult::Done) => {
-                self.belief.answer(Owner::Other(Some(to.clone())), during, revision, None);
+            (Made::Pass(to), CallOutcome::Done) => {
+                self.belief.confirm(Owner::Other(Some(to.clone())), during, revision, None);
                 self.gave_away(cx, Some(to.clone()), now);
             }
-            (Made::Take, CallResult::Done) => self.belief.answer(Owner::Us, during, revision, None),
-            (Made::Request, CallResult::Forwarded | CallResult::Done) => {
+            (Made::Take, CallOutcome::Done) => self.belief.confirm(Owner::Us, during, revision, None),
+            (Made::Request, CallOutcome::Forwarded | CallOutcome::Done) => {
                 self.claim_pending(cx, ClaimStep::Request, now);
             }
-            (Made::Release, CallResult::Done) => {
-                self.belief.answer(Owner::Idle, during, revision, None);
+            (Made::Release, CallOutcome::Done) => {
+                self.belief.confirm(Owner::Idle, during, revision, None);
                 self.gave_away(cx, None, now);
             }
-            (Made::AskDesk(Direction::AgentToBot), CallResult::Done) => {
+            (Made::AskDesk(Direction::AgentToBot), CallOutcome::Done) => {
                 self.claim_pending(cx, ClaimStep::AskDesk, now);
             }
-            (Made::AskDesk(Direction::BotToAgent), CallResult::Done) => {
+            (Made::AskDesk(Direction::BotToAgent), CallOutcome::Done) => {
                 self.set_stage(Stage::Asked { until: cx.grant_until(now) });
             }
-            (Made::ReadOwner, CallResult::Owner(owner)) => {
+            (Made::ReadOwner, CallOutcome::Owner(owner)) => {
                 let (owner, expires) = owner_for(owner, &cx.config.app);
-                self.belief.answer(owner, during, revision, expires);
+                self.belief.confirm(owner, during, revision, expires);
                 self.farewell_looked_into(cx, now);
                 self.take_looked_into(cx, now, out);
             }
@@ -213,7 +213,7 @@ impl Thread {
             self.outbox.not_sent(key, lost);
         }
         if matches!(made, Made::Send(_) | Made::Pass(_) | Made::Release) {
-            self.belief.answer(Owner::Other(None), during, revision, None);
+            self.belief.confirm(Owner::Other(None), during, revision, None);
         }
     }
 
