@@ -9,11 +9,11 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::call::{ChannelType, Direction, FailureKind, HandoverRequest};
-use crate::handover::{HandOver, Handover, HandoverError};
+use crate::handover::{Transfer, Handover, HandoverError};
 use crate::id::ThreadKey;
 use crate::secret::{EdToken, same};
 use crate::store::RecordError;
-use crate::thread::{ClaimOrigin, ClaimProgress, CommandRefused, HandoffProgress, NotGranted, Target};
+use crate::thread::{ClaimOrigin, ClaimProgress, CommandRefused, TransferProgress, NotGranted, Target};
 use crate::throttle::Refusals;
 
 /// What the desk's host knows that this crate does not.
@@ -247,17 +247,17 @@ impl Server {
         let begun = self.handover.hand_over(thread, target).await;
         let id = match begun.map_err(|error| self.own_fault(error))? {
             // An agent's answer goes out first; the bot learns from its pass event when it is over.
-            HandOver::AlreadyThere | HandOver::Started { waits: true, .. } => return Ok(()),
-            HandOver::Started { id, waits: false } => id,
+            Transfer::AlreadyThere | Transfer::Started { waits: true, .. } => return Ok(()),
+            Transfer::Started { id, waits: false } => id,
         };
-        let progress = self.handover.handoff_progress(thread, id, self.wait).await;
+        let progress = self.handover.transfer_progress(thread, id, self.wait).await;
         match progress.map_err(|error| self.own_fault(error))? {
-            HandoffProgress::Done => Ok(()),
-            HandoffProgress::Waiting => Err(not_yet()),
-            HandoffProgress::Gone => {
+            TransferProgress::Done => Ok(()),
+            TransferProgress::Waiting => Err(not_yet()),
+            TransferProgress::Gone => {
                 Err(Rejection::new(StatusCode::CONFLICT, "given_up", "the desk gave the handover up"))
             }
-            HandoffProgress::Failed(failure) => Err(match failure.kind {
+            TransferProgress::Failed(failure) => Err(match failure.kind {
                 FailureKind::Conflict | FailureKind::NotThreadOwner => {
                     Rejection::new(StatusCode::CONFLICT, "another_app_owns_the_thread", failure.to_string())
                 }

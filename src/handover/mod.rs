@@ -33,7 +33,7 @@ use crate::event::Event;
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::store::{RecordError, StoreError};
 use crate::thread::{
-    ClaimOrigin, ClaimProgress, Command, CommandRefused, HandoffProgress, Input, MessageStatus, Note, Reply,
+    ClaimOrigin, ClaimProgress, Command, CommandRefused, TransferProgress, Input, MessageStatus, Note, Reply,
     Target, Thread,
 };
 use crate::time::Timestamp;
@@ -110,12 +110,12 @@ pub enum Accepted {
 /// How a hand-over was taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum HandOver {
+pub enum Transfer {
     /// The target has control already.
     AlreadyThere,
     /// It is under way.
     Started {
-        /// Identifies it for [`Handover::handoff_progress`].
+        /// Identifies it for [`Handover::transfer_progress`].
         id: u64,
         /// Answers must be settled first: passing control right after a send suppresses its echo.
         waits: bool,
@@ -297,8 +297,8 @@ impl Handover {
     /// # Errors
     /// [`CommandRefused::InterventionOpen`], [`CommandRefused::AnotherAppOwns`], [`CommandRefused::ToOurselves`] or
     /// [`CommandRefused::NoDesk`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
-    pub async fn hand_over(&self, thread: &ThreadKey, target: Target) -> Result<HandOver, HandoverError> {
-        self.give_away(thread, Command::HandOver { target, note: None }).await
+    pub async fn hand_over(&self, thread: &ThreadKey, target: Target) -> Result<Transfer, HandoverError> {
+        self.give_away(thread, Command::Transfer { target, note: None }).await
     }
 
     /// [Hands over](Self::hand_over) with a note for whoever gets control.
@@ -310,15 +310,15 @@ impl Handover {
         thread: &ThreadKey,
         target: Target,
         note: impl Into<Note>,
-    ) -> Result<HandOver, HandoverError> {
+    ) -> Result<Transfer, HandoverError> {
         let note = Some(note.into());
-        self.give_away(thread, Command::HandOver { target, note }).await
+        self.give_away(thread, Command::Transfer { target, note }).await
     }
 
-    async fn give_away(&self, thread: &ThreadKey, command: Command) -> Result<HandOver, HandoverError> {
+    async fn give_away(&self, thread: &ThreadKey, command: Command) -> Result<Transfer, HandoverError> {
         match self.command(thread, command).await? {
-            Reply::HandingOver { id, waits } => Ok(HandOver::Started { id, waits }),
-            _ => Ok(HandOver::AlreadyThere),
+            Reply::Transferring { id, waits } => Ok(Transfer::Started { id, waits }),
+            _ => Ok(Transfer::AlreadyThere),
         }
     }
 
@@ -326,15 +326,15 @@ impl Handover {
     ///
     /// # Errors
     /// [`HandoverError`].
-    pub async fn handoff_progress(
+    pub async fn transfer_progress(
         &self,
         thread: &ThreadKey,
         id: u64,
         wait: Duration,
-    ) -> Result<HandoffProgress, HandoverError> {
+    ) -> Result<TransferProgress, HandoverError> {
         let stands =
-            |thread: &Thread| Some(thread.handoff_progress(id)).filter(|p| *p != HandoffProgress::Waiting);
-        Ok(self.wait_until(thread, wait, stands).await?.unwrap_or(HandoffProgress::Waiting))
+            |thread: &Thread| Some(thread.transfer_progress(id)).filter(|p| *p != TransferProgress::Waiting);
+        Ok(self.wait_until(thread, wait, stands).await?.unwrap_or(TransferProgress::Waiting))
     }
 
     /// People are done with the customer, the host knows (bot): it answers again.

@@ -39,7 +39,7 @@ pub enum RefusedAction {
     /// A reply, by the key that it would have had.
     Reply(MessageKey),
     /// A hand-over.
-    HandOver(Target),
+    Transfer(Target),
 }
 
 impl Actions {
@@ -199,7 +199,7 @@ impl Thread {
         if let Some((target, note)) = hand_over
             && let Reply::Refused(why) = self.hand_over(cx, target.clone(), note, now)
         {
-            refused.push((RefusedAction::HandOver(target), why));
+            refused.push((RefusedAction::Transfer(target), why));
         }
         if matches!(notice, Notice::ActionRefused { .. }) {
             return !refused.is_empty();

@@ -10,7 +10,7 @@ use super::belief::Owner;
 use super::broken::Broken;
 use super::claim::MAX_LOST_CONTROL;
 use super::config::{Config, Context};
-use super::handoff::Stage;
+use super::transfer::Stage;
 use super::io::{Notice, Output, Reply, Target};
 use super::page::PageCall;
 use super::{InFlight, Made, Pause, Thread};
@@ -157,7 +157,7 @@ impl Thread {
             Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => return Decision::Stop,
             Made::AskDesk(Direction::BotToAgent) | Made::Release => false,
             Made::Pass(to) if *to != cx.config.app => false,
-            Made::Take if self.handoff_takes() => false,
+            Made::Take if self.transfer_takes() => false,
             Made::Pass(_) | Made::Take | Made::Request | Made::ReadOwner | Made::AskDesk(_) => {
                 self.claim.is_some() && self.outbox.wants_control()
             }
@@ -200,7 +200,7 @@ impl Thread {
     fn not_made(&mut self, made: &Made) {
         match made {
             Made::Send(key) => self.outbox.not_sent(key, false),
-            Made::Take if self.handoff_takes() => self.set_stage(Stage::Start),
+            Made::Take if self.transfer_takes() => self.set_stage(Stage::Start),
             Made::ReadOwner => self.claim_has_not_looked(),
             _ => {}
         }
@@ -248,21 +248,21 @@ impl Thread {
             }
             Made::Pass(to) if self.requests.granted() == Some(&to) => {
                 self.requests.remove(&to);
-                self.notices.push(Notice::HandOverFailed { target: Target::App(to), reason: failure });
+                self.notices.push(Notice::TransferFailed { target: Target::App(to), reason: failure });
             }
             // It went with the message, and the owner cannot be read.
-            Made::Pass(to) if ownership && self.handoff_went_inline() => self.gave_away(cx, Some(to), now),
+            Made::Pass(to) if ownership && self.transfer_went_inline() => self.gave_away(cx, Some(to), now),
             // Perhaps the target has control already: its name decides.
-            Made::Pass(_) if ownership && !self.handoff_may_take(cx) && !self.handoff_is_unsure() => {
+            Made::Pass(_) if ownership && !self.transfer_may_take(cx) && !self.transfer_is_unsure() => {
                 self.set_stage(Stage::Unsure);
                 self.belief.in_doubt = true;
             }
             Made::Pass(_) if ownership => {}
-            Made::Take if !self.handoff_takes() && failure.may_be_the_owner() => {
+            Made::Take if !self.transfer_takes() && failure.may_be_the_owner() => {
                 self.take_in_question(failure, now);
             }
-            Made::Take if !self.handoff_takes() => self.claim_refused(cx, ClaimStep::Take, failure, now, out),
-            Made::Release if ownership => self.handoff_reached(),
+            Made::Take if !self.transfer_takes() => self.claim_refused(cx, ClaimStep::Take, failure, now, out),
+            Made::Release if ownership => self.transfer_reached(),
             Made::Request => self.claim_refused(cx, ClaimStep::Request, failure, now, out),
             Made::AskDesk(Direction::AgentToBot) => {
                 self.claim_refused(cx, ClaimStep::AskDesk, failure, now, out);
@@ -270,7 +270,7 @@ impl Thread {
             Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => self.set_stage(Stage::Direct),
             Made::Pass(_) => self.pass_refused(failure),
             Made::Take | Made::Release | Made::AskDesk(Direction::BotToAgent) => {
-                self.handoff_failed(failure);
+                self.transfer_failed(failure);
             }
             // Some Pages answer with an error where the owner is hidden (facts §2.4).
             Made::ReadOwner => {
@@ -322,12 +322,12 @@ impl Thread {
                 self.belief.lose_certainty(during);
                 match made {
                     // It claims control: where that has not come, it is made again.
-                    Made::Take if !self.handoff_takes() => {}
+                    Made::Take if !self.transfer_takes() => {}
                     Made::Pass(to) if *to == cx.config.app => {}
                     Made::Pass(to) if self.requests.granted() == Some(to) => {
                         self.requests.may_have_gone(to, !was_idle);
                     }
-                    _ => self.handoff_may_have_gone(had_control),
+                    _ => self.transfer_may_have_gone(had_control),
                 }
             }
             Made::ReadOwner => {}

@@ -25,7 +25,7 @@ impl Thread {
             Command::OpenIntervention
             | Command::InterventionReported { open: true, .. }
             | Command::Claim { .. }
-            | Command::HandOver { .. }
+            | Command::Transfer { .. }
             | Command::Grant(_)
             | Command::Cancel(_)
                 if !self.has_room(cx.config) =>
@@ -49,7 +49,7 @@ impl Thread {
                 self.keep_control("control was claimed");
                 self.claim_control(origin, note)
             }
-            Command::HandOver { target, note } => self.hand_over(cx, target, note, now),
+            Command::Transfer { target, note } => self.hand_over(cx, target, note, now),
             Command::ResumeBot => {
                 self.people.are_done();
                 Reply::Done
@@ -149,10 +149,10 @@ impl Thread {
     fn keep_control(&mut self, why: &str) {
         self.outbox.keep_control();
         let cancelled = Failure::new(FailureKind::Conflict, why);
-        if self.handoff.as_ref().is_some_and(|handoff| handoff.target == Target::Nobody) {
-            self.end_handoff(Some(cancelled));
+        if self.transfer.as_ref().is_some_and(|transfer| transfer.target == Target::Nobody) {
+            self.end_transfer(Some(cancelled));
         } else {
-            self.handoff_failed(cancelled);
+            self.transfer_failed(cancelled);
         }
     }
 

@@ -6,7 +6,7 @@ use crate::time::{Span, Timestamp};
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::{Config, Context, is_inbox};
-use super::handoff::Stage;
+use super::transfer::Stage;
 use super::inbound::Novelty;
 use super::io::{Notice, Reply, Target};
 use super::seen::Horizon;
@@ -98,12 +98,12 @@ impl Thread {
     /// Control came to us though people were asked for.
     fn control_came_back(&mut self, config: &Config, by_people: bool, at: Span) {
         let has_asked =
-            self.handoff.as_ref().is_none_or(|handoff| matches!(handoff.stage, Stage::Asked { .. }));
+            self.transfer.as_ref().is_none_or(|transfer| matches!(transfer.stage, Stage::Asked { .. }));
         if self.people.were_asked_after(at) {
             // That is news from before: they have yet to come.
             self.people.have_yet_to_come();
-            if self.handoff.is_none() && (config.desk_endpoint || config.desk.is_some()) {
-                self.start_handoff(Target::Desk);
+            if self.transfer.is_none() && (config.desk_endpoint || config.desk.is_some()) {
+                self.start_transfer(Target::Desk);
             }
         } else if by_people && has_asked {
             self.people.are_done();

@@ -70,7 +70,7 @@ pub enum Command {
         note: Option<Note>,
     },
     /// Give control away when the answers are settled. A bot that hands over to people stays silent until they are done.
-    HandOver {
+    Transfer {
         /// To whom.
         target: Target,
         /// A note that travels with it.
@@ -151,7 +151,7 @@ pub enum Reply {
     AlreadyOurs,
     /// Control is being given away; the number identifies this attempt. `waits` says that answers
     /// must be settled first.
-    HandingOver {
+    Transferring {
         /// Identifies the attempt.
         id: u64,
         /// Unsettled answers come first.
@@ -327,7 +327,7 @@ pub enum Notice {
         report: NotGranted,
     },
     /// Control was given away.
-    HandedOver {
+    Transferred {
         /// To whom; nobody means released.
         to: Option<AppId>,
     },
@@ -382,7 +382,7 @@ pub enum Notice {
         why: CommandRefused,
     },
     /// Control could not be given away.
-    HandOverFailed {
+    TransferFailed {
         /// To whom it should have gone.
         target: Target,
         /// Why not.

@@ -14,7 +14,7 @@ mod claim;
 mod command;
 mod config;
 mod event;
-mod handoff;
+mod transfer;
 mod inbound;
 mod intervention;
 mod io;
@@ -41,7 +41,7 @@ pub use broken::Broken;
 use broken::Broken;
 pub use claim::ClaimProgress;
 pub use config::{Config, Context, Limits, OnUnknown, Timeouts, Unanswered};
-pub use handoff::HandoffProgress;
+pub use transfer::TransferProgress;
 pub use io::{ClaimOrigin, Command, CommandRefused, Input, Notice, NoticeId, Output, Reply, Target};
 pub use note::Note;
 pub use notices::SetAside;
@@ -58,7 +58,7 @@ use crate::time::Timestamp;
 
 use belief::Belief;
 use claim::{Claim, ClaimEnd};
-use handoff::{Handoff, HandoffEnd};
+use transfer::{Transfer, TransferEnd};
 use inbound::Inbox;
 use intervention::Intervention;
 use notices::Notices;
@@ -88,9 +88,9 @@ pub struct Thread {
     #[serde(skip_serializing_if = "is_default")]
     last_claim: Option<Box<ClaimEnd>>,
     #[serde(skip_serializing_if = "is_default")]
-    handoff: Option<Box<Handoff>>,
+    transfer: Option<Box<Transfer>>,
     #[serde(skip_serializing_if = "is_default")]
-    last_handoff: Option<Box<HandoffEnd>>,
+    last_transfer: Option<Box<TransferEnd>>,
     #[serde(skip_serializing_if = "is_default")]
     requests: Shared<Requests>,
     #[serde(skip_serializing_if = "is_default")]
@@ -241,12 +241,12 @@ impl Thread {
         // deadline that nothing can follow from yet would only wake the host over and over.
         let blocked = self.in_flight.as_ref().map(|call| call.until).or(self.pause.until);
         let claim = self.claim.as_deref().and_then(Claim::next_wake);
-        let handoff = self.handoff.as_deref().and_then(Handoff::next_wake);
+        let transfer = self.transfer.as_deref().and_then(Transfer::next_wake);
         let next_move = match blocked {
             Some(_) if cx.config.is(Broken::NoWake) => None,
             Some(until) => Some(until),
             None if self.claim.is_some() || !self.outbox.is_settled() => claim,
-            None => handoff,
+            None => transfer,
         };
         let look = self.intervention.next_look().filter(|_| blocked.is_none());
         let waits = [next_move, look, self.notices.next_wake(), self.outbox.next_wake()];

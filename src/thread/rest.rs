@@ -15,7 +15,7 @@ impl Thread {
     pub fn is_at_rest(&self) -> bool {
         self.in_flight.is_none()
             && self.claim.is_none()
-            && self.handoff.is_none()
+            && self.transfer.is_none()
             && self.notices.len() == 0
             && self.outbox.is_settled()
             && !self.belief.in_doubt
@@ -49,8 +49,8 @@ impl Thread {
             intervention,
             claim,
             last_claim,
-            handoff,
-            last_handoff,
+            transfer,
+            last_transfer,
             requests,
             refused,
             notices,
@@ -70,8 +70,8 @@ impl Thread {
             && intervention.is_fresh()
             && claim.is_none()
             && last_claim.is_none()
-            && handoff.is_none()
-            && last_handoff.is_none()
+            && transfer.is_none()
+            && last_transfer.is_none()
             && requests.is_fresh()
             && refused.is_fresh()
             && notices.len() == 0

@@ -30,16 +30,16 @@ impl Thread {
                 if self.intervention.may_give_back()
                     && self.intervention.gained(now)
                     && !self.outbox.wants_control()
-                    && self.handoff.is_none()
+                    && self.transfer.is_none()
                 {
-                    self.start_handoff(Target::Nobody);
+                    self.start_transfer(Target::Nobody);
                 }
             }
             Owner::Idle | Owner::Other(_) => {
                 if owner == Owner::Idle && !self.requests.is_empty() {
                     self.requests.came_back();
                 }
-                if self.people.are_asked_for() && self.handoff.is_none() {
+                if self.people.are_asked_for() && self.transfer.is_none() {
                     self.people_have_control(&owner, before);
                 }
                 let had_it = std::mem::take(&mut self.told_ours) | std::mem::take(&mut self.told_to_answer);

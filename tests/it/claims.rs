@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use messenger_handover::call::{InlineControl, MessageKey, OutgoingMessage};
-use messenger_handover::handover::HandOver;
+use messenger_handover::handover::Transfer;
 use messenger_handover::id::{AppId, PAGE_INBOX};
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::thread::{
@@ -176,7 +176,7 @@ async fn a_farewell_goes_with_control_or_before_it() {
             let before = world.calls(&bot()).len();
             let message = OutgoingMessage::text(&key).unwrap().then(control);
             world.bot.handover.send(&thread(), MessageKey::new(&key).unwrap(), message).await.unwrap();
-            let told = |notice: &Notice| matches!(notice, Notice::HandedOver { to: told } if *told == to);
+            let told = |notice: &Notice| matches!(notice, Notice::Transferred { to: told } if *told == to);
             world.until("it is told", |world| world.bot.ear.heard(told)).await;
             world.rest().await;
             assert_eq!((world.owner(), world.conversation().last()), (to.clone(), Some(&key)));
@@ -199,7 +199,7 @@ async fn the_page_inbox_gets_the_customer() {
     for rules in [Rules::primary(BOT), Rules::default_app(BOT)] {
         let world = bot_has_control(Setup::new(rules, BotPrimary), Refused).await;
         let started = world.bot.handover.hand_over(&thread(), Target::page_inbox()).await.unwrap();
-        assert!(matches!(started, HandOver::Started { waits: false, .. }), "{started:?}");
+        assert!(matches!(started, Transfer::Started { waits: false, .. }), "{started:?}");
         world.until("the inbox has control", |world| world.owner() == Some(inbox())).await;
         world.rest().await;
         assert_eq!(world.calls(&bot()), ["pass_thread_control"]);

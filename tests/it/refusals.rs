@@ -224,7 +224,7 @@ impl Minute {
                     Call::RequestThreadControl => CallOutcome::Forwarded,
                     _ => CallOutcome::Done,
                 };
-                self.step(Input::CallEnded { call, outcome });
+                self.step(Input::CallEnded { call, outcome: result });
                 continue;
             }
             let wake = self.thread.next_wake(&Context::new(&self.config));

@@ -162,7 +162,7 @@ async fn an_unknown_requester_waits_for_the_hosts_word() {
     assert!(world.bot.handover.grant(&thread(), AppId::from(3)).await.is_err(), "that app did not ask");
     world.bot.handover.grant(&thread(), desk()).await.unwrap();
     world.until("it is sent", |world| world.conversation() == ["hello", "a"]).await;
-    let lost = |notice: &Notice| matches!(notice, Notice::HandedOver { to: Some(to) } if *to == desk());
+    let lost = |notice: &Notice| matches!(notice, Notice::Transferred { to: Some(to) } if *to == desk());
     world.until("the bot's host is told", |world| world.bot.ear.heard(lost)).await;
 }
 

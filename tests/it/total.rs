@@ -111,7 +111,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => Just(Command::CloseIntervention),
         1 => (any::<bool>(), at).prop_map(|(open, at)| Command::InterventionReported { open, at }),
         1 => select(origins).prop_map(|origin| Command::Claim { origin, note: None }),
-        2 => (target(), prop::option::of("[a-z]{0,9}")).prop_map(|(target, note)| Command::HandOver { target, note: note.map(Into::into) }),
+        2 => (target(), prop::option::of("[a-z]{0,9}")).prop_map(|(target, note)| Command::Transfer { target, note: note.map(Into::into) }),
         1 => Just(Command::ResumeBot),
         1 => app().prop_map(Command::Grant),
         1 => app().prop_map(Command::Refuse),
@@ -293,7 +293,7 @@ impl Machine {
             What::Told(input) => input,
             What::Answer(result) => {
                 let Some((call, _)) = self.call.take() else { return };
-                Input::CallEnded { call, outcome }
+                Input::CallEnded { call, outcome: result }
             }
             What::Stray(id, result) => Input::CallEnded { call: CallId(id), outcome: result },
             What::Notice(dealt) => {
@@ -327,7 +327,7 @@ impl Machine {
                     Call::ThreadOwner => CallOutcome::Owner(us()),
                     _ => CallOutcome::Done,
                 };
-                self.step(Input::CallEnded { call, outcome });
+                self.step(Input::CallEnded { call, outcome: result });
             } else if self.thread.is_at_rest() {
                 return;
             } else {

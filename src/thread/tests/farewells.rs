@@ -31,7 +31,7 @@ fn sent() -> CallOutcome {
 
 fn handed_over(world: &World) -> Vec<Option<AppId>> {
     let to = |notice: &Notice| match notice {
-        Notice::HandedOver { to } => Some(to.clone()),
+        Notice::Transferred { to } => Some(to.clone()),
         _ => None,
     };
     world.notices.iter().filter_map(to).collect()
@@ -227,14 +227,14 @@ fn a_claim_outlives_what_would_give_control_away() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(DESK);
     desk.send("a");
-    desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
+    desk.command(Command::Transfer { target: Target::App(AppId::from(BOT)), note: None });
     assert_eq!(
         desk.command(Command::Claim { origin: ClaimOrigin::BotAsked, note: None }),
         Reply::AlreadyOurs
     );
     desk.sends(sent());
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
-    assert!(desk.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
+    assert!(desk.notices.iter().any(|notice| matches!(notice, Notice::TransferFailed { .. })));
 }
 
 /// Some platforms answer with an error where the owner is hidden: the refused pass tells.
@@ -247,6 +247,6 @@ fn a_farewell_that_went_is_no_failure_where_the_owner_cannot_be_read() {
     bot.expect(Call::ThreadOwner, refused(FailureKind::Permission));
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(FailureKind::NotThreadOwner));
     assert_eq!(handed_over(&bot), [Some(AppId::from(DESK))]);
-    assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
+    assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::TransferFailed { .. })));
     assert!(bot.thread.is_at_rest());
 }

@@ -32,7 +32,7 @@ fn pauses_double_and_success_ends_them() {
 fn reading_the_owner_does_not_end_a_fault() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(DESK);
-    desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
+    desk.command(Command::Transfer { target: Target::App(AppId::from(BOT)), note: None });
     let mut pauses = Vec::new();
     for _ in 0..3 {
         desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, unknown());

@@ -132,7 +132,7 @@ fn a_pass_whose_outcome_is_not_known_for_too_long_is_not_made_again() {
     bot.sleep();
     bot.expect(Call::ThreadOwner, owned_by(BOT));
     assert!(bot.calls.is_empty());
-    let failed = |notice: &Notice| matches!(notice, Notice::HandOverFailed { .. });
+    let failed = |notice: &Notice| matches!(notice, Notice::TransferFailed { .. });
     assert!(bot.notices.iter().any(failed));
 }
 
@@ -175,7 +175,7 @@ fn nor_does_a_release_that_is_refused() {
 fn control_is_not_handed_over_to_ourselves() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
-    let to_us = Command::HandOver { target: Target::App(AppId::from(BOT)), note: None };
+    let to_us = Command::Transfer { target: Target::App(AppId::from(BOT)), note: None };
     assert_eq!(bot.command(to_us), Reply::Refused(CommandRefused::ToOurselves));
     let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text("bye").unwrap());
     let message = message.then(crate::call::InlineControl::PassTo(AppId::from(BOT)));

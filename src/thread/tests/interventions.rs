@@ -25,7 +25,7 @@ fn engaged() -> World {
 fn a_reported_close_releases_and_a_late_open_does_not_engage_again() {
     let mut desk = engaged();
     desk.send("a");
-    assert!(matches!(desk.reported(false, 20), Reply::HandingOver { waits: true, .. }));
+    assert!(matches!(desk.reported(false, 20), Reply::Transferring { waits: true, .. }));
     desk.expect_send("a", SENT);
     desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     for (open, after) in [(true, 10), (true, 19), (false, 20), (false, 5), (true, 20)] {
@@ -87,7 +87,7 @@ fn a_stamp_from_far_ahead_does_not_outdate_everything() {
     let at = Some(desk.now);
     assert!(matches!(
         desk.command(Command::InterventionReported { open: false, at }),
-        Reply::HandingOver { .. }
+        Reply::Transferring { .. }
     ));
 }
 
@@ -97,7 +97,7 @@ fn a_report_without_a_stamp_is_as_of_now() {
     desk.wait(1);
     assert!(matches!(
         desk.command(Command::InterventionReported { open: false, at: None }),
-        Reply::HandingOver { .. }
+        Reply::Transferring { .. }
     ));
 }
 
@@ -148,7 +148,7 @@ fn a_close_while_control_is_waited_for_releases_it() {
             }
             desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
             if !in_flight {
-                assert!(matches!(close(&mut desk), Reply::HandingOver { waits: true, .. }));
+                assert!(matches!(close(&mut desk), Reply::Transferring { waits: true, .. }));
             }
             desk.passed_to(DESK);
             desk.expect_send("a", SENT);

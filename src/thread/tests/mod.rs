@@ -3,7 +3,7 @@ mod changed;
 mod farewells;
 mod faults;
 mod found;
-mod handoffs;
+mod transfers;
 mod interventions;
 mod notices;
 mod outcomes;
@@ -103,7 +103,7 @@ fn closing_the_intervention_releases_after_the_outbox_is_settled() {
     desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     desk.send("a");
     desk.passed_to(DESK);
-    assert!(matches!(desk.command(Command::CloseIntervention), Reply::HandingOver { waits: true, .. }));
+    assert!(matches!(desk.command(Command::CloseIntervention), Reply::Transferring { waits: true, .. }));
     desk.expect_send("a", SENT);
     desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     assert_eq!(*desk.thread.owner(), Owner::Idle);
@@ -199,7 +199,7 @@ fn the_bot_passes_to_the_desk_and_the_inbox_but_to_no_stranger() {
         bot.requested_by(app);
         bot.expect_send("a", SENT);
         bot.expect(Call::PassThreadControl { to: AppId::from(app) }, CallOutcome::Done);
-        assert_eq!(bot.notices.last(), Some(&Notice::HandedOver { to: Some(AppId::from(app)) }));
+        assert_eq!(bot.notices.last(), Some(&Notice::Transferred { to: Some(AppId::from(app)) }));
     }
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
@@ -217,7 +217,7 @@ fn the_bot_hands_over_through_the_desk_and_straight_if_the_desk_does_not_ask() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.send("a");
-    bot.command(Command::HandOver { target: Target::Desk, note: None });
+    bot.command(Command::Transfer { target: Target::Desk, note: None });
     bot.expect_send("a", SENT);
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
     bot.requested_by(DESK);
@@ -226,13 +226,13 @@ fn the_bot_hands_over_through_the_desk_and_straight_if_the_desk_does_not_ask() {
 
     let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
     bot.passed_to(BOT);
-    bot.command(Command::HandOver { target: Target::Desk, note: None });
+    bot.command(Command::Transfer { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Conflict));
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
-    bot.command(Command::HandOver { target: Target::Desk, note: None });
+    bot.command(Command::Transfer { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
     bot.sleep();
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
@@ -274,7 +274,7 @@ fn no_hand_back_while_people_are_engaged() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(DESK);
     assert_eq!(desk.command(Command::OpenIntervention), Reply::AlreadyOurs);
-    let to_bot = || Command::HandOver { target: Target::App(AppId::from(BOT)), note: None };
+    let to_bot = || Command::Transfer { target: Target::App(AppId::from(BOT)), note: None };
     let before = desk.thread.clone();
     assert_eq!(desk.command(to_bot()), Reply::Refused(CommandRefused::InterventionOpen));
     assert_eq!(desk.thread, before, "a refused command changes nothing");
@@ -286,7 +286,7 @@ fn no_hand_back_while_people_are_engaged() {
 
 #[test]
 fn ed_primary_takes_from_a_third_app_to_pass_and_others_do_not() {
-    let to_bot = || Command::HandOver { target: Target::App(AppId::from(BOT)), note: None };
+    let to_bot = || Command::Transfer { target: Target::App(AppId::from(BOT)), note: None };
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(STRANGER);
     desk.command(to_bot());

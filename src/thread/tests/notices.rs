@@ -92,7 +92,7 @@ fn notices_bound_commands_too() {
         Command::OpenIntervention,
         Command::InterventionReported { open: true, at: None },
         Command::Claim { origin: ClaimOrigin::Host, note: None },
-        Command::HandOver { target: Target::Nobody, note: None },
+        Command::Transfer { target: Target::Nobody, note: None },
         Command::Grant(AppId::from(BOT)),
         Command::Cancel(key("a")),
     ] {

@@ -201,7 +201,7 @@ fn a_bot_takes_nothing_on_a_look_that_failed() {
     for lost in [busy, unknown, held_back] {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
         bot.passed_to(BOT);
-        bot.command(Command::HandOver { target: Target::Nobody, note: None });
+        bot.command(Command::Transfer { target: Target::Nobody, note: None });
         bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
         bot.send("a");
         bot.expect(Call::ThreadOwner, lost());
@@ -211,7 +211,7 @@ fn a_bot_takes_nothing_on_a_look_that_failed() {
     }
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
-    bot.command(Command::HandOver { target: Target::Nobody, note: None });
+    bot.command(Command::Transfer { target: Target::Nobody, note: None });
     bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     bot.send("a");
     // Where it cannot be read at all, nothing is taken either.

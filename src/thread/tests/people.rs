@@ -22,9 +22,9 @@ fn with_people(policy: ThreadControlPolicy) -> World {
     let mut bot = World::bot(policy);
     bot.config.desk_endpoint = false;
     bot.passed_to(BOT);
-    bot.hands_over(Command::HandOver { target: Target::Desk, note: Some("angry".into()) });
+    bot.hands_over(Command::Transfer { target: Target::Desk, note: Some("angry".into()) });
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
-    assert_eq!(bot.notices.last(), Some(&Notice::HandedOver { to: Some(AppId::from(DESK)) }));
+    assert_eq!(bot.notices.last(), Some(&Notice::Transferred { to: Some(AppId::from(DESK)) }));
     bot.customer("are you there?", Channel::Standby);
     assert!(!is_to_answer(&bot) && bot.thread.people_are_busy());
     bot
@@ -98,9 +98,9 @@ fn nobody_who_comes_is_waited_for() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.config.desk_endpoint = false;
     bot.passed_to(BOT);
-    bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
+    bot.hands_over(Command::Transfer { target: Target::Desk, note: None });
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, refused(FailureKind::Invalid));
-    assert!(matches!(bot.notices.last(), Some(Notice::HandOverFailed { .. })));
+    assert!(matches!(bot.notices.last(), Some(Notice::TransferFailed { .. })));
     assert!(!bot.thread.people_are_busy());
     assert_eq!(bot.send("a"), Reply::Accepted);
 }
@@ -292,7 +292,7 @@ fn actions_are_done_with_the_notice_or_told_as_refused() {
         _ => None,
     });
     let (id, action, why) = failure.expect("it is not told");
-    assert_eq!((action, why), (&RefusedAction::HandOver(Target::Desk), &CommandRefused::NoDesk));
+    assert_eq!((action, why), (&RefusedAction::Transfer(Target::Desk), &CommandRefused::NoDesk));
     // The same wish in answer to that does not come back for ever, and is not forgotten either.
     let wish = Actions::hand_over(Target::Desk);
     let mut more = Vec::new();
@@ -333,7 +333,7 @@ fn note_of(world: &mut World, mut input: Input, is_it: impl Fn(&Call) -> bool) -
 #[test]
 fn a_note_goes_out_with_each_call_that_has_a_place_for_it() {
     let note = Note::new("order 7").with_categories(["42"]);
-    let hand_over = |target| Input::Command(Command::HandOver { target, note: Some(note.clone()) });
+    let hand_over = |target| Input::Command(Command::Transfer { target, note: Some(note.clone()) });
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     let told = note_of(&mut bot, hand_over(Target::Desk), |call| matches!(call, Call::AskDesk(_)));

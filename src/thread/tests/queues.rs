@@ -186,7 +186,7 @@ impl World {
     fn went(&self) -> Vec<Option<AppId>> {
         let mut went = Vec::new();
         for notice in &self.notices {
-            if let Notice::HandedOver { to } = notice {
+            if let Notice::Transferred { to } = notice {
                 went.push(to.clone());
             }
         }
@@ -208,7 +208,7 @@ fn a_farewell_gives_nothing_away_that_is_wanted() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(DESK);
     desk.send("a");
-    desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
+    desk.command(Command::Transfer { target: Target::App(AppId::from(BOT)), note: None });
     desk.command(farewell("b", InlineControl::Release));
     desk.sent();
     desk.sent();
@@ -231,7 +231,7 @@ fn where_control_went_with_a_farewell_is_looked_into() {
     bot.sent();
     bot.expect(Call::ThreadOwner, owned_by(STRANGER));
     assert_eq!(bot.went(), []);
-    assert!(bot.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
+    assert!(bot.notices.iter().any(|notice| matches!(notice, Notice::TransferFailed { .. })));
 }
 
 /// Whether it arrived is still open, though control is where it should go already.
@@ -242,12 +242,12 @@ fn an_unsettled_answer_keeps_a_hand_over_open() {
     desk.send("a");
     desk.expect_send("a", unknown());
     desk.passed_to(BOT);
-    let reply = desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
-    let Reply::HandingOver { id, waits: true } = reply else { panic!("{reply:?}") };
+    let reply = desk.command(Command::Transfer { target: Target::App(AppId::from(BOT)), note: None });
+    let Reply::Transferring { id, waits: true } = reply else { panic!("{reply:?}") };
     let metadata = Some(MessageKey::new("a").unwrap().to_metadata(&AppId::from(DESK)));
     let echo = Echo { metadata, ..Echo::new(None, Some(AppId::from(DESK))) };
     desk.event(Channel::Standby, EventKind::Echo(echo));
-    assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Done);
+    assert_eq!(desk.thread.transfer_progress(id), TransferProgress::Done);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn what_the_last_attempt_carried_counts() {
 fn nothing_is_told_to_be_ours_while_it_is_passed_on() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(STRANGER);
-    desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
+    desk.command(Command::Transfer { target: Target::App(AppId::from(BOT)), note: None });
     desk.expect(Call::TakeThreadControl, CallOutcome::Done);
     let gained = |desk: &World| {
         desk.notices.iter().filter(|notice| matches!(notice, Notice::ControlGained { .. })).count()

@@ -24,17 +24,17 @@ fn what_was_taken_to_be_passed_on_is_given_back_where_the_pass_is_refused() {
     for back in [CallOutcome::Done, refused(FailureKind::Invalid)] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(THIRD);
-        let reply = desk.command(Command::HandOver { target: Target::App(AppId::from(NOBODY)), note: None });
-        let Reply::HandingOver { id, .. } = reply else { panic!("{reply:?}") };
+        let reply = desk.command(Command::Transfer { target: Target::App(AppId::from(NOBODY)), note: None });
+        let Reply::Transferring { id, .. } = reply else { panic!("{reply:?}") };
         desk.expect(Call::TakeThreadControl, CallOutcome::Done);
         desk.expect(Call::PassThreadControl { to: AppId::from(NOBODY) }, refused(FailureKind::Invalid));
-        assert_eq!(desk.thread.handoff_progress(id), HandoffProgress::Waiting, "not before it is back");
+        assert_eq!(desk.thread.transfer_progress(id), TransferProgress::Waiting, "not before it is back");
         let to_nobody = back != CallOutcome::Done;
         desk.expect(Call::PassThreadControl { to: AppId::from(THIRD) }, back);
         if to_nobody {
             desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
         }
-        assert!(matches!(desk.thread.handoff_progress(id), HandoffProgress::Failed(_)));
+        assert!(matches!(desk.thread.transfer_progress(id), TransferProgress::Failed(_)));
         assert!(desk.thread.is_at_rest() && *desk.thread.owner() != Owner::Us);
     }
 }
@@ -66,12 +66,12 @@ fn a_take_that_was_not_made_is_no_refusal() {
     for not_made in [CallOutcome::Refused(passing), CallOutcome::HeldBack(Duration::from_secs(1))] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
         desk.passed_to(STRANGER);
-        desk.command(Command::HandOver { target: Target::App(AppId::from(BOT)), note: None });
+        desk.command(Command::Transfer { target: Target::App(AppId::from(BOT)), note: None });
         desk.expect(Call::TakeThreadControl, not_made);
         desk.sleep();
         desk.expect(Call::TakeThreadControl, CallOutcome::Done);
         desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallOutcome::Done);
-        assert!(!desk.notices.iter().any(|notice| matches!(notice, Notice::HandOverFailed { .. })));
+        assert!(!desk.notices.iter().any(|notice| matches!(notice, Notice::TransferFailed { .. })));
     }
 }
 

@@ -23,7 +23,7 @@ fn what_is_under_way_is_no_rest() {
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
-    bot.command(Command::HandOver { target: Target::Desk, note: None });
+    bot.command(Command::Transfer { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
     assert!(!bot.thread.is_at_rest(), "a hand-over");
 

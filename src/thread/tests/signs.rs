@@ -42,7 +42,7 @@ fn sender_action_is_not_allowed_where_control_is_leaving_or_in_doubt() {
     let mut bot = World::bot(BotPrimary);
     bot.passed_to(BOT);
     bot.customer("m1", Channel::Messaging);
-    bot.command(Command::HandOver { target: Target::Nobody, note: None });
+    bot.command(Command::Transfer { target: Target::Nobody, note: None });
     assert!(!may_show(&bot), "it is being released");
     bot.expect(Call::ReleaseThreadControl, unknown());
     assert_eq!(*bot.thread.owner(), Owner::Unknown);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use messenger_handover::call::{MessageKey, OutgoingMessage, SenderAction};
 use messenger_handover::event::{Channel, ControlRequest, Event, EventKind};
-use messenger_handover::handover::{HandOver, Handover, Shown, Stopped};
+use messenger_handover::handover::{Transfer, Handover, Shown, Stopped};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{Swap, ThreadStore};
@@ -333,16 +333,16 @@ fn control() -> Vec<Case> {
                 Box::pin(async move {
                     claimed(&w).await;
                     let begun = desk(&w).hand_over(&customer(), Target::Nobody).await.unwrap();
-                    let HandOver::Started { id, .. } = begun else { panic!("{begun:?}") };
+                    let Transfer::Started { id, .. } = begun else { panic!("{begun:?}") };
                     BEGUN.set(id);
                 })
             },
             call: |w| {
                 Box::pin(async move {
-                    desk(&w).handoff_progress(&customer(), BEGUN.get(), WAIT).await.map(drop).unwrap();
+                    desk(&w).transfer_progress(&customer(), BEGUN.get(), WAIT).await.map(drop).unwrap();
                 })
             },
-            ..case("handoff_progress")
+            ..case("transfer_progress")
         },
         Case {
             trusts: false,

@@ -111,11 +111,11 @@ fn play(scene: Scene, acts: &[Act]) -> World {
             Act::Open => drop(world.command(Side::Desk, Command::OpenIntervention)),
             Act::Close => drop(world.command(Side::Desk, Command::CloseIntervention)),
             Act::WantPerson => {
-                drop(world.command(Side::Bot, Command::HandOver { target: Target::Desk, note: None }));
+                drop(world.command(Side::Bot, Command::Transfer { target: Target::Desk, note: None }));
             }
             Act::BackToBot => {
                 let bot = world.bot.app.clone();
-                drop(world.command(Side::Desk, Command::HandOver { target: Target::App(bot), note: None }));
+                drop(world.command(Side::Desk, Command::Transfer { target: Target::App(bot), note: None }));
             }
             Act::Post(side, post) => world.post(*side, *post),
             Act::Make(side, luck) => world.make(*side, *luck),

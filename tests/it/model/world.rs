@@ -14,7 +14,7 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, HandoffProgress, Input, MessageStatus,
+    ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, TransferProgress, Input, MessageStatus,
     Notice, Output, Owner, PageMemory, Reply, Target, Thread,
 };
 use messenger_handover::time::Timestamp;
@@ -84,7 +84,7 @@ struct Asked {
 
 enum Waiting {
     Claim(u64),
-    Handoff(u64),
+    Transfer(u64),
 }
 
 pub struct World {
@@ -317,7 +317,7 @@ impl World {
         self.host(side).request_was_refused |= refused && call == Call::RequestThreadControl;
         // What the platform has to tell is on its way before the answer is.
         self.platform(|_, _| ());
-        self.step(side, Input::CallEnded { call: id, outcome });
+        self.step(side, Input::CallEnded { call: id, outcome: result });
     }
 
     /// Nothing is taken that the design does not allow to be taken.
@@ -349,27 +349,27 @@ impl World {
                 Luck::Lost => CallOutcome::Unknown(transport("no answer")),
                 _ => CallOutcome::Refused(transport("no connection")),
             };
-            self.step(Side::Bot, Input::CallEnded { call, outcome });
+            self.step(Side::Bot, Input::CallEnded { call, outcome: result });
             return;
         }
         let command = match direction {
             Direction::BotToAgent => Command::Claim { origin: ClaimOrigin::BotAsked, note: None },
             Direction::AgentToBot => {
-                Command::HandOver { target: Target::App(self.bot.app.clone()), note: None }
+                Command::Transfer { target: Target::App(self.bot.app.clone()), note: None }
             }
         };
         let reply = self.step(Side::Desk, Input::Command(command));
         if luck == Luck::AnswerLost {
             let result = CallOutcome::Unknown(transport("no answer"));
-            self.step(Side::Bot, Input::CallEnded { call, outcome });
+            self.step(Side::Bot, Input::CallEnded { call, outcome: result });
             return;
         }
         let waits_for = match reply {
             Reply::Claiming(id) => Waiting::Claim(id),
-            Reply::HandingOver { id, waits: false } => Waiting::Handoff(id),
+            Reply::Transferring { id, waits: false } => Waiting::Transfer(id),
             Reply::Refused(why) => {
                 let result = CallOutcome::Refused(Failure::new(FailureKind::Conflict, why.to_string()));
-                self.step(Side::Bot, Input::CallEnded { call, outcome });
+                self.step(Side::Bot, Input::CallEnded { call, outcome: result });
                 return;
             }
             _ => {
@@ -393,9 +393,9 @@ impl World {
                     ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallOutcome::Done),
                     _ => Some(conflict()),
                 },
-                Waiting::Handoff(id) => match self.desk.thread.handoff_progress(*id) {
-                    HandoffProgress::Waiting => None,
-                    HandoffProgress::Done => Some(CallOutcome::Done),
+                Waiting::Transfer(id) => match self.desk.thread.transfer_progress(*id) {
+                    TransferProgress::Waiting => None,
+                    TransferProgress::Done => Some(CallOutcome::Done),
                     _ => Some(conflict()),
                 },
             };
@@ -403,7 +403,7 @@ impl World {
             let Some(result) = result.or_else(|| (*until <= now).then(late)) else { continue };
             let call = *call;
             self.asked.remove(index);
-            self.step(Side::Bot, Input::CallEnded { call, outcome });
+            self.step(Side::Bot, Input::CallEnded { call, outcome: result });
             return self.answer_the_bot();
         }
     }

@@ -48,7 +48,7 @@ impl Picture {
             Command::Send { key, .. } => format!("send {:?}", key.as_str()),
             Command::OpenIntervention => "open intervention".to_owned(),
             Command::CloseIntervention => "close intervention".to_owned(),
-            Command::HandOver { target, note: None } => format!("hand over to {target:?}"),
+            Command::Transfer { target, note: None } => format!("hand over to {target:?}"),
             other => format!("{other:?}"),
         };
         match side {

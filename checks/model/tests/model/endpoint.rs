@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use messenger_handover::call::{CallId, CallOutcome, Direction, Failure, FailureKind};
 use messenger_handover::thread::{
-    ClaimOrigin, ClaimProgress, Command, HandoffProgress, Input, Reply, Target,
+    ClaimOrigin, ClaimProgress, Command, TransferProgress, Input, Reply, Target,
 };
 
 use crate::scene::Loss;
@@ -21,7 +21,7 @@ impl Turn<'_> {
         let command = match direction {
             Direction::BotToAgent => Command::Claim { origin: ClaimOrigin::BotAsked, note: None },
             Direction::AgentToBot => {
-                Command::HandOver { target: Target::App(self.scene.bot.app.clone()), note: None }
+                Command::Transfer { target: Target::App(self.scene.bot.app.clone()), note: None }
             }
         };
         let reply = self.step(Side::Desk, Input::Command(command));
@@ -32,7 +32,7 @@ impl Turn<'_> {
         }
         let waits_for = match reply {
             Reply::Claiming(id) => Waiting::Claim(id),
-            Reply::HandingOver { id, waits: false } => Waiting::Handoff(id),
+            Reply::Transferring { id, waits: false } => Waiting::Transfer(id),
             Reply::Refused(_) => return self.answer_bot(call, conflict()),
             _ => return self.answer_bot(call, CallOutcome::Done),
         };
@@ -54,9 +54,9 @@ impl Turn<'_> {
                 ClaimProgress::Accepted | ClaimProgress::Granted => Some(CallOutcome::Done),
                 _ => Some(conflict()),
             },
-            Waiting::Handoff(id) => match desk.handoff_progress(*id) {
-                HandoffProgress::Waiting => None,
-                HandoffProgress::Done => Some(CallOutcome::Done),
+            Waiting::Transfer(id) => match desk.transfer_progress(*id) {
+                TransferProgress::Waiting => None,
+                TransferProgress::Done => Some(CallOutcome::Done),
                 _ => Some(conflict()),
             },
         };

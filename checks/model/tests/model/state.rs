@@ -193,7 +193,7 @@ pub struct Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Waiting {
     Claim(u64),
-    Handoff(u64),
+    Transfer(u64),
 }
 
 /// Hosts and platform are shared between states that differ elsewhere.

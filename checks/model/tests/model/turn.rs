@@ -137,8 +137,8 @@ impl Turn<'_> {
             Action::WantPerson => {
                 self.state.left.persons -= 1;
                 self.state.people_wanted = true;
-                let wanted = Command::HandOver { target: Target::Desk, note: None };
-                if let Reply::HandingOver { .. } = self.command(Side::Bot, wanted) {
+                let wanted = Command::Transfer { target: Target::Desk, note: None };
+                if let Reply::Transferring { .. } = self.command(Side::Bot, wanted) {
                     let is_there = self.state.owner().as_ref() == Some(&self.scene.desk.app);
                     self.state.person = if is_there { Person::There } else { Person::Wanted };
                 }
@@ -147,10 +147,10 @@ impl Turn<'_> {
                 self.state.left.backs -= 1;
                 let engaged = self.state.desk.thread.intervention_is_open();
                 let target = Target::App(self.scene.bot.app.clone());
-                match self.command(Side::Desk, Command::HandOver { target, note: None }) {
+                match self.command(Side::Desk, Command::Transfer { target, note: None }) {
                     Reply::Refused(CommandRefused::InterventionOpen) => self.scene.saw(Seen::HandBackRefused),
                     _ if engaged => self.broken("5: given back while people are engaged"),
-                    Reply::HandingOver { waits: true, .. } => self.scene.saw(Seen::HandBackWaited),
+                    Reply::Transferring { waits: true, .. } => self.scene.saw(Seen::HandBackWaited),
                     _ => {}
                 }
             }
@@ -263,7 +263,7 @@ impl Turn<'_> {
                     if expired && host.held().is_none() && !a_day_passed {
                         broken = Some("1: an answer waited until it was too old, and for nothing");
                     }
-                    if let Notice::HandOverFailed { target: Target::Desk, .. } = &notice {
+                    if let Notice::TransferFailed { target: Target::Desk, .. } = &notice {
                         nobody_comes = true;
                     }
                     let mut shown = notice.to_answer().iter();

@@ -3,7 +3,7 @@
 use super::*;
 
 fn to(app: u64) -> Command {
-    Command::HandOver { target: Target::App(AppId::from(app)), note: None }
+    Command::Transfer { target: Target::App(AppId::from(app)), note: None }
 }
 
 fn pass_to(app: u64) -> Call {
@@ -30,25 +30,25 @@ fn bot() -> World {
 impl World {
     pub(super) fn hands_over(&mut self, command: Command) -> u64 {
         match self.command(command) {
-            Reply::HandingOver { id, .. } => id,
+            Reply::Transferring { id, .. } => id,
             other => panic!("{other:?}"),
         }
     }
 
-    fn handed_over(&self, id: u64) -> HandoffProgress {
-        self.thread.handoff_progress(id)
+    fn handed_over(&self, id: u64) -> TransferProgress {
+        self.thread.transfer_progress(id)
     }
 
     /// Why the last attempt failed.
     fn failed_with(&self, id: u64) -> FailureKind {
-        match self.thread.handoff_progress(id) {
-            HandoffProgress::Failed(failure) => failure.kind,
+        match self.thread.transfer_progress(id) {
+            TransferProgress::Failed(failure) => failure.kind,
             other => panic!("{other:?}"),
         }
     }
 
     fn told_failures(&self) -> usize {
-        self.notices.iter().filter(|notice| matches!(notice, Notice::HandOverFailed { .. })).count()
+        self.notices.iter().filter(|notice| matches!(notice, Notice::TransferFailed { .. })).count()
     }
 }
 
@@ -58,7 +58,7 @@ fn a_bot_that_believes_the_desk_has_control_looks_before_it_is_done() {
     for (owner, asks) in [(owned_by(DESK), false), (CallOutcome::Owner(ThreadOwner::Idle), true)] {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
         bot.passed_to(DESK);
-        bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
+        bot.hands_over(Command::Transfer { target: Target::Desk, note: None });
         bot.expect(Call::ThreadOwner, owner);
         if asks {
             bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
@@ -71,7 +71,7 @@ fn a_bot_that_believes_the_desk_has_control_looks_before_it_is_done() {
 fn what_is_there_already_is_not_handed_over() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.passed_to(BOT);
-    assert_eq!(desk.command(Command::HandOver { target: Target::Nobody, note: None }), Reply::AlreadyThere);
+    assert_eq!(desk.command(Command::Transfer { target: Target::Nobody, note: None }), Reply::AlreadyThere);
     assert_eq!(desk.command(to(BOT)), Reply::AlreadyThere);
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(DESK);
@@ -81,9 +81,9 @@ fn what_is_there_already_is_not_handed_over() {
     // Nobody has it, which is not the desk whose app nobody knows.
     let mut bot = self::bot();
     bot.config.desk = None;
-    bot.command(Command::HandOver { target: Target::Nobody, note: None });
+    bot.command(Command::Transfer { target: Target::Nobody, note: None });
     bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
-    bot.hands_over(Command::HandOver { target: Target::Desk, note: None });
+    bot.hands_over(Command::Transfer { target: Target::Desk, note: None });
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
 }
 
@@ -94,8 +94,8 @@ fn an_answer_that_waits_comes_before_the_hand_over() {
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         desk.passed_to(BOT);
         desk.send("a");
-        let reply = desk.command(Command::HandOver { target: target.clone(), note: None });
-        assert!(matches!(reply, Reply::HandingOver { waits: true, .. }), "{reply:?}");
+        let reply = desk.command(Command::Transfer { target: target.clone(), note: None });
+        assert!(matches!(reply, Reply::Transferring { waits: true, .. }), "{reply:?}");
         desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.passed_to(DESK);
         desk.expect_send("a", unknown());
@@ -111,14 +111,14 @@ fn the_same_wish_is_one_and_another_replaces_it() {
     let mut desk = desk(ThreadControlPolicy::NoPrimary);
     desk.send("a");
     let first = desk.hands_over(to(BOT));
-    assert_eq!(desk.command(to(BOT)), Reply::HandingOver { id: first, waits: true });
+    assert_eq!(desk.command(to(BOT)), Reply::Transferring { id: first, waits: true });
     let second = desk.hands_over(to(STRANGER));
     assert_ne!(first, second);
     assert_eq!(desk.failed_with(first), FailureKind::Conflict);
-    assert_eq!(desk.handed_over(second + 1), HandoffProgress::Gone);
+    assert_eq!(desk.handed_over(second + 1), TransferProgress::Gone);
     desk.expect_send("a", SENT);
     desk.expect(pass_to(STRANGER), CallOutcome::Done);
-    assert_eq!(desk.handed_over(second), HandoffProgress::Done);
+    assert_eq!(desk.handed_over(second), TransferProgress::Done);
     assert_eq!(desk.told_failures(), 0);
 }
 
@@ -130,7 +130,7 @@ fn a_pass_that_is_refused_because_another_owns_it() {
     primary.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
     primary.expect(Call::TakeThreadControl, CallOutcome::Done);
     primary.expect(pass_to(BOT), CallOutcome::Done);
-    assert_eq!(primary.handed_over(id), HandoffProgress::Done);
+    assert_eq!(primary.handed_over(id), TransferProgress::Done);
 
     // Others look whose it is: perhaps it is there already.
     for (owner, done) in [(BOT, true), (STRANGER, false)] {
@@ -140,7 +140,7 @@ fn a_pass_that_is_refused_because_another_owns_it() {
         other.expect(Call::ThreadOwner, owned_by(owner));
         assert!(other.calls.is_empty());
         if done {
-            assert_eq!(other.handed_over(id), HandoffProgress::Done);
+            assert_eq!(other.handed_over(id), TransferProgress::Done);
         } else {
             assert_eq!((other.failed_with(id), other.told_failures()), (FailureKind::Conflict, 1));
         }
@@ -179,7 +179,7 @@ fn what_the_platform_refuses_for_good_is_told_in_its_words() {
     assert!(passes.calls.is_empty() && *passes.thread.owner() == Owner::Us);
 
     let mut releases = desk(ThreadControlPolicy::NoPrimary);
-    let id = releases.hands_over(Command::HandOver { target: Target::Nobody, note: None });
+    let id = releases.hands_over(Command::Transfer { target: Target::Nobody, note: None });
     releases.expect(Call::ReleaseThreadControl, refused(FailureKind::Invalid));
     assert_eq!(releases.failed_with(id), FailureKind::Invalid);
 
@@ -191,7 +191,7 @@ fn what_the_platform_refuses_for_good_is_told_in_its_words() {
 
     let mut asks = bot();
     asks.config.desk = None;
-    let id = asks.hands_over(Command::HandOver { target: Target::Desk, note: None });
+    let id = asks.hands_over(Command::Transfer { target: Target::Desk, note: None });
     asks.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Invalid));
     assert_eq!(asks.failed_with(id), FailureKind::Invalid);
 
@@ -211,19 +211,19 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
     gone.expect(pass_to(BOT), unknown());
     gone.sleep();
     gone.expect(Call::ThreadOwner, idle());
-    assert_eq!(gone.handed_over(id), HandoffProgress::Done);
-    assert_eq!(gone.notices.last(), Some(&Notice::HandedOver { to: Some(AppId::from(BOT)) }));
+    assert_eq!(gone.handed_over(id), TransferProgress::Done);
+    assert_eq!(gone.notices.last(), Some(&Notice::Transferred { to: Some(AppId::from(BOT)) }));
 
     // Nobody had it before either: it is still to be done.
     let mut nobodys = desk(ThreadControlPolicy::NoPrimary);
-    nobodys.hands_over(Command::HandOver { target: Target::Nobody, note: None });
+    nobodys.hands_over(Command::Transfer { target: Target::Nobody, note: None });
     nobodys.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     let id = nobodys.hands_over(to(BOT));
     nobodys.expect(pass_to(BOT), unknown());
     nobodys.sleep();
     nobodys.expect(Call::ThreadOwner, idle());
     nobodys.expect(pass_to(BOT), CallOutcome::Done);
-    assert_eq!(nobodys.handed_over(id), HandoffProgress::Done);
+    assert_eq!(nobodys.handed_over(id), TransferProgress::Done);
 
     // It is ours still.
     let mut ours = desk(ThreadControlPolicy::NoPrimary);
@@ -246,32 +246,32 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
 #[test]
 fn a_bot_waits_for_the_desk_that_it_has_asked() {
     let mut asked = bot();
-    let id = asked.hands_over(Command::HandOver { target: Target::Desk, note: None });
+    let id = asked.hands_over(Command::Transfer { target: Target::Desk, note: None });
     asked.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
     assert!(asked.calls.is_empty(), "it asks for control within a moment");
     asked.wait(29_000);
     asked.step(Input::Wake);
     assert!(asked.calls.is_empty(), "{:?}", asked.calls);
     asked.passed_to(DESK);
-    assert_eq!(asked.handed_over(id), HandoffProgress::Done);
+    assert_eq!(asked.handed_over(id), TransferProgress::Done);
 
     // There is a way without the endpoint, so nobody waits for it.
     let mut around = bot();
-    around.hands_over(Command::HandOver { target: Target::Desk, note: None });
+    around.hands_over(Command::Transfer { target: Target::Desk, note: None });
     around.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Transient));
     around.expect(pass_to(DESK), CallOutcome::Done);
 
     let mut without = bot();
     without.config.desk_endpoint = false;
-    without.hands_over(Command::HandOver { target: Target::Desk, note: None });
+    without.hands_over(Command::Transfer { target: Target::Desk, note: None });
     without.expect(pass_to(DESK), CallOutcome::Done);
 
     // While an answer was on its way the desk took control: nothing is left to ask for.
     let mut taken = bot();
     taken.send("a");
-    let id = taken.hands_over(Command::HandOver { target: Target::Desk, note: None });
+    let id = taken.hands_over(Command::Transfer { target: Target::Desk, note: None });
     taken.passed_to(DESK);
     taken.expect_send("a", SENT);
     assert!(taken.calls.is_empty(), "{:?}", taken.calls);
-    assert_eq!(taken.handed_over(id), HandoffProgress::Done);
+    assert_eq!(taken.handed_over(id), TransferProgress::Done);
 }

@@ -14,7 +14,7 @@ use super::{Move, Thread};
 
 /// Control is to be given away.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct Handoff {
+pub(super) struct Transfer {
     pub(super) id: u64,
     pub(super) target: Target,
     /// What travels with it.
@@ -48,7 +48,7 @@ pub(super) enum Stage {
 
 /// How the last attempt to give control away ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct HandoffEnd {
+pub(super) struct TransferEnd {
     pub(super) id: u64,
     pub(super) failed: Option<Failure>,
 }
@@ -56,7 +56,7 @@ pub(super) struct HandoffEnd {
 /// Where an attempt to give control away stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum HandoffProgress {
+pub enum TransferProgress {
     /// Under way, or waiting for answers to be settled.
     Waiting,
     /// Done.
@@ -67,7 +67,7 @@ pub enum HandoffProgress {
     Gone,
 }
 
-impl Handoff {
+impl Transfer {
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
         match self.stage {
             Stage::Asked { until } => Some(until),
@@ -77,16 +77,16 @@ impl Handoff {
 }
 
 impl Thread {
-    /// Where an attempt stands, by the number that [`Reply::HandingOver`] gave.
+    /// Where an attempt stands, by the number that [`Reply::Transferring`] gave.
     #[must_use]
-    pub fn handoff_progress(&self, id: u64) -> HandoffProgress {
-        if self.handoff.as_ref().is_some_and(|handoff| handoff.id == id) {
-            return HandoffProgress::Waiting;
+    pub fn transfer_progress(&self, id: u64) -> TransferProgress {
+        if self.transfer.as_ref().is_some_and(|transfer| transfer.id == id) {
+            return TransferProgress::Waiting;
         }
-        match self.last_handoff.as_deref().filter(|end| end.id == id) {
-            Some(HandoffEnd { failed: Some(failure), .. }) => HandoffProgress::Failed(failure.clone()),
-            Some(_) => HandoffProgress::Done,
-            None => HandoffProgress::Gone,
+        match self.last_transfer.as_deref().filter(|end| end.id == id) {
+            Some(TransferEnd { failed: Some(failure), .. }) => TransferProgress::Failed(failure.clone()),
+            Some(_) => TransferProgress::Done,
+            None => TransferProgress::Gone,
         }
     }
 
@@ -138,16 +138,16 @@ impl Thread {
             _ => {}
         }
         self.people_are_asked(cx, asks_people, now);
-        if let Some(handoff) = self.handoff.as_ref().filter(|handoff| handoff.target == target) {
-            return Reply::HandingOver { id: handoff.id, waits: !self.outbox.is_settled() };
+        if let Some(transfer) = self.transfer.as_ref().filter(|transfer| transfer.target == target) {
+            return Reply::Transferring { id: transfer.id, waits: !self.outbox.is_settled() };
         }
         // What waits for control now would only take back what is given away.
-        self.end_handoff(Some(Failure::new(FailureKind::Conflict, "replaced by a later hand-over")));
-        let id = self.start_handoff(target);
-        if let Some(handoff) = &mut self.handoff {
-            handoff.note = note;
+        self.end_transfer(Some(Failure::new(FailureKind::Conflict, "replaced by a later hand-over")));
+        let id = self.start_transfer(target);
+        if let Some(transfer) = &mut self.transfer {
+            transfer.note = note;
         }
-        Reply::HandingOver { id, waits: !self.outbox.is_settled() }
+        Reply::Transferring { id, waits: !self.outbox.is_settled() }
     }
 
     /// A bot that hands over to people says nothing more until they are done.
@@ -159,8 +159,8 @@ impl Thread {
 
     /// The note that travels with a call: that of the claim or of the hand-over that it is made for.
     pub(super) fn note_for(&self, cx: &Context<'_>, call: &Call) -> Option<Note> {
-        let handoff = self.handoff.as_deref();
-        let of_handoff = match (call, &handoff?.target) {
+        let transfer = self.transfer.as_deref();
+        let of_transfer = match (call, &transfer?.target) {
             // An app that asked for control may be another one than the note is for.
             (Call::PassThreadControl { to }, Target::App(app)) => app == to,
             (Call::PassThreadControl { to }, Target::Desk) => {
@@ -169,12 +169,12 @@ impl Thread {
             (Call::AskDesk(Direction::BotToAgent) | Call::TakeThreadControl, _) => true,
             _ => false,
         };
-        handoff.filter(|_| of_handoff).and_then(|handoff| handoff.note.clone())
+        transfer.filter(|_| of_transfer).and_then(|transfer| transfer.note.clone())
     }
 
-    pub(super) fn start_handoff(&mut self, target: Target) -> u64 {
+    pub(super) fn start_transfer(&mut self, target: Target) -> u64 {
         let id = self.next_id();
-        self.handoff = Some(Box::new(Handoff {
+        self.transfer = Some(Box::new(Transfer {
             id,
             target,
             note: None,
@@ -187,42 +187,42 @@ impl Thread {
     }
 
     /// A refused pass leads to a take first.
-    pub(super) fn handoff_may_take(&self, cx: &Context<'_>) -> bool {
-        self.handoff
+    pub(super) fn transfer_may_take(&self, cx: &Context<'_>) -> bool {
+        self.transfer
             .as_ref()
-            .is_some_and(|handoff| handoff.stage == Stage::Start && may_take_to_pass(cx, &handoff.target))
+            .is_some_and(|transfer| transfer.stage == Stage::Start && may_take_to_pass(cx, &transfer.target))
     }
 
     /// The take under way is for passing the thread on, not for ourselves.
-    pub(super) fn handoff_takes(&self) -> bool {
-        self.handoff
+    pub(super) fn transfer_takes(&self) -> bool {
+        self.transfer
             .as_ref()
-            .is_some_and(|handoff| handoff.stage == Stage::Direct && matches!(handoff.target, Target::App(_)))
+            .is_some_and(|transfer| transfer.stage == Stage::Direct && matches!(transfer.target, Target::App(_)))
     }
 
-    pub(super) fn handoff_is_unsure(&self) -> bool {
-        self.handoff.as_ref().is_some_and(|handoff| handoff.stage == Stage::Unsure)
+    pub(super) fn transfer_is_unsure(&self) -> bool {
+        self.transfer.as_ref().is_some_and(|transfer| transfer.stage == Stage::Unsure)
     }
 
-    pub(super) fn handoff_went_inline(&self) -> bool {
-        self.handoff.as_ref().is_some_and(|handoff| handoff.stage == Stage::Inline)
+    pub(super) fn transfer_went_inline(&self) -> bool {
+        self.transfer.as_ref().is_some_and(|transfer| transfer.stage == Stage::Inline)
     }
 
     /// Ends the open attempt without a word to the host.
-    pub(super) fn end_handoff(&mut self, failed: Option<Failure>) -> Option<Target> {
-        let handoff = self.handoff.take()?;
-        self.last_handoff =
-            Some(Box::new(HandoffEnd { id: handoff.id, failed: handoff.giving_back.or(failed) }));
-        Some(handoff.target)
+    pub(super) fn end_transfer(&mut self, failed: Option<Failure>) -> Option<Target> {
+        let transfer = self.transfer.take()?;
+        self.last_transfer =
+            Some(Box::new(TransferEnd { id: transfer.id, failed: transfer.giving_back.or(failed) }));
+        Some(transfer.target)
     }
 
-    pub(super) fn handoff_failed(&mut self, reason: Failure) {
-        if let Some(target) = self.end_handoff(Some(reason.clone())) {
+    pub(super) fn transfer_failed(&mut self, reason: Failure) {
+        if let Some(target) = self.end_transfer(Some(reason.clone())) {
             // Nobody comes: the bot is all that the customer has.
             if !self.people.have_control() && target != Target::Nobody {
                 self.people.are_done();
             }
-            self.notices.push(Notice::HandOverFailed { target, reason });
+            self.notices.push(Notice::TransferFailed { target, reason });
         }
     }
 
@@ -230,22 +230,22 @@ impl Thread {
     /// a handover that cannot be made changes nothing.
     pub(super) fn pass_refused(&mut self, reason: Failure) {
         let ours = *self.belief.owner() == Owner::Us;
-        let Some(handoff) = self.handoff.as_mut().filter(|handoff| ours && handoff.taken_from.is_some())
+        let Some(transfer) = self.transfer.as_mut().filter(|transfer| ours && transfer.taken_from.is_some())
         else {
-            return self.handoff_failed(reason);
+            return self.transfer_failed(reason);
         };
-        let back = match handoff.taken_from.take() {
+        let back = match transfer.taken_from.take() {
             // Once: if this fails too, nobody has it, and the next who wants it may.
             Some(Owner::Other(Some(app))) => {
-                handoff.taken_from = Some(Owner::Idle);
+                transfer.taken_from = Some(Owner::Idle);
                 Target::App(app)
             }
             _ => Target::Nobody,
         };
-        let target = std::mem::replace(&mut handoff.target, back);
-        if handoff.giving_back.is_none() {
-            handoff.giving_back = Some(reason.clone());
-            self.notices.push(Notice::HandOverFailed { target, reason });
+        let target = std::mem::replace(&mut transfer.target, back);
+        if transfer.giving_back.is_none() {
+            transfer.giving_back = Some(reason.clone());
+            self.notices.push(Notice::TransferFailed { target, reason });
         }
     }
 
@@ -261,7 +261,7 @@ impl Thread {
         {
             let words = "whether control went to it is not known, and it does not wait for it any more";
             let reason = Failure::new(FailureKind::Conflict, words);
-            self.notices.push(Notice::HandOverFailed { target: Target::App(by), reason });
+            self.notices.push(Notice::TransferFailed { target: Target::App(by), reason });
             return Move::Again;
         }
         // People are busy with the customer: whoever asked waits until they are done.
@@ -278,13 +278,13 @@ impl Thread {
                 }
             }
         }
-        let Some(Handoff { target, stage, had_control, .. }) = self.handoff.as_deref().cloned() else {
+        let Some(Transfer { target, stage, had_control, .. }) = self.transfer.as_deref().cloned() else {
             return Move::Rest;
         };
         if target == Target::Desk
             && matches!(self.belief.owner(), Owner::Other(app) if *app == cx.config.desk && app.is_some())
         {
-            self.end_handoff(None);
+            self.end_transfer(None);
             return Move::Again;
         }
         let pass_to = match &target {
@@ -296,7 +296,7 @@ impl Thread {
                 }
                 (Stage::Asked { until }, _) if now < until => {
                     if matches!(self.belief.owner(), Owner::Other(_)) {
-                        self.end_handoff(None);
+                        self.end_transfer(None);
                         return Move::Again;
                     }
                     return Move::Rest;
@@ -304,21 +304,21 @@ impl Thread {
                 (_, Some(desk)) => desk.clone(),
                 (_, None) => {
                     let words = "the desk did not ask for control, and its app id is not configured";
-                    self.handoff_failed(Failure::new(FailureKind::Conflict, words));
+                    self.transfer_failed(Failure::new(FailureKind::Conflict, words));
                     return Move::Again;
                 }
             },
         };
         match self.belief.owner() {
             Owner::Other(Some(owner)) if *owner == pass_to => {
-                self.end_handoff(None);
+                self.end_transfer(None);
                 Move::Again
             }
             Owner::Other(_) if may_take_to_pass(cx, &target) && stage == Stage::Start => {
                 let owner = self.belief.owner().clone();
-                if let Some(handoff) = &mut self.handoff {
-                    handoff.stage = Stage::Direct;
-                    handoff.taken_from = Some(owner);
+                if let Some(transfer) = &mut self.transfer {
+                    transfer.stage = Stage::Direct;
+                    transfer.taken_from = Some(owner);
                 }
                 Move::Call(Call::TakeThreadControl)
             }
@@ -327,7 +327,7 @@ impl Thread {
                 Move::Again
             }
             Owner::Other(_) => {
-                self.handoff_failed(Failure::new(FailureKind::Conflict, "another app owns the thread"));
+                self.transfer_failed(Failure::new(FailureKind::Conflict, "another app owns the thread"));
                 Move::Again
             }
             Owner::Us | Owner::Idle | Owner::Unknown => Move::Call(Call::PassThreadControl { to: pass_to }),
@@ -339,7 +339,7 @@ impl Thread {
             Owner::Us | Owner::Unknown => Move::Call(Call::ReleaseThreadControl),
             // Not ours any more: there is nothing to release.
             Owner::Idle | Owner::Other(_) => {
-                self.end_handoff(None);
+                self.end_transfer(None);
                 Move::Again
             }
         }
@@ -352,7 +352,7 @@ impl Thread {
         matches!(self.belief.owner(), Owner::Us | Owner::Unknown)
             && self.outbox.may_go_inline()
             && !self.intervention.is_open()
-            && self.handoff.is_none()
+            && self.transfer.is_none()
             && self.requests.granted().is_none()
             && cx.has_inline_control(&self.refused, now)
     }
@@ -362,10 +362,10 @@ impl Thread {
         // Whether control went with the message its answer does not say.
         self.belief.in_doubt |= inline;
         // An agent engaged meanwhile, control is wanted, or the host has another wish by now.
-        if self.intervention.is_open() || self.claim.is_some() || self.handoff.is_some() {
+        if self.intervention.is_open() || self.claim.is_some() || self.transfer.is_some() {
             return;
         }
-        self.start_handoff(match control {
+        self.start_transfer(match control {
             InlineControl::PassTo(app) => Target::App(app),
             InlineControl::Release => Target::Nobody,
         });
@@ -376,10 +376,10 @@ impl Thread {
 
     /// The owner was read after a farewell: whoever passes control away may not see the new owner's name.
     pub(super) fn farewell_looked_into(&mut self, cx: &Context<'_>, now: Timestamp) {
-        let Some(handoff) = self.handoff.as_ref().filter(|handoff| handoff.stage == Stage::Inline) else {
+        let Some(transfer) = self.transfer.as_ref().filter(|transfer| transfer.stage == Stage::Inline) else {
             return;
         };
-        match (&handoff.target, self.belief.owner()) {
+        match (&transfer.target, self.belief.owner()) {
             (Target::Nobody, Owner::Idle) => self.gave_away(cx, None, now),
             (Target::App(app), Owner::Other(owner)) if owner.as_ref().is_none_or(|owner| owner == app) => {
                 let app = app.clone();
@@ -390,23 +390,23 @@ impl Thread {
     }
 
     /// The pass, take or release has an unknown outcome.
-    pub(super) fn handoff_may_have_gone(&mut self, had_control: bool) {
-        if let Some(handoff) = &mut self.handoff {
-            (handoff.stage, handoff.had_control) = (Stage::Unsure, had_control);
+    pub(super) fn transfer_may_have_gone(&mut self, had_control: bool) {
+        if let Some(transfer) = &mut self.transfer {
+            (transfer.stage, transfer.had_control) = (Stage::Unsure, had_control);
         }
     }
 
     pub(super) fn set_stage(&mut self, stage: Stage) {
-        if let Some(handoff) = &mut self.handoff {
-            handoff.stage = stage;
+        if let Some(transfer) = &mut self.transfer {
+            transfer.stage = stage;
         }
     }
 
     /// Control is where it should go. Answers that were accepted meanwhile take it back first, and then it is given
     /// away again.
-    pub(super) fn handoff_reached(&mut self) {
+    pub(super) fn transfer_reached(&mut self) {
         if self.outbox.is_settled() && self.claim.is_none() {
-            self.end_handoff(None);
+            self.end_transfer(None);
         } else {
             self.set_stage(Stage::Start);
         }
@@ -423,11 +423,11 @@ impl Thread {
             Target::App(app) => to.as_ref() == Some(app),
             Target::Desk => to.is_some(),
         };
-        if self.handoff.as_ref().is_some_and(|handoff| reached(&handoff.target)) {
-            self.handoff_reached();
+        if self.transfer.as_ref().is_some_and(|transfer| reached(&transfer.target)) {
+            self.transfer_reached();
         }
         (self.told_ours, self.told_to_answer) = (false, false);
-        self.notices.push(Notice::HandedOver { to });
+        self.notices.push(Notice::Transferred { to });
     }
 }
 
