@@ -82,13 +82,13 @@ pub fn router(
         .desk_endpoint(Arc::new(desk))
         .start()?;
     let verifier = Verifier::new(settings.app_secret);
-    let server = webhook::Server::new(verifier, settings.verify_token, handover.clone());
+    let server = webhook::Endpoint::new(verifier, settings.verify_token, handover.clone());
     let bodies = Bodies::new(settings.limits);
     Ok((Router::new().route("/webhook", any(webhook)).with_state((server, bodies)), handover))
 }
 
 async fn webhook(
-    State((server, bodies)): State<(webhook::Server, Bodies)>,
+    State((server, bodies)): State<(webhook::Endpoint, Bodies)>,
     method: Method,
     RawQuery(query): RawQuery,
     headers: HeaderMap,

@@ -22,7 +22,7 @@
 //! ```
 //!
 //! A host embeds `handover::Handover` (feature `service`) over `graph::GraphClient` (feature `graph`) and
-//! feeds it from `webhook::Server` (feature `webhook`); see `examples/bot.rs` and
+//! feeds it from `webhook::Endpoint` (feature `webhook`); see `examples/bot.rs` and
 //! `examples/agent_desk`. Its tests run against the
 //! package `messenger-sim`, the simulated platform.
 

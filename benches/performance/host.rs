@@ -38,7 +38,7 @@ pub fn host(store: Arc<dyn ThreadStore>) -> Result<Handover, BoxError> {
 pub struct Service {
     runtime: Runtime,
     handover: Handover,
-    server: webhook::Server,
+    server: webhook::Endpoint,
     deliveries: RefCell<Deliveries>,
 }
 
@@ -49,7 +49,7 @@ impl Service {
             host(Arc::new(MemoryStore::new()))?
         };
         let verifier = Verifier::new(AppSecret::new(SECRET));
-        let server = webhook::Server::new(verifier, VerifyToken::new("a verify token"), handover.clone());
+        let server = webhook::Endpoint::new(verifier, VerifyToken::new("a verify token"), handover.clone());
         let service = Self { runtime, handover, server, deliveries: RefCell::new(Deliveries::new(users)) };
         // Every customer has written.
         for first in (0..users).step_by(EVENTS) {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use messenger_handover::bots_api::Desk;
+use messenger_handover::bots_api::IdentityLookup;
 use messenger_handover::call::HandoverRequest;
 use messenger_handover::call::MessageKey;
 use messenger_handover::event::{Inbound, Words};
@@ -159,7 +159,7 @@ impl Handler for Customers {
 }
 
 #[async_trait]
-impl Desk for Customers {
+impl IdentityLookup for Customers {
     async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
         self.all().get(request.identity.as_ref()?)?.thread.clone()
     }

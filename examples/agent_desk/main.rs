@@ -40,8 +40,8 @@ struct App {
     page: PageId,
     handover: Handover,
     customers: Customers,
-    webhook: webhook::Server,
-    bots: bots_api::Server,
+    webhook: webhook::Endpoint,
+    bots: bots_api::Endpoint,
     bodies: Bodies,
 }
 
@@ -64,8 +64,8 @@ pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> 
         page,
         handover: handover.clone(),
         customers: customers.clone(),
-        webhook: webhook::Server::new(verifier, settings.verify_token, handover.clone()),
-        bots: bots_api::Server::new(settings.ed_token, handover.clone(), customers),
+        webhook: webhook::Endpoint::new(verifier, settings.verify_token, handover.clone()),
+        bots: bots_api::Endpoint::new(settings.ed_token, handover.clone(), customers),
         bodies: Bodies::new(settings.limits),
     };
     let router = Router::new()

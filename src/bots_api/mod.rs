@@ -3,14 +3,14 @@
 
 #[cfg(feature = "graph")]
 mod client;
-mod request;
 #[cfg(all(feature = "service", feature = "webhook"))]
-mod server;
+mod endpoint;
+mod request;
 #[cfg(feature = "graph")]
 pub use client::Client;
-pub use request::InvalidRequest;
 #[cfg(all(feature = "service", feature = "webhook"))]
-pub use server::{Desk, Rejection, Server};
+pub use endpoint::{Endpoint, IdentityLookup, Rejection};
+pub use request::InvalidRequest;
 
 /// The path of the endpoint below the host of an Engage Digital domain.
 pub const PATH: &str = "/1.0/bots/handover";

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::api::Api;
+use super::endpoint::InterventionHandler;
 use super::event::Event;
 use super::resource::Intervention;
-use super::server::Host;
 use crate::call::FailureKind;
 use crate::handover::BoxError;
 use crate::id::{PageId, ThreadKey, UserId};
 
-/// A [`Host`] that looks everything up through [`Api`]: whose identity it is, and whether something else is
+/// A [`InterventionHandler`] that looks everything up through [`Api`]: whose identity it is, and whether something else is
 /// still open. It makes one call for an intervention, and one more when one is closed. The token's user
 /// must be allowed to read the sources.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl Directory {
 }
 
 #[async_trait]
-impl Host for Directory {
+impl InterventionHandler for Directory {
     async fn conversation(&self, about: &Intervention) -> Result<Option<ThreadKey>, BoxError> {
         let page = about.source.as_ref().and_then(|source| self.pages.get(source));
         let (Some(page), Some(identity)) = (page, &about.identity) else { return Ok(None) };

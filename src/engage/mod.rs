@@ -2,7 +2,7 @@
 //! §8.4).
 //!
 //! Meta sends nobody a webhook when a thread is released, which is what ED does when an agent closes an
-//! intervention. [`Server`] hears of it from ED: a desk then releases control, a bot
+//! intervention. [`Endpoint`] hears of it from ED: a desk then releases control, a bot
 //! looks who has it now. [`Api`] answers who an identity is and what else is open.
 
 #[cfg(feature = "graph")]
@@ -11,12 +11,12 @@ mod api;
 mod directory;
 #[cfg(feature = "graph")]
 mod domain;
+#[cfg(all(feature = "webhook", feature = "service"))]
+mod endpoint;
 #[cfg(feature = "webhook")]
 mod event;
 mod json;
 mod resource;
-#[cfg(all(feature = "webhook", feature = "service"))]
-mod server;
 
 #[cfg(feature = "graph")]
 pub use api::Api;
@@ -26,6 +26,8 @@ pub use directory::Directory;
 pub(crate) use domain::call_error;
 #[cfg(feature = "graph")]
 pub use domain::{Domain, DomainError};
+#[cfg(all(feature = "webhook", feature = "service"))]
+pub use endpoint::{Endpoint, InterventionHandler};
 #[cfg(feature = "webhook")]
 pub use event::{Event, EventKind, Notification, ParseError, SECRET_HEADER, SecretError, Verifier};
 #[cfg(feature = "graph")]
@@ -33,5 +35,3 @@ pub use resource::Identity;
 pub use resource::Intervention;
 #[cfg(feature = "webhook")]
 pub use resource::{Content, SynchronizationStatus};
-#[cfg(all(feature = "webhook", feature = "service"))]
-pub use server::{Host, Server};

@@ -33,8 +33,8 @@ use crate::event::Event;
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::store::{RecordError, StoreError};
 use crate::thread::{
-    ClaimOrigin, ClaimProgress, Command, CommandRefused, TransferProgress, Input, MessageStatus, Note, Reply,
-    Target, Thread,
+    ClaimOrigin, ClaimProgress, Command, CommandRefused, Input, MessageStatus, Note, Reply, Target, Thread,
+    TransferProgress,
 };
 use crate::time::Timestamp;
 

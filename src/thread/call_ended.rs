@@ -10,9 +10,9 @@ use super::belief::Owner;
 use super::broken::Broken;
 use super::claim::MAX_LOST_CONTROL;
 use super::config::{Config, Context};
-use super::transfer::Stage;
 use super::io::{Notice, Output, Reply, Target};
 use super::page::PageCall;
+use super::transfer::Stage;
 use super::{InFlight, Made, Pause, Thread};
 
 impl Thread {
@@ -261,7 +261,9 @@ impl Thread {
             Made::Take if !self.transfer_takes() && failure.may_be_the_owner() => {
                 self.take_in_question(failure, now);
             }
-            Made::Take if !self.transfer_takes() => self.claim_refused(cx, ClaimStep::Take, failure, now, out),
+            Made::Take if !self.transfer_takes() => {
+                self.claim_refused(cx, ClaimStep::Take, failure, now, out)
+            }
             Made::Release if ownership => self.transfer_reached(),
             Made::Request => self.claim_refused(cx, ClaimStep::Request, failure, now, out),
             Made::AskDesk(Direction::AgentToBot) => {

@@ -6,10 +6,10 @@ use crate::time::{Span, Timestamp};
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::{Config, Context, is_inbox};
-use super::transfer::Stage;
 use super::inbound::Novelty;
 use super::io::{Notice, Reply, Target};
 use super::seen::Horizon;
+use super::transfer::Stage;
 use super::{Came, Thread};
 
 impl Thread {

@@ -14,7 +14,6 @@ mod claim;
 mod command;
 mod config;
 mod event;
-mod transfer;
 mod inbound;
 mod intervention;
 mod io;
@@ -31,6 +30,7 @@ mod settled;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 pub use actions::{Actions, Dealt, RefusedAction};
 pub use belief::Owner;
@@ -41,12 +41,12 @@ pub use broken::Broken;
 use broken::Broken;
 pub use claim::ClaimProgress;
 pub use config::{Config, Context, Limits, OnUnknown, Timeouts, Unanswered};
-pub use transfer::TransferProgress;
 pub use io::{ClaimOrigin, Command, CommandRefused, Input, Notice, NoticeId, Output, Reply, Target};
 pub use note::Note;
 pub use notices::SetAside;
 pub use outcome::{FailReason, MessageStatus, NoEcho, NotGranted, StepOutcome, TriedStep};
 pub use page::{PageCall, PageMemory, PageRefusals};
+pub use transfer::TransferProgress;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,6 @@ use crate::time::Timestamp;
 
 use belief::Belief;
 use claim::{Claim, ClaimEnd};
-use transfer::{Transfer, TransferEnd};
 use inbound::Inbox;
 use intervention::Intervention;
 use notices::Notices;
@@ -66,6 +65,7 @@ use outbox::{Head, Outbox};
 use people::People;
 use requests::Requests;
 use shared::Shared;
+use transfer::{Transfer, TransferEnd};
 
 /// One conversation: who is believed to own it, the answers that wait, what was asked of the platform
 /// and what the host has yet to be told. What most conversations have none of is kept apart, so that many of them fit

@@ -195,9 +195,9 @@ impl Thread {
 
     /// The take under way is for passing the thread on, not for ourselves.
     pub(super) fn transfer_takes(&self) -> bool {
-        self.transfer
-            .as_ref()
-            .is_some_and(|transfer| transfer.stage == Stage::Direct && matches!(transfer.target, Target::App(_)))
+        self.transfer.as_ref().is_some_and(|transfer| {
+            transfer.stage == Stage::Direct && matches!(transfer.target, Target::App(_))
+        })
     }
 
     pub(super) fn transfer_is_unsure(&self) -> bool {

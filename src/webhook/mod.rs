@@ -20,25 +20,25 @@
 //! ```
 //!
 //! Answer 200 within 5 seconds, also where an [`Item::Unknown`] is not understood: Meta repeats what is
-//! not accepted and switches the webhook off after an hour (facts §4.4). [`Server`] does all of it.
+//! not accepted and switches the webhook off after an hour (facts §4.4). [`Endpoint`] does all of it.
 
 mod body;
+#[cfg(feature = "service")]
+pub(crate) mod endpoint;
 mod envelope;
 mod handshake;
 mod item;
 mod json;
 mod ordinary;
-#[cfg(feature = "service")]
-pub(crate) mod server;
 mod signature;
 
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "service")]
+pub use endpoint::Endpoint;
 pub use envelope::{Delivery, Object, ParseError, dangerous_parse_unverified, parse};
 pub use handshake::{HandshakeError, handshake};
 pub use item::Item;
 pub(crate) use json::read as read_tolerantly;
-#[cfg(feature = "service")]
-pub use server::Server;
 pub use signature::{DEFAULT_MAX_BODY, SIGNATURE_HEADER, SignatureError, VerifiedBody, Verifier, sign};

@@ -224,7 +224,7 @@ async fn an_empty_ed_token_is_no_open_door() {
     let world = World::start(Setup::new(Rules::primary(DESK), EdPrimary)).await;
     let parameters = format!("identity_foreign_id={CUSTOMER}&from=bot&to=agent&type=messenger");
     for token in ["", "  "] {
-        let server = bots::Server::new(token.into(), world.desk.handover.clone(), Known);
+        let server = bots::Endpoint::new(token.into(), world.desk.handover.clone(), Known);
         for given in ["", "%20", "guess"] {
             let query = format!("access_token={given}&{parameters}");
             let answer = server.handle(&Method::POST, Some(&query), &HeaderMap::new()).await;

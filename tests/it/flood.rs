@@ -60,7 +60,7 @@ async fn host_with_few_files() {
     let graph = Arc::new(graph.page(PageId::from(PAGE), "token".into()).build().unwrap());
     let handover = Handover::builder(bot(), Role::Bot, ThreadControlPolicy::BotPrimary, graph, Answers);
     let handover = handover.calls_at_once(setting(CALLS).parse().unwrap()).start().unwrap();
-    let server = webhook::Server::new(Verifier::new(BOT_SECRET.into()), VERIFY_TOKEN.into(), handover);
+    let server = webhook::Endpoint::new(Verifier::new(BOT_SECRET.into()), VERIFY_TOKEN.into(), handover);
     let router = Router::new().route(
         "/webhook",
         any(|method: Method, headers: HeaderMap, body: Bytes| async move {

@@ -15,7 +15,7 @@ use messenger_handover::secret::AppSecret;
 use messenger_handover::store::{Loaded, MemoryStore, StoreError, Swap, Swapped, ThreadStore};
 use messenger_handover::thread::Actions;
 use messenger_handover::time::Timestamp;
-use messenger_handover::webhook::{SIGNATURE_HEADER, Server, Verifier, sign};
+use messenger_handover::webhook::{Endpoint, SIGNATURE_HEADER, Verifier, sign};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -90,7 +90,7 @@ impl Handler for Slow {
 }
 
 struct Host {
-    server: Server,
+    server: Endpoint,
     store: Arc<Stuck>,
     handler: Slow,
 }
@@ -108,7 +108,7 @@ fn host(store_gate: Gate, handler_gate: Gate) -> Host {
     );
     let handover = handover.store(Arc::clone(&store) as Arc<dyn ThreadStore>).events_at_once(AT_ONCE);
     let handover = handover.events_within(Duration::from_millis(200)).start().unwrap();
-    let server = Server::new(Verifier::new(BOT_SECRET.into()), VERIFY_TOKEN.into(), handover);
+    let server = Endpoint::new(Verifier::new(BOT_SECRET.into()), VERIFY_TOKEN.into(), handover);
     Host { server, store, handler }
 }
 

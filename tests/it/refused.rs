@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use messenger_handover::bots_api::{self, Rejection};
-use messenger_handover::engage::{self, Event, Host, Intervention};
+use messenger_handover::engage::{self, Event, Intervention, InterventionHandler};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handover, HandoverError};
 use messenger_handover::id::ThreadKey;
@@ -113,7 +113,8 @@ async fn webhook_items_that_are_not_understood_are_logged_once_a_minute_and_enfo
 #[tokio::test(start_paused = true)]
 async fn refused_webhooks_are_logged_with_their_reason() {
     let verifier = Verifier::new(DESK_SECRET.into()).max_body(1000);
-    let server = webhook::Server::new(verifier, VERIFY_TOKEN.into(), handover(Arc::new(MemoryStore::new())));
+    let server =
+        webhook::Endpoint::new(verifier, VERIFY_TOKEN.into(), handover(Arc::new(MemoryStore::new())));
     let signed = |body: &[u8]| Some((SIGNATURE_HEADER, sign(&AppSecret::new(DESK_SECRET), body)));
     let other = Some((SIGNATURE_HEADER, format!("sha256={}", "deadbeef".repeat(8))));
     let mut too_large = asked("too_large", 413, signed(b""), &[b'P'; 1001]);
@@ -142,7 +143,7 @@ async fn refused_webhooks_are_logged_with_their_reason() {
 struct Nobody;
 
 #[async_trait]
-impl Host for Nobody {
+impl InterventionHandler for Nobody {
     async fn conversation(&self, _: &Intervention) -> Result<Option<ThreadKey>, BoxError> {
         Ok(None)
     }
@@ -160,7 +161,7 @@ impl Host for Nobody {
 async fn refused_events_of_engage_digital_are_logged_with_their_reason() {
     let verifier = engage::Verifier::new("SECRET-of-the-webhook".into()).max_body(1000);
     let handover = handover(Arc::new(MemoryStore::new()));
-    let server = engage::Server::new(verifier, VERIFY_TOKEN.into(), handover, Nobody);
+    let server = engage::Endpoint::new(verifier, VERIFY_TOKEN.into(), handover, Nobody);
     let secret = |secret: &str| Some(("x-dimelo-secret", secret.to_owned()));
     let right = || secret("SECRET-of-the-webhook");
     let all = vec![
@@ -191,7 +192,7 @@ async fn refused_events_of_engage_digital_are_logged_with_their_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn refused_calls_of_the_bots_api_are_logged_with_their_reason() {
-    let server = bots_api::Server::new(ED_TOKEN.into(), handover(Arc::new(MemoryStore::new())), Known);
+    let server = bots_api::Endpoint::new(ED_TOKEN.into(), handover(Arc::new(MemoryStore::new())), Known);
     let bearer = |token: &str| Some(("authorization", format!("Bearer {token}")));
     let basic = Some(("authorization", "Basic SECRET".to_owned()));
     let all = vec![
@@ -206,7 +207,7 @@ async fn refused_calls_of_the_bots_api_are_logged_with_their_reason() {
     });
 }
 
-async fn call(server: &bots_api::Server) -> (StatusCode, String, String) {
+async fn call(server: &bots_api::Endpoint) -> (StatusCode, String, String) {
     let query =
         format!("identity_foreign_id={CUSTOMER}&from=bot&to=agent&type=messenger&access_token={ED_TOKEN}");
     let answer = server.handle(&Method::POST, Some(&query), &HeaderMap::new()).await;
@@ -222,7 +223,7 @@ async fn bots_api_own_faults_are_not_the_platforms() {
     let _guard = tracing::subscriber::set_default(log.subscriber());
     let store = Arc::new(Moody::default());
     store.refuses.store(usize::MAX, std::sync::atomic::Ordering::SeqCst);
-    let server = bots_api::Server::new(ED_TOKEN.into(), handover(store), Known);
+    let server = bots_api::Endpoint::new(ED_TOKEN.into(), handover(store), Known);
     let (status, error, words) = call(&server).await;
     assert_eq!((status, error.as_str()), (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"));
     assert_eq!(words, "this desk could not save it now: its own store failed; call again");

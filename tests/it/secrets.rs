@@ -195,7 +195,7 @@ async fn everything(shown: &mut String, stored: &mut String) {
     let eds = engage::Verifier::new("SECRET".into()).with_previous("SECRET".into());
     let refused = eds.verify(Some("SECRET-guess"), b"{}").unwrap_err();
     let _ = write!(shown, "{eds:?} {refused} {refused:?}");
-    let server = webhook::Server::new(verifier, VERIFY_TOKEN.into(), world.desk.handover.clone());
+    let server = webhook::Endpoint::new(verifier, VERIFY_TOKEN.into(), world.desk.handover.clone());
     let _ = write!(shown, "{server:?} {:?} {:?}", world.desk.handover, world.sim);
     let _ = write!(
         shown,

@@ -337,7 +337,7 @@ async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
         assert!(matches!(refused, HandoverError::ShuttingDown) && refused.advice() == Advice::RetryLater);
     }
     assert_eq!(first.open_threads(None, 9).await.unwrap(), [thread()]);
-    let status = async |name| first.answer(&thread(), &key(name)).await.unwrap();
+    let status = async |name| first.message_status(&thread(), &key(name)).await.unwrap();
     assert!(matches!(status("a").await, Some(MessageStatus::Sent { .. })));
     assert_eq!(status("b").await, Some(MessageStatus::Waiting));
 

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, RawQuery};
 use axum::http::{HeaderMap, Method};
 use axum::routing::any;
-use messenger_handover::bots_api::{self, Desk};
+use messenger_handover::bots_api::{self, IdentityLookup};
 use messenger_handover::call::HandoverRequest;
 use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::graph::GraphClient;
@@ -95,7 +95,7 @@ impl Ear {
 pub struct Known;
 
 #[async_trait]
-impl Desk for Known {
+impl IdentityLookup for Known {
     async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
         (request.identity == Some(UserId::from(CUSTOMER))).then(thread)
     }
@@ -210,7 +210,7 @@ impl World {
         };
         let handover = handover.timeouts(timeouts).store(desks).clock(Ahead(ahead)).human_agent(human_agent);
         let handover = handover.start().unwrap();
-        let server = bots_api::Server::new(ED_TOKEN.into(), handover.clone(), Known);
+        let server = bots_api::Endpoint::new(ED_TOKEN.into(), handover.clone(), Known);
         let desk = host(handover, ear, DESK_SECRET, Some(server)).await;
 
         let ear = Ear::default();
@@ -302,8 +302,8 @@ impl World {
     }
 }
 
-async fn host(handover: Handover, ear: Ear, secret: &str, bots: Option<bots_api::Server>) -> Host {
-    let webhook = webhook::Server::new(Verifier::new(secret.into()), VERIFY_TOKEN.into(), handover.clone());
+async fn host(handover: Handover, ear: Ear, secret: &str, bots: Option<bots_api::Endpoint>) -> Host {
+    let webhook = webhook::Endpoint::new(Verifier::new(secret.into()), VERIFY_TOKEN.into(), handover.clone());
     let mut router = Router::new().route(
         "/webhook",
         any(|method: Method, RawQuery(query): RawQuery, headers: HeaderMap, body: Bytes| async move {

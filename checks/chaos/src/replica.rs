@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::{any, post};
-use messenger_handover::bots_api::{self, Desk};
+use messenger_handover::bots_api::{self, IdentityLookup};
 use messenger_handover::call::HandoverRequest;
 use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::event::Inbound;
@@ -157,7 +157,7 @@ fn name(reason: &FailReason) -> &'static str {
 struct Identities(PageId);
 
 #[async_trait]
-impl Desk for Identities {
+impl IdentityLookup for Identities {
     async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
         Some(ThreadKey::new(self.0.clone(), request.identity.clone()?))
     }
@@ -166,9 +166,9 @@ impl Desk for Identities {
 struct App {
     page: PageId,
     desk: Handover,
-    desk_hook: webhook::Server,
-    bot_hook: webhook::Server,
-    bots_api: bots_api::Server,
+    desk_hook: webhook::Endpoint,
+    bot_hook: webhook::Endpoint,
+    bots_api: bots_api::Endpoint,
 }
 
 /// Short, so that what a killed process had under way is taken up while one looks on.
@@ -203,12 +203,16 @@ async fn app(orders: Orders) -> Result<App, BoxError> {
     let ed = bots_api::Client::new(&orders.parent, TOKEN.into())?;
     let bot = builder(true).await?.desk_app(AppId::from(DESK)).desk_endpoint(Arc::new(ed)).start()?;
     let hook = |name: &str, handover: &Handover| {
-        webhook::Server::new(Verifier::new(format!("{SECRET}-{name}").into()), TOKEN.into(), handover.clone())
+        webhook::Endpoint::new(
+            Verifier::new(format!("{SECRET}-{name}").into()),
+            TOKEN.into(),
+            handover.clone(),
+        )
     };
     Ok(App {
         desk_hook: hook("desk", &desk),
         bot_hook: hook("bot", &bot),
-        bots_api: bots_api::Server::new(TOKEN.into(), desk.clone(), Identities(orders.page.clone())),
+        bots_api: bots_api::Endpoint::new(TOKEN.into(), desk.clone(), Identities(orders.page.clone())),
         page: orders.page,
         desk,
     })

@@ -31,7 +31,7 @@ impl Handler for Deaf {
 }
 
 async fn webhook(
-    server: State<webhook::Server>,
+    server: State<webhook::Endpoint>,
     method: Method,
     query: RawQuery,
     headers: HeaderMap,
@@ -47,7 +47,7 @@ fn ours() -> Result<Router, BoxError> {
     let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
     let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf).start()?;
     let verifier = Verifier::new(AppSecret::new(SECRET));
-    let server = webhook::Server::new(verifier, VerifyToken::new("a verify token"), handover);
+    let server = webhook::Endpoint::new(verifier, VerifyToken::new("a verify token"), handover);
     Ok(Router::new().route("/", any(webhook)).with_state(server))
 }
 

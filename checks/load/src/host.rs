@@ -183,13 +183,13 @@ fn start(orders: Orders, bot: Bot) -> Result<Router, BoxError> {
     if let Some(events) = orders.events_at_once {
         builder = builder.events_at_once(events);
     }
-    let server = webhook::Server::new(Verifier::new(SECRET.into()), "verify".into(), builder.start()?);
+    let server = webhook::Endpoint::new(Verifier::new(SECRET.into()), "verify".into(), builder.start()?);
     let body = DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY);
     Ok(Router::new().route("/", any(hook)).layer(body).with_state(server))
 }
 
 async fn hook(
-    server: State<webhook::Server>,
+    server: State<webhook::Endpoint>,
     method: Method,
     query: RawQuery,
     headers: HeaderMap,

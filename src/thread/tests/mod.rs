@@ -3,7 +3,6 @@ mod changed;
 mod farewells;
 mod faults;
 mod found;
-mod transfers;
 mod interventions;
 mod notices;
 mod outcomes;
@@ -13,6 +12,7 @@ mod refusals;
 mod rest;
 #[cfg(feature = "service")]
 mod signs;
+mod transfers;
 mod walks;
 mod windows;
 mod world;

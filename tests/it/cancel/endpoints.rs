@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, Method};
 use messenger_handover::call::HandoverRequest;
 use messenger_handover::control::DeskEndpoint;
-use messenger_handover::engage::{Event, Host, Intervention, SECRET_HEADER, Server, Verifier};
+use messenger_handover::engage::{
+    Endpoint, Event, Intervention, InterventionHandler, SECRET_HEADER, Verifier,
+};
 use messenger_handover::handover::BoxError;
 use messenger_handover::id::ThreadKey;
 use messenger_handover::thread::ClaimOrigin;
@@ -21,7 +23,7 @@ use crate::schedules::world::{TOKEN, World};
 struct Knows(Arc<Ground>);
 
 #[async_trait]
-impl Host for Knows {
+impl InterventionHandler for Knows {
     async fn conversation(&self, _: &Intervention) -> Result<Option<ThreadKey>, BoxError> {
         self.0.way().await;
         Ok(Some(customer()))
@@ -50,7 +52,7 @@ async fn the_desk_has_control(world: &World) {
 }
 
 async fn intervention_opened(world: &World) {
-    let server = Server::new(
+    let server = Endpoint::new(
         Verifier::new("s".into()),
         "v".into(),
         world.desk.process().handover.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use messenger_handover::call::{MessageKey, OutgoingMessage, SenderAction};
 use messenger_handover::event::{Channel, ControlRequest, Event, EventKind};
-use messenger_handover::handover::{Transfer, Handover, Shown, Stopped};
+use messenger_handover::handover::{Handover, Shown, Stopped, Transfer};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{Swap, ThreadStore};

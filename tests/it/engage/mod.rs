@@ -12,7 +12,7 @@ use axum::extract::RawQuery;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::routing::any;
 use messenger_handover::engage::{
-    Api, Directory, Domain, Event, EventKind, Host, Intervention, SECRET_HEADER, Server,
+    Api, Directory, Domain, Endpoint, Event, EventKind, Intervention, InterventionHandler, SECRET_HEADER,
     SynchronizationStatus, Verifier,
 };
 use messenger_handover::handover::{BoxError, Handover};
@@ -75,7 +75,7 @@ struct Told {
 }
 
 #[async_trait]
-impl Host for Told {
+impl InterventionHandler for Told {
     async fn conversation(&self, about: &Intervention) -> Result<Option<ThreadKey>, BoxError> {
         self.directory.conversation(about).await
     }
@@ -91,18 +91,18 @@ impl Host for Told {
 }
 
 /// ED's webhook of one host.
-struct Endpoint {
+struct Served {
     url: Url,
     told: Told,
     client: reqwest::Client,
 }
 
-impl Endpoint {
+impl Served {
     async fn start(ed: &MockServer, handover: Handover) -> Self {
         let directory = Directory::new(api(ed), [(SOURCE.to_owned(), PageId::from(PAGE))]);
         let told = Told { directory, events: Arc::default() };
         let verifier = Verifier::new(SECRET.into()).with_previous("SECRET-before".into()).max_body(50_000);
-        let server = Server::new(verifier, VERIFY_TOKEN.into(), handover, told.clone());
+        let server = Endpoint::new(verifier, VERIFY_TOKEN.into(), handover, told.clone());
         let server = server.patience(Duration::from_secs(2));
         let router = Router::new().route(
             "/",
@@ -153,8 +153,8 @@ async fn an_intervention_from_its_opening_to_its_close() {
     interventions(&ed, &[]).await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     let (to_desk, to_bot) = tokio::join!(
-        Endpoint::start(&ed, world.desk.handover.clone()),
-        Endpoint::start(&ed, world.bot.handover.clone())
+        Served::start(&ed, world.desk.handover.clone()),
+        Served::start(&ed, world.bot.handover.clone())
     );
     world.customer_writes("hello");
     world.rest().await;
@@ -202,7 +202,7 @@ async fn an_intervention_from_its_opening_to_its_close() {
 async fn control_is_kept_while_another_intervention_is_open() {
     let ed = ed().await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
-    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    let desks = Served::start(&ed, world.desk.handover.clone()).await;
     world.customer_writes("hello");
     world.rest().await;
     let one = |id: &str, closed: Value| json!({"id": id, "identity_id": IDENTITY, "closed": closed});
@@ -226,7 +226,7 @@ async fn control_is_kept_while_another_intervention_is_open() {
 async fn an_event_is_kept_by_ed_until_it_is_dealt_with() {
     let ed = MockServer::start().await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
-    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    let desks = Served::start(&ed, world.desk.handover.clone()).await;
     world.customer_writes("hello");
     world.rest().await;
     let place = format!("/1.0/identities/{IDENTITY}");
@@ -258,7 +258,7 @@ async fn an_event_is_kept_by_ed_until_it_is_dealt_with() {
 async fn who_may_tell_and_what() {
     let ed = ed().await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
-    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    let desks = Served::start(&ed, world.desk.handover.clone()).await;
     let opened = notification(&[intervention("opened", "i1", 1)]).to_string();
     for secret in [None, Some(""), Some("SECRET"), Some("SECRET-of-the-webhook-"), Some("\u{e4}")] {
         assert_eq!(desks.post(secret, opened.clone()).await, 401, "{secret:?}");
@@ -292,7 +292,7 @@ async fn who_may_tell_and_what() {
 async fn exports_say_how_they_ended_and_the_rest_is_told_as_it_came() {
     let ed = ed().await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
-    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    let desks = Served::start(&ed, world.desk.handover.clone()).await;
     let content = |what: &str, status: Value| {
         json!({"type": what, "id": "e", "issued_at": "2026-03-01T10:00:00Z", "resource": {"type": "content",
             "id": 12, "metadata": {"foreign_id": "m_1", "source_id": SOURCE, "synchronization_status": status,
@@ -341,7 +341,7 @@ async fn one_bad_event_does_not_hold_up_the_rest() {
         interventions(&ed, &[]).await;
         let body = json!({"error": "e", "message": "m", "status": status});
         answers(&ed, "/1.0/identities/bad", status, body).await;
-        let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+        let desks = Served::start(&ed, world.desk.handover.clone()).await;
         let mut bad = intervention("opened", "i0", 1);
         bad["resource"]["metadata"]["identity_id"] = json!("bad");
         // A text that was cut inside an emoji makes no difference.
@@ -364,7 +364,7 @@ async fn a_long_batch_ends() {
         .set_delay(Duration::from_millis(700));
     Mock::given(path(format!("/1.0/identities/{IDENTITY}"))).respond_with(slow).mount(&ed).await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
-    let desks = Endpoint::start(&ed, world.desk.handover.clone()).await;
+    let desks = Served::start(&ed, world.desk.handover.clone()).await;
     world.customer_writes("hello");
     world.rest().await;
     let events: Vec<_> = (0..30).map(|n| intervention("opened", &format!("i{n}"), n)).collect();
@@ -386,8 +386,8 @@ async fn a_bot_that_hears_of_the_close_first_finds_out_too() {
     interventions(&ed, &[]).await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     let (to_desk, to_bot) = tokio::join!(
-        Endpoint::start(&ed, world.desk.handover.clone()),
-        Endpoint::start(&ed, world.bot.handover.clone())
+        Served::start(&ed, world.desk.handover.clone()),
+        Served::start(&ed, world.bot.handover.clone())
     );
     world.customer_writes("hello");
     world.rest().await;

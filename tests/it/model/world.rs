@@ -14,8 +14,8 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, TransferProgress, Input, MessageStatus,
-    Notice, Output, Owner, PageMemory, Reply, Target, Thread,
+    ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, Input, MessageStatus, Notice, Output, Owner,
+    PageMemory, Reply, Target, Thread, TransferProgress,
 };
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
@@ -341,7 +341,7 @@ impl World {
         }
     }
 
-    /// The desk's endpoint, as `bots_api::Server` has it.
+    /// The desk's endpoint, as `bots_api::Endpoint` has it.
     fn ask(&mut self, call: CallId, direction: Direction, luck: Luck) {
         let transport = |words| Failure::new(FailureKind::Transport, words);
         if matches!(luck, Luck::Lost | Luck::Busy) {

@@ -66,8 +66,8 @@ impl Life {
 pub struct Process {
     pub life: Life,
     pub handover: Handover,
-    pub webhook: webhook::Server,
-    pub bots_api: bots_api::Server,
+    pub webhook: webhook::Endpoint,
+    pub bots_api: bots_api::Endpoint,
 }
 
 /// What became of a conversation, as people outside the processes see it.

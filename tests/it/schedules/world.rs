@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, Method};
-use messenger_handover::bots_api::{self, Desk};
+use messenger_handover::bots_api::{self, IdentityLookup};
 use messenger_handover::call::HandoverRequest;
 use messenger_handover::engage::Domain;
 use messenger_handover::graph::GraphClient;
@@ -76,7 +76,7 @@ pub struct World {
 struct Everybody(Arc<Ground>);
 
 #[async_trait]
-impl Desk for Everybody {
+impl IdentityLookup for Everybody {
     async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey> {
         self.0.way().await;
         Some(ThreadKey::new(PageId::from(PAGE), request.identity.clone()?))
@@ -147,8 +147,8 @@ impl World {
         }
         let handover = builder.start().unwrap();
         let verifier = Verifier::new(host.secret.into());
-        let webhook = webhook::Server::new(verifier, "v".into(), handover.clone());
-        let bots_api = bots_api::Server::new(TOKEN.into(), handover.clone(), Everybody(Arc::clone(ground)));
+        let webhook = webhook::Endpoint::new(verifier, "v".into(), handover.clone());
+        let bots_api = bots_api::Endpoint::new(TOKEN.into(), handover.clone(), Everybody(Arc::clone(ground)));
         host.run(Process { life, handover, webhook, bots_api }, self.setup.replicas);
     }
 

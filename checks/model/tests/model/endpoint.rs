@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use messenger_handover::call::{CallId, CallOutcome, Direction, Failure, FailureKind};
 use messenger_handover::thread::{
-    ClaimOrigin, ClaimProgress, Command, TransferProgress, Input, Reply, Target,
+    ClaimOrigin, ClaimProgress, Command, Input, Reply, Target, TransferProgress,
 };
 
 use crate::scene::Loss;
@@ -12,7 +12,7 @@ use crate::state::{Asked, Side, Waiting};
 use crate::turn::Turn;
 
 impl Turn<'_> {
-    /// The desk's endpoint, as `bots_api::Server` has it.
+    /// The desk's endpoint, as `bots_api::Endpoint` has it.
     pub(super) fn ask(&mut self, call: CallId, direction: Direction, loss: Loss) {
         self.draw(|picture| picture.ask(direction));
         if loss == Loss::Call {

@@ -31,14 +31,14 @@ use crate::throttle::Refusals;
 ///
 /// The body should not be read for just anybody: ask [`check_head`](Self::check_head) first.
 #[derive(Clone)]
-pub struct Server {
+pub struct Endpoint {
     verifier: Verifier,
     verify_token: VerifyToken,
     handover: Handover,
     refusals: Arc<Refusals>,
 }
 
-impl Server {
+impl Endpoint {
     /// An endpoint for the app with this verifier and verify token.
     #[must_use]
     pub fn new(verifier: Verifier, verify_token: VerifyToken, handover: Handover) -> Self {
@@ -196,8 +196,8 @@ pub(crate) fn response(status: StatusCode, body: String) -> Response<String> {
     response
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("handover", &self.handover).finish_non_exhaustive()
+        f.debug_struct("Endpoint").field("handover", &self.handover).finish_non_exhaustive()
     }
 }

@@ -16,7 +16,7 @@ use crate::handover::{BoxError, Handover};
 use crate::id::ThreadKey;
 use crate::secret::VerifyToken;
 use crate::throttle::Refusals;
-use crate::webhook::server::{answer_other, response, says_longer_than, text_of};
+use crate::webhook::endpoint::{answer_other, response, says_longer_than, text_of};
 
 /// ED switches off an endpoint that is slow (facts §8.4); how slow is not documented.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ impl Recent {
 
 /// What a host knows of Engage Digital's interventions. [`Directory`](super::Directory) asks ED's API.
 #[async_trait]
-pub trait Host: Send + Sync + 'static {
+pub trait InterventionHandler: Send + Sync + 'static {
     /// The conversation of an intervention. None passes it over: it is about another source, or nobody
     /// that is known.
     ///
@@ -96,20 +96,25 @@ pub trait Host: Send + Sync + 'static {
 ///
 /// The body should not be read for just anybody: ask [`check_head`](Self::check_head) first.
 #[derive(Clone)]
-pub struct Server {
+pub struct Endpoint {
     verifier: Verifier,
     verify_token: VerifyToken,
     handover: Handover,
-    host: Arc<dyn Host>,
+    host: Arc<dyn InterventionHandler>,
     patience: Duration,
     recent: Arc<Recent>,
     refusals: Arc<Refusals>,
 }
 
-impl Server {
+impl Endpoint {
     /// An endpoint with this secret and this verify token, as entered with the webhook in ED.
     #[must_use]
-    pub fn new(verifier: Verifier, verify_token: VerifyToken, handover: Handover, host: impl Host) -> Self {
+    pub fn new(
+        verifier: Verifier,
+        verify_token: VerifyToken,
+        handover: Handover,
+        host: impl InterventionHandler,
+    ) -> Self {
         let (host, recent) = (Arc::new(host), Arc::default());
         let refusals = Arc::new(Refusals::of("engage"));
         Self { verifier, verify_token, handover, host, patience: PATIENCE, recent, refusals }
@@ -247,8 +252,8 @@ impl Server {
     }
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("handover", &self.handover).finish_non_exhaustive()
+        f.debug_struct("Endpoint").field("handover", &self.handover).finish_non_exhaustive()
     }
 }

@@ -9,16 +9,16 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::call::{ChannelType, Direction, FailureKind, HandoverRequest};
-use crate::handover::{Transfer, Handover, HandoverError};
+use crate::handover::{Handover, HandoverError, Transfer};
 use crate::id::ThreadKey;
 use crate::secret::{EdToken, same};
 use crate::store::RecordError;
-use crate::thread::{ClaimOrigin, ClaimProgress, CommandRefused, TransferProgress, NotGranted, Target};
+use crate::thread::{ClaimOrigin, ClaimProgress, CommandRefused, NotGranted, Target, TransferProgress};
 use crate::throttle::Refusals;
 
 /// What the desk's host knows that this crate does not.
 #[async_trait]
-pub trait Desk: Send + Sync + 'static {
+pub trait IdentityLookup: Send + Sync + 'static {
     /// The conversation of an identity, by its `foreign_id`. `None` answers the call with 404, after it
     /// was asked again for a second: the bot may be faster than the desk's own webhook. The endpoint has
     /// no parameter that names the Page (facts, open question 14).
@@ -56,10 +56,10 @@ pub trait Desk: Send + Sync + 'static {
 /// What the caller or this desk must mend is logged at `warn` with its reason, one line a minute for each reason with
 /// the number of those before it that had no line. The token is never logged.
 #[derive(Clone)]
-pub struct Server {
+pub struct Endpoint {
     token: EdToken,
     handover: Handover,
-    desk: Arc<dyn Desk>,
+    desk: Arc<dyn IdentityLookup>,
     wait: Duration,
     refusals: Arc<Refusals>,
 }
@@ -83,10 +83,10 @@ impl Rejection {
     }
 }
 
-impl Server {
+impl Endpoint {
     /// A server that accepts calls with this token; with an empty one it refuses them all.
     #[must_use]
-    pub fn new(token: EdToken, handover: Handover, desk: impl Desk) -> Self {
+    pub fn new(token: EdToken, handover: Handover, desk: impl IdentityLookup) -> Self {
         let refusals = Arc::new(Refusals::of("bots_api"));
         Self { token, handover, desk: Arc::new(desk), wait: Duration::from_secs(8), refusals }
     }
@@ -334,9 +334,9 @@ fn response(status: StatusCode, body: &serde_json::Value) -> Response<String> {
     response
 }
 
-impl fmt::Debug for Server {
+impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
+        f.debug_struct("Endpoint")
             .field("handover", &self.handover)
             .field("wait", &self.wait)
             .finish_non_exhaustive()
