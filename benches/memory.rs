@@ -12,7 +12,7 @@ use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
 use messenger_handover::handover::BoxError;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::store::{MemoryStore, Swap, ThreadStore};
+use messenger_handover::store::{MemoryStore, ThreadStore, Write};
 use messenger_handover::thread::{Config, Context, Input, Owner, Thread};
 use messenger_handover::time::{Span, Timestamp};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -55,7 +55,7 @@ fn main() -> Result<(), BoxError> {
     for user in 0..u64::from(THREADS) {
         let key = ThreadKey::new(PageId::from(PAGE), UserId::from(FIRST_USER + user));
         let (thread, wake) = with_an_owner(user);
-        runtime.block_on(store.swap(vec![Swap::write(key, 0, 1, thread, wake)]))?;
+        runtime.block_on(store.compare_and_swap(vec![Write::new(key, 0, 1, thread, wake)]))?;
     }
     let ours = each(&region);
     assert_eq!(store.len(), usize::try_from(THREADS)?);

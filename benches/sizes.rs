@@ -7,7 +7,7 @@ use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::handover::BoxError;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::store::{PostgresStore, Records, RedisStore, SqliteStore, Swap, ThreadStore};
+use messenger_handover::store::{PostgresStore, Records, RedisStore, SqliteStore, ThreadStore, Write};
 use messenger_handover::thread::{Command, Config, Context, Input, Thread};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
@@ -48,8 +48,8 @@ fn key(user: u64) -> ThreadKey {
 async fn fill(store: Arc<dyn ThreadStore>, answers: u32) -> Result<(), BoxError> {
     for batch in 0..CONVERSATIONS / 500 {
         let wake = Some(Timestamp::from_millis(1_790_000_600_000));
-        let swap = |user| Swap::write(key(user), 0, 1 + user, thread(user, answers), wake);
-        store.swap((batch * 500..(batch + 1) * 500).map(swap).collect()).await?;
+        let write = |user| Write::new(key(user), 0, 1 + user, thread(user, answers), wake);
+        store.compare_and_swap((batch * 500..(batch + 1) * 500).map(write).collect()).await?;
     }
     Ok(())
 }

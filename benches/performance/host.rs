@@ -65,7 +65,8 @@ impl Service {
     pub fn receive(&self, delivery: Delivery) {
         self.runtime.block_on(async {
             self.handover.receive(delivery).await.expect("it is in memory");
-            while !self.handover.open_threads(None, 1).await.expect("it is in memory").is_empty() {
+            while !self.handover.threads_needing_attention(None, 1).await.expect("it is in memory").is_empty()
+            {
                 tokio::task::yield_now().await;
             }
         });
@@ -78,7 +79,8 @@ impl Service {
         self.runtime.block_on(async {
             let answer = self.server.handle(&Method::POST, None, &header, body).await;
             assert_eq!(answer.status(), 200);
-            while !self.handover.open_threads(None, 1).await.expect("it is in memory").is_empty() {
+            while !self.handover.threads_needing_attention(None, 1).await.expect("it is in memory").is_empty()
+            {
                 tokio::task::yield_now().await;
             }
         });

@@ -53,7 +53,7 @@ async fn deliver(host: &Handover, seed: u64, in_flight: usize, events: usize) ->
     while let Some(sent) = senders.join_next().await {
         times.extend(sent??);
     }
-    while !host.open_threads(None, 1).await?.is_empty() {
+    while !host.threads_needing_attention(None, 1).await?.is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     #[expect(clippy::cast_precision_loss, reason = "some thousand rows")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 
 use crate::id::ThreadKey;
-use crate::store::{Loaded, RecordError, Swap};
+use crate::store::{Loaded, RecordError, Write};
 use crate::thread::{Context, Input, Output, Reply, Thread};
 use crate::time::Timestamp;
 
@@ -13,7 +13,7 @@ pub(super) type Places = SmallVec<[usize; 1]>;
 pub(super) type Keys = SmallVec<[ThreadKey; 1]>;
 pub(super) type Replies = SmallVec<[Reply; 1]>;
 
-/// Inputs of many conversations that are worked on together: one load and one swap for all.
+/// Inputs of many conversations that are worked on together: one load and one write for all.
 pub(super) struct Batch {
     inputs: Vec<(ThreadKey, Input)>,
     /// The inputs in the order of their keys; those of one conversation in their own order.
@@ -161,9 +161,9 @@ impl Batch {
             return self.written(place, version).map_or(Step::Nothing, Step::Saved);
         }
         Step::Write(if fresh {
-            Swap::remove(key, loaded.version, version)
+            Write::delete(key, loaded.version, version)
         } else {
-            Swap::write(key, loaded.version, version, stepped, wake)
+            Write::new(key, loaded.version, version, stepped, wake)
         })
     }
 
@@ -198,6 +198,6 @@ fn may_change_nothing((input, reply): (&Input, &Reply)) -> bool {
 pub(super) enum Step {
     /// Nothing, or it has to be loaded first.
     Nothing,
-    Write(Swap),
+    Write(Write),
     Saved(Saved),
 }

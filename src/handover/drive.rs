@@ -16,7 +16,7 @@ use crate::id::{PageId, ThreadKey};
 use crate::policy::ThreadControlPolicy;
 use crate::retry::{Backoff, Budget, Jitter};
 use crate::skew::ClockCheck;
-use crate::store::{Loaded, StoreError, Swapped, ThreadStore};
+use crate::store::{Loaded, StoreError, ThreadStore, WriteOutcome};
 use crate::thread::{Config, Context, Input, Output, PageMemory, PageRefusals};
 #[cfg(feature = "webhook")]
 use crate::throttle::Refusals;
@@ -249,22 +249,23 @@ impl Handover {
         let now = inner.now();
         let mut pages = Pages::new(inner);
         let mut written: SmallVec<[_; 1]> = SmallVec::with_capacity(keys.len());
-        let mut swaps = Vec::with_capacity(keys.len());
+        let mut writes = Vec::with_capacity(keys.len());
         telling.reserve(keys.len());
         for (place, found) in places.iter().copied().zip(found) {
             let cx = pages.context(&batch.key(place).page, now);
             match batch.step(place, found, &cx, now, fastrand::u64(1..=i64::MAX.unsigned_abs())) {
                 Step::Nothing => {}
-                Step::Write(swap) => {
-                    written.push((place, swap.version));
-                    swaps.push(swap);
+                Step::Write(write) => {
+                    written.push((place, write.version));
+                    writes.push(write);
                 }
                 Step::Saved(saved) => self.act(batch.key(place), saved, telling),
             }
         }
-        let swapped = if swaps.is_empty() { Ok(Vec::new()) } else { inner.store.swap(swaps).await };
+        let swapped =
+            if writes.is_empty() { Ok(Vec::new()) } else { inner.store.compare_and_swap(writes).await };
         for ((place, version), swapped) in written.into_iter().zip(swapped.as_deref().unwrap_or_default()) {
-            if *swapped == Swapped::Written
+            if *swapped == WriteOutcome::Written
                 && let Some(mut saved) = batch.written(place, version)
             {
                 let key = batch.key(place);

@@ -72,12 +72,12 @@ impl Handover {
     ///
     /// # Errors
     /// [`HandoverError::Store`].
-    pub async fn open_threads(
+    pub async fn threads_needing_attention(
         &self,
         after: Option<&ThreadKey>,
         limit: usize,
     ) -> Result<Vec<ThreadKey>, HandoverError> {
-        Ok(self.inner.store.open(after, limit).await?)
+        Ok(self.inner.store.needing_attention(after, limit).await?)
     }
 
     /// Removes all that is known of a conversation, as when a customer asks for that. Answers that wait in it

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use foldhash::HashMap;
 
-use super::{Loaded, StoreError, Swap, Swapped, ThreadStore};
+use super::{Loaded, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::id::ThreadKey;
 use crate::thread::Thread;
 use crate::time::Timestamp;
@@ -103,25 +103,25 @@ fn state(part: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl State {
-    fn swap(&mut self, swap: Swap) -> Swapped {
-        let is_open = swap.is_open();
-        let Swap { key, expected, version, thread, wake } = swap;
+    fn compare_and_swap(&mut self, write: Write) -> WriteOutcome {
+        let is_open = write.needs_attention();
+        let Write { key, expected, version, thread, wake } = write;
         let wake = wake.unwrap_or(NEVER);
         let was_open = match self.threads.entry(key.clone()) {
-            Entry::Occupied(kept) if kept.get().version != expected => return Swapped::Conflict,
-            Entry::Vacant(_) if expected != 0 => return Swapped::Conflict,
+            Entry::Occupied(kept) if kept.get().version != expected => return WriteOutcome::Conflict,
+            Entry::Vacant(_) if expected != 0 => return WriteOutcome::Conflict,
             Entry::Occupied(mut kept) => {
                 let Some(thread) = thread else {
                     self.remove(&key);
-                    return Swapped::Written;
+                    return WriteOutcome::Written;
                 };
                 let kept = kept.get_mut();
                 kept.version = version;
                 self.looks.set(&key, kept, wake);
-                std::mem::replace(&mut kept.thread, thread).is_open()
+                std::mem::replace(&mut kept.thread, thread).needs_attention()
             }
             Entry::Vacant(place) => {
-                let Some(thread) = thread else { return Swapped::Written };
+                let Some(thread) = thread else { return WriteOutcome::Written };
                 let kept = place.insert(Kept { version, thread, wake: NEVER, look: NEVER });
                 self.looks.set(&key, kept, wake);
                 false
@@ -132,7 +132,7 @@ impl State {
             (true, false) => drop(self.open.remove(&key)),
             _ => {}
         }
-        Swapped::Written
+        WriteOutcome::Written
     }
 
     fn remove(&mut self, key: &ThreadKey) {
@@ -208,9 +208,9 @@ impl ThreadStore for MemoryStore {
         Ok(keys.iter().map(load).collect())
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let swap = |swap: Swap| self.of(&swap.key).swap(swap);
-        Ok(swaps.into_iter().map(swap).collect())
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        let write = |write: Write| self.of(&write.key).compare_and_swap(write);
+        Ok(writes.into_iter().map(write).collect())
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
@@ -226,7 +226,11 @@ impl ThreadStore for MemoryStore {
     }
 
     /// Part by part, and in each by their keys.
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
         let (first, mut from) =
             after.map_or((0, Bound::Unbounded), |key| (self.place(key), Bound::Excluded(key.clone())));
         let mut open = Vec::new();
@@ -271,12 +275,12 @@ mod tests {
         let _ = thread.step(&Context::new(&config), open, Timestamp::from_millis(1), &mut Vec::new());
         for users in 1..100 {
             let store = MemoryStore::new();
-            let swaps = [1, 1 + users].map(|user| Swap::write(key(user), 0, 1, thread.clone(), None));
-            store.swap(swaps.to_vec()).await.unwrap();
-            let all = store.open(None, 9).await.unwrap();
+            let writes = [1, 1 + users].map(|user| Write::new(key(user), 0, 1, thread.clone(), None));
+            store.compare_and_swap(writes.to_vec()).await.unwrap();
+            let all = store.needing_attention(None, 9).await.unwrap();
             assert_eq!(all.len(), 2);
             store.forget(&all[..1]).await.unwrap();
-            assert_eq!(store.open(Some(&all[0]), 9).await.unwrap(), all[1..]);
+            assert_eq!(store.needing_attention(Some(&all[0]), 9).await.unwrap(), all[1..]);
         }
     }
 
@@ -285,8 +289,8 @@ mod tests {
         let (key, at) = (ThreadKey::new(PageId::from(1), UserId::from(2)), Timestamp::from_millis);
         let mut state = State::default();
         let write = |state: &mut State, expected, wake| {
-            let swap = Swap::write(key.clone(), expected, expected + 1, Thread::new(), Some(at(wake)));
-            assert_eq!(state.swap(swap), Swapped::Written);
+            let write = Write::new(key.clone(), expected, expected + 1, Thread::new(), Some(at(wake)));
+            assert_eq!(state.compare_and_swap(write), WriteOutcome::Written);
         };
         write(&mut state, 0, 10);
         let due = state.due(at(10), 5);

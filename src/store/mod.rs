@@ -64,7 +64,7 @@ pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the store cannot answer now; then each may or may not have been written, now or a
     /// moment later.
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError>;
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError>;
 
     /// At most `limit` threads whose wake time has come, the longest overdue first. Each is leased: it
     /// is not handed out again before `now + lease`, to any process, unless it is written meanwhile.
@@ -74,12 +74,16 @@ pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
     /// [`StoreError`] if the store cannot answer now.
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError>;
 
-    /// At most `limit` of the threads that were open when they were written ([`Swap::is_open`]), in an order
+    /// At most `limit` of the threads that were open when they were written ([`Write::needs_attention`]), in an order
     /// of the store's own; those behind `after` in it, which itself need not be kept any more.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot answer now.
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError>;
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError>;
 
     /// Removes threads, whatever their version, and really: what was written is not to be read any more.
     /// Those that are not kept are passed over.
@@ -140,7 +144,7 @@ impl Loaded {
 /// One thread to be written or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Swap {
+pub struct Write {
     /// Which conversation.
     pub key: ThreadKey,
     /// The version that it must still have; 0 if it must not be kept.
@@ -155,10 +159,10 @@ pub struct Swap {
     pub wake: Option<Timestamp>,
 }
 
-impl Swap {
+impl Write {
     /// A write of `thread` over the version that was loaded.
     #[must_use]
-    pub fn write(
+    pub fn new(
         key: ThreadKey,
         expected: u64,
         version: u64,
@@ -170,21 +174,21 @@ impl Swap {
 
     /// The removal of a thread that knows nothing any more.
     #[must_use]
-    pub fn remove(key: ThreadKey, expected: u64, version: u64) -> Self {
+    pub fn delete(key: ThreadKey, expected: u64, version: u64) -> Self {
         Self { key, expected, version, thread: None, wake: None }
     }
 
-    /// Whether somebody still has to do something about it: see [`Thread::is_open`].
+    /// Whether somebody still has to do something about it: see [`Thread::needs_attention`].
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.thread.as_deref().is_some_and(Thread::is_open)
+    pub fn needs_attention(&self) -> bool {
+        self.thread.as_deref().is_some_and(Thread::needs_attention)
     }
 }
 
 /// How one write ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Swapped {
+pub enum WriteOutcome {
     /// It was written.
     Written,
     /// Somebody else wrote it meanwhile: load it again.

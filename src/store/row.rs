@@ -3,10 +3,10 @@
 use crate::id::{PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
 
-use super::{Loaded, Records, StoreError, Swap, Swapped};
+use super::{Loaded, Records, StoreError, Write, WriteOutcome};
 
 /// A thread to be written or removed.
-pub(super) struct Write {
+pub(super) struct EncodedWrite {
     pub(super) key: ThreadKey,
     pub(super) expected: i64,
     pub(super) version: i64,
@@ -15,20 +15,21 @@ pub(super) struct Write {
     pub(super) record: Option<Vec<u8>>,
 }
 
-impl Write {
-    pub(super) fn all(swaps: Vec<Swap>, records: &Records) -> Result<Vec<Self>, StoreError> {
-        let write = |swap: Swap| {
-            let record = swap.thread.as_ref().map(|thread| records.encode(&swap.key, thread)).transpose()?;
+impl EncodedWrite {
+    pub(super) fn all(writes: Vec<Write>, records: &Records) -> Result<Vec<Self>, StoreError> {
+        let write = |write: Write| {
+            let record =
+                write.thread.as_ref().map(|thread| records.encode(&write.key, thread)).transpose()?;
             Ok(Self {
-                expected: swap.expected.cast_signed(),
-                version: swap.version.cast_signed(),
-                wake: swap.wake.map(moment),
-                open: swap.is_open(),
+                expected: write.expected.cast_signed(),
+                version: write.version.cast_signed(),
+                wake: write.wake.map(moment),
+                open: write.needs_attention(),
                 record,
-                key: swap.key,
+                key: write.key,
             })
         };
-        swaps.into_iter().map(write).collect()
+        writes.into_iter().map(write).collect()
     }
 }
 
@@ -49,8 +50,8 @@ pub(super) fn one_loaded(records: &Records, key: &ThreadKey, found: Option<Recor
     }
 }
 
-pub(super) fn verdict(written: bool) -> Swapped {
-    if written { Swapped::Written } else { Swapped::Conflict }
+pub(super) fn verdict(written: bool) -> WriteOutcome {
+    if written { WriteOutcome::Written } else { WriteOutcome::Conflict }
 }
 
 /// The end of time is earlier in databases.

@@ -24,7 +24,7 @@ impl Thread {
     /// Whether somebody still has to do something: the service, or the host with an answer of unknown outcome,
     /// a notice that was set aside, a request for control or an open intervention.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub fn needs_attention(&self) -> bool {
         !self.is_at_rest()
             || self.intervention.is_open()
             || self.outbox.is_held()

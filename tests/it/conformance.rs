@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use messenger_handover::id::{ThreadKey, UserId};
-use messenger_handover::store::{Loaded, MemoryStore, StoreError, Swap, Swapped, ThreadStore, conformance};
+use messenger_handover::store::{
+    Loaded, MemoryStore, StoreError, ThreadStore, Write, WriteOutcome, conformance,
+};
 use messenger_handover::thread::Thread;
 use messenger_handover::time::Timestamp;
 
@@ -101,49 +103,51 @@ impl ThreadStore for Faulty {
         Ok(loaded)
     }
 
-    async fn swap(&self, mut swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let wanted = swaps.len();
-        let keys: Vec<_> = swaps.iter().map(|swap| self.key(&swap.key)).collect();
+    async fn compare_and_swap(&self, mut writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        let wanted = writes.len();
+        let keys: Vec<_> = writes.iter().map(|write| self.key(&write.key)).collect();
         let kept = self.inner.load(&keys).await?;
-        for ((swap, key), kept) in swaps.iter_mut().zip(keys).zip(&kept) {
-            swap.key = key;
-            let removes = swap.thread.is_none();
+        for ((write, key), kept) in writes.iter_mut().zip(keys).zip(&kept) {
+            write.key = key;
+            let removes = write.thread.is_none();
             match self.fault {
-                IgnoresTheVersion => swap.expected = kept.version,
-                RemovesWhateverTheVersion if removes => swap.expected = kept.version,
-                KeepsWhatIsRemoved if removes => swap.thread = Some(Thread::new().into()),
-                KeepsTheOldWakeTime if kept.version != 0 => swap.wake = Some(Timestamp::from_millis(10)),
+                IgnoresTheVersion => write.expected = kept.version,
+                RemovesWhateverTheVersion if removes => write.expected = kept.version,
+                KeepsWhatIsRemoved if removes => write.thread = Some(Thread::new().into()),
+                KeepsTheOldWakeTime if kept.version != 0 => write.wake = Some(Timestamp::from_millis(10)),
                 _ => {}
             }
         }
         match self.fault {
             WritesWhatIsInConflict => {
-                let verdicts: Vec<_> = swaps
+                let verdicts: Vec<_> = writes
                     .iter()
                     .zip(&kept)
-                    .map(
-                        |(swap, kept)| {
-                            if swap.expected == kept.version { Swapped::Written } else { Swapped::Conflict }
-                        },
-                    )
+                    .map(|(write, kept)| {
+                        if write.expected == kept.version {
+                            WriteOutcome::Written
+                        } else {
+                            WriteOutcome::Conflict
+                        }
+                    })
                     .collect();
-                for (swap, kept) in swaps.iter_mut().zip(&kept) {
-                    swap.expected = kept.version;
+                for (write, kept) in writes.iter_mut().zip(&kept) {
+                    write.expected = kept.version;
                 }
-                self.inner.swap(swaps).await?;
+                self.inner.compare_and_swap(writes).await?;
                 return Ok(verdicts);
             }
-            AllOrNothing if swaps.iter().zip(&kept).any(|(swap, kept)| swap.expected != kept.version) => {
-                return Ok(vec![Swapped::Conflict; wanted]);
+            AllOrNothing if writes.iter().zip(&kept).any(|(write, kept)| write.expected != kept.version) => {
+                return Ok(vec![WriteOutcome::Conflict; wanted]);
             }
-            CutsLargeBatches => swaps.truncate(500),
+            CutsLargeBatches => writes.truncate(500),
             _ => {}
         }
-        let mut verdicts = self.inner.swap(swaps).await?;
+        let mut verdicts = self.inner.compare_and_swap(writes).await?;
         if self.fault == VerdictsBackwards {
             verdicts.reverse();
         }
-        verdicts.resize(wanted, Swapped::Written);
+        verdicts.resize(wanted, WriteOutcome::Written);
         Ok(verdicts)
     }
 
@@ -176,7 +180,11 @@ impl ThreadStore for Faulty {
         Ok(if self.fault == TellsTheNextTooLate { next.map(late) } else { next })
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
         match self.fault {
             ListsOnePageOnly if after.is_some() => Ok(vec![]),
             ListsWhatIsClosed => {
@@ -188,7 +196,7 @@ impl ThreadStore for Faulty {
                 listed.truncate(limit);
                 Ok(listed)
             }
-            _ => self.inner.open(after, limit).await,
+            _ => self.inner.needing_attention(after, limit).await,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::store::{Loaded, MemoryStore, Records, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::store::{Loaded, MemoryStore, Records, StoreError, ThreadStore, Write, WriteOutcome};
 use messenger_handover::thread::MessageStatus;
 use messenger_handover::time::Timestamp;
 use messenger_sim::Rules;
@@ -28,21 +28,25 @@ impl ThreadStore for Counting {
         self.inner.load(keys).await
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        for Swap { key, thread, .. } in &swaps {
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        for Write { key, thread, .. } in &writes {
             let record = thread.as_ref().map(|thread| Records::new().encode(key, thread).unwrap());
             self.bytes.fetch_add(record.map_or(0, |record| record.len()), Ordering::SeqCst);
         }
-        self.writes.fetch_add(swaps.len(), Ordering::SeqCst);
-        self.inner.swap(swaps).await
+        self.writes.fetch_add(writes.len(), Ordering::SeqCst);
+        self.inner.compare_and_swap(writes).await
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         self.inner.due(now, lease, limit).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.open(after, limit).await
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.needing_attention(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

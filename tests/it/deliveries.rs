@@ -303,12 +303,12 @@ fn a_handler_that_always_fails_does_not_stop_its_conversation() {
         assert!(
             matches!(&aside[0].notice, Notice::Message { inbound, .. } if inbound.at.from.as_millis() == START + 1)
         );
-        assert_eq!(bot.open_threads(None, 9).await.unwrap(), [thread(0)]);
+        assert_eq!(bot.threads_needing_attention(None, 9).await.unwrap(), [thread(0)]);
         let wrong = bot.dismiss_set_aside(&thread(0), NoticeId(u64::MAX)).await.unwrap_err();
         assert!(matches!(wrong, HandoverError::Refused(CommandRefused::NoSuchNotice)), "{wrong:?}");
         bot.dismiss_set_aside(&thread(0), aside[0].id).await.unwrap();
         assert!(bot.thread(&thread(0)).await.unwrap().set_aside().next().is_none());
-        assert!(bot.open_threads(None, 9).await.unwrap().is_empty());
+        assert!(bot.threads_needing_attention(None, 9).await.unwrap().is_empty());
     });
 }
 

@@ -12,7 +12,7 @@ use messenger_handover::handover::{Handler, HandlerError, Handover, Notification
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
-use messenger_handover::store::{Loaded, MemoryStore, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::store::{Loaded, MemoryStore, StoreError, ThreadStore, Write, WriteOutcome};
 use messenger_handover::thread::Actions;
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Endpoint, SIGNATURE_HEADER, Verifier, sign};
@@ -54,16 +54,20 @@ impl ThreadStore for Stuck {
         self.inner.load(keys).await
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        self.inner.swap(swaps).await
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        self.inner.compare_and_swap(writes).await
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         self.inner.due(now, lease, limit).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.open(after, limit).await
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.needing_attention(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

@@ -77,7 +77,7 @@ impl Shop {
             assert!(self.sim.settled(Duration::from_secs(10)).await);
             let said = self.sim.conversation(&thread().page, &thread().user);
             let said: Vec<_> = said.iter().filter_map(|said| said.text().map(str::to_owned)).collect();
-            if said == last && self.bots.open_threads(None, 1).await.unwrap().is_empty() {
+            if said == last && self.bots.threads_needing_attention(None, 1).await.unwrap().is_empty() {
                 return said;
             }
             last = said;

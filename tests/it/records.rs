@@ -71,7 +71,7 @@ fn is_the_busy_one(thread: &Thread) {
         assert_eq!(thread.message_status(&MessageKey::new(name).unwrap()), Some(MessageStatus::Waiting));
     }
     assert_eq!(thread.waiting_requests().collect::<Vec<_>>(), [&AppId::from(STRANGER)]);
-    assert!(thread.is_open() && !thread.is_at_rest());
+    assert!(thread.needs_attention() && !thread.is_at_rest());
 }
 
 /// `HANDOVER_WRITE_RECORD=1` writes the one of a new format, once.

@@ -11,7 +11,9 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{Accepted, Builder, Handler, Handover, HandoverError, Stopped};
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::store::{Loaded, MemoryStore, RecordError, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::store::{
+    Loaded, MemoryStore, RecordError, StoreError, ThreadStore, Write, WriteOutcome,
+};
 use messenger_handover::thread::{MessageStatus, Notice, Timeouts};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
@@ -33,8 +35,8 @@ impl ThreadStore for PanicsOnce {
         self.inner.load(keys).await
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        self.inner.swap(swaps).await
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        self.inner.compare_and_swap(writes).await
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
@@ -42,8 +44,12 @@ impl ThreadStore for PanicsOnce {
         self.inner.due(now, lease, limit).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.open(after, limit).await
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.needing_attention(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
@@ -77,11 +83,11 @@ async fn a_store_that_panics_does_not_end_the_waker() {
 #[derive(Debug, Default)]
 pub struct Moody {
     pub inner: MemoryStore,
-    /// So many swaps are written, and answered with an error.
+    /// So many writes are written, and answered with an error.
     hides: AtomicUsize,
     /// So many are not written.
     pub refuses: AtomicUsize,
-    /// How long a swap takes.
+    /// How long a write takes.
     pub slow_ms: AtomicU64,
     /// Whose record cannot be read, and why.
     unreadable: Mutex<Option<(ThreadKey, RecordError)>>,
@@ -103,13 +109,13 @@ impl ThreadStore for Moody {
         Ok(loaded)
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
         tokio::time::sleep(Duration::from_millis(self.slow_ms.load(Ordering::SeqCst))).await;
         let left = |left: usize| left.checked_sub(1);
         if self.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
             return Err(StoreError::new("not written"));
         }
-        let swapped = self.inner.swap(swaps).await?;
+        let swapped = self.inner.compare_and_swap(writes).await?;
         let hides = self.hides.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
         if hides.is_ok() { Err(StoreError::new("written, and not said")) } else { Ok(swapped) }
     }
@@ -118,8 +124,12 @@ impl ThreadStore for Moody {
         self.inner.due(now, lease, limit).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.open(after, limit).await
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.needing_attention(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
@@ -336,7 +346,7 @@ async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
     ] {
         assert!(matches!(refused, HandoverError::ShuttingDown) && refused.advice() == Advice::RetryLater);
     }
-    assert_eq!(first.open_threads(None, 9).await.unwrap(), [thread()]);
+    assert_eq!(first.threads_needing_attention(None, 9).await.unwrap(), [thread()]);
     let status = async |name| first.message_status(&thread(), &key(name)).await.unwrap();
     assert!(matches!(status("a").await, Some(MessageStatus::Sent { .. })));
     assert_eq!(status("b").await, Some(MessageStatus::Waiting));
@@ -349,7 +359,7 @@ async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     let ends = ear.all().into_iter().filter(|notice| matches!(notice, Notice::MessageSent { .. })).count();
     assert_eq!(ends, 2, "the next one tells what the first has not");
-    assert_eq!(second.open_threads(None, 9).await.unwrap(), []);
+    assert_eq!(second.threads_needing_attention(None, 9).await.unwrap(), []);
 }
 
 /// Forgotten is forgotten, and what was under way comes to nobody.

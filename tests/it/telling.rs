@@ -28,7 +28,7 @@ async fn soon(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 async fn is_all_saved(desk: &Handover) -> bool {
-    desk.open_threads(None, 1).await.unwrap().is_empty()
+    desk.threads_needing_attention(None, 1).await.unwrap().is_empty()
 }
 
 /// Whom a notice is about, and its id.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use messenger_handover::handover::BoxError;
 use messenger_handover::id::ThreadKey;
 use messenger_handover::store::{
-    Loaded, MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError, Swap, Swapped, ThreadStore,
+    Loaded, MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError, ThreadStore, Write, WriteOutcome,
 };
 use messenger_handover::time::Timestamp;
 use redis::AsyncCommands;
@@ -103,9 +103,9 @@ impl ThreadStore for Counting {
         self.inner.load(keys).await
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let swapped = self.inner.swap(swaps).await?;
-        let conflicts = swapped.iter().filter(|swapped| **swapped == Swapped::Conflict).count();
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        let swapped = self.inner.compare_and_swap(writes).await?;
+        let conflicts = swapped.iter().filter(|swapped| **swapped == WriteOutcome::Conflict).count();
         self.conflicts.fetch_add(conflicts as u64, Ordering::SeqCst);
         Ok(swapped)
     }
@@ -114,8 +114,12 @@ impl ThreadStore for Counting {
         self.inner.due(now, lease, limit).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.open(after, limit).await
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.needing_attention(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Loaded, StoreError, Swap, Swapped, ThreadStore};
+use super::{Loaded, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::id::ThreadKey;
 use crate::time::Timestamp;
 
@@ -74,9 +74,9 @@ impl ThreadStore for Noting {
         self.inner.load(keys).await
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        self.keys().extend(swaps.iter().map(|swap| swap.key.clone()));
-        self.inner.swap(swaps).await
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        self.keys().extend(writes.iter().map(|write| write.key.clone()));
+        self.inner.compare_and_swap(writes).await
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
@@ -87,8 +87,12 @@ impl ThreadStore for Noting {
         self.inner.next_due(after).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.open(after, limit).await
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        self.inner.needing_attention(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::id::ThreadKey;
 use crate::store::StoreError;
-use crate::store::row::{self, Record, Write};
+use crate::store::row::{self, EncodedWrite, Record};
 use crate::time::Timestamp;
 
 /// How often a statement is tried whose transaction lost against another.
@@ -129,7 +129,7 @@ impl Db {
 
     /// Whether each was written or removed; none may be among them twice. A write that was done already is done: it may be
     /// repeated by who does not know whether it was.
-    pub(super) async fn swap(&self, writes: &[&Write]) -> Result<Vec<bool>, Failed> {
+    pub(super) async fn compare_and_swap(&self, writes: &[&EncodedWrite]) -> Result<Vec<bool>, Failed> {
         let stays = |place: &usize| writes[*place].expected != 0 && writes[*place].record.is_some();
         let (stay, others): (Vec<usize>, Vec<usize>) = (0..writes.len()).partition(stays);
         let mut written = vec![false; writes.len()];
@@ -181,7 +181,7 @@ impl Db {
         Ok(next.map(|wake| Timestamp::from_millis(wake.cast_unsigned())))
     }
 
-    pub(super) async fn open(
+    pub(super) async fn needing_attention(
         &self,
         after: Option<&ThreadKey>,
         limit: usize,

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::row::{self, Write};
-use super::{Loaded, Records, StoreError, Swap, Swapped, ThreadStore};
+use super::row::{self, EncodedWrite};
+use super::{Loaded, Records, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::id::ThreadKey;
 use crate::secret::DatabaseUrl;
 use crate::time::Timestamp;
@@ -61,12 +61,12 @@ impl ThreadStore for PostgresStore {
         Ok(row::loaded(&self.records, keys, rows))
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let writes = Write::all(swaps, &self.records)?;
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        let writes = EncodedWrite::all(writes, &self.records)?;
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        self.writers.swap(writes).await
+        self.writers.compare_and_swap(writes).await
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
@@ -77,8 +77,12 @@ impl ThreadStore for PostgresStore {
         self.db.next_due(row::moment(after)).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.db.open(after, limit).await
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        self.db.needing_attention(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::db::{Db, Failed};
-use crate::store::row::{Write, verdict};
-use crate::store::{StoreError, Swapped};
+use crate::store::row::{EncodedWrite, verdict};
+use crate::store::{StoreError, WriteOutcome};
 
 /// So many batches wait for a connection; whoever brings more waits with it.
 const QUEUE: usize = 1024;
@@ -19,8 +19,8 @@ pub(super) struct Writers {
 }
 
 struct Batch {
-    writes: Vec<Write>,
-    waits: oneshot::Sender<Result<Vec<Swapped>, StoreError>>,
+    writes: Vec<EncodedWrite>,
+    waits: oneshot::Sender<Result<Vec<WriteOutcome>, StoreError>>,
 }
 
 impl Writers {
@@ -33,7 +33,10 @@ impl Writers {
         Self { batches }
     }
 
-    pub(super) async fn swap(&self, writes: Vec<Write>) -> Result<Vec<Swapped>, StoreError> {
+    pub(super) async fn compare_and_swap(
+        &self,
+        writes: Vec<EncodedWrite>,
+    ) -> Result<Vec<WriteOutcome>, StoreError> {
         let ended = || StoreError::new("the runtime in which the store was connected has ended");
         let (waits, answer) = oneshot::channel();
         self.batches.send(Batch { writes, waits }).await.map_err(|_| ended())?;
@@ -71,14 +74,15 @@ async fn write(db: Db, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) {
     }
 }
 
-fn tell(waits: oneshot::Sender<Result<Vec<Swapped>, StoreError>>, ended: Result<Vec<bool>, StoreError>) {
+fn tell(waits: oneshot::Sender<Result<Vec<WriteOutcome>, StoreError>>, ended: Result<Vec<bool>, StoreError>) {
     // Whoever waited may be gone.
     let _ = waits.send(ended.map(|written| written.into_iter().map(verdict).collect()));
 }
 
 /// Whether each was written. A thread that is among them again goes into the next statement.
 async fn write_all(db: &Db, group: &[Batch]) -> Result<Vec<bool>, Failed> {
-    let mut left: Vec<(usize, &Write)> = group.iter().flat_map(|batch| &batch.writes).enumerate().collect();
+    let mut left: Vec<(usize, &EncodedWrite)> =
+        group.iter().flat_map(|batch| &batch.writes).enumerate().collect();
     let mut written = vec![false; left.len()];
     while !left.is_empty() {
         let mut seen = HashSet::new();
@@ -87,7 +91,7 @@ async fn write_all(db: &Db, group: &[Batch]) -> Result<Vec<bool>, Failed> {
         // In one order everywhere, so that replicas seldom wait for each other in a circle.
         now.sort_by(|(_, one), (_, other)| one.key.cmp(&other.key));
         let writes: Vec<_> = now.iter().map(|(_, write)| *write).collect();
-        let done = db.swap(&writes).await?;
+        let done = db.compare_and_swap(&writes).await?;
         for ((place, _), done) in now.into_iter().zip(done) {
             written[place] = done;
         }

@@ -25,8 +25,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::row::{self, Write, verdict};
-use super::{Loaded, RecordError, Records, StoreError, Swap, Swapped, ThreadStore};
+use super::row::{self, EncodedWrite, verdict};
+use super::{Loaded, RecordError, Records, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::id::ThreadKey;
 use crate::secret::DatabaseUrl;
 use crate::time::Timestamp;
@@ -212,12 +212,12 @@ impl ThreadStore for RedisStore {
         Ok(loaded)
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let writes = Write::all(swaps, &self.records)?;
-        let mut swapped = vec![Swapped::Conflict; writes.len()];
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        let writes = EncodedWrite::all(writes, &self.records)?;
+        let mut swapped = vec![WriteOutcome::Conflict; writes.len()];
         for part in parts(&writes, |write| &write.key) {
             let names = self.names(part.partition, part.members());
-            let words = |(_, member, write): &(usize, String, &Write)| {
+            let words = |(_, member, write): &(usize, String, &EncodedWrite)| {
                 [
                     member.clone().into_bytes(),
                     write.expected.to_string().into_bytes(),
@@ -228,7 +228,7 @@ impl ThreadStore for RedisStore {
                 ]
             };
             let words: Vec<_> = part.items.iter().flat_map(words).collect();
-            let written: Vec<bool> = self.connection.run(&self.scripts.swap, &names, &words).await?;
+            let written: Vec<bool> = self.connection.run(&self.scripts.write, &names, &words).await?;
             for ((place, ..), written) in part.items.iter().zip(written) {
                 swapped[*place] = verdict(written);
             }
@@ -267,7 +267,11 @@ impl ThreadStore for RedisStore {
         Ok(next.map(|wake| Timestamp::from_millis(wake.cast_unsigned())))
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
         let after = after.map(member);
         let first = after.as_deref().map_or(0, partition);
         let (mut listed, mut unreadable) = (Vec::new(), 0);

@@ -22,7 +22,7 @@ impl Script {
 /// then those of the threads.
 pub(super) struct Scripts {
     pub(super) load: Script,
-    pub(super) swap: Script,
+    pub(super) write: Script,
     pub(super) lease: Script,
     pub(super) forget: Script,
 }
@@ -93,7 +93,7 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             load: Script::new(LOAD),
-            swap: Script::new(SWAP),
+            write: Script::new(SWAP),
             lease: Script::new(LEASE),
             forget: Script::new(FORGET),
         }

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::row::{self, Write};
-use super::{Loaded, Records, StoreError, Swap, Swapped, ThreadStore};
+use super::row::{self, EncodedWrite};
+use super::{Loaded, Records, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::id::ThreadKey;
 use crate::time::Timestamp;
 
@@ -61,12 +61,12 @@ impl ThreadStore for SqliteStore {
         Ok(row::loaded(&self.records, keys, rows))
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        let writes = Write::all(swaps, &self.records)?;
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        let writes = EncodedWrite::all(writes, &self.records)?;
         if writes.is_empty() {
             return Ok(Vec::new());
         }
-        self.writer.run(move |db| statements::swap(db, &writes)).await
+        self.writer.run(move |db| statements::compare_and_swap(db, &writes)).await
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
@@ -77,9 +77,13 @@ impl ThreadStore for SqliteStore {
         self.reader.run(move |db| statements::next_due(db, after)).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
         let after = after.cloned();
-        self.reader.run(move |db| statements::open(db, after.as_ref(), limit)).await
+        self.reader.run(move |db| statements::needing_attention(db, after.as_ref(), limit)).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

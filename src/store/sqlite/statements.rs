@@ -1,8 +1,8 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::id::ThreadKey;
-use crate::store::Swapped;
-use crate::store::row::{self, Record, Write, at_most, moment, verdict};
+use crate::store::WriteOutcome;
+use crate::store::row::{self, EncodedWrite, Record, at_most, moment, verdict};
 use crate::time::Timestamp;
 
 /// The ids of a row as they are kept, and the conversation, if it is one.
@@ -26,7 +26,7 @@ pub(super) fn load(db: &Connection, keys: &[ThreadKey]) -> Result<Vec<Option<Rec
 }
 
 /// A write that was done already is done: it may be repeated by who does not know whether it was.
-pub(super) fn swap(db: &Connection, writes: &[Write]) -> Result<Vec<Swapped>> {
+pub(super) fn compare_and_swap(db: &Connection, writes: &[EncodedWrite]) -> Result<Vec<WriteOutcome>> {
     let mut insert = db.prepare_cached(
         "INSERT INTO handover_threads (page, customer, version, wake, open, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET wake = excluded.wake WHERE version = excluded.version",
@@ -37,8 +37,8 @@ pub(super) fn swap(db: &Connection, writes: &[Write]) -> Result<Vec<Swapped>> {
     )?;
     let mut remove =
         db.prepare_cached("DELETE FROM handover_threads WHERE page = ?1 AND customer = ?2 AND version = ?3")?;
-    let mut write = |write: &Write| {
-        let Write { key, expected, version, wake, open, record } = write;
+    let mut write = |write: &EncodedWrite| {
+        let EncodedWrite { key, expected, version, wake, open, record } = write;
         let (page, user) = (key.page.to_string(), key.user.to_string());
         let changed = match record {
             None => remove.execute(params![page, user, expected])?,
@@ -76,7 +76,11 @@ pub(super) fn next_due(db: &Connection, after: Timestamp) -> Result<Option<Times
     Ok(next.map(|wake| Timestamp::from_millis(wake.cast_unsigned())))
 }
 
-pub(super) fn open(db: &Connection, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>> {
+pub(super) fn needing_attention(
+    db: &Connection,
+    after: Option<&ThreadKey>,
+    limit: usize,
+) -> Result<Vec<ThreadKey>> {
     let mut select = db.prepare_cached(
         "SELECT page, customer FROM handover_threads WHERE open = 1 AND (page, customer) > (CAST(?1 AS TEXT), CAST(?2 AS TEXT))
          ORDER BY page, customer LIMIT ?3",

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::SqliteStore;
 use crate::id::{PageId, ThreadKey, UserId};
-use crate::store::{StoreError, Swap, Swapped, ThreadStore};
+use crate::store::{StoreError, ThreadStore, Write, WriteOutcome};
 use crate::thread::Thread;
 use crate::time::Timestamp;
 
@@ -43,8 +43,10 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-async fn write(store: &SqliteStore, user: u64, version: u64) -> Result<Vec<Swapped>, StoreError> {
-    store.swap(vec![Swap::write(key(user), version - 1, version, Thread::new(), Some(at(version)))]).await
+async fn write(store: &SqliteStore, user: u64, version: u64) -> Result<Vec<WriteOutcome>, StoreError> {
+    store
+        .compare_and_swap(vec![Write::new(key(user), version - 1, version, Thread::new(), Some(at(version)))])
+        .await
 }
 
 async fn version(store: &SqliteStore, user: u64) -> Result<u64, StoreError> {
@@ -60,11 +62,13 @@ async fn sqlite_full_disk_is_said_and_passes() {
         async move { store.writer.run(move |db| db.pragma_update(None, "max_page_count", pages)).await.unwrap() }
     };
     limit(20).await;
-    let all = || users.clone().map(|user| Swap::write(key(user), 0, 1, Thread::new(), None)).collect();
-    let error = store.swap(all()).await.unwrap_err().to_string();
+    let all = || users.clone().map(|user| Write::new(key(user), 0, 1, Thread::new(), None)).collect();
+    let error = store.compare_and_swap(all()).await.unwrap_err().to_string();
     assert_eq!(error, "the thread store failed: SQLite: database or disk is full (error 13)");
     limit(1_000_000).await;
-    assert!(store.swap(all()).await.unwrap().iter().all(|swapped| *swapped == Swapped::Written));
+    assert!(
+        store.compare_and_swap(all()).await.unwrap().iter().all(|swapped| *swapped == WriteOutcome::Written)
+    );
 }
 
 #[tokio::test]
@@ -114,7 +118,7 @@ async fn sqlite_failing_piece_of_a_group_fails_alone() {
         if user == 13 {
             assert!(ended.unwrap_err().to_string().contains("not this one"));
         } else {
-            assert_eq!(ended.unwrap(), [Swapped::Written], "{user}");
+            assert_eq!(ended.unwrap(), [WriteOutcome::Written], "{user}");
         }
         assert_eq!(version(&store, user).await.unwrap(), u64::from(user != 13));
     }
@@ -126,9 +130,9 @@ async fn sqlite_write_that_is_repeated_is_written() {
     let folder = Folder::new();
     let store = folder.store();
     for version in [1, 1, 2, 2] {
-        assert_eq!(write(&store, 1, version).await.unwrap(), [Swapped::Written]);
+        assert_eq!(write(&store, 1, version).await.unwrap(), [WriteOutcome::Written]);
     }
-    assert_eq!(write(&store, 1, 1).await.unwrap(), [Swapped::Conflict]);
+    assert_eq!(write(&store, 1, 1).await.unwrap(), [WriteOutcome::Conflict]);
     assert_eq!(version(&store, 1).await.unwrap(), 2);
 }
 
@@ -177,14 +181,14 @@ async fn sqlite_replaced_file_is_opened_again() {
     }
     fs::rename(folder.file("copy.db"), folder.file("a.db")).unwrap();
     assert_eq!(version(&store, 1).await.unwrap(), 1);
-    assert_eq!(write(&store, 1, 2).await.unwrap(), [Swapped::Written]);
+    assert_eq!(write(&store, 1, 2).await.unwrap(), [WriteOutcome::Written]);
     assert_eq!(version(&folder.store(), 1).await.unwrap(), 2);
     // One that is gone is not made anew: everything would seem to be written.
     fs::rename(folder.file("a.db"), folder.file("b.db")).unwrap();
     let error = write(&store, 1, 3).await.unwrap_err().to_string();
     assert!(error.contains("not in its place"), "{error}");
     fs::rename(folder.file("b.db"), folder.file("a.db")).unwrap();
-    assert_eq!(write(&store, 1, 3).await.unwrap(), [Swapped::Written]);
+    assert_eq!(write(&store, 1, 3).await.unwrap(), [WriteOutcome::Written]);
 }
 
 #[tokio::test]
@@ -207,9 +211,9 @@ async fn sqlite_row_with_unreadable_ids_is_passed_over() {
     assert_eq!(due(20, 4).await.unwrap(), [key(2), key(3)]);
     assert_eq!(due(200, 3).await.unwrap(), [key(1), key(2), key(3)], "what is unreadable is due again");
     let mut listed = Vec::new();
-    while let Some(next) = store.open(listed.last(), 1).await.unwrap().pop() {
+    while let Some(next) = store.needing_attention(listed.last(), 1).await.unwrap().pop() {
         listed.push(next);
     }
     assert_eq!(listed, [key(1), key(2), key(3)]);
-    assert_eq!(store.open(None, 9).await.unwrap(), listed);
+    assert_eq!(store.needing_attention(None, 9).await.unwrap(), listed);
 }

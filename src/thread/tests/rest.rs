@@ -112,25 +112,25 @@ fn a_thread_at_rest_is_forgotten_in_the_end() {
 fn what_waits_for_somebody_is_open() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(DESK);
-    assert!(!desk.thread.is_open());
+    assert!(!desk.thread.needs_attention());
     desk.command(Command::OpenIntervention);
-    assert!(desk.thread.is_open() && desk.thread.is_at_rest());
+    assert!(desk.thread.needs_attention() && desk.thread.is_at_rest());
     assert_eq!(desk.thread.next_wake(&Context::new(&desk.config)), None, "it is kept as long as it is open");
     desk.command(Command::CloseIntervention);
-    assert!(desk.thread.is_open(), "control is being released");
+    assert!(desk.thread.needs_attention(), "control is being released");
     desk.expect(Call::ReleaseThreadControl, CallOutcome::Done);
-    assert!(!desk.thread.is_open());
+    assert!(!desk.thread.needs_attention());
 
     desk.passed_to(DESK);
     desk.send("a");
     desk.expect_send("a", unknown());
     desk.sleep();
-    assert!(desk.thread.is_open() && desk.thread.is_at_rest(), "an answer waits for the host's word");
+    assert!(desk.thread.needs_attention() && desk.thread.is_at_rest(), "an answer waits for the host's word");
 
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(BOT);
     bot.requested_by(STRANGER);
-    assert!(bot.thread.is_open() && bot.thread.is_at_rest(), "an app waits for the host's word");
+    assert!(bot.thread.needs_attention() && bot.thread.is_at_rest(), "an app waits for the host's word");
     bot.sleep();
     assert!(bot.thread.is_fresh(), "a host that never says a word is not waited for for ever");
 }

@@ -15,7 +15,7 @@ use messenger_handover::graph::{GraphClient, Platform};
 use messenger_handover::http::{Transport, TransportError};
 use messenger_handover::id::{AppId, PageId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::store::{MemoryStore, Swap, ThreadStore};
+use messenger_handover::store::{MemoryStore, ThreadStore, Write};
 use messenger_handover::thread::{Command, Config, Context, Input, Thread};
 use messenger_handover::time::Timestamp;
 use serde_json::{Map, json};
@@ -119,7 +119,7 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
     }
 };
 
-const STORE: [&str; 6] = ["load", "swap", "due", "next_due", "forget", "open"];
+const STORE: [&str; 6] = ["load", "write", "due", "next_due", "forget", "open"];
 
 /// The functions of a source that are called here.
 pub fn names(source: &str) -> impl Iterator<Item = &'static str> {
@@ -164,16 +164,19 @@ fn the_store_in_memory_is_never_dropped_in_the_middle() {
         let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
         let _ =
             thread.step(&Context::new(&config), Input::Command(Command::OpenIntervention), now, &mut vec![]);
-        let swap = || vec![Swap::write(customer(), 0, 1, thread.clone(), Some(now))];
+        let write = || vec![Write::new(customer(), 0, 1, thread.clone(), Some(now))];
         let once = Drop::Polls(1);
         // One that was never polled has done nothing.
-        assert!(poll_and_drop(store.swap(swap()), Drop::Polls(0)).await.1.is_none() && store.is_empty());
-        assert!(poll_and_drop(store.swap(swap()), once).await.1.is_some() && store.len() == 1);
+        assert!(
+            poll_and_drop(store.compare_and_swap(write()), Drop::Polls(0)).await.1.is_none()
+                && store.is_empty()
+        );
+        assert!(poll_and_drop(store.compare_and_swap(write()), once).await.1.is_some() && store.len() == 1);
         assert!(poll_and_drop(store.load(&keys), once).await.1.is_some());
         let lease = Duration::from_secs(1);
         assert_eq!(poll_and_drop(store.due(now, lease, 1), once).await.1.unwrap().unwrap(), keys);
         assert_eq!(poll_and_drop(store.next_due(now), once).await.1.unwrap().unwrap(), Some(now.plus(lease)));
-        assert_eq!(poll_and_drop(store.open(None, 1), once).await.1.unwrap().unwrap(), keys);
+        assert_eq!(poll_and_drop(store.needing_attention(None, 1), once).await.1.unwrap().unwrap(), keys);
         assert!(poll_and_drop(store.forget(&keys), once).await.1.is_some() && store.is_empty());
     });
 }

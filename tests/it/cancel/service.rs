@@ -9,7 +9,7 @@ use messenger_handover::event::{Channel, ControlRequest, Event, EventKind};
 use messenger_handover::handover::{Handover, Shown, Stopped, Transfer};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::store::{Swap, ThreadStore};
+use messenger_handover::store::{ThreadStore, Write};
 use messenger_handover::thread::{
     ClaimOrigin, Config, Context, Dealt, Input, MessageStatus, NoticeId, Output, Target, Thread,
 };
@@ -78,8 +78,8 @@ async fn one_set_aside(world: &World) {
     let notice = notice.unwrap();
     let _ = thread.step(&cx, Input::NoticeDone { notice, dealt: Dealt::Retry }, now, &mut out);
     assert_eq!(thread.set_aside().map(|aside| aside.id).collect::<Vec<_>>(), [notice]);
-    let swap = Swap::write(customer(), loaded.version, loaded.version + 1, thread, None);
-    world.bot.kept.swap(vec![swap]).await.unwrap();
+    let write = Write::new(customer(), loaded.version, loaded.version + 1, thread, None);
+    world.bot.kept.compare_and_swap(vec![write]).await.unwrap();
     SET_ASIDE.set(notice.0);
 }
 
@@ -148,8 +148,10 @@ fn upkeep() -> Vec<Case> {
         },
         Case {
             contract: Contract::Reads,
-            call: |w| Box::pin(async move { bot(&w).open_threads(None, 9).await.map(drop).unwrap() }),
-            ..upkeep("open_threads")
+            call: |w| {
+                Box::pin(async move { bot(&w).threads_needing_attention(None, 9).await.map(drop).unwrap() })
+            },
+            ..upkeep("threads_needing_attention")
         },
         Case {
             call: |w| Box::pin(async move { bot(&w).forget(&customer()).await.unwrap() }),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use messenger_handover::id::ThreadKey;
-use messenger_handover::store::{Loaded, MemoryStore, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::store::{Loaded, MemoryStore, StoreError, ThreadStore, Write, WriteOutcome};
 use messenger_handover::time::Timestamp;
 
 use super::ground::Ground;
@@ -47,18 +47,18 @@ impl ThreadStore for Store {
         self.answers(loaded).await
     }
 
-    async fn swap(&self, mut swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
+    async fn compare_and_swap(&self, mut writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
         self.reached().await?;
         // A batch may be cut off in its middle.
-        let cut = self.ground.unlucky(0.1) && swaps.len() > 1;
+        let cut = self.ground.unlucky(0.1) && writes.len() > 1;
         if cut {
-            let left = self.ground.rng().usize(..swaps.len());
-            swaps.truncate(left);
+            let left = self.ground.rng().usize(..writes.len());
+            writes.truncate(left);
         }
-        let written: Vec<_> = swaps.iter().map(|swap| (swap.key.clone(), swap.thread.clone())).collect();
-        let swapped = self.kept.swap(swaps).await?;
+        let written: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.thread.clone())).collect();
+        let swapped = self.kept.compare_and_swap(writes).await?;
         for ((key, thread), swapped) in written.iter().zip(&swapped) {
-            if let (Swapped::Written, Some(thread)) = (swapped, thread) {
+            if let (WriteOutcome::Written, Some(thread)) = (swapped, thread) {
                 self.book.saved(key, thread);
             }
         }
@@ -74,9 +74,13 @@ impl ThreadStore for Store {
         self.answers(due).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
         self.reached().await?;
-        let open = self.kept.open(after, limit).await?;
+        let open = self.kept.needing_attention(after, limit).await?;
         self.answers(open).await
     }
 

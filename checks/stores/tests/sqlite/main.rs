@@ -13,7 +13,7 @@ use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::sqlite::Synchronous;
-use messenger_handover::store::{SqliteStore, Swap, Swapped, ThreadStore, conformance};
+use messenger_handover::store::{SqliteStore, ThreadStore, Write, WriteOutcome, conformance};
 use messenger_handover::thread::{Command, Config, Context, Input, Thread};
 use messenger_handover::time::Timestamp;
 use tempfile::TempDir;
@@ -74,15 +74,15 @@ async fn the_store_in_a_file_conforms() {
 async fn what_was_written_is_there_after_a_restart() {
     let file = File::new();
     let store = open(&file.path());
-    let written = vec![Swap::write(key(1), 0, 7, thread("hello"), Some(Timestamp::from_millis(5)))];
-    assert_eq!(store.swap(written).await.unwrap(), [Swapped::Written]);
+    let written = vec![Write::new(key(1), 0, 7, thread("hello"), Some(Timestamp::from_millis(5)))];
+    assert_eq!(store.compare_and_swap(written).await.unwrap(), [WriteOutcome::Written]);
     drop(store);
     let store = open(&file.path());
     let loaded = store.load(&[key(1)]).await.unwrap().remove(0);
     assert_eq!((loaded.version, &*loaded.thread.unwrap()), (7, &thread("hello")));
     let due = store.due(Timestamp::from_millis(9), Duration::from_secs(1), 9).await.unwrap();
     assert_eq!(due, [key(1)]);
-    assert_eq!(store.open(None, 9).await.unwrap(), [key(1)]);
+    assert_eq!(store.needing_attention(None, 9).await.unwrap(), [key(1)]);
 }
 
 /// Two processes of one machine share a file: here two stores, each with its own connections.
@@ -113,7 +113,7 @@ fn several_may_open_a_new_file_at_once() {
 async fn what_cannot_be_forgotten_yet_is_an_error() {
     let file = File::new();
     let store = SqliteStore::builder(file.path()).busy_timeout(Duration::from_millis(50)).open().unwrap();
-    store.swap(vec![Swap::write(key(1), 0, 1, thread("a private matter"), None)]).await.unwrap();
+    store.compare_and_swap(vec![Write::new(key(1), 0, 1, thread("a private matter"), None)]).await.unwrap();
     let mut other = rusqlite::Connection::open(file.path()).unwrap();
     let reads = other.transaction().unwrap();
     reads.query_row("SELECT count(*) FROM handover_threads", [], |_| Ok(())).unwrap();
@@ -129,8 +129,8 @@ async fn what_cannot_be_forgotten_yet_is_an_error() {
 async fn what_is_forgotten_is_not_in_the_file() {
     let file = File::new();
     let store = open(&file.path());
-    let swap = |user, words: &str| Swap::write(key(user), 0, 1, thread(words), None);
-    store.swap(vec![swap(1, "a private matter"), swap(2, "another")]).await.unwrap();
+    let write = |user, words: &str| Write::new(key(user), 0, 1, thread(words), None);
+    store.compare_and_swap(vec![write(1, "a private matter"), write(2, "another")]).await.unwrap();
     assert!(contains(&file.bytes(), "a private matter"));
     store.forget(&[key(1)]).await.unwrap();
     assert!(!contains(&file.bytes(), "a private matter") && contains(&file.bytes(), "another"));

@@ -8,7 +8,7 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use messenger_handover::handover::BoxError;
 use messenger_handover::id::{ThreadKey, UserId};
 use messenger_handover::store::{
-    RecordError, Records, Seal, SqliteStore, Swap, Swapped, ThreadStore, conformance,
+    RecordError, Records, Seal, SqliteStore, ThreadStore, Write, WriteOutcome, conformance,
 };
 
 use crate::{File, contains, key, thread};
@@ -67,22 +67,24 @@ async fn a_store_with_a_seal_conforms() {
 #[tokio::test]
 async fn what_is_sealed_is_read_by_whoever_has_the_key() {
     let file = File::new();
-    let write =
-        |user, version| Swap::write(key(user), version - 1, version, thread("a private matter"), None);
+    let write = |user, version| Write::new(key(user), version - 1, version, thread("a private matter"), None);
     let plain = open(&file, Records::new());
-    plain.swap(vec![write(1, 1)]).await.unwrap();
+    plain.compare_and_swap(vec![write(1, 1)]).await.unwrap();
     assert!(contains(&file.bytes(), "a private matter"));
     plain.forget(&[key(1)]).await.unwrap();
     // Written before there was a seal.
     let old = thread("nothing private");
-    plain.swap(vec![Swap::write(key(3), 0, 1, old.clone(), None)]).await.unwrap();
+    plain.compare_and_swap(vec![Write::new(key(3), 0, 1, old.clone(), None)]).await.unwrap();
 
     let sealed = open(&file, Records::sealed(Keys::new(&[1])));
-    assert_eq!(sealed.swap(vec![write(1, 1), write(2, 1)]).await.unwrap(), [Swapped::Written; 2]);
+    assert_eq!(
+        sealed.compare_and_swap(vec![write(1, 1), write(2, 1)]).await.unwrap(),
+        [WriteOutcome::Written; 2]
+    );
     assert!(!contains(&file.bytes(), "a private matter"));
     // A new key; what the old one sealed is read, and sealed anew when it is written.
     let renewed = open(&file, Records::sealed(Keys::new(&[1, 2])));
-    renewed.swap(vec![write(1, 2)]).await.unwrap();
+    renewed.compare_and_swap(vec![write(1, 2)]).await.unwrap();
     let loaded = renewed.load(&[key(1), key(2), key(3)]).await.unwrap();
     let loaded: Vec<_> = loaded.into_iter().map(|loaded| loaded.thread.unwrap()).collect();
     assert_eq!(loaded, [thread("a private matter"), thread("a private matter"), old].map(Into::into));

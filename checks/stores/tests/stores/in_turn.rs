@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use messenger_handover::id::ThreadKey;
-use messenger_handover::store::{Loaded, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::store::{Loaded, StoreError, ThreadStore, Write, WriteOutcome};
 use messenger_handover::time::Timestamp;
 
 /// Asks one store and then the other.
@@ -32,16 +32,20 @@ impl ThreadStore for InTurn {
         self.next().load(keys).await
     }
 
-    async fn swap(&self, swaps: Vec<Swap>) -> Result<Vec<Swapped>, StoreError> {
-        self.next().swap(swaps).await
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        self.next().compare_and_swap(writes).await
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         self.next().due(now, lease, limit).await
     }
 
-    async fn open(&self, after: Option<&ThreadKey>, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.next().open(after, limit).await
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        self.next().needing_attention(after, limit).await
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {

@@ -18,7 +18,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::store::{Swap, Swapped, ThreadStore, conformance};
+use messenger_handover::store::{ThreadStore, Write, WriteOutcome, conformance};
 use messenger_handover::thread::{Command, Config, Context, Input, Thread};
 use messenger_handover::time::Timestamp;
 
@@ -54,7 +54,7 @@ fn thread(text: &str) -> Thread {
 /// All open threads, a page of one at a time.
 async fn listed_singly(store: &dyn ThreadStore) -> Result<Vec<ThreadKey>, Failed> {
     let mut listed = Vec::new();
-    while let Some(next) = store.open(listed.last(), 1).await?.pop() {
+    while let Some(next) = store.needing_attention(listed.last(), 1).await?.pop() {
         listed.push(next);
     }
     Ok(listed)
@@ -72,14 +72,15 @@ async fn two_of_them_conform(connect: Connect) -> Ended {
 
 async fn what_was_written_is_there_after_a_restart(connect: Connect) -> Ended {
     let wake = Some(Timestamp::from_millis(5));
-    let written = connect().await?.swap(vec![Swap::write(key(1), 0, 7, thread("hello"), wake)]).await?;
-    assert_eq!(written, [Swapped::Written]);
+    let written =
+        connect().await?.compare_and_swap(vec![Write::new(key(1), 0, 7, thread("hello"), wake)]).await?;
+    assert_eq!(written, [WriteOutcome::Written]);
     let store = connect().await?;
     let loaded = store.load(&[key(1)]).await?.remove(0);
     assert_eq!((loaded.version, loaded.thread?), (7, Arc::new(thread("hello"))));
     let due = store.due(Timestamp::from_millis(9), Duration::from_secs(1), 9).await?;
     assert_eq!(due, [key(1)]);
-    assert_eq!(store.open(None, 9).await?, [key(1)]);
+    assert_eq!(store.needing_attention(None, 9).await?, [key(1)]);
     Ok(())
 }
 
@@ -97,13 +98,13 @@ async fn many_at_once_are_all_served(connect: Connect) -> Ended {
             let mut written = Vec::new();
             for turn in 0..5 {
                 let loaded = store.load(&keys).await?;
-                let swap = |(key, version): (&ThreadKey, u64)| {
-                    Swap::write(key.clone(), version, 1 + writer * 100 + turn, thread("x"), None)
+                let write = |(key, version): (&ThreadKey, u64)| {
+                    Write::new(key.clone(), version, 1 + writer * 100 + turn, thread("x"), None)
                 };
-                let swaps = keys.iter().zip(loaded.iter().map(|loaded| loaded.version)).map(swap).collect();
-                let verdicts = store.swap(swaps).await?;
+                let writes = keys.iter().zip(loaded.iter().map(|loaded| loaded.version)).map(write).collect();
+                let verdicts = store.compare_and_swap(writes).await?;
                 for ((key, loaded), verdict) in keys.iter().zip(&loaded).zip(verdicts) {
-                    if verdict == Swapped::Written {
+                    if verdict == WriteOutcome::Written {
                         written.push((key.clone(), loaded.version, 1 + writer * 100 + turn));
                     }
                 }

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use messenger_handover::store::postgres::Builder;
-use messenger_handover::store::{PostgresStore, StoreError, Swap, Swapped, ThreadStore};
+use messenger_handover::store::{PostgresStore, StoreError, ThreadStore, Write, WriteOutcome};
 use messenger_handover::time::Timestamp;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, raw_sql};
@@ -91,7 +91,7 @@ async fn a_role_that_only_reads_and_writes_is_enough(schema: Schema) -> Ended {
     let limited = Schema { url: limited.to_string(), ..schema.clone() };
     let worked = async {
         let store = limited.open().await?;
-        store.swap(vec![Swap::write(key(1), 0, 1, thread("x"), None)]).await?;
+        store.compare_and_swap(vec![Write::new(key(1), 0, 1, thread("x"), None)]).await?;
         store.forget(&[key(1)]).await
     }
     .await;
@@ -102,19 +102,19 @@ async fn a_role_that_only_reads_and_writes_is_enough(schema: Schema) -> Ended {
 
 async fn a_broken_connection_is_replaced(schema: Schema) -> Ended {
     let store = schema.open().await?;
-    let write = |version| vec![Swap::write(key(1), version - 1, version, thread("x"), None)];
-    store.swap(write(1)).await?;
+    let write = |version| vec![Write::new(key(1), version - 1, version, thread("x"), None)];
+    store.compare_and_swap(write(1)).await?;
     let mut other = schema.beside().await?;
     let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE application_name = 'messenger-handover' AND position($1 IN query) > 0";
     let killed: i64 = sqlx::query_scalar(kill).bind(&schema.name).fetch_one(&mut other).await?;
     assert!(killed > 0, "no connection of the store's is found");
-    let mut ended = store.swap(write(2)).await;
+    let mut ended = store.compare_and_swap(write(2)).await;
     for _ in 0..10 {
         if ended.is_ok() {
             break;
         }
-        ended = store.swap(write(2)).await;
+        ended = store.compare_and_swap(write(2)).await;
     }
     let found = store.load(&[key(1)]).await?.remove(0).version;
     schema.drop().await?;
@@ -172,7 +172,8 @@ async fn what_is_wrong_with_an_address_is_told_without_the_password(schema: Sche
 async fn errors_say_why(schema: Schema) -> Ended {
     let store = schema.open().await?;
     schema.run("ALTER TABLE {schema}.handover_threads ADD CONSTRAINT unlucky CHECK (version <> 13)").await?;
-    let error = store.swap(vec![Swap::write(key(1), 0, 13, thread("private"), None)]).await.unwrap_err();
+    let error =
+        store.compare_and_swap(vec![Write::new(key(1), 0, 13, thread("private"), None)]).await.unwrap_err();
     assert!(error.to_string().ends_with("violates check constraint \"unlucky\" (SQLSTATE 23514)"), "{error}");
     assert!(!format!("{error} {error:?}").contains("7072697661"), "it repeats the row: {error:?}");
     schema.run("DROP TABLE {schema}.handover_threads").await?;
@@ -194,23 +195,23 @@ async fn errors_say_why(schema: Schema) -> Ended {
 /// They wait for those before, and then share a statement.
 async fn a_failing_batch_of_a_group_fails_alone(schema: Schema) -> Ended {
     let store = Arc::new(schema.builder().connections(2).connect().await?);
-    store.swap(vec![Swap::write(key(7), 0, 1, thread("x"), None)]).await?;
+    store.compare_and_swap(vec![Write::new(key(7), 0, 1, thread("x"), None)]).await?;
     schema.run("ALTER TABLE {schema}.handover_threads ADD CONSTRAINT unlucky CHECK (version <> 13)").await?;
     let mut other = schema.beside().await?;
     let lock = "BEGIN; SELECT FROM {schema}.handover_threads FOR UPDATE".replace("{schema}", &schema.name);
     raw_sql(AssertSqlSafe(lock)).execute(&mut other).await?;
-    let write = |swap| {
+    let write = |write| {
         let store = Arc::clone(&store);
-        tokio::spawn(async move { store.swap(vec![swap]).await })
+        tokio::spawn(async move { store.compare_and_swap(vec![write]).await })
     };
-    let first = write(Swap::write(key(7), 1, 2, thread("x"), None));
+    let first = write(Write::new(key(7), 1, 2, thread("x"), None));
     tokio::time::sleep(Duration::from_millis(100)).await;
     let writers: Vec<_> =
-        (10..30).map(|version| write(Swap::write(key(version), 0, version, thread("x"), None))).collect();
+        (10..30).map(|version| write(Write::new(key(version), 0, version, thread("x"), None))).collect();
     tokio::time::sleep(Duration::from_millis(100)).await;
     raw_sql("COMMIT").execute(&mut other).await?;
     other.close().await?;
-    assert_eq!(first.await??, [Swapped::Written]);
+    assert_eq!(first.await??, [WriteOutcome::Written]);
     for (version, writer) in (10..).zip(writers) {
         let ended = writer.await?;
         assert_eq!(ended.is_err(), version == 13, "{ended:?}");
@@ -220,9 +221,9 @@ async fn a_failing_batch_of_a_group_fails_alone(schema: Schema) -> Ended {
 
 async fn a_row_with_unreadable_ids_is_passed_over(schema: Schema) -> Ended {
     let store = schema.open().await?;
-    let swaps =
-        (1..4).map(|user| Swap::write(key(user), 0, 1, thread("x"), Some(Timestamp::from_millis(user))));
-    store.swap(swaps.collect()).await?;
+    let writes =
+        (1..4).map(|user| Write::new(key(user), 0, 1, thread("x"), Some(Timestamp::from_millis(user))));
+    store.compare_and_swap(writes.collect()).await?;
     let rows = "INSERT INTO {schema}.handover_threads
         VALUES ('', 'x', 1, 0, true, ''), ('1', E'\\n', 1, 0, true, ''), ('', 'y', 1, 0, true, '')";
     schema.run(rows).await?;
@@ -238,7 +239,7 @@ async fn a_url_without_a_statement_cache_says_the_same(schema: Schema) -> Ended 
     let url = format!("{}?statement-cache-capacity=0", schema.url);
     let store = PostgresStore::builder(url).schema(&schema.name).connect().await?;
     for user in 0..50 {
-        store.swap(vec![Swap::write(key(user), 0, 1, thread("x"), None)]).await?;
+        store.compare_and_swap(vec![Write::new(key(user), 0, 1, thread("x"), None)]).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use messenger_handover::store::redis::Builder;
-use messenger_handover::store::{RedisStore, Swap, ThreadStore};
+use messenger_handover::store::{RedisStore, ThreadStore, Write};
 use messenger_handover::time::Timestamp;
 use redis::{Client, Commands, Connection, RedisResult};
 use tokio::sync::RwLock;
@@ -67,8 +67,8 @@ async fn a_newer_layout_is_left_alone(prefix: Prefix) -> Ended {
 async fn nothing_is_left_of_what_is_forgotten(prefix: Prefix) -> Ended {
     let store = prefix.builder().connect().await?;
     let keys: Vec<_> = (0..200).map(key).collect();
-    let write = |key: &_| Swap::write(Clone::clone(key), 0, 1, thread("private"), None);
-    store.swap(keys.iter().map(write).collect()).await?;
+    let write = |key: &_| Write::new(Clone::clone(key), 0, 1, thread("private"), None);
+    store.compare_and_swap(keys.iter().map(write).collect()).await?;
     let tags: BTreeSet<_> =
         prefix.names()?.iter().filter_map(|name| Some(name.split_once('}')?.0.to_owned())).collect();
     assert_eq!(tags.len(), 17, "sixteen partitions and the layout: {tags:?}");
@@ -80,7 +80,7 @@ async fn nothing_is_left_of_what_is_forgotten(prefix: Prefix) -> Ended {
 async fn prefixes_do_not_meet(prefix: Prefix) -> Ended {
     let other = Prefix { name: format!("{}x", prefix.name), ..prefix.clone() };
     let (one, two) = (prefix.builder().connect().await?, other.builder().connect().await?);
-    one.swap(vec![Swap::write(key(1), 0, 1, thread("x"), None)]).await?;
+    one.compare_and_swap(vec![Write::new(key(1), 0, 1, thread("x"), None)]).await?;
     let found = two.load(&[key(1)]).await?.remove(0).version;
     other.drop()?;
     assert_eq!((found, one.load(&[key(1)]).await?.remove(0).version), (0, 1));
@@ -93,18 +93,18 @@ async fn prefixes_do_not_meet(prefix: Prefix) -> Ended {
 
 async fn a_broken_connection_is_replaced(prefix: Prefix) -> Ended {
     let store = prefix.builder().connect().await?;
-    let write = |version| vec![Swap::write(key(1), version - 1, version, thread("x"), None)];
-    store.swap(write(1)).await?;
+    let write = |version| vec![Write::new(key(1), version - 1, version, thread("x"), None)];
+    store.compare_and_swap(write(1)).await?;
     let () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut prefix.server()?)?;
     // The scripts are gone too, as after a restart.
     let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut prefix.server()?)?;
-    let mut ended = store.swap(write(2)).await;
+    let mut ended = store.compare_and_swap(write(2)).await;
     for _ in 0..20 {
         if ended.is_ok() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-        ended = store.swap(write(2)).await;
+        ended = store.compare_and_swap(write(2)).await;
     }
     ended?;
     assert_eq!(store.load(&[key(1)]).await?.remove(0).version, 2);
@@ -193,9 +193,9 @@ async fn errors_say_why(prefix: Prefix) -> Ended {
 
 async fn a_row_with_unreadable_ids_is_passed_over(prefix: Prefix) -> Ended {
     let store = prefix.builder().connect().await?;
-    let swaps =
-        (1..4).map(|user| Swap::write(key(user), 0, 1, thread("x"), Some(Timestamp::from_millis(user))));
-    store.swap(swaps.collect()).await?;
+    let writes =
+        (1..4).map(|user| Write::new(key(user), 0, 1, thread("x"), Some(Timestamp::from_millis(user))));
+    store.compare_and_swap(writes.collect()).await?;
     for partition in 0..16 {
         for bad in [&b"no conversation"[..], b"\xff\x1f1", b"\x1f"] {
             let name = |what| format!("{{{}:{partition}}}:{what}", prefix.name);
@@ -210,7 +210,7 @@ async fn a_row_with_unreadable_ids_is_passed_over(prefix: Prefix) -> Ended {
     let mut listed = listed_singly(&store).await?;
     listed.sort();
     assert_eq!(listed, [key(1), key(2), key(3)]);
-    assert_eq!(store.open(None, 9).await?.len(), 3);
+    assert_eq!(store.needing_attention(None, 9).await?.len(), 3);
     Ok(())
 }
 
@@ -218,8 +218,8 @@ async fn a_row_with_unreadable_ids_is_passed_over(prefix: Prefix) -> Ended {
 async fn a_damaged_conversation_does_not_hide_the_others(prefix: Prefix) -> Ended {
     let store = prefix.builder().connect().await?;
     let keys: Vec<_> = (1..5).map(key).collect();
-    let write = |key: &_| Swap::write(Clone::clone(key), 0, 1, thread("x"), None);
-    store.swap(keys.iter().map(write).collect()).await?;
+    let write = |key: &_| Write::new(Clone::clone(key), 0, 1, thread("x"), None);
+    store.compare_and_swap(keys.iter().map(write).collect()).await?;
     for name in prefix.names()? {
         let Some((_, member)) = name.split_once("thread:") else { continue };
         let mut server = prefix.server()?;
