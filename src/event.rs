@@ -2,8 +2,8 @@
 //! logged.
 
 mod message;
+mod private_text;
 mod raw;
-mod words;
 
 use std::fmt;
 
@@ -14,8 +14,8 @@ use crate::shown::Text;
 use crate::time::{Span, Timestamp};
 
 pub use message::{Attachment, Echo, Inbound, Referral, ReplyTo, Story};
+pub use private_text::PrivateText;
 pub use raw::Raw;
-pub use words::Words;
 
 /// The array of the webhook on which an event came (facts §4.5, §4.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
-use messenger_handover::thread::{Config, Context, Dealt, Input, Output, Thread};
+use messenger_handover::thread::{Config, Context, Handled, Input, Output, Thread};
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Delivery, Item, Verifier, parse};
 
@@ -71,7 +71,7 @@ impl Threads {
                     told += 1;
                     let _ = thread.step(
                         &cx,
-                        Input::NoticeDone { notice: id, dealt: Dealt::done() },
+                        Input::NoticeHandled { notice: id, handled: Handled::done() },
                         now,
                         &mut done,
                     );

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use messenger_handover::bots_api::IdentityLookup;
 use messenger_handover::call::HandoverRequest;
 use messenger_handover::call::MessageKey;
-use messenger_handover::event::{Inbound, Words};
+use messenger_handover::event::{Inbound, PrivateText};
 use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{ThreadKey, UserId};
 use messenger_handover::thread::{Actions, MessageStatus, Notice, Owner};
@@ -38,7 +38,7 @@ fn keep<T>(queue: &mut VecDeque<T>, one: T) {
 }
 
 /// An event with the note that came with it.
-fn with_note(event: &str, note: Option<&Words>) -> String {
+fn with_note(event: &str, note: Option<&PrivateText>) -> String {
     note.map_or(event.to_owned(), |note| format!("{event}: {}", note.as_str()))
 }
 

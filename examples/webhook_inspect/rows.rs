@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind, Other};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
-use messenger_handover::thread::{Config, Context, Dealt, Input, Output, Owner, Thread};
+use messenger_handover::thread::{Config, Context, Handled, Input, Output, Owner, Thread};
 use messenger_handover::time::{Span, Timestamp};
 use messenger_handover::webhook::{Item, ParseError, dangerous_parse_unverified};
 use serde::Serialize;
@@ -151,7 +151,7 @@ impl Reader<'_> {
         // Nobody is told anything here; a full queue would refuse the next event.
         while let Some(output) = out.pop() {
             if let Output::Notice { id, .. } = output {
-                let _ = step(Input::NoticeDone { notice: id, dealt: Dealt::done() }, &mut out);
+                let _ = step(Input::NoticeHandled { notice: id, handled: Handled::done() }, &mut out);
             }
         }
         match known.owner() {

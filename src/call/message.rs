@@ -232,7 +232,7 @@ impl OutgoingMessage {
 
     /// Sets the `messaging_type`.
     #[must_use]
-    pub fn messaging_type(mut self, messaging_type: MessagingType) -> Self {
+    pub fn with_messaging_type(mut self, messaging_type: MessagingType) -> Self {
         self.messaging_type = messaging_type;
         self
     }
@@ -254,7 +254,7 @@ impl OutgoingMessage {
 
     /// Which `messaging_type` it is sent with.
     #[must_use]
-    pub fn is(&self) -> MessagingType {
+    pub fn messaging_type(&self) -> MessagingType {
         self.messaging_type
     }
 

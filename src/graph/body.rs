@@ -47,7 +47,7 @@ enum ThreadControl<'a> {
 
 impl<'a> Sending<'a> {
     pub(super) fn new(message: &'a OutgoingMessage, metadata: Option<&'a str>) -> Self {
-        let (messaging_type, tag) = match message.is() {
+        let (messaging_type, tag) = match message.messaging_type() {
             MessagingType::Response => ("RESPONSE", None),
             MessagingType::Update => ("UPDATE", None),
             MessagingType::HumanAgent => ("MESSAGE_TAG", Some("HUMAN_AGENT")),

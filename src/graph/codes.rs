@@ -101,7 +101,7 @@ const TABLE: &[(i64, Option<i64>, FailureKind, &str)] = &[
     (138_038, None, Invalid, "DOC M-WACALL: who owns a call, which says nothing of the thread"),
 ];
 
-/// Words of the message, in lower case, the narrowest first. A last resort: messages are localised (facts §5.1). Each is
+/// PrivateText of the message, in lower case, the narrowest first. A last resort: messages are localised (facts §5.1). Each is
 /// long enough to match nothing else: "the thread owner has deleted this conversation" says nothing about control.
 const SENTENCES: &[(&str, FailureKind)] = &[
     ("isn't receiving messages", RecipientUnavailable), // OBS: 200 and 10 without a subcode

@@ -189,7 +189,7 @@ impl Batch {
 fn may_change_nothing((input, reply): (&Input, &Reply)) -> bool {
     match input {
         Input::Wake => false,
-        Input::NoticeDone { .. } | Input::CallEnded { .. } => *reply != Reply::Done,
+        Input::NoticeHandled { .. } | Input::CallEnded { .. } => *reply != Reply::Done,
         Input::Event(_) | Input::Command(_) => true,
     }
 }

@@ -11,7 +11,7 @@ use crate::call::{Call, CallId, CallOutcome, Direction, Failure, FailureKind, Ha
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
 use crate::retry::Backoff;
-use crate::thread::{Dealt, Input, Note};
+use crate::thread::{Handled, Input, Note};
 use crate::time::Timestamp;
 
 use super::calls::{Callee, NoPlace};
@@ -192,14 +192,14 @@ impl Handover {
         })
     }
 
-    /// Answers what there is to save: how the handler has dealt with it. One that panics has not.
+    /// Answers what there is to save: how the handler has handled with it. One that panics has not.
     async fn tell_one(self, told: Notification, at: Timestamp) -> (ThreadKey, Input) {
         let is_late = self.is_late(at, self.inner.config.timeouts.notice_lease);
-        let dealt = if is_late { Dealt::Retry } else { self.notify(&told, at).await };
-        (told.thread, Input::NoticeDone { notice: told.id, dealt })
+        let handled = if is_late { Handled::Retry } else { self.notify(&told, at).await };
+        (told.thread, Input::NoticeHandled { notice: told.id, handled })
     }
 
-    async fn notify(&self, told: &Notification, at: Timestamp) -> Dealt {
+    async fn notify(&self, told: &Notification, at: Timestamp) -> Handled {
         let handling = async { self.inner.handler.notify(self, told).await };
         let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
         let (thread, id) = (&told.thread, told.id);
@@ -214,10 +214,10 @@ impl Handover {
             }
         };
         match handled {
-            Ok(Ok(Ok(actions))) => return Dealt::Done(actions),
+            Ok(Ok(Ok(actions))) => return Handled::Done(actions),
             Ok(Ok(Err(error))) if error.skips() => {
                 tracing::warn!(%thread, ?id, %error, "the handler cannot deal with it, now or later");
-                return Dealt::Skip;
+                return Handled::Skip;
             }
             Ok(Ok(Err(error))) => {
                 tracing::warn!(%thread, ?id, %error, "the handler failed; it is told again");
@@ -225,7 +225,7 @@ impl Handover {
             Err(_) => tracing::warn!(%thread, ?id, "the handler took too long; it is told again"),
             Ok(Err(_)) => tracing::error!(%thread, ?id, "the handler panicked; it is told again"),
         }
-        Dealt::Retry
+        Handled::Retry
     }
 
     /// Saves how calls or notices ended, if need be again: the store may be away for a moment. Where it cannot be saved, the

@@ -1,4 +1,4 @@
-//! What a host's handler wants done, and how it is done in the same write as that the notice was dealt with.
+//! What a host's handler wants done, and how it is done in the same write as that the notice was handled with.
 
 use crate::call::{MessageKey, OutgoingMessage};
 use crate::event::Inbound;
@@ -15,7 +15,7 @@ use super::seen::Digest;
 
 /// What a handler wants done: replies, then a hand-over, or nothing.
 ///
-/// It is saved in the same write as that the notice was dealt with, so that no crash can come between. A reply has a key that
+/// It is saved in the same write as that the notice was handled with, so that no crash can come between. A reply has a key that
 /// follows from the message it answers: a message that is told again is not answered twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[must_use]
@@ -97,10 +97,10 @@ impl From<OutgoingMessage> for Actions {
     }
 }
 
-/// How a handler has dealt with a notice.
+/// How a handler has handled with a notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Dealt {
+pub enum Handled {
     /// It has, and this is to be done.
     Done(Actions),
     /// It could not: the notice is told again after a pause, up to [`Limits::attempts`](super::Limits::attempts) times.
@@ -109,7 +109,7 @@ pub enum Dealt {
     Skip,
 }
 
-impl Dealt {
+impl Handled {
     /// It has, and nothing is to be done.
     #[must_use]
     pub fn done() -> Self {
@@ -137,7 +137,7 @@ impl Thread {
         &mut self,
         cx: &Context<'_>,
         id: NoticeId,
-        dealt: Dealt,
+        handled: Handled,
         now: Timestamp,
         out: &mut Vec<Output>,
     ) -> Reply {
@@ -145,8 +145,8 @@ impl Thread {
             return Reply::Ignored;
         }
         let limits = cx.config.limits;
-        match dealt {
-            Dealt::Done(actions) if self.outbox.has_room_for(actions.replies.len(), cx.config) => {
+        match handled {
+            Handled::Done(actions) if self.outbox.has_room_for(actions.replies.len(), cx.config) => {
                 let attempts = self.notices.attempts();
                 if let Some(notice) = self.notices.next()
                     && self.act(cx, id, &notice, actions, now)
@@ -155,11 +155,11 @@ impl Thread {
                 }
             }
             // Where too many answers wait, it is told again when some are settled.
-            Dealt::Done(_) | Dealt::Retry => {
+            Handled::Done(_) | Handled::Retry => {
                 let pause = |attempts| cx.backoff().wait(attempts, None, cx.jitter);
                 self.notices.retry(now, limits, pause, out);
             }
-            Dealt::Skip => {
+            Handled::Skip => {
                 self.notices.set_first_aside(now, limits, out);
             }
         }

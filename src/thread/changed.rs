@@ -1,6 +1,6 @@
 //! What customers do besides writing: they take messages back and change them, react, follow links, read.
 
-use crate::event::{Channel, EventKind, Inbound, Words};
+use crate::event::{Channel, EventKind, Inbound, PrivateText};
 use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
 
@@ -43,7 +43,7 @@ impl Thread {
                 let edit = |inbound: Inbound| Some(edited(inbound, &mid, text.as_deref()));
                 self.inbox.change(edit);
                 self.notices.change(edit);
-                Notice::Edited { mid, text: text.map(Words::from), number }
+                Notice::Edited { mid, text: text.map(PrivateText::from), number }
             }
             EventKind::Read { watermark, mid } => Notice::Read { watermark, mid },
             EventKind::Delivery { mids, watermark } => Notice::Delivered { mids, watermark },

@@ -33,11 +33,11 @@ impl Thread {
                 Reply::Refused(CommandRefused::NoticesFull)
             }
             Command::OpenIntervention => {
-                self.intervention.is_known_now(now);
+                self.intervention.set_current(now);
                 self.open_intervention()
             }
             Command::CloseIntervention => {
-                self.intervention.is_known_now(now);
+                self.intervention.set_current(now);
                 self.close_intervention(cx, now)
             }
             Command::InterventionReported { open, at } => {
@@ -113,7 +113,7 @@ impl Thread {
         at: Timestamp,
         now: Timestamp,
     ) -> Reply {
-        if !self.intervention.is_news(open, at, now) {
+        if !self.intervention.accept_report(open, at, now) {
             return Reply::Ignored;
         }
         match cx.config.role {

@@ -10,7 +10,7 @@ use super::inbound::Novelty;
 use super::io::{Notice, Reply, Target};
 use super::seen::Horizon;
 use super::transfer::Stage;
-use super::{Came, Thread};
+use super::{LastChange, Thread};
 
 impl Thread {
     pub(super) fn event(&mut self, cx: &Context<'_>, event: Event, now: Timestamp) -> Reply {
@@ -82,9 +82,10 @@ impl Thread {
             let by_people = change.previous_owner.as_ref().is_some_and(|app| config.is_of_people(app));
             self.control_came_back(config, by_people, at);
         }
-        let is_told = is_ours != self.told_ours;
-        self.came = is_told
-            .then(|| Box::new(Came { from: change.previous_owner, note: change.metadata.map(Into::into) }));
+        let is_told = is_ours != self.announced_ours;
+        self.last_change = is_told.then(|| {
+            Box::new(LastChange { from: change.previous_owner, note: change.metadata.map(Into::into) })
+        });
         if !is_ours
             && (had_control || self.people.are_asked_for())
             && change.new_owner.is_some_and(|app| config.is_of_people(&app))
@@ -218,7 +219,7 @@ impl Thread {
                 to_answer,
             }));
         }
-        self.told_to_answer |= to_answer && !is_owned && !self.told_ours;
+        self.announced_to_answer |= to_answer && !is_owned && !self.announced_ours;
         self.notices.push(Notice::Message { inbound, channel, to_answer });
         Reply::Done
     }

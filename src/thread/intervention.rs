@@ -63,14 +63,14 @@ impl Intervention {
     }
 
     /// What the host itself says is newer than all that was reported, also by a clock ahead of ours.
-    pub(super) fn is_known_now(&mut self, now: Timestamp) {
+    pub(super) fn set_current(&mut self, now: Timestamp) {
         self.as_of = now.max(self.as_of.plus(Duration::from_millis(1)));
     }
 
     /// Answers whether a report is news. The last by its stamp wins, whatever order they come in. With
     /// one stamp the close does: control that was released is claimed again by the next answer, control
     /// that was kept by mistake would be kept for ever.
-    pub(super) fn is_news(&mut self, open: bool, at: Timestamp, now: Timestamp) -> bool {
+    pub(super) fn accept_report(&mut self, open: bool, at: Timestamp, now: Timestamp) -> bool {
         let at = at.min(now.plus(MAX_AHEAD));
         let news = at > self.as_of || at == self.as_of && self.open && !open;
         if news {
@@ -93,7 +93,7 @@ impl Intervention {
     }
 
     /// Answers whether it is time to look.
-    pub(super) fn looks_now(&mut self, now: Timestamp) -> bool {
+    pub(super) fn take_look(&mut self, now: Timestamp) -> bool {
         let Some((_, looked)) = self.look.take_if(|(at, _)| *at <= now) else { return false };
         let wait = LOOK_AGAIN.get(usize::from(looked) + 1);
         self.look = wait.map(|wait| (now.plus(*wait), looked + 1));
@@ -105,7 +105,7 @@ impl Intervention {
         self.look = None;
     }
 
-    pub(super) fn has_control(&mut self) {
+    pub(super) fn control_came(&mut self) {
         self.wants_control = false;
     }
 
@@ -129,7 +129,7 @@ impl Intervention {
     }
 
     /// Control came. Answers whether it is what was asked for and is not needed any more.
-    pub(super) fn gained(&mut self, now: Timestamp) -> bool {
+    pub(super) fn take_give_back(&mut self, now: Timestamp) -> bool {
         self.give_back.take().is_some_and(|until| now < until) && !self.open
     }
 }

@@ -1,11 +1,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, CallId, CallOutcome, Failure, MessageKey, OutgoingMessage};
-use crate::event::{Channel, Echo, Event, Inbound, Other, Words};
+use crate::event::{Channel, Echo, Event, Inbound, Other, PrivateText};
 use crate::id::{AppId, INSTAGRAM_INBOX, MessageId, PAGE_INBOX};
 use crate::time::Timestamp;
 
-use super::actions::{Dealt, RefusedAction};
+use super::actions::{Handled, RefusedAction};
 use super::belief::Owner;
 use super::note::Note;
 use super::outcome::{FailReason, MessageStatus, NoEcho, NotGranted};
@@ -27,11 +27,11 @@ pub enum Input {
         outcome: CallOutcome,
     },
     /// The host's handler has ended.
-    NoticeDone {
+    NoticeHandled {
         /// Which notice.
         notice: NoticeId,
         /// How it ended.
-        dealt: Dealt,
+        handled: Handled,
     },
     /// The time of [`super::Thread::next_wake`] has come. Harmless at any other time.
     Wake,
@@ -216,7 +216,7 @@ pub enum Output {
         /// What travels with it.
         note: Option<Note>,
     },
-    /// Tell the host, then answer with [`Input::NoticeDone`].
+    /// Tell the host, then answer with [`Input::NoticeHandled`].
     Notice {
         /// Its number: the same when it comes again.
         id: NoticeId,
@@ -272,7 +272,7 @@ pub enum Notice {
         /// Who had it, if an event says so.
         from: Option<AppId>,
         /// The note that came with it: the `metadata` of the event.
-        note: Option<Words>,
+        note: Option<PrivateText>,
         /// What the customer wrote meanwhile and nobody has answered yet.
         unanswered: Vec<Inbound>,
         /// How many older unanswered messages there are beyond those.
@@ -283,14 +283,14 @@ pub enum Notice {
         /// Who, if it is known.
         to: Option<AppId>,
         /// The note that went with it: the `metadata` of the event.
-        note: Option<Words>,
+        note: Option<PrivateText>,
     },
     /// An app asks for control.
     ControlRequested {
         /// Who, if it is known.
         by: Option<AppId>,
         /// The note that came with it: the `metadata` of the event.
-        note: Option<Words>,
+        note: Option<PrivateText>,
         /// Whether control will be passed without the host's word.
         granted: bool,
     },
@@ -349,7 +349,7 @@ pub enum Notice {
         /// The message.
         mid: MessageId,
         /// What it says now. `None` if the platform does not say: fetch it by `mid`.
-        text: Option<Words>,
+        text: Option<PrivateText>,
         /// How many times it was edited so far, from 1.
         number: u32,
     },

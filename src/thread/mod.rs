@@ -32,7 +32,7 @@ mod shared;
 mod tests;
 mod transfer;
 
-pub use actions::{Actions, Dealt, RefusedAction};
+pub use actions::{Actions, Handled, RefusedAction};
 pub use belief::Owner;
 #[cfg(feature = "broken-designs")]
 #[doc(hidden)]
@@ -51,7 +51,7 @@ pub use transfer::TransferProgress;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, CallId, CallOutcome, Direction, Failure, FailureKind, MessageKey};
-use crate::event::{Inbound, Words};
+use crate::event::{Inbound, PrivateText};
 use crate::id::AppId;
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::time::Timestamp;
@@ -103,13 +103,13 @@ pub struct Thread {
     pause: Pause,
     /// The host was told that control is ours, and not yet that it is gone.
     #[serde(skip_serializing_if = "is_default")]
-    told_ours: bool,
+    announced_ours: bool,
     /// The host was told to answer while nobody was known to have control.
     #[serde(skip_serializing_if = "is_default")]
-    told_to_answer: bool,
+    announced_to_answer: bool,
     /// Who passed control to us, and what came with it, or went with it when it left: until that is told.
     #[serde(skip_serializing_if = "is_default")]
-    came: Option<Box<Came>>,
+    last_change: Option<Box<LastChange>>,
     #[serde(skip_serializing_if = "is_default")]
     last_id: u64,
     /// Since when nothing has happened, give or take.
@@ -137,9 +137,9 @@ struct InFlight {
 /// How control came, or went.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Came {
+struct LastChange {
     from: Option<AppId>,
-    note: Option<Words>,
+    note: Option<PrivateText>,
 }
 
 /// A call without its content.
@@ -222,7 +222,7 @@ impl Thread {
             Input::Event(event) => self.event(cx, event, now),
             Input::Command(command) => self.command(cx, command, now),
             Input::CallEnded { call, outcome } => self.call_ended(cx, call, outcome, now, out),
-            Input::NoticeDone { notice, dealt } => self.notice_done(cx, notice, dealt, now, out),
+            Input::NoticeHandled { notice, handled } => self.notice_done(cx, notice, handled, now, out),
             Input::Wake => Reply::Done,
         };
         self.owner_settled(cx, &before, now);
@@ -330,7 +330,7 @@ impl Thread {
         }
         if self.in_flight.is_none()
             && self.intervention.next_look().is_some_and(|at| at <= now)
-            && self.intervention.looks_now(now)
+            && self.intervention.take_look(now)
             && matches!(self.belief.owner(), Owner::Other(_))
         {
             self.belief.in_doubt = true;
@@ -367,7 +367,7 @@ impl Thread {
         if *self.belief.owner() == Owner::Us {
             self.claim_granted();
             if self.intervention.wants_control() {
-                self.intervention.has_control();
+                self.intervention.control_came();
             }
         } else if self.claim.is_none() && self.intervention.wants_control() {
             self.open_claim(ClaimOrigin::Intervention);

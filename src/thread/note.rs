@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Words;
+use crate::event::PrivateText;
 
 use super::is_default;
 
@@ -16,7 +16,7 @@ use super::is_default;
 pub struct Note {
     /// The text.
     #[serde(skip_serializing_if = "is_default")]
-    pub text: Option<Words>,
+    pub text: Option<PrivateText>,
     /// Engage Digital's ids of the categories that its thread gets: `thread_category_ids[]`.
     #[serde(skip_serializing_if = "is_default")]
     pub thread_category_ids: Vec<String>,
@@ -25,7 +25,7 @@ pub struct Note {
 impl Note {
     /// A text.
     #[must_use]
-    pub fn new(text: impl Into<Words>) -> Self {
+    pub fn new(text: impl Into<PrivateText>) -> Self {
         Self { text: Some(text.into()), ..Self::default() }
     }
 
@@ -49,8 +49,8 @@ impl From<String> for Note {
     }
 }
 
-impl From<Words> for Note {
-    fn from(text: Words) -> Self {
+impl From<PrivateText> for Note {
+    fn from(text: PrivateText) -> Self {
         Self::new(text)
     }
 }

@@ -200,10 +200,12 @@ impl Outbox {
     /// never where an earlier attempt may have arrived.
     pub(super) fn send_as_person(&mut self, key: &MessageKey, failure: &Failure) -> bool {
         let may = |answer: &&mut Answer| {
-            answer.key == *key && !answer.resent && answer.message.is() != MessagingType::HumanAgent
+            answer.key == *key
+                && !answer.resent
+                && answer.message.messaging_type() != MessagingType::HumanAgent
         };
         let Some(answer) = self.waiting.iter_mut().find(may) else { return false };
-        answer.message = answer.message.clone().messaging_type(MessagingType::HumanAgent);
+        answer.message = answer.message.clone().with_messaging_type(MessagingType::HumanAgent);
         answer.outside_window = Some(Box::new(failure.clone()));
         // Then only the tag can be what is refused: a missing approval must not look like a Page without `thread_control`.
         answer.inline = Inline::Refused;

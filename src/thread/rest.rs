@@ -57,9 +57,9 @@ impl Thread {
             in_flight,
             pause,
             people,
-            told_ours,
-            told_to_answer,
-            came,
+            announced_ours,
+            announced_to_answer,
+            last_change,
             // Numbers go on with time, wherever they start from.
             last_id: _,
             at_rest_since: _,
@@ -79,9 +79,9 @@ impl Thread {
             && in_flight.is_none()
             && *pause == Pause::default()
             && people.is_fresh()
-            && !told_ours
-            && !told_to_answer
-            && came.is_none()
+            && !announced_ours
+            && !announced_to_answer
+            && last_change.is_none()
     }
 
     /// Notes that the thread is at rest, or forgets what it knows when it has been for long.

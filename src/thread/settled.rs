@@ -6,7 +6,7 @@ use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
 use super::io::{ClaimOrigin, Notice, Target};
-use super::{Came, Thread};
+use super::{LastChange, Thread};
 
 impl Thread {
     /// What follows from a change of the owner, whatever brought it about.
@@ -28,7 +28,7 @@ impl Thread {
                 self.tell_gained(cx);
                 self.claim_granted();
                 if self.intervention.may_give_back()
-                    && self.intervention.gained(now)
+                    && self.intervention.take_give_back(now)
                     && !self.outbox.wants_control()
                     && self.transfer.is_none()
                 {
@@ -42,10 +42,11 @@ impl Thread {
                 if self.people.are_asked_for() && self.transfer.is_none() {
                     self.people_have_control(&owner, before);
                 }
-                let had_it = std::mem::take(&mut self.told_ours) | std::mem::take(&mut self.told_to_answer);
+                let had_it =
+                    std::mem::take(&mut self.announced_ours) | std::mem::take(&mut self.announced_to_answer);
                 if had_it && (owner != Owner::Idle || *before == Owner::Us) {
                     self.requests.clear();
-                    let note = self.came.take().and_then(|came| came.note);
+                    let note = self.last_change.take().and_then(|came| came.note);
                     self.notices.push(Notice::ControlLost { to: (&owner).into(), note });
                 }
                 if cx.config.is(Broken::TakesBack) && owner != Owner::Idle && !before.agrees(&owner) {
@@ -65,10 +66,10 @@ impl Thread {
     /// were busy, would be told to nobody.
     fn tell_gained(&mut self, cx: &Context<'_>) {
         let silent = self.is_silent(cx);
-        if self.told_ours && (silent || !self.inbox.has_unanswered()) {
+        if self.announced_ours && (silent || !self.inbox.has_unanswered()) {
             return;
         }
-        (self.told_ours, self.told_to_answer) = (true, false);
+        (self.announced_ours, self.announced_to_answer) = (true, false);
         let (mut unanswered, mut more) = (Vec::new(), 0);
         if !silent && self.inbox.has_unanswered() {
             let mut inbox = std::mem::take(&mut self.inbox);
@@ -78,7 +79,7 @@ impl Thread {
         if cx.config.is(Broken::StartsFresh) {
             unanswered.clear();
         }
-        let Came { from, note } = self.came.take().map(|came| *came).unwrap_or_default();
+        let LastChange { from, note } = self.last_change.take().map(|came| *came).unwrap_or_default();
         self.notices.push(Notice::ControlGained { from, note, unanswered, more });
     }
 

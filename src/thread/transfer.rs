@@ -426,7 +426,7 @@ impl Thread {
         if self.transfer.as_ref().is_some_and(|transfer| reached(&transfer.target)) {
             self.transfer_reached();
         }
-        (self.told_ours, self.told_to_answer) = (false, false);
+        (self.announced_ours, self.announced_to_answer) = (false, false);
         self.notices.push(Notice::Transferred { to });
     }
 }

@@ -15,7 +15,7 @@ use messenger_handover::http::{Transport, TransportError};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    Command, Config, Context, Dealt, FailReason, Input, Notice, Output, Owner, PageCall, Thread,
+    Command, Config, Context, FailReason, Handled, Input, Notice, Output, Owner, PageCall, Thread,
 };
 use messenger_handover::time::{Span, Timestamp};
 use serde_json::json;
@@ -199,7 +199,7 @@ impl Minute {
                 }
                 Output::Notice { id, notice, .. } => {
                     self.notices.push(notice);
-                    self.step(Input::NoticeDone { notice: id, dealt: Dealt::done() });
+                    self.step(Input::NoticeHandled { notice: id, handled: Handled::done() });
                 }
                 Output::PageRefuses { call, certain, .. } => self.refused.push((call, certain)),
                 other => panic!("{other:?}"),

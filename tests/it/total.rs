@@ -13,8 +13,8 @@ use messenger_handover::event::{
 use messenger_handover::id::{AppId, MessageId, PAGE_INBOX};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    Actions, ClaimOrigin, Command, Config, Context, Dealt, Input, MessageStatus, NoticeId, OnUnknown, Output,
-    Reply, Target, Thread, Timeouts,
+    Actions, ClaimOrigin, Command, Config, Context, Handled, Input, MessageStatus, NoticeId, OnUnknown,
+    Output, Reply, Target, Thread, Timeouts,
 };
 use messenger_handover::time::{Span, Timestamp};
 use proptest::prelude::*;
@@ -100,7 +100,7 @@ fn command() -> impl Strategy<Value = Command> {
     ];
     let types = vec![MessagingType::Response, MessagingType::HumanAgent];
     let send = (key(), control, select(types)).prop_map(|(key, control, messaging_type)| {
-        let message = OutgoingMessage::text("answer").unwrap().messaging_type(messaging_type);
+        let message = OutgoingMessage::text("answer").unwrap().with_messaging_type(messaging_type);
         Command::Send { key, message: control.into_iter().fold(message, OutgoingMessage::then) }
     });
     let origins = vec![ClaimOrigin::Intervention, ClaimOrigin::BotAsked, ClaimOrigin::Host];
@@ -120,13 +120,13 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-fn dealt() -> impl Strategy<Value = Dealt> {
+fn handled() -> impl Strategy<Value = Handled> {
     let reply = |actions: Actions| actions.and_reply(OutgoingMessage::text("reply").unwrap());
     let actions = (0..3_usize, prop::option::of(target())).prop_map(move |(replies, target)| {
         let actions = (0..replies).fold(Actions::none(), |actions, _| reply(actions));
-        Dealt::Done(target.into_iter().fold(actions, Actions::and_hand_over))
+        Handled::Done(target.into_iter().fold(actions, Actions::and_hand_over))
     });
-    prop_oneof![3 => actions, 1 => Just(Dealt::Retry), 1 => Just(Dealt::Skip)]
+    prop_oneof![3 => actions, 1 => Just(Handled::Retry), 1 => Just(Handled::Skip)]
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
@@ -181,7 +181,7 @@ enum What {
     Answer(CallOutcome),
     /// An answer to a call of long ago, or of never.
     Stray(u64, CallOutcome),
-    Notice(Dealt),
+    Notice(Handled),
     /// Milliseconds, backwards too.
     Time(i64),
     Again,
@@ -193,10 +193,10 @@ fn what() -> impl Strategy<Value = What> {
         4 => command().prop_map(|command| What::Told(Input::Command(command))),
         6 => result().prop_map(What::Answer),
         1 => (0_u64..60, result()).prop_map(|(id, result)| What::Stray(id, result)),
-        1 => (0_u64..60, dealt()).prop_map(|(id, dealt)| {
-            What::Told(Input::NoticeDone { notice: NoticeId(id), dealt })
+        1 => (0_u64..60, handled()).prop_map(|(id, handled)| {
+            What::Told(Input::NoticeHandled { notice: NoticeId(id), handled })
         }),
-        4 => dealt().prop_map(What::Notice),
+        4 => handled().prop_map(What::Notice),
         2 => Just(What::Told(Input::Wake)),
         3 => select(vec![-100_000_000, -1_000, 1, 999, 5_000, 31_000, 61_000, 90_000_000]).prop_map(What::Time),
         1 => Just(What::Again),
@@ -296,9 +296,9 @@ impl Machine {
                 Input::CallEnded { call, outcome: result }
             }
             What::Stray(id, result) => Input::CallEnded { call: CallId(id), outcome: result },
-            What::Notice(dealt) => {
+            What::Notice(handled) => {
                 let Some(notice) = self.notice.take() else { return };
-                Input::NoticeDone { notice, dealt }
+                Input::NoticeHandled { notice, handled }
             }
             What::Time(ms) => {
                 let by = Duration::from_millis(ms.unsigned_abs());
@@ -318,7 +318,7 @@ impl Machine {
     fn recover(&mut self) {
         for _ in 0..400 {
             if let Some(notice) = self.notice.take() {
-                self.step(Input::NoticeDone { notice, dealt: Dealt::done() });
+                self.step(Input::NoticeHandled { notice, handled: Handled::done() });
             } else if let Some((call, made)) = self.call.take() {
                 let us = || ThreadOwner::App { app: AppId::from(US), expires: None };
                 let result = match made {

@@ -110,7 +110,7 @@ async fn messages_carry_type_tag_and_metadata() {
     assert_post(&only_request(&server).await, "/v22.0/me/messages", body);
 
     let (server, client) = serving(sent()).await;
-    let message = message.messaging_type(MessagingType::HumanAgent);
+    let message = message.with_messaging_type(MessagingType::HumanAgent);
     client.send_message(&thread(), &message, None).await.unwrap();
     let body = json!({
         "messaging_type": "MESSAGE_TAG",

@@ -92,7 +92,8 @@ fn what_is_taken_back_leaves_the_queue() {
             Notice::Edited { mid, .. } => format!("edited {mid}"),
             other => panic!("{other:?}"),
         });
-        let _ = thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::done() }, now, &mut out);
+        let _ =
+            thread.step(&cx, Input::NoticeHandled { notice: id, handled: Handled::done() }, now, &mut out);
     }
     assert_eq!(told, ["m1", "better", "unsent m1", "unsent m2", "edited m3"]);
 }

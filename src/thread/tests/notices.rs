@@ -19,8 +19,8 @@ fn notices_that_were_not_put_out_cannot_be_done() {
     let _ = thread.step(&stops, Input::Event(event), now, &mut out);
     assert!(out.is_empty() && !thread.is_at_rest());
     let before = thread.clone();
-    for dealt in [Dealt::done(), Dealt::Retry, Dealt::Skip] {
-        let done = Input::NoticeDone { notice: NoticeId(0), dealt };
+    for handled in [Handled::done(), Handled::Retry, Handled::Skip] {
+        let done = Input::NoticeHandled { notice: NoticeId(0), handled };
         assert_eq!(thread.step(&stops, done, now, &mut out), Reply::Ignored);
         assert_eq!(thread, before);
     }
@@ -56,7 +56,9 @@ fn notices_are_set_aside_after_so_many_attempts() {
                     assert_eq!(step(&mut thread, Input::Event(event), now).0, Reply::Done);
                 }
                 if says_so {
-                    out = step(&mut thread, Input::NoticeDone { notice: id, dealt: Dealt::Retry }, now).1;
+                    out =
+                        step(&mut thread, Input::NoticeHandled { notice: id, handled: Handled::Retry }, now)
+                            .1;
                 }
                 if !says_so || attempt < 3 {
                     now = thread.next_wake(&cx).unwrap();
@@ -122,8 +124,8 @@ fn replies_are_taken_in_while_the_notices_are_full() {
     let from_outside = Command::Send { key: key("x"), message: message() };
     assert_eq!(thread.step(&cx, Input::Command(from_outside), now, &mut Vec::new()), full);
     let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
-    let replies = || Dealt::Done(Actions::reply(message()).and_reply(message()));
-    let done = thread.step(&cx, Input::NoticeDone { notice: id, dealt: replies() }, now, &mut out);
+    let replies = || Handled::Done(Actions::reply(message()).and_reply(message()));
+    let done = thread.step(&cx, Input::NoticeHandled { notice: id, handled: replies() }, now, &mut out);
     assert_eq!(done, Reply::Done);
     let keys = [format!("re:{}:0", id.0), format!("re:{}:1", id.0)];
     assert!(
@@ -131,7 +133,7 @@ fn replies_are_taken_in_while_the_notices_are_full() {
         "{thread:?}"
     );
 
-    // Too many answers wait: the next one is not dealt with yet.
+    // Too many answers wait: the next one is not handled with yet.
     let (_, more) = with_a_notice(&config);
     let Some(Output::Notice { notice, .. }) = more.last() else { panic!("{more:?}") };
     thread.notices.push(notice.clone());
@@ -140,7 +142,7 @@ fn replies_are_taken_in_while_the_notices_are_full() {
     let _ = thread.step(&cx, Input::Wake, now, &mut out);
     let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
     assert_eq!(
-        thread.step(&cx, Input::NoticeDone { notice: id, dealt: replies() }, now, &mut out),
+        thread.step(&cx, Input::NoticeHandled { notice: id, handled: replies() }, now, &mut out),
         Reply::Done
     );
     let _ = thread.step(&cx, Input::Wake, now.plus(Duration::from_secs(10)), &mut out);

@@ -126,7 +126,7 @@ fn an_answer_expires_by_its_age_alone() {
         desk.passed_to(BOT);
         let accepted = desk.now;
         let (key, message) =
-            (MessageKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap().messaging_type(tag));
+            (MessageKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap().with_messaging_type(tag));
         desk.command(Command::Send { key, message });
         // The call that claims control is still under way.
         while desk.thread.message_status(&MessageKey::new("a").unwrap()) == Some(MessageStatus::Waiting) {
@@ -176,13 +176,16 @@ fn a_notice_comes_again_with_its_id_until_it_is_dealt_with() {
     let (mut thread, mut out) = with_a_notice(&config);
     let mut now = Timestamp::from_millis(BASE);
     let (first, mut attempts) = (out.clone(), Vec::new());
-    for dealt in [Dealt::Retry, Dealt::Retry, Dealt::done()] {
+    for handled in [Handled::Retry, Handled::Retry, Handled::done()] {
         let [Output::Notice { id, attempt, .. }] = &mut out[..] else { panic!("{out:?}") };
         attempts.push(std::mem::replace(attempt, 1));
         let id = *id;
         assert_eq!(out, first);
         out.clear();
-        assert_eq!(thread.step(&cx, Input::NoticeDone { notice: id, dealt }, now, &mut out), Reply::Done);
+        assert_eq!(
+            thread.step(&cx, Input::NoticeHandled { notice: id, handled }, now, &mut out),
+            Reply::Done
+        );
         assert!(out.is_empty());
         if let Some(wake) = thread.next_wake(&cx) {
             now = wake;

@@ -283,8 +283,12 @@ fn actions_are_done_with_the_notice_or_told_as_refused() {
     let now = Timestamp::from_millis(BASE);
     let Some(Output::Notice { id, .. }) = out.pop() else { panic!() };
     let wishes = Actions::reply(OutgoingMessage::text("hello").unwrap()).and_hand_over(Target::Desk);
-    let _ =
-        thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::Done(wishes.clone()) }, now, &mut out);
+    let _ = thread.step(
+        &cx,
+        Input::NoticeHandled { notice: id, handled: Handled::Done(wishes.clone()) },
+        now,
+        &mut out,
+    );
     let sends = |output: &Output| matches!(output, Output::Call { call: Call::SendMessage { .. }, .. });
     assert_eq!(out.iter().filter(|output| sends(output)).count(), 1);
     let failure = out.iter().find_map(|output| match output {
@@ -296,7 +300,8 @@ fn actions_are_done_with_the_notice_or_told_as_refused() {
     // The same wish in answer to that does not come back for ever, and is not forgotten either.
     let wish = Actions::hand_over(Target::Desk);
     let mut more = Vec::new();
-    let _ = thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::Done(wish) }, now, &mut more);
+    let _ =
+        thread.step(&cx, Input::NoticeHandled { notice: id, handled: Handled::Done(wish) }, now, &mut more);
     assert!(matches!(more[..], [Output::SetAside { attempts: 1, dropped: None, .. }]), "{more:?}");
     let aside: Vec<_> = thread.set_aside().map(|aside| aside.id).collect();
     assert_eq!(aside, [id]);

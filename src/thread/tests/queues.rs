@@ -98,7 +98,7 @@ fn only_the_notice_at_hand_is_done() {
     let (cx, now) = (Context::new(&config), Timestamp::from_millis(BASE));
     let (mut thread, mut out) = with_a_notice(&config);
     let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
-    let done = |id| Input::NoticeDone { notice: id, dealt: Dealt::done() };
+    let done = |id| Input::NoticeHandled { notice: id, handled: Handled::done() };
     assert_eq!(thread.step(&cx, done(NoticeId(id.0 + 1)), now, &mut out), Reply::Ignored);
     assert!(!thread.is_at_rest());
     assert_eq!(thread.step(&cx, done(id), now, &mut out), Reply::Done);

@@ -70,7 +70,7 @@ fn a_handler_that_fails_is_left_alone_longer_each_time() {
     let mut waits = Vec::new();
     for _ in 0..3 {
         let Some(Output::Notice { id, .. }) = out.pop() else { panic!("{out:?}") };
-        let _ = thread.step(&cx, Input::NoticeDone { notice: id, dealt: Dealt::Retry }, now, &mut out);
+        let _ = thread.step(&cx, Input::NoticeHandled { notice: id, handled: Handled::Retry }, now, &mut out);
         let wake = thread.next_wake(&cx).unwrap();
         waits.push(wake.since(now).as_secs());
         now = wake;

@@ -19,7 +19,7 @@ fn outside() -> CallOutcome {
 fn sends(desk: &mut World, key: &str, kind: MessagingType, inline: bool, result: CallOutcome) {
     let (id, call) = desk.call();
     let Call::SendMessage { key: sent, message } = call else { panic!("{call:?}") };
-    assert_eq!((sent.as_str(), message.is(), message.control().is_some()), (key, kind, inline));
+    assert_eq!((sent.as_str(), message.messaging_type(), message.control().is_some()), (key, kind, inline));
     desk.wait(1);
     desk.step(Input::CallEnded { call: id, outcome: result });
 }
@@ -98,7 +98,7 @@ fn human_agent_is_not_used_where_nobody_asked_for_it_or_it_was_used_already() {
     assert!(matches!(reason(&desk), FailReason::OutsideWindow(_)) && desk.calls.is_empty());
 
     let mut desk = people(ThreadControlPolicy::EdPrimary);
-    let message = OutgoingMessage::text("b").unwrap().messaging_type(HumanAgent);
+    let message = OutgoingMessage::text("b").unwrap().with_messaging_type(HumanAgent);
     desk.command(Command::Send { key: MessageKey::new("b").unwrap(), message });
     sends(&mut desk, "b", HumanAgent, false, outside());
     assert!(matches!(reason(&desk), FailReason::OutsideWindow(_)) && desk.calls.is_empty());

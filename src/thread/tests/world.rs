@@ -56,8 +56,8 @@ impl World {
                 Output::Notice { id, notice, .. } => {
                     self.notices.push(notice);
                     let mut more = Vec::new();
-                    let dealt = if self.skips { Dealt::Skip } else { Dealt::done() };
-                    let done = Input::NoticeDone { notice: id, dealt };
+                    let handled = if self.skips { Handled::Skip } else { Handled::done() };
+                    let done = Input::NoticeHandled { notice: id, handled };
                     assert_eq!(self.thread.step(&cx, done, self.now, &mut more), Reply::Done);
                     out.extend(more);
                 }
@@ -156,7 +156,7 @@ impl World {
         let (id, call) = self.call();
         match call {
             Call::SendMessage { key: sent, message } => {
-                assert_eq!((sent.as_str(), message.is()), (key, MessagingType::Response));
+                assert_eq!((sent.as_str(), message.messaging_type()), (key, MessagingType::Response));
             }
             other => panic!("{other:?}"),
         }

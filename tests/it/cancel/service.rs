@@ -11,7 +11,7 @@ use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{ThreadStore, Write};
 use messenger_handover::thread::{
-    ClaimOrigin, Config, Context, Dealt, Input, MessageStatus, NoticeId, Output, Target, Thread,
+    ClaimOrigin, Config, Context, Handled, Input, MessageStatus, NoticeId, Output, Target, Thread,
 };
 use messenger_handover::time::{Span, Timestamp};
 use messenger_handover::webhook::{Delivery, Item, dangerous_parse_unverified};
@@ -76,7 +76,7 @@ async fn one_set_aside(world: &World) {
         _ => None,
     });
     let notice = notice.unwrap();
-    let _ = thread.step(&cx, Input::NoticeDone { notice, dealt: Dealt::Retry }, now, &mut out);
+    let _ = thread.step(&cx, Input::NoticeHandled { notice, handled: Handled::Retry }, now, &mut out);
     assert_eq!(thread.set_aside().map(|aside| aside.id).collect::<Vec<_>>(), [notice]);
     let write = Write::new(customer(), loaded.version, loaded.version + 1, thread, None);
     world.bot.kept.compare_and_swap(vec![write]).await.unwrap();

@@ -14,8 +14,8 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::thread::{
-    ClaimOrigin, ClaimProgress, Command, Config, Context, Dealt, Input, MessageStatus, Notice, Output, Owner,
-    PageMemory, Reply, Target, Thread, TransferProgress,
+    ClaimOrigin, ClaimProgress, Command, Config, Context, Handled, Input, MessageStatus, Notice, Output,
+    Owner, PageMemory, Reply, Target, Thread, TransferProgress,
 };
 use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Item, dangerous_parse_unverified};
@@ -243,7 +243,7 @@ impl World {
                 Output::Notice { id, notice, .. } => {
                     host.told.push(notice);
                     let mut more = Vec::new();
-                    let done = Input::NoticeDone { notice: id, dealt: Dealt::done() };
+                    let done = Input::NoticeHandled { notice: id, handled: Handled::done() };
                     assert_eq!(host.thread.step(&cx, done, now, &mut more), Reply::Done);
                     out.extend(more);
                 }

@@ -9,7 +9,7 @@ use messenger_handover::call::{
 use messenger_handover::event::EventKind;
 use messenger_handover::policy::ThreadControlPolicy;
 use messenger_handover::thread::{
-    Command, CommandRefused, Context, Dealt, FailReason, Input, MessageStatus, Notice, Output, Owner,
+    Command, CommandRefused, Context, FailReason, Handled, Input, MessageStatus, Notice, Output, Owner,
     PageMemory, Reply, Target,
 };
 use messenger_handover::time::Timestamp;
@@ -276,7 +276,7 @@ impl Turn<'_> {
                     }
                     self.scene.heard(host, &notice);
                     host.note(&notice);
-                    let done = Input::NoticeDone { notice: id, dealt: Dealt::done() };
+                    let done = Input::NoticeHandled { notice: id, handled: Handled::done() };
                     let mut more = Vec::new();
                     let _ = host.thread.step(&cx, done, now, &mut more);
                     out.extend(more);

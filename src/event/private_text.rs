@@ -10,9 +10,9 @@ use crate::shown::Text;
 /// A text that people may have written. `Debug` shows only how long it is, so that what holds one may be logged.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Words(String);
+pub struct PrivateText(String);
 
-impl Words {
+impl PrivateText {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -20,7 +20,7 @@ impl Words {
     }
 }
 
-impl Deref for Words {
+impl Deref for PrivateText {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -28,37 +28,37 @@ impl Deref for Words {
     }
 }
 
-impl From<String> for Words {
+impl From<String> for PrivateText {
     fn from(text: String) -> Self {
         Self(text)
     }
 }
 
-impl From<&str> for Words {
+impl From<&str> for PrivateText {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
     }
 }
 
-impl From<Words> for String {
-    fn from(words: Words) -> Self {
+impl From<PrivateText> for String {
+    fn from(words: PrivateText) -> Self {
         words.0
     }
 }
 
-impl PartialEq<str> for Words {
+impl PartialEq<str> for PrivateText {
     fn eq(&self, other: &str) -> bool {
         self.0 == other
     }
 }
 
-impl PartialEq<&str> for Words {
+impl PartialEq<&str> for PrivateText {
     fn eq(&self, other: &&str) -> bool {
         self.0 == *other
     }
 }
 
-impl fmt::Debug for Words {
+impl fmt::Debug for PrivateText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Text(&self.0).fmt(f)
     }
