@@ -3,14 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::call::{
     Advice, CallOutcome, Failure, FailureKind, HandoverRequest, OutgoingMessage, SenderAction, ThreadOwner,
 };
-use crate::id::{AppId, MessageId, PageId, ThreadKey};
+use crate::id::{AppId, MessageId, ThreadKey};
 
 /// Meta's thread-control calls and the Send API, for any Page that the implementation has a token of.
 ///
@@ -59,25 +58,11 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
     /// [`CallError`] with [`FailureKind::NotThreadOwner`] if we do not own the thread.
     async fn release_thread_control(&self, thread: &ThreadKey) -> Result<(), CallError>;
 
-    /// `extend_thread_control`: keeps control of a thread of ours for so long, at most 7 days, sent
-    /// in whole seconds.
-    ///
-    /// # Errors
-    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if we do not own the thread.
-    async fn extend_thread_control(&self, thread: &ThreadKey, duration: Duration) -> Result<(), CallError>;
-
     /// `GET thread_owner`: who owns the thread, as far as we may see it (facts §2.4).
     ///
     /// # Errors
     /// [`CallError`].
     async fn thread_owner(&self, thread: &ThreadKey) -> Result<ThreadOwner, CallError>;
-
-    /// `GET secondary_receivers`: the apps that share the Page, as the primary receiver may see them.
-    /// It is about a Page, so it takes no person.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    async fn secondary_receivers(&self, page: &PageId) -> Result<Vec<Receiver>, CallError>;
 
     /// Sends a message to the customer. `metadata` is repeated in the message's echo (facts §4.8).
     ///
@@ -144,24 +129,6 @@ impl Sent {
     #[must_use]
     pub fn new(mid: Option<MessageId>) -> Self {
         Self { mid }
-    }
-}
-
-/// An app that shares a Page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Receiver {
-    /// Its id.
-    pub app: AppId,
-    /// Its name, if the platform told.
-    pub name: Option<String>,
-}
-
-impl Receiver {
-    /// An app with its name.
-    #[must_use]
-    pub fn new(app: AppId, name: Option<String>) -> Self {
-        Self { app, name }
     }
 }
 

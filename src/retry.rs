@@ -8,19 +8,6 @@ use std::time::Duration;
 use crate::call::{Advice, FailureKind};
 use crate::time::Timestamp;
 
-/// What to do after a call failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use]
-#[non_exhaustive]
-pub enum Decision {
-    /// Nothing: it will not succeed, or was tried often enough.
-    Stop,
-    /// Make it again, not before so long.
-    After(Duration),
-    /// It may have been done. Not before so long, read `thread_owner`; for a message, wait for its echo.
-    ReadOwnerFirst(Duration),
-}
-
 /// A fraction by which waits are spread, so that many who failed together do not come back together.
 /// The caller draws it; [`Jitter::NONE`] makes the decision repeatable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -73,14 +60,15 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// What to do after a failure.
-    pub fn decide(&self, failure: FailedCall, jitter: Jitter) -> Decision {
+    /// How long to wait before the call is made again. `None` if it is not: it will not succeed, or was tried often enough. A call
+    /// that may have acted is never repeated blindly: after the wait read `thread_owner`; for a message, wait for its echo.
+    #[must_use]
+    pub fn decide(&self, failure: FailedCall, jitter: Jitter) -> Option<Duration> {
         let passing = failure.kind.advice() == Advice::RetryLater;
         if failure.attempt >= self.attempts || !(passing || failure.may_have_acted) {
-            return Decision::Stop;
+            return None;
         }
-        let wait = self.wait(failure.attempt, failure.hint, jitter);
-        if failure.may_have_acted { Decision::ReadOwnerFirst(wait) } else { Decision::After(wait) }
+        Some(self.wait(failure.attempt, failure.hint, jitter))
     }
 
     /// The wait after so many failures in a row: at least half of the doubled one, never less than the
@@ -163,20 +151,20 @@ mod tests {
     }
 
     #[test]
-    fn what_may_have_acted_is_never_repeated_blindly() {
+    fn passing_faults_and_unknown_outcomes_are_tried_again() {
         use FailureKind::*;
         let decide = |kind, acted| Backoff::default().decide(failure(kind, acted), Jitter::NONE);
         let second = Duration::from_secs(1);
         for kind in [RateLimited, Restricted, PlatformFlow, Transient, Transport] {
-            assert_eq!(decide(kind, false), Decision::After(second), "{kind}");
-            assert_eq!(decide(kind, true), Decision::ReadOwnerFirst(second), "{kind}");
+            assert_eq!(decide(kind, false), Some(second), "{kind}");
+            assert_eq!(decide(kind, true), Some(second), "{kind}");
         }
         for kind in [NotThreadOwner, NotAvailable, OutsideWindow, Token, Permission, Invalid, Conflict] {
-            assert_eq!(decide(kind, false), Decision::Stop, "{kind}");
+            assert_eq!(decide(kind, false), None, "{kind}");
         }
         // An answer that nobody understands, to something that may have been done.
-        assert_eq!(decide(Protocol, true), Decision::ReadOwnerFirst(second));
-        assert_eq!(decide(Protocol, false), Decision::Stop);
+        assert_eq!(decide(Protocol, true), Some(second));
+        assert_eq!(decide(Protocol, false), None);
     }
 
     #[test]
@@ -186,7 +174,7 @@ mod tests {
             (1..8).map(|attempt| backoff.wait(attempt, None, Jitter::NONE).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60]);
         let last = FailedCall { attempt: 8, ..failure(FailureKind::Transient, true) };
-        assert_eq!(backoff.decide(last, Jitter::NONE), Decision::Stop);
+        assert_eq!(backoff.decide(last, Jitter::NONE), None);
         assert_eq!(backoff.wait(u32::MAX, None, Jitter::NONE).as_secs(), 60);
     }
 

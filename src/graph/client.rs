@@ -19,7 +19,7 @@ use super::request::{EdgeCall, Node, Root};
 use super::response;
 use super::tokens::{App, Auth, TokenError, TokenProvider};
 use crate::call::{Failure, FailureKind, OutgoingMessage, SenderAction, ThreadOwner};
-use crate::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
+use crate::control::{CallError, Forwarded, HandoverClient, Sent};
 use crate::http::{Transport, date, not_answered};
 use crate::id::{AppId, PageId, ThreadKey};
 use crate::secret::PageToken;
@@ -280,22 +280,11 @@ impl HandoverClient for GraphClient {
         response::success(&self.post_to(thread, "release_thread_control", &Control::default()).await?)
     }
 
-    async fn extend_thread_control(&self, thread: &ThreadKey, duration: Duration) -> Result<(), CallError> {
-        let body = Control { duration: Some(duration.as_secs()), ..Control::default() };
-        response::success(&self.post_to(thread, "extend_thread_control", &body).await?)
-    }
-
     async fn thread_owner(&self, thread: &ThreadKey) -> Result<ThreadOwner, CallError> {
         // The bare id here, where the other edges take an object (facts §3.2).
         let user = thread.user.to_string();
         let query = [("recipient", user.as_str())];
         response::owner(&self.read(&thread.page, "thread_owner", &query).await?.json)
-    }
-
-    /// The first page of the answer: 25 apps by Graph's default, more than a Page has.
-    async fn secondary_receivers(&self, page: &PageId) -> Result<Vec<Receiver>, CallError> {
-        let query = [("fields", "id,name")];
-        response::receivers(&self.read(page, "secondary_receivers", &query).await?.json)
     }
 
     async fn send_message(

@@ -97,3 +97,21 @@ pub struct TokenInfo {
     /// What is wrong with it, where it is not good.
     pub problem: Option<Failure>,
 }
+
+/// An app that shares a Page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receiver {
+    /// Its id.
+    pub app: AppId,
+    /// Its name, if the platform told.
+    pub name: Option<String>,
+}
+
+impl Receiver {
+    /// An app with its name.
+    #[must_use]
+    pub fn new(app: AppId, name: Option<String>) -> Self {
+        Self { app, name }
+    }
+}

@@ -64,6 +64,7 @@ pub use builder::{DEFAULT_VERSION, GraphClientBuilder};
 pub use client::GraphClient;
 pub use error::BuildError;
 pub use info::{
-    Conversation, FeatureStatus, INSTAGRAM_FIELDS, MESSENGER_FIELDS, Platform, SubscribedApp, TokenInfo,
+    Conversation, FeatureStatus, INSTAGRAM_FIELDS, MESSENGER_FIELDS, Platform, Receiver, SubscribedApp,
+    TokenInfo,
 };
 pub use tokens::{TokenError, TokenProvider};

@@ -1,11 +1,13 @@
 //! The calls about a Page, a token and a conversation, beyond thread control.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::body::Control;
 use super::client::GraphClient;
-use super::info::{Conversation, FeatureStatus, Platform, SubscribedApp, TokenInfo};
+use super::info::{Conversation, FeatureStatus, Platform, Receiver, SubscribedApp, TokenInfo};
 use super::request::{EdgeCall, Node};
 use super::response;
 use super::tokens::Auth;
@@ -14,6 +16,31 @@ use crate::control::{CallError, Sent};
 use crate::id::{PageId, ThreadKey};
 
 impl GraphClient {
+    /// `extend_thread_control`: keeps control of a thread of ours for so long, at most 7 days, sent
+    /// in whole seconds.
+    ///
+    /// # Errors
+    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if we do not own the thread.
+    pub async fn extend_thread_control(
+        &self,
+        thread: &ThreadKey,
+        duration: Duration,
+    ) -> Result<(), CallError> {
+        let body = Control { duration: Some(duration.as_secs()), ..Control::default() };
+        response::success(&self.post_to(thread, "extend_thread_control", &body).await?)
+    }
+
+    /// `GET secondary_receivers`: the apps that share the Page, as the primary receiver may see them.
+    /// It is about a Page, so it takes no person.
+    /// The first page of the answer is read: 25 apps by Graph's default, more than a Page has.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn secondary_receivers(&self, page: &PageId) -> Result<Vec<Receiver>, CallError> {
+        let query = [("fields", "id,name")];
+        response::receivers(&self.read(page, "secondary_receivers", &query).await?.json)
+    }
+
     /// `GET /me?fields=messaging_feature_status`.
     ///
     /// # Errors

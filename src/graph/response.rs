@@ -7,10 +7,10 @@ use http::{HeaderMap, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::info::{Conversation, FeatureStatus, SubscribedApp, TokenInfo};
+use super::info::{Conversation, FeatureStatus, Receiver, SubscribedApp, TokenInfo};
 use super::{codes, pace};
 use crate::call::{Failure, FailureKind, ThreadOwner};
-use crate::control::{CallError, Receiver, Sent};
+use crate::control::{CallError, Sent};
 use crate::http::{is_unclear, one_line, retry_after};
 use crate::secret::PageToken;
 use crate::time::Span;

@@ -227,8 +227,7 @@ impl Builder {
     }
 
     /// Of how many conversations the service keeps a copy of what it wrote last, some kilobytes each at most, so that it need
-    /// not ask the store for them again; 10,000 if nothing is set. There are none of conversations in which much waits, and
-    /// none of a store in memory. Where other replicas write the same conversations, an old copy costs one write that is
+    /// not ask the store for them again; 10,000 if nothing is set. There are none of conversations in which much waits. Where other replicas write the same conversations, an old copy costs one write that is
     /// refused.
     pub fn copies(mut self, conversations: usize) -> Self {
         self.copies = conversations;
@@ -251,7 +250,7 @@ impl Builder {
             page_policies,
             client,
             desk,
-            recent: Recent::new(if store.is_in_memory() { 0 } else { copies }),
+            recent: Recent::new(copies),
             store,
             handler,
             clock,

@@ -101,12 +101,6 @@ pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
     async fn next_due(&self, _after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
     }
-
-    /// Whether threads are kept in the memory of this process, and nowhere else: loading one costs nothing, and the service
-    /// keeps no copies.
-    fn is_in_memory(&self) -> bool {
-        false
-    }
 }
 
 /// A thread as it was loaded.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use crate::call::{Advice, CallId, CallOutcome, Direction, Failure, FailureKind, MessageKey, ThreadOwner};
 use crate::id::{AppId, MessageId};
 use crate::policy::ClaimStep;
-use crate::retry::{Decision, FailedCall};
+use crate::retry::FailedCall;
 use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
@@ -148,13 +148,19 @@ impl Thread {
     /// When a call is made again that failed for no fault of its own. An answer has its own age, and what claims control for
     /// one lasts as long. Everything else is not tried for ever; and where there is a way without the desk's
     /// endpoint the customer need not wait for it.
-    fn decide(&self, cx: &Context<'_>, made: &Made, failure: &Failure, may_have_acted: bool) -> Decision {
+    fn decide(
+        &self,
+        cx: &Context<'_>,
+        made: &Made,
+        failure: &Failure,
+        may_have_acted: bool,
+    ) -> Option<Duration> {
         let attempt = self.pause.faults + 1;
         let failure = FailedCall { attempt, kind: failure.kind, may_have_acted, hint: failure.retry_after };
         let backoff = cx.backoff();
         let for_an_answer = match made {
             Made::Send(_) => true,
-            Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => return Decision::Stop,
+            Made::AskDesk(Direction::BotToAgent) if cx.config.desk.is_some() => return None,
             Made::AskDesk(Direction::BotToAgent) | Made::Release => false,
             Made::Pass(to) if *to != cx.config.app => false,
             Made::Take if self.transfer_takes() => false,
@@ -163,7 +169,7 @@ impl Thread {
             }
         };
         if for_an_answer {
-            return Decision::After(backoff.wait(attempt, failure.hint, cx.jitter));
+            return Some(backoff.wait(attempt, failure.hint, cx.jitter));
         }
         backoff.decide(failure, cx.jitter)
     }
@@ -180,14 +186,14 @@ impl Thread {
     ) {
         let attempt = self.pause.faults + 1;
         match self.decide(cx, made, &failure, may_have_acted) {
-            Decision::Stop => {
+            None => {
                 let around = *made == Made::AskDesk(Direction::BotToAgent) && cx.config.desk.is_some();
                 let wait = (!around).then(|| cx.backoff().wait(attempt, failure.retry_after, cx.jitter));
                 self.pause = Pause { faults: 0, until: wait.map(|wait| now.plus(wait)) };
                 self.refused(cx, made.clone(), failure, now, out);
             }
             // What may have been done put the owner in doubt: it is read before anything else.
-            Decision::After(wait) | Decision::ReadOwnerFirst(wait) => {
+            Some(wait) => {
                 self.pause = Pause { faults: attempt, until: Some(now.plus(wait)) };
                 if !may_have_acted {
                     self.not_made(made);
@@ -305,11 +311,11 @@ impl Thread {
             Made::Request | Made::AskDesk(Direction::AgentToBot) => {
                 let step = if *made == Made::Request { ClaimStep::Request } else { ClaimStep::AskDesk };
                 return match self.decide(cx, made, &cause, true) {
-                    Decision::Stop => {
+                    None => {
                         self.pause.faults = 0;
                         self.claim_refused(cx, step, cause, now, out);
                     }
-                    Decision::After(wait) | Decision::ReadOwnerFirst(wait) => {
+                    Some(wait) => {
                         self.pause.faults += 1;
                         self.claim_unsure(cx, step, now.plus(wait));
                     }

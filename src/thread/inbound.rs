@@ -9,7 +9,6 @@ use crate::time::{Span, Timestamp};
 use super::belief::CONTROL_LASTS;
 use super::is_default;
 use super::seen::{Digest, Horizon, Recent};
-use super::shared::Fresh;
 
 /// What came from the customer while it was not ours to answer, and what was seen already.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -27,16 +26,6 @@ pub(super) struct Inbox {
     /// Until when control lasts because of what the customer did.
     #[serde(skip_serializing_if = "is_default")]
     active_until: Option<Timestamp>,
-}
-
-impl Fresh for Inbox {
-    const FRESH: &'static Self = &Self {
-        unanswered: VecDeque::new(),
-        more: 0,
-        seen: Recent::NONE,
-        controls: Recent::NONE,
-        active_until: None,
-    };
 }
 
 /// What an inbound message is to us, by what was seen before.

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::time::Timestamp;
 
 use super::is_default;
-use super::shared::Fresh;
 
 /// How far a report may be stamped ahead of us. Clocks differ a little; a stamp from far ahead would
 /// outdate all that follows.
@@ -38,16 +37,6 @@ const LATE_GRANT: Duration = Duration::from_mins(2);
 /// A desk has answers to settle before it releases: a bot that was told of the close at the same moment
 /// looks again after so long.
 const LOOK_AGAIN: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(15), Duration::from_mins(1)];
-
-impl Fresh for Intervention {
-    const FRESH: &'static Self = &Self {
-        open: false,
-        wants_control: false,
-        give_back: None,
-        as_of: Timestamp::from_millis(0),
-        look: None,
-    };
-}
 
 impl Intervention {
     pub(super) fn is_open(&self) -> bool {

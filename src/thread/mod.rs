@@ -27,7 +27,6 @@ mod requests;
 mod rest;
 mod seen;
 mod settled;
-mod shared;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -64,25 +63,23 @@ use notices::Notices;
 use outbox::{Head, Outbox};
 use people::People;
 use requests::Requests;
-use shared::Shared;
 use transfer::{Transfer, TransferEnd};
 
 /// One conversation: who is believed to own it, the answers that wait, what was asked of the platform
-/// and what the host has yet to be told. What most conversations have none of is kept apart, so that many of them fit
-/// into little memory.
+/// and what the host has yet to be told.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Thread {
     #[serde(skip_serializing_if = "is_default")]
     belief: Belief,
     #[serde(skip_serializing_if = "is_default")]
-    inbox: Shared<Inbox>,
+    inbox: Inbox,
     #[serde(skip_serializing_if = "is_default")]
-    outbox: Shared<Outbox>,
+    outbox: Outbox,
     #[serde(skip_serializing_if = "is_default")]
-    intervention: Shared<Intervention>,
+    intervention: Intervention,
     #[serde(skip_serializing_if = "is_default")]
-    people: Shared<People>,
+    people: People,
     #[serde(skip_serializing_if = "is_default")]
     claim: Option<Box<Claim>>,
     #[serde(skip_serializing_if = "is_default")]
@@ -92,9 +89,9 @@ pub struct Thread {
     #[serde(skip_serializing_if = "is_default")]
     last_transfer: Option<Box<TransferEnd>>,
     #[serde(skip_serializing_if = "is_default")]
-    requests: Shared<Requests>,
+    requests: Requests,
     #[serde(skip_serializing_if = "is_default")]
-    refused: Shared<PageMemory>,
+    refused: PageMemory,
     #[serde(skip_serializing_if = "is_default")]
     notices: Notices,
     #[serde(skip_serializing_if = "is_default")]

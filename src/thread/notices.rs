@@ -55,6 +55,11 @@ impl Notices {
         self.first = first;
     }
 
+    /// As they are when all of them were dealt with.
+    pub(super) fn none_left(&self) -> Self {
+        Self { first: self.first, ..Self::default() }
+    }
+
     pub(super) fn push(&mut self, notice: Notice) {
         if self.queue.is_empty() {
             // Seldom are there more.

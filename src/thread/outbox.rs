@@ -12,7 +12,6 @@ use super::io::Notice;
 use super::is_default;
 use super::outcome::{FailReason, MessageStatus, NoEcho};
 use super::seen::{Digest, Horizon, Recent};
-use super::shared::Fresh;
 
 /// The answers of one thread, in the order they were accepted (design §3.3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -80,11 +79,6 @@ pub(super) enum Head<'a> {
     /// Something is under way or must be waited for.
     Blocked,
     Ready(&'a MessageKey, &'a OutgoingMessage),
-}
-
-impl Fresh for Outbox {
-    const FRESH: &'static Self =
-        &Self { waiting: VecDeque::new(), finished: VecDeque::new(), settled: Recent::NONE };
 }
 
 impl Answer {

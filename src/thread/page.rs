@@ -7,7 +7,6 @@ use crate::id::UserId;
 use crate::time::Timestamp;
 
 use super::is_default;
-use super::shared::Fresh;
 
 /// A call that a Page's configuration may not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,11 +37,6 @@ pub struct PageMemory {
     /// Roles changed then (`app_roles`): refusals before that count no more.
     #[serde(skip_serializing_if = "is_default")]
     pub forgotten: Option<Timestamp>,
-}
-
-impl Fresh for PageMemory {
-    const FRESH: &'static Self =
-        &Self { request_refused: None, take_refused: None, inline_refused: None, forgotten: None };
 }
 
 impl PageMemory {

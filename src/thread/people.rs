@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::time::{Span, Timestamp};
 
 use super::is_default;
-use super::shared::Fresh;
 
 /// What a bot knows of the people beside it. Until they are done it claims nothing and answers nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -25,11 +24,6 @@ pub(super) struct People {
     /// A person has answered elsewhere, and may go on until then.
     #[serde(skip_serializing_if = "is_default")]
     answers_until: Option<Timestamp>,
-}
-
-impl Fresh for People {
-    const FRESH: &'static Self =
-        &Self { asked_until: None, asked_at: None, left: false, answers_until: None };
 }
 
 impl People {

@@ -7,7 +7,6 @@ use crate::id::AppId;
 use crate::time::Timestamp;
 
 use super::is_default;
-use super::shared::Fresh;
 
 /// The most apps that are remembered as waiting for control.
 const MAX_REQUESTS: usize = 8;
@@ -28,10 +27,6 @@ struct Request {
     /// The host refused it.
     #[serde(default, skip_serializing_if = "is_default")]
     refused: bool,
-}
-
-impl Fresh for Requests {
-    const FRESH: &'static Self = &Self(VecDeque::new());
 }
 
 impl Requests {

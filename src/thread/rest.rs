@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
+use super::Thread;
 use super::config::Context;
-use super::{Belief, Pause, Thread};
 
 /// A thread at rest is written again for what happens in it only after this part of its retention.
 const PARTS: u32 = 8;
@@ -42,56 +42,18 @@ impl Thread {
     /// Whether nothing is known that a thread nobody has heard of would not know: it need not be kept.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        let Self {
-            belief,
-            inbox,
-            outbox,
-            intervention,
-            claim,
-            last_claim,
-            transfer,
-            last_transfer,
-            requests,
-            refused,
-            notices,
-            in_flight,
-            pause,
-            people,
-            announced_ours,
-            announced_to_answer,
-            last_change,
-            // Numbers go on with time, wherever they start from.
-            last_id: _,
-            at_rest_since: _,
-        } = self;
-        *belief == Belief::default()
-            && inbox.is_fresh()
-            && outbox.is_fresh()
-            && intervention.is_fresh()
-            && claim.is_none()
-            && last_claim.is_none()
-            && transfer.is_none()
-            && last_transfer.is_none()
-            && requests.is_fresh()
-            && refused.is_fresh()
-            && notices.len() == 0
-            && notices.set_aside().next().is_none()
-            && in_flight.is_none()
-            && *pause == Pause::default()
-            && people.is_fresh()
-            && !announced_ours
-            && !announced_to_answer
-            && last_change.is_none()
+        // Numbers go on with time, wherever they start from.
+        let fresh = Self {
+            last_id: self.last_id,
+            notices: self.notices.none_left(),
+            at_rest_since: self.at_rest_since,
+            ..Self::default()
+        };
+        *self == fresh
     }
 
     /// Notes that the thread is at rest, or forgets what it knows when it has been for long.
     pub(super) fn note_rest(&mut self, cx: &Context<'_>, now: Timestamp, is_news: bool) {
-        self.inbox.tidy();
-        self.outbox.tidy();
-        self.intervention.tidy();
-        self.requests.tidy();
-        self.people.tidy();
-        self.refused.tidy();
         let retention = cx.config.timeouts.retention;
         if retention == Duration::MAX || !self.is_at_rest() || self.intervention.is_open() || self.is_fresh()
         {

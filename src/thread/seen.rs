@@ -182,8 +182,6 @@ impl Clone for Recent {
 }
 
 impl Recent {
-    pub(super) const NONE: Self = Self { latest: Digests(Vec::new()), before: Vec::new() };
-
     pub(super) fn find(&self, digest: Digest) -> Option<Digest> {
         let before = self.before.iter().rev().map(|part| &*part.digests);
         let mut parts = std::iter::once(&self.latest).chain(before);

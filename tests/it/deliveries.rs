@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use messenger_handover::call::{MessageKey, OutgoingMessage, SenderAction, ThreadOwner};
-use messenger_handover::control::{CallError, Forwarded, HandoverClient, Receiver, Sent};
+use messenger_handover::control::{CallError, Forwarded, HandoverClient, Sent};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind, Inbound};
 use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
@@ -51,16 +51,8 @@ impl HandoverClient for Graph {
         Ok(())
     }
 
-    async fn extend_thread_control(&self, _: &ThreadKey, _: Duration) -> Result<(), CallError> {
-        Ok(())
-    }
-
     async fn thread_owner(&self, _: &ThreadKey) -> Result<ThreadOwner, CallError> {
         Ok(ThreadOwner::Idle)
-    }
-
-    async fn secondary_receivers(&self, _: &PageId) -> Result<Vec<Receiver>, CallError> {
-        Ok(Vec::new())
     }
 
     async fn send_message(

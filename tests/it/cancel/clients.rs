@@ -93,9 +93,7 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
         take_thread_control(c) c.graph.take_thread_control(&customer(), None),
         request_thread_control(c) c.graph.request_thread_control(&customer(), None),
         release_thread_control(c) c.graph.release_thread_control(&customer()),
-        extend_thread_control(c) c.graph.extend_thread_control(&customer(), Duration::from_hours(30)),
         thread_owner(c) c.graph.thread_owner(&customer()),
-        secondary_receivers(c) c.graph.secondary_receivers(&page()),
         send_message(c) c.graph.send_message(&customer(), &text(), None),
         sender_action(c) c.graph.sender_action(&customer(), SenderAction::TypingOn),
     }
@@ -103,6 +101,8 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
         platform_time(c) c.graph.platform_time(&page()),
     }
     "src/graph/page.rs" {
+        extend_thread_control(c) c.graph.extend_thread_control(&customer(), Duration::from_hours(30)),
+        secondary_receivers(c) c.graph.secondary_receivers(&page()),
         messaging_feature_status(c) c.graph.messaging_feature_status(&page()),
         subscribed_apps(c) c.graph.subscribed_apps(&page()),
         subscribe(c) c.graph.subscribe(&page(), &["messages"]),
