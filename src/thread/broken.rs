@@ -1,8 +1,6 @@
 //! Designs that look reasonable and are not. A model checker has to catch each (`checks/model/tests/model`): a check that
 //! finds nothing in them finds nothing in the shipped design either.
 
-use super::config::Config;
-
 /// One remedy of the shipped design left out. Exists with the feature `broken-designs` only, which nothing but
 /// this crate's own tests turns on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,18 +32,4 @@ pub enum Broken {
     WaitsForTheGrant,
     /// A bot answers whatever it may send, whether people were asked for or not.
     TalksOverPeople,
-}
-
-impl Config {
-    /// Whether the thread is broken in this way.
-    #[cfg(feature = "broken-designs")]
-    pub(super) fn is(&self, broken: Broken) -> bool {
-        self.broken == Some(broken)
-    }
-
-    #[cfg(not(feature = "broken-designs"))]
-    #[allow(clippy::unused_self, reason = "it takes a look where the feature is on")]
-    pub(super) const fn is(&self, _: Broken) -> bool {
-        false
-    }
 }

@@ -319,6 +319,20 @@ impl<'a> Context<'a> {
     }
 }
 
+impl Config {
+    /// Whether the thread is broken in this way.
+    #[cfg(feature = "broken-designs")]
+    pub(super) fn is(&self, broken: Broken) -> bool {
+        self.broken == Some(broken)
+    }
+
+    #[cfg(not(feature = "broken-designs"))]
+    #[allow(clippy::unused_self, reason = "it takes a look where the feature is on")]
+    pub(super) const fn is(&self, _: Broken) -> bool {
+        false
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::page::PageCall;

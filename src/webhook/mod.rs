@@ -23,22 +23,25 @@
 //! not accepted and switches the webhook off after an hour (facts §4.4). [`Endpoint`] does all of it.
 
 mod body;
+mod delivery;
 #[cfg(feature = "service")]
 pub(crate) mod endpoint;
-mod envelope;
 mod handshake;
 mod item;
 mod json;
-mod ordinary;
+mod parse;
 mod signature;
+mod tolerant;
+mod typed;
 
 #[cfg(test)]
 mod tests;
 
+pub use delivery::{Delivery, Object, ParseError};
 #[cfg(feature = "service")]
 pub use endpoint::Endpoint;
-pub use envelope::{Delivery, Object, ParseError, dangerous_parse_unverified, parse};
 pub use handshake::{HandshakeError, handshake};
 pub use item::Item;
 pub(crate) use json::read as read_tolerantly;
+pub use parse::{dangerous_parse_unverified, parse};
 pub use signature::{DEFAULT_MAX_BODY, SIGNATURE_HEADER, SignatureError, VerifiedBody, Verifier, sign};

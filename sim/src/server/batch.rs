@@ -1,13 +1,9 @@
 //! Several calls in one request, as Graph's batches have it (BG: Meta's page "Batch requests").
 
-use std::sync::Arc;
-
 use axum::http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::graph::{Reply, serve as serve_one};
 use super::params::{self, Params};
-use super::state::Shared;
 use crate::platform::GraphError;
 
 /// The most calls of one batch.
@@ -25,14 +21,22 @@ pub(super) fn asked(method: &Method, path: (&str, &str), params: &Params) -> Opt
     }
 }
 
-/// Makes them one after the other; each has an answer of its own, and its body is text.
-pub(super) async fn serve(shared: &Arc<Shared>, calls: &[Value], outer: &Params) -> Reply {
+/// One call of a batch.
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) params: Params,
+}
+
+/// The calls as they would be made alone. They share the token of the batch.
+///
+/// # Errors
+/// [`GraphError`] for none, and for more than 50.
+pub(super) fn read(calls: &[Value], outer: &Params) -> Result<Vec<Call>, GraphError> {
     if calls.is_empty() || calls.len() > MOST {
-        let refusal = GraphError::invalid("batch", "must be a list of 1 to 50 calls");
-        return Reply::json(refusal.status, &refusal.body());
+        return Err(GraphError::invalid("batch", "must be a list of 1 to 50 calls"));
     }
-    let mut answers = Vec::with_capacity(calls.len());
-    for call in calls {
+    let one = |call: &Value| {
         let method = call["method"].as_str().unwrap_or("GET");
         let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or(Method::GET);
         let relative = call["relative_url"].as_str().unwrap_or_default();
@@ -45,9 +49,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, calls: &[Value], outer: &Params)
         }
         params::add_form(&mut params, query.as_bytes());
         params::add_form(&mut params, call["body"].as_str().unwrap_or_default().as_bytes());
-        // A batch of batches is none.
-        let reply = serve_one(shared, &method, path, params, Ok(())).await;
-        answers.push(json!({"code": reply.status, "headers": [], "body": reply.body}));
-    }
-    Reply::json(200, &json!(answers))
+        Call { method, path: path.to_owned(), params }
+    };
+    Ok(calls.iter().map(one).collect())
 }

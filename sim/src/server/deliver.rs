@@ -1,13 +1,14 @@
 //! Webhooks on their way: one after the other per app, signed, and again until the app answers 200.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha1::Sha1;
 use sha2::Sha256;
+use tokio::sync::mpsc;
 
 use super::state::{Shared, State};
 use super::wire::Wire;
@@ -23,8 +24,16 @@ const PATIENCE: Duration = Duration::from_hours(1);
 /// However far the clock jumps, it is tried so often.
 const FEWEST_TRIES: u32 = 3;
 
+/// Delivers the webhooks of each app for which some wait, until the server is gone.
+pub(super) async fn run(shared: Weak<Shared>, mut ready: mpsc::UnboundedReceiver<AppId>) {
+    while let Some(app) = ready.recv().await {
+        let Some(shared) = shared.upgrade() else { return };
+        shared.spawn(work(Arc::clone(&shared), app));
+    }
+}
+
 /// Delivers what waits for one app, in order.
-pub(super) async fn work(shared: Arc<Shared>, app: AppId) {
+async fn work(shared: Arc<Shared>, app: AppId) {
     while let Some((era, delivery)) = shared.next(&app) {
         let delivered = deliver(&shared, era, &delivery).await;
         shared.done(era, delivered);

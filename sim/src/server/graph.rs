@@ -78,14 +78,28 @@ pub(super) async fn answer(
         params.insert("access_token".to_owned(), json!(token));
     }
     let reply = match (batch::asked(&method, split(uri.path()), &params), read) {
-        (Some(batch), Ok(())) => batch::serve(&shared, &batch, &params).await,
+        (Some(batch), Ok(())) => serve_batch(&shared, &batch, &params).await,
         (_, read) => serve(&shared, &method, uri.path(), params, read).await,
     };
     reply.into_response()
 }
 
+/// Makes the calls of a batch one after the other; each has an answer of its own, and its body is text. A batch in a batch is none.
+async fn serve_batch(shared: &Arc<Shared>, calls: &[Value], outer: &Params) -> Reply {
+    let calls = match batch::read(calls, outer) {
+        Ok(calls) => calls,
+        Err(refusal) => return Reply::refused(&refusal),
+    };
+    let mut answers = Vec::with_capacity(calls.len());
+    for batch::Call { method, path, params } in calls {
+        let reply = serve(shared, &method, &path, params, Ok(())).await;
+        answers.push(json!({"code": reply.status, "headers": [], "body": reply.body}));
+    }
+    Reply::json(200, &json!(answers))
+}
+
 /// Serves one call, of its own or of a batch.
-pub(super) async fn serve(
+async fn serve(
     shared: &Arc<Shared>,
     method: &Method,
     path: &str,

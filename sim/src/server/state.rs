@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
-use super::deliver;
 use super::faults::{FaultAction, Faults};
 use super::transcript::Transcript;
 use super::usage::Usage;
@@ -44,6 +43,8 @@ pub(super) struct State {
     pub(super) dropped: u64,
     /// Counts the resets: what was on its way before one is not delivered after it.
     pub(super) era: u64,
+    /// Where it is said that webhooks of an app wait and nobody delivers them yet.
+    ready: mpsc::UnboundedSender<AppId>,
     workers: JoinSet<()>,
     closed: bool,
 }
@@ -230,8 +231,8 @@ impl Shared {
         queue.waiting.extend(queue.held.drain(..));
         if !queue.running {
             queue.running = true;
-            while state.workers.try_join_next().is_some() {}
-            state.workers.spawn_on(deliver::work(Arc::clone(self), app), &self.runtime);
+            // The server may be gone.
+            let _ = state.ready.send(app);
         }
     }
 
@@ -291,6 +292,15 @@ impl Shared {
         self.quiet.notify_waiters();
     }
 
+    /// Works until the next reset.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut state = self.lock();
+        while state.workers.try_join_next().is_some() {}
+        if !state.closed {
+            state.workers.spawn_on(work, &self.runtime);
+        }
+    }
+
     fn finish(&self, state: &mut State, count: usize) {
         state.pending -= count;
         if state.pending == 0 {
@@ -332,6 +342,7 @@ impl State {
         transcript: Transcript,
         faults: Faults,
         usage: Usage,
+        ready: mpsc::UnboundedSender<AppId>,
     ) -> Self {
         Self {
             fresh: platform.clone(),
@@ -346,6 +357,7 @@ impl State {
             pending: 0,
             dropped: 0,
             era: 0,
+            ready,
             workers: JoinSet::new(),
             closed: false,
         }

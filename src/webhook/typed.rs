@@ -11,7 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::body::until;
-use super::envelope::{Delivery, Object};
+use super::delivery::{Delivery, Object};
 use super::item::{Item, Parties};
 use crate::event::{Attachment, Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
 use crate::id::{AppId, MessageId, PageId, UserId};
@@ -315,14 +315,14 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::envelope::read_tolerantly;
+    use super::super::tolerant;
     use super::*;
 
     /// Both readers say the same. Answers whether the delivery is an ordinary one.
     fn compare(body: &[u8]) -> bool {
         let Some(ordinary) = read(body) else { return false };
         // What is passed over here may be more than the tolerant reader can read at all.
-        let Ok(tolerant) = read_tolerantly(body) else { return false };
+        let Ok(tolerant) = tolerant::read(body) else { return false };
         assert_eq!(ordinary, tolerant, "{}", String::from_utf8_lossy(body));
         true
     }

@@ -1,0 +1,87 @@
+//! The tolerant reader: every shape that the platform was seen to send (facts §4.5), and what it does not understand it keeps.
+
+use serde_json::Value;
+
+use super::body;
+use super::delivery::{Delivery, Object, ParseError};
+use super::item::{self, Item};
+use super::json::{self, field};
+use crate::event::Channel;
+use crate::id::PageId;
+
+/// Reads whatever comes, and keeps what is not understood.
+pub(super) fn read(body: &[u8]) -> Result<Delivery, ParseError> {
+    let body = json::read(body).map_err(ParseError::NotJson)?;
+    let Value::Object(mut body) = body else { return Err(ParseError::NotAnObject) };
+    let Some(Value::Array(entries)) = body.remove("entry") else { return Err(ParseError::NoEntries) };
+    let object = match body.remove("object") {
+        Some(Value::String(object)) => match object.as_str() {
+            "page" => Object::Page,
+            "instagram" => Object::Instagram,
+            _ => Object::Other(object),
+        },
+        _ => Object::Other(String::new()),
+    };
+    let mut items = Vec::with_capacity(entries.len());
+    for entry in entries {
+        read_entry(entry, &object, &mut items);
+    }
+    Ok(Delivery { object, items })
+}
+
+/// The arrays of an entry, in the order in which they are handled. Control events come in
+/// `messaging`; an array of their own is tolerated.
+const ARRAYS: [(&str, Channel); 3] = [
+    ("messaging", Channel::Messaging),
+    ("standby", Channel::Standby),
+    ("messaging_handovers", Channel::Messaging),
+];
+
+fn read_entry(mut entry: Value, object: &Object, items: &mut Vec<Item>) {
+    if object.is_whatsapp() {
+        return read_whatsapp(entry, items);
+    }
+    let page = match field(&entry, "id").map(body::id::<PageId>) {
+        None => None,
+        Some(Ok(page)) => page,
+        Some(Err(_)) => return items.push(Item::unknown(None, None, entry, "entry with an unreadable id")),
+    };
+    let page = page.as_ref();
+    let before = items.len();
+    for (name, channel) in ARRAYS {
+        match entry.get_mut(name).map(Value::take) {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(events)) => {
+                for event in events {
+                    item::read(page, channel, event, items);
+                }
+            }
+            Some(other) => {
+                items.push(Item::unknown(page, Some(channel), other, "events that are not an array"));
+            }
+        }
+    }
+    match entry.get_mut("changes").map(Value::take) {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(changes)) => {
+            for change in changes {
+                item::read_change(page, change, items);
+            }
+        }
+        Some(other) => items.push(Item::unknown(page, None, other, "changes that are not an array")),
+    }
+    if items.len() == before {
+        items.push(Item::unknown(page, None, entry, "entry without events"));
+    }
+}
+
+/// An entry of WhatsApp: its id is an account, no Page, and its threads have rules of their own (facts
+/// §7). Nothing in it is read, whatever it looks like.
+fn read_whatsapp(mut entry: Value, items: &mut Vec<Item>) {
+    match entry.get_mut("changes").map(Value::take) {
+        Some(Value::Array(changes)) if !changes.is_empty() => {
+            items.extend(changes.into_iter().map(|raw| Item::unknown(None, None, raw, item::A_CHANGE)));
+        }
+        _ => items.push(Item::unknown(None, None, entry, "an entry of WhatsApp")),
+    }
+}
