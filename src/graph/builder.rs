@@ -9,6 +9,7 @@ use url::Url;
 use super::client::{GraphClient, Shared};
 use super::clock::Clock;
 use super::error::BuildError;
+use super::info::DEFAULT_VERSION;
 use super::pace::Pace;
 use super::request::Root;
 use super::tokens::{App, Auth, TokenProvider};
@@ -18,9 +19,6 @@ use crate::http::{
 };
 use crate::id::{AppId, PageId};
 use crate::secret::{AppSecret, PageToken};
-
-/// The Graph version that is used if none is set: the current one of July 2026 (facts §3.1).
-pub const DEFAULT_VERSION: &str = "v26.0";
 
 const DEFAULT_BASE_URL: &str = "https://graph.facebook.com";
 const INSTAGRAM_BASE_URL: &str = "https://graph.instagram.com";
@@ -65,7 +63,7 @@ impl GraphClientBuilder {
         self
     }
 
-    /// The Graph version, as in `v26.0`; [`DEFAULT_VERSION`] if not set.
+    /// The Graph version, as in `v27.0`; [`DEFAULT_VERSION`] if not set.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
         self

@@ -1,6 +1,6 @@
 //! Why a client cannot be built.
 
-use super::builder::DEFAULT_VERSION;
+use super::info::DEFAULT_VERSION;
 use crate::http::{InvalidBaseUrl, TransportError};
 use crate::id::PageId;
 

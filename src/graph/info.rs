@@ -4,6 +4,9 @@ use crate::call::Failure;
 use crate::id::{AppId, PageId};
 use crate::time::Timestamp;
 
+/// The Graph version that is used if none is set: the current one of November 2026 (facts §3.1).
+pub const DEFAULT_VERSION: &str = "v27.0";
+
 /// The webhook fields that a handover on Messenger needs (facts §4.1). The names are plural: the
 /// singular ones on one of Meta's pages do not exist.
 pub const MESSENGER_FIELDS: [&str; 8] = [

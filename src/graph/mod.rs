@@ -60,11 +60,11 @@ mod usage;
 mod tests;
 
 pub use account::TokenOwner;
-pub use builder::{DEFAULT_VERSION, GraphClientBuilder};
+pub use builder::GraphClientBuilder;
 pub use client::GraphClient;
 pub use error::BuildError;
 pub use info::{
-    Conversation, FeatureStatus, INSTAGRAM_FIELDS, MESSENGER_FIELDS, Platform, Receiver, SubscribedApp,
-    TokenInfo,
+    Conversation, DEFAULT_VERSION, FeatureStatus, INSTAGRAM_FIELDS, MESSENGER_FIELDS, Platform, Receiver,
+    SubscribedApp, TokenInfo,
 };
 pub use tokens::{TokenError, TokenProvider};

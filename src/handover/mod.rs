@@ -12,7 +12,7 @@ mod handler;
 mod locks;
 mod recent;
 mod sender_action;
-mod upkeep;
+mod maintenance;
 mod wake;
 
 pub use builder::Builder;
@@ -20,7 +20,7 @@ pub use check::BuildError;
 pub use clock::{Clock, SystemClock};
 pub use handler::{BoxError, Handler, HandlerError, Notification};
 pub use sender_action::Shown;
-pub use upkeep::{Stats, Stopped};
+pub use maintenance::{Stats, Stopped};
 
 use std::fmt;
 use std::sync::Arc;

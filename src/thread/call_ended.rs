@@ -10,8 +10,10 @@ use super::belief::Owner;
 use super::broken::Broken;
 use super::claim::MAX_LOST_CONTROL;
 use super::config::{Config, Context};
-use super::io::{Notice, Output, Reply, Target};
+use super::notice::Notice;
+use super::output::{Output, Reply};
 use super::page::PageCall;
+use super::terms::Target;
 use super::transfer::Stage;
 use super::{InFlight, Made, Pause, Thread};
 

@@ -9,10 +9,12 @@ use crate::time::{Span, Timestamp};
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::{Config, Context, Unanswered};
-use super::io::{ClaimOrigin, Notice, Output};
 use super::note::Note;
+use super::notice::Notice;
 use super::outcome::{FailReason, NotGranted, StepOutcome, TriedStep};
+use super::output::Output;
 use super::page::PageCall;
+use super::terms::ClaimOrigin;
 use super::{Made, Move, Thread, is_default};
 
 /// An attempt to get control that is under way: the plan walked so far.

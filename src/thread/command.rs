@@ -6,9 +6,11 @@ use super::Thread;
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
-use super::io::{Command, CommandRefused, Reply, Target};
+use super::input::Command;
 use super::note::Note;
 use super::outbox::Head;
+use super::output::Reply;
+use super::terms::{CommandRefused, Target};
 
 /// Who wants an answer sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

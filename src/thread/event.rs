@@ -6,9 +6,11 @@ use crate::time::{Span, Timestamp};
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::{Config, Context, is_inbox};
+use super::duplicates::Horizon;
 use super::inbound::Novelty;
-use super::io::{Notice, Reply, Target};
-use super::seen::Horizon;
+use super::notice::Notice;
+use super::output::Reply;
+use super::terms::Target;
 use super::transfer::Stage;
 use super::{LastChange, Thread};
 

@@ -7,8 +7,8 @@ use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
 
 use super::belief::CONTROL_LASTS;
+use super::duplicates::{Digest, Horizon, Recent};
 use super::is_default;
-use super::seen::{Digest, Horizon, Recent};
 
 /// What came from the customer while it was not ours to answer, and what was seen already.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

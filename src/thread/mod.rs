@@ -9,29 +9,33 @@ mod actions;
 mod belief;
 mod broken;
 mod call_ended;
-mod changed;
 mod claim;
 mod command;
 mod config;
+mod customer;
+mod duplicates;
 mod event;
+mod handled;
+mod idle;
 mod inbound;
+mod input;
 mod intervention;
-mod io;
 mod note;
+mod notice;
 mod notices;
 mod outbox;
 mod outcome;
+mod output;
+mod ownership;
 mod page;
 mod people;
 mod requests;
-mod rest;
-mod seen;
-mod settled;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
-pub use actions::{Actions, Handled, RefusedAction};
+pub use actions::{Actions, Handled};
 pub use belief::Owner;
 #[cfg(feature = "broken-designs")]
 #[doc(hidden)]
@@ -40,11 +44,14 @@ pub use broken::Broken;
 use broken::Broken;
 pub use claim::ClaimProgress;
 pub use config::{Config, Context, Limits, OnUnknown, Timeouts, Unanswered};
-pub use io::{ClaimOrigin, Command, CommandRefused, Input, Notice, NoticeId, Output, Reply, Target};
+pub use input::{Command, Input};
 pub use note::Note;
+pub use notice::{Notice, RefusedAction};
 pub use notices::SetAside;
 pub use outcome::{FailReason, MessageStatus, NoEcho, NotGranted, StepOutcome, TriedStep};
+pub use output::{Output, Reply};
 pub use page::{PageCall, PageMemory, PageRefusals};
+pub use terms::{ClaimOrigin, CommandRefused, NoticeId, Target};
 pub use transfer::TransferProgress;
 
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,10 @@ use crate::event::Inbound;
 use crate::time::Timestamp;
 
 use super::config::Limits;
-use super::io::{Notice, NoticeId, Output};
 use super::is_default;
+use super::notice::Notice;
+use super::output::Output;
+use super::terms::NoticeId;
 
 /// In order, one at a time, until the handler returned `Ok` or has failed too often.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

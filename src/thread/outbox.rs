@@ -8,10 +8,10 @@ use crate::time::Timestamp;
 
 use super::broken::Broken;
 use super::config::{Config, OnUnknown};
-use super::io::Notice;
+use super::duplicates::{Digest, Horizon, Recent};
 use super::is_default;
+use super::notice::Notice;
 use super::outcome::{FailReason, MessageStatus, NoEcho};
-use super::seen::{Digest, Horizon, Recent};
 
 /// The answers of one thread, in the order they were accepted (design §3.3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

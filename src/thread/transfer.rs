@@ -8,8 +8,10 @@ use crate::time::Timestamp;
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
-use super::io::{CommandRefused, Notice, Reply, Target};
 use super::note::Note;
+use super::notice::Notice;
+use super::output::Reply;
+use super::terms::{CommandRefused, Target};
 use super::{Move, Thread};
 
 /// Control is to be given away.

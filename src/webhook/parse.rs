@@ -23,7 +23,6 @@ pub fn dangerous_parse_unverified(body: &[u8]) -> Result<Delivery, ParseError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::delivery::Object;
     use super::super::item::{self, Item};
     use super::*;
     use crate::event::Channel;

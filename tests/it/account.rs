@@ -21,14 +21,14 @@ async fn with_token_of(me: serde_json::Value, page: u64, instagram: bool) -> Rep
         let answer = ResponseTemplate::new(200).set_body_json(body);
         Mock::given(path(at)).respond_with(answer).with_priority(9).mount(&server)
     };
-    answer("/v26.0/debug_token", token).await;
+    answer("/v27.0/debug_token", token).await;
     let of_a_page = me.get("user_id").is_none();
-    answer("/v26.0/me", me).await;
+    answer("/v27.0/me", me).await;
     // Fields of another kind of account are refused.
     let fields = if of_a_page { "user_id" } else { "instagram_business_account" };
     let unknown = json!({"error": {"code": 100, "type": "OAuthException",
         "message": format!("(#100) Tried accessing nonexisting field ({fields})")}});
-    Mock::given(path("/v26.0/me"))
+    Mock::given(path("/v27.0/me"))
         .and(move |request: &wiremock::Request| request.url.query().unwrap_or_default().contains(fields))
         .respond_with(ResponseTemplate::new(400).set_body_json(unknown))
         .with_priority(1)

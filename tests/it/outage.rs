@@ -65,7 +65,7 @@ async fn an_outage_is_not_made_worse_and_nothing_is_lost() {
 
     graph.reset().await;
     Mock::given(method("POST"))
-        .and(path("/v26.0/me/messages"))
+        .and(path("/v27.0/me/messages"))
         .respond_with(|request: &Request| {
             let body: Value = serde_json::from_slice(&request.body).unwrap();
             let user = &body["recipient"]["id"];

@@ -82,7 +82,7 @@ async fn a_token_is_looked_at_with_the_apps_own_and_shown_nowhere() {
     assert_eq!(problem.token_problem(), Some(crate::call::TokenProblem::Expired));
     assert!(!format!("{info:?}{client:?}").contains(TOKEN));
     let request = only_request(&server).await;
-    assert_eq!(request.url.path(), "/v26.0/debug_token");
+    assert_eq!(request.url.path(), "/v27.0/debug_token");
     assert_eq!(request.url.query(), Some(format!("input_token={TOKEN}").as_str()));
     assert_eq!(request.headers["authorization"], "Bearer 7|s3cret");
 
@@ -109,7 +109,7 @@ async fn the_proof_goes_along_and_pages_can_be_named() {
     client.release_thread_control(&thread()).await.unwrap();
     client.thread_owner(&thread()).await.unwrap();
     let requests = server.received_requests().await.unwrap();
-    assert_eq!(requests[0].url.path(), "/v26.0/10/release_thread_control");
+    assert_eq!(requests[0].url.path(), "/v27.0/10/release_thread_control");
     assert_eq!(requests[0].url.query(), None);
     let body = json!({"recipient": {"id": "20"}, "appsecret_proof": proof});
     assert_eq!(requests[0].body_json::<Value>().unwrap(), body);

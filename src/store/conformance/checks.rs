@@ -1,129 +1,18 @@
+//! The checks of reading and writing.
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::call::{MessageKey, OutgoingMessage};
-use crate::id::{AppId, MAX_ID_BYTES, PageId, ThreadKey, UserId};
-use crate::policy::{Role, ThreadControlPolicy};
-use crate::store::{ThreadStore, Write, WriteOutcome};
-use crate::thread::{Command, Config, Context, Input, Thread};
+use super::ground::{Found, Page, Store, Wrong, at, due, due_at, same, thread, versions, write};
+use crate::id::{MAX_ID_BYTES, PageId, ThreadKey, UserId};
+use crate::store::{Write, WriteOutcome};
+use crate::thread::Thread;
 use crate::time::Timestamp;
 
-use super::wake_times::{
-    a_written_thread_is_due_at_its_new_time, nobody_else_gets_what_is_handed_out,
-    the_longest_overdue_comes_first, the_next_wake_time_is_not_told_too_late, what_is_handed_out_is_leased,
-};
-use super::{Check, Wrong};
-
-pub(super) type Found = Result<(), Wrong>;
-pub(super) type Store = Arc<dyn ThreadStore>;
-
-/// Of what was found and expected, each.
-const LONGEST_WORDS: usize = 200;
-
-macro_rules! all {
-    ($($check:ident),* $(,)?) => {
-        pub(super) const ALL: &[Check] =
-            &[$(Check { name: stringify!($check), run: |store| Box::pin($check(store)) }),*];
-    };
-}
-
-all![
-    what_is_not_kept_is_fresh,
-    what_is_written_is_read,
-    only_the_expected_version_is_overwritten,
-    each_of_a_batch_has_its_own_verdict,
-    one_thread_twice_in_a_batch_is_written_in_order,
-    writers_at_the_same_time_lose_nothing,
-    what_was_written_is_read_at_once,
-    removed_is_gone_and_its_version_too,
-    the_longest_overdue_comes_first,
-    what_is_handed_out_is_leased,
-    a_written_thread_is_due_at_its_new_time,
-    the_next_wake_time_is_not_told_too_late,
-    nobody_else_gets_what_is_handed_out,
-    open_threads_are_listed_page_by_page,
-    forgotten_is_gone,
-    large_batches_and_records_are_kept_whole,
-    ids_are_kept_as_they_are,
-    times_at_the_ends_are_kept,
-];
-
-/// Conversations that nobody else has.
-pub(super) struct Page(PageId);
-
-impl Page {
-    pub(super) fn new() -> Self {
-        Self(PageId::from(fastrand::u64(1 << 60..u64::MAX)))
-    }
-
-    pub(super) fn key(&self, user: u64) -> ThreadKey {
-        ThreadKey::new(self.0.clone(), UserId::from(user))
-    }
-
-    pub(super) fn keys(&self, users: std::ops::Range<u64>) -> Vec<ThreadKey> {
-        users.map(|user| self.key(user)).collect()
-    }
-}
-
-/// A desk with so many answers that wait, of so many letters each: open, but with none.
-fn thread(answers: usize, letters: usize) -> Thread {
-    let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
-    let now = Timestamp::from_millis(1_700_000_000_000);
-    let mut thread = Thread::new();
-    for answer in 0..answers {
-        let key = MessageKey::new(format!("a{answer}")).expect("a letter and a number are a key");
-        let message = OutgoingMessage::text("ö".repeat(letters.max(1))).expect("letters are a text");
-        let _ = thread.step(
-            &Context::new(&config),
-            Input::Command(Command::Send { key, message }),
-            now,
-            &mut Vec::new(),
-        );
-    }
-    thread
-}
-
-/// Before anything that a host writes, so that it is due before that.
-pub(super) fn at(millis: u64) -> Timestamp {
-    Timestamp::from_millis(millis)
-}
-
-pub(super) fn write(key: &ThreadKey, expected: u64, version: u64) -> Write {
-    Write::new(key.clone(), expected, version, thread(1, 1), None)
-}
-
-pub(super) fn due_at(key: &ThreadKey, expected: u64, version: u64, wake: Timestamp) -> Write {
-    Write { wake: Some(wake), ..write(key, expected, version) }
-}
-
-pub(super) fn same<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) -> Found {
-    if found == expected {
-        return Ok(());
-    }
-    let short = |value: &T| {
-        let words = format!("{value:?}");
-        if words.chars().count() <= LONGEST_WORDS {
-            words
-        } else {
-            words.chars().take(LONGEST_WORDS).chain("…".chars()).collect()
-        }
-    };
-    Err(Wrong(format!("{what}: {} instead of {}", short(found), short(expected))))
-}
-
-pub(super) async fn versions(store: &Store, keys: &[ThreadKey]) -> Result<Vec<u64>, Wrong> {
-    Ok(store.load(keys).await?.iter().map(|loaded| loaded.version).collect())
-}
-
-pub(super) async fn due(store: &Store, now: u64, lease: u64, limit: usize) -> Result<Vec<ThreadKey>, Wrong> {
-    Ok(store.due(at(now), Duration::from_millis(lease), limit).await?)
-}
-
-async fn what_is_not_kept_is_fresh(store: Store) -> Found {
+pub(super) async fn what_is_not_kept_is_fresh(store: Store) -> Found {
     let keys = Page::new().keys(1..4);
     let loaded = store.load(&keys).await?;
     same("threads loaded", &loaded.len(), &3)?;
@@ -135,7 +24,7 @@ async fn what_is_not_kept_is_fresh(store: Store) -> Found {
     same("verdicts for no write", &store.compare_and_swap(Vec::new()).await?, &Vec::new())
 }
 
-async fn what_is_written_is_read(store: Store) -> Found {
+pub(super) async fn what_is_written_is_read(store: Store) -> Found {
     let keys = Page::new().keys(1..4);
     let threads = [thread(0, 0), thread(1, 5), thread(7, 300)];
     let write = |((key, thread), version): ((&ThreadKey, &Thread), u64)| {
@@ -160,7 +49,7 @@ async fn what_is_written_is_read(store: Store) -> Found {
     Ok(())
 }
 
-async fn only_the_expected_version_is_overwritten(store: Store) -> Found {
+pub(super) async fn only_the_expected_version_is_overwritten(store: Store) -> Found {
     let key = Page::new().key(1);
     for (expected, version, verdict, kept) in [
         (9, 10, WriteOutcome::Conflict, 0),
@@ -181,7 +70,7 @@ async fn only_the_expected_version_is_overwritten(store: Store) -> Found {
     Ok(())
 }
 
-async fn each_of_a_batch_has_its_own_verdict(store: Store) -> Found {
+pub(super) async fn each_of_a_batch_has_its_own_verdict(store: Store) -> Found {
     let keys = Page::new().keys(1..5);
     store.compare_and_swap(vec![write(&keys[1], 0, 5), write(&keys[3], 0, 5)]).await?;
     let writes =
@@ -192,7 +81,7 @@ async fn each_of_a_batch_has_its_own_verdict(store: Store) -> Found {
     same("the versions", &versions(&store, &keys).await?, &vec![6, 6, 0, 5])
 }
 
-async fn one_thread_twice_in_a_batch_is_written_in_order(store: Store) -> Found {
+pub(super) async fn one_thread_twice_in_a_batch_is_written_in_order(store: Store) -> Found {
     let key = Page::new().key(1);
     let writes = vec![write(&key, 0, 1), write(&key, 1, 2), write(&key, 1, 3)];
     let verdicts = vec![WriteOutcome::Written, WriteOutcome::Written, WriteOutcome::Conflict];
@@ -200,7 +89,7 @@ async fn one_thread_twice_in_a_batch_is_written_in_order(store: Store) -> Found 
     same("the version", &versions(&store, std::slice::from_ref(&key)).await?, &vec![2])
 }
 
-async fn writers_at_the_same_time_lose_nothing(store: Store) -> Found {
+pub(super) async fn writers_at_the_same_time_lose_nothing(store: Store) -> Found {
     let key = Page::new().key(1);
     let mut writers = JoinSet::new();
     for writer in 1..=8_u64 {
@@ -240,7 +129,7 @@ async fn writers_at_the_same_time_lose_nothing(store: Store) -> Found {
 }
 
 /// However many read at the same time.
-async fn what_was_written_is_read_at_once(store: Store) -> Found {
+pub(super) async fn what_was_written_is_read_at_once(store: Store) -> Found {
     let keys = Page::new().keys(0..20);
     let mut readers = JoinSet::new();
     for _ in 0..6 {
@@ -266,7 +155,7 @@ async fn what_was_written_is_read_at_once(store: Store) -> Found {
     Ok(())
 }
 
-async fn removed_is_gone_and_its_version_too(store: Store) -> Found {
+pub(super) async fn removed_is_gone_and_its_version_too(store: Store) -> Found {
     let page = Page::new();
     let (key, keys) = (page.key(1), [page.key(1)]);
     store.compare_and_swap(vec![due_at(&key, 0, 1, at(1))]).await?;
@@ -309,7 +198,7 @@ async fn listed(store: &Store, page: &Page) -> Result<BTreeSet<ThreadKey>, Wrong
     Ok(listed)
 }
 
-async fn open_threads_are_listed_page_by_page(store: Store) -> Found {
+pub(super) async fn open_threads_are_listed_page_by_page(store: Store) -> Found {
     let page = Page::new();
     let keys = page.keys(0..40);
     let first =
@@ -333,7 +222,7 @@ async fn open_threads_are_listed_page_by_page(store: Store) -> Found {
     Ok(())
 }
 
-async fn forgotten_is_gone(store: Store) -> Found {
+pub(super) async fn forgotten_is_gone(store: Store) -> Found {
     let page = Page::new();
     let keys = page.keys(0..3);
     store.compare_and_swap(keys[..2].iter().map(|key| due_at(key, 0, 5, at(1))).collect()).await?;
@@ -350,7 +239,7 @@ async fn forgotten_is_gone(store: Store) -> Found {
     Ok(())
 }
 
-async fn large_batches_and_records_are_kept_whole(store: Store) -> Found {
+pub(super) async fn large_batches_and_records_are_kept_whole(store: Store) -> Found {
     let keys = Page::new().keys(0..700);
     let large = thread(100, 1000);
     let write = |(index, key): (usize, &ThreadKey)| {
@@ -368,7 +257,7 @@ async fn large_batches_and_records_are_kept_whole(store: Store) -> Found {
     Ok(())
 }
 
-async fn ids_are_kept_as_they_are(store: Store) -> Found {
+pub(super) async fn ids_are_kept_as_they_are(store: Store) -> Found {
     let long = "x".repeat(MAX_ID_BYTES);
     let texts = ["1", "01", "12", "123", "23", "3", "ö'\"\\%_?*{}:/ ", "A", "a", " a", "a ", "null", &long];
     let mut keys = Vec::new();
@@ -389,7 +278,7 @@ async fn ids_are_kept_as_they_are(store: Store) -> Found {
     same("what is due", &due(&store, 100_000, 1_000_000, 1000).await?, &keys)
 }
 
-async fn times_at_the_ends_are_kept(store: Store) -> Found {
+pub(super) async fn times_at_the_ends_are_kept(store: Store) -> Found {
     let keys = Page::new().keys(0..2);
     store
         .compare_and_swap(vec![due_at(&keys[0], 0, 1, at(0)), due_at(&keys[1], 0, 1, Timestamp::MAX)])

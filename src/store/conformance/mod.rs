@@ -16,6 +16,7 @@
 //! store meanwhile: they ask for what is due.
 
 mod checks;
+mod ground;
 mod wake_times;
 
 use std::collections::BTreeSet;
@@ -26,6 +27,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+use checks::{
+    each_of_a_batch_has_its_own_verdict, forgotten_is_gone, ids_are_kept_as_they_are,
+    large_batches_and_records_are_kept_whole, one_thread_twice_in_a_batch_is_written_in_order,
+    only_the_expected_version_is_overwritten, open_threads_are_listed_page_by_page,
+    removed_is_gone_and_its_version_too, times_at_the_ends_are_kept, what_is_not_kept_is_fresh,
+    what_is_written_is_read, what_was_written_is_read_at_once, writers_at_the_same_time_lose_nothing,
+};
+use ground::Wrong;
+use wake_times::{
+    a_written_thread_is_due_at_its_new_time, nobody_else_gets_what_is_handed_out,
+    the_longest_overdue_comes_first, the_next_wake_time_is_not_told_too_late, what_is_handed_out_is_leased,
+};
 
 use super::{Loaded, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::id::ThreadKey;
@@ -46,14 +60,33 @@ struct Check {
 
 type Running = Pin<Box<dyn Future<Output = Result<(), Wrong>> + Send>>;
 
-/// What is wrong, in words.
-struct Wrong(String);
-
-impl From<StoreError> for Wrong {
-    fn from(error: StoreError) -> Self {
-        Self(format!("it answers an error: {error}"))
-    }
+macro_rules! all {
+    ($($check:ident),* $(,)?) => {
+        const ALL: &[Check] =
+            &[$(Check { name: stringify!($check), run: |store| Box::pin($check(store)) }),*];
+    };
 }
+
+all![
+    what_is_not_kept_is_fresh,
+    what_is_written_is_read,
+    only_the_expected_version_is_overwritten,
+    each_of_a_batch_has_its_own_verdict,
+    one_thread_twice_in_a_batch_is_written_in_order,
+    writers_at_the_same_time_lose_nothing,
+    what_was_written_is_read_at_once,
+    removed_is_gone_and_its_version_too,
+    the_longest_overdue_comes_first,
+    what_is_handed_out_is_leased,
+    a_written_thread_is_due_at_its_new_time,
+    the_next_wake_time_is_not_told_too_late,
+    nobody_else_gets_what_is_handed_out,
+    open_threads_are_listed_page_by_page,
+    forgotten_is_gone,
+    large_batches_and_records_are_kept_whole,
+    ids_are_kept_as_they_are,
+    times_at_the_ends_are_kept,
+];
 
 /// Knows what a check has written, so that nothing is left to disturb the next one.
 #[derive(Debug)]
@@ -103,7 +136,7 @@ impl ThreadStore for Noting {
 /// Checks a store, each check after the other; all of them, whatever the first finds.
 pub async fn check(store: Arc<dyn ThreadStore>) -> Report {
     let mut checks = Vec::new();
-    for Check { name, run } in checks::ALL {
+    for Check { name, run } in ALL {
         // A store that panics fails its check alone.
         let noting = Arc::new(Noting { inner: Arc::clone(&store), keys: Mutex::default() });
         let ended = tokio::spawn(run(Arc::clone(&noting) as Arc<dyn ThreadStore>)).await;

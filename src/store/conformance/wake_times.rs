@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::Wrong;
-use super::checks::{Found, Page, Store, at, due, due_at, same, versions, write};
+use super::ground::{Found, Page, Store, Wrong, at, due, due_at, same, versions, write};
 use crate::id::ThreadKey;
 use crate::store::Write;
 

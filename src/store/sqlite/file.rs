@@ -1,16 +1,18 @@
+//! The connections to the file, opened anew when it is damaged or replaced.
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 
-use super::builder::Builder;
+use super::connect::{Connect, failed};
 use super::schema;
 use crate::store::StoreError;
 
 /// The connections to a file. They are opened anew when the file or its log is found to be damaged, or when another file
 /// has taken its place; all at once, because what one holds of the log in memory is shared with the others.
 pub(super) struct File {
-    builder: Builder,
+    connect: Connect,
     reader: Mutex<Option<Open>>,
     writer: Mutex<Option<Open>>,
 }
@@ -38,10 +40,10 @@ pub(super) enum Failed {
 }
 
 impl File {
-    pub(super) fn open(builder: Builder) -> Result<Self, StoreError> {
-        let writer = open(&builder, End::Writer, true)?;
-        let reader = open(&builder, End::Reader, false)?;
-        Ok(Self { builder, reader: Mutex::new(Some(reader)), writer: Mutex::new(Some(writer)) })
+    pub(super) fn open(connect: Connect) -> Result<Self, StoreError> {
+        let writer = open(&connect, End::Writer, true)?;
+        let reader = open(&connect, End::Reader, false)?;
+        Ok(Self { connect, reader: Mutex::new(Some(reader)), writer: Mutex::new(Some(writer)) })
     }
 
     /// Does something with a connection. After an error that a new connection may not have, all are closed, and opened again
@@ -55,7 +57,7 @@ impl File {
         if let Some(open) = &*connection
             && open.file.is_some()
         {
-            let Some(now) = identity(&self.builder) else {
+            let Some(now) = identity(&self.connect) else {
                 return Err(Failed::Closed(StoreError::new("the SQLite file is not in its place any more")));
             };
             if open.file != Some(now) {
@@ -67,7 +69,7 @@ impl File {
         }
         let open = match &mut *connection {
             Some(open) => open,
-            closed => closed.insert(open(&self.builder, end, false).map_err(Failed::Closed)?),
+            closed => closed.insert(open(&self.connect, end, false).map_err(Failed::Closed)?),
         };
         let ended = work(&mut open.db).map_err(Failed::Answered);
         if let Err(error) = &ended
@@ -101,10 +103,10 @@ impl File {
     }
 }
 
-fn open(builder: &Builder, end: End, create: bool) -> Result<Open, StoreError> {
+fn open(connect: &Connect, end: End, create: bool) -> Result<Open, StoreError> {
     // If it is replaced while it is opened, it is found to be another one when it is next used.
-    let before = identity(builder);
-    let mut db = builder.connect(create)?;
+    let before = identity(connect);
+    let mut db = connect.connect(create)?;
     match end {
         End::Writer => schema::migrate(&mut db)?,
         End::Reader => {
@@ -112,18 +114,18 @@ fn open(builder: &Builder, end: End, create: bool) -> Result<Open, StoreError> {
                 .map_err(|error| failed("the SQLite file cannot be opened", &error))?;
         }
     }
-    Ok(Open { db, file: before.or_else(|| identity(builder)) })
+    Ok(Open { db, file: before.or_else(|| identity(connect)) })
 }
 
 #[cfg(unix)]
-fn identity(builder: &Builder) -> Option<Identity> {
+fn identity(connect: &Connect) -> Option<Identity> {
     use std::os::unix::fs::MetadataExt;
-    let file = std::fs::metadata(builder.path()).ok()?;
+    let file = std::fs::metadata(connect.path()).ok()?;
     Some((file.dev(), file.ino()))
 }
 
 #[cfg(not(unix))]
-fn identity(_: &Builder) -> Option<Identity> {
+fn identity(_: &Connect) -> Option<Identity> {
     None
 }
 
@@ -162,11 +164,4 @@ impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.told().fmt(f)
     }
-}
-
-/// SQLite's words name tables and columns, and never what is in a row.
-pub(super) fn failed(what: &str, error: &rusqlite::Error) -> StoreError {
-    let code =
-        error.sqlite_error().map(|error| format!(" (error {})", error.extended_code)).unwrap_or_default();
-    StoreError::new(format!("{what}: {error}{code}"))
 }

@@ -5,6 +5,7 @@
 //! waits for it at the same time shares a transaction.
 
 mod builder;
+mod connect;
 mod file;
 mod schema;
 mod statements;
@@ -12,7 +13,8 @@ mod statements;
 mod tests;
 mod worker;
 
-pub use builder::{Builder, Synchronous};
+pub use builder::Builder;
+pub use connect::Synchronous;
 
 use std::fmt;
 use std::path::Path;

@@ -1,6 +1,8 @@
+//! The tables of the file, and their migrations.
+
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::file::failed;
+use super::connect::failed;
 use crate::store::StoreError;
 
 /// From each version of the tables to the next. What was released is never changed.

@@ -1,15 +1,15 @@
 mod belief;
-mod changed;
+mod customer;
 mod farewells;
 mod faults;
 mod found;
+mod idle;
 mod interventions;
 mod notices;
 mod outcomes;
 mod people;
 mod queues;
 mod refusals;
-mod rest;
 #[cfg(feature = "service")]
 mod signs;
 mod transfers;

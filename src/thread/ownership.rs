@@ -5,7 +5,8 @@ use crate::time::Timestamp;
 use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
-use super::io::{ClaimOrigin, Notice, Target};
+use super::notice::Notice;
+use super::terms::{ClaimOrigin, Target};
 use super::{LastChange, Thread};
 
 impl Thread {

@@ -6,8 +6,9 @@ use crate::time::{Span, Timestamp};
 
 use super::Thread;
 use super::config::Context;
-use super::io::{Notice, Reply};
-use super::seen::Horizon;
+use super::duplicates::Horizon;
+use super::notice::Notice;
+use super::output::Reply;
 
 impl Thread {
     /// Nobody answers these. Each is told once.
