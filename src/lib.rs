@@ -45,6 +45,8 @@ pub mod handover;
 pub mod http;
 pub mod id;
 pub mod policy;
+#[doc = include_str!("../docs/protocol.md")]
+pub mod protocol {}
 pub mod retry;
 pub mod secret;
 mod shown;
