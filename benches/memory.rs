@@ -1,5 +1,5 @@
-//! What a million conversations take in memory of which only the owner is known, as a line of docs/performance.md: all
-//! that is allocated for them, counted by the allocator.
+//! The memory of a million conversations of which only the owner is known, counted by the allocator; prints a line of
+//! docs/performance.md.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -26,7 +26,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const THREADS: u32 = 1_000_000;
 
-/// As it is kept when all that was heard of it is that control was passed to the desk.
+/// A stored thread whose only event was a pass of control to the desk.
 fn with_an_owner(user: u64) -> (Thread, Option<Timestamp>) {
     let config = Config::new(AppId::from(1001), Role::Bot, ThreadControlPolicy::BotPrimary);
     let cx = Context::new(&config);
@@ -42,7 +42,7 @@ fn with_an_owner(user: u64) -> (Thread, Option<Timestamp>) {
     (thread, wake)
 }
 
-/// How much of the memory is taken for each that was put in since this region began.
+/// Allocated bytes per conversation since this region began.
 fn each(region: &Region<'_, System>) -> f64 {
     let change = region.change();
     let taken = change.bytes_allocated - change.bytes_deallocated;

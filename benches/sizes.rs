@@ -1,5 +1,5 @@
-//! How large a conversation is in each store, in bytes. `TEST_POSTGRES_URL` and `TEST_REDIS_URL` name the servers; the Redis
-//! is to be one that nobody else uses.
+//! The size of a conversation in each store, in bytes. `TEST_POSTGRES_URL` and `TEST_REDIS_URL` name the servers; the Redis
+//! server must have no other users.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use sqlx::{Connection, PgConnection};
 const CONVERSATIONS: u64 = 20_000;
 const SCHEMA: &str = "handover_sizes";
 
-/// Of a desk: passed to it, and with so many answers of some length that wait.
+/// A thread of a desk that has control and this many waiting messages.
 fn thread(user: u64, answers: u32) -> Thread {
     let config = Config::new(AppId::from(2002), Role::Desk, ThreadControlPolicy::EdPrimary);
     let (mut thread, now) = (Thread::new(), Timestamp::from_millis(1_790_000_000_000 + user));

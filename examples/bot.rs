@@ -1,4 +1,4 @@
-//! A bot: it answers while it has control, and hands over to people when the customer asks for them.
+//! A bot that replies while it has control, and hands over to people when the customer asks for them.
 //!
 //! It runs against the real Graph API and Engage Digital, or against the simulator, by changing one URL:
 //!
@@ -41,7 +41,7 @@ impl Handler for Bot {
         for message in notification.to_answer() {
             let text = message.text.as_deref().unwrap_or_default();
             let wants_a_person = text.to_lowercase().contains("person");
-            // The platform takes no more than 2,000 characters.
+            // The platform accepts at most 2,000 characters.
             let quoted: String = text.chars().take(100).collect();
             let reply = if wants_a_person {
                 "I am a bot. A colleague will be with you in a moment.".to_owned()
@@ -53,7 +53,7 @@ impl Handler for Bot {
                 actions = actions.and_hand_over(Target::Desk).with_note("the customer asked for a person");
             }
         }
-        // What else it is told is not for the log as a whole: it can hold what the customer wrote.
+        // Other notices are not logged, because they can contain the customer's text.
         if let Notice::MessageFailed { key, reason } = &notification.notice {
             tracing::warn!(thread = %notification.thread, %key, %reason, "not sent");
         } else {
@@ -63,10 +63,10 @@ impl Handler for Bot {
     }
 }
 
-/// The bot's HTTP server.
+/// Builds the bot's HTTP routes and its service.
 ///
 /// # Errors
-/// The settings make no sense.
+/// The settings are invalid: the error names the setting to correct.
 pub fn router(
     settings: Settings,
     ed_url: &Url,
@@ -94,7 +94,7 @@ async fn webhook(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response<String>, Response<String>> {
-    // Most of what is not Meta's is refused before its body is read.
+    // Most requests that are not from Meta are refused before their body is read.
     server.check_head(&method, &headers)?;
     let body = bodies.read(body).await?;
     Ok(server.handle(&method, query.as_deref(), &headers, &body).await)

@@ -1,5 +1,5 @@
-//! Hosts that are killed at any moment, over one store. The program is `checks/chaos`, a package of its own because of the
-//! databases that it needs; this starts it with the same arguments.
+//! Starts `checks/chaos` with the same arguments: hosts over one store that are killed at any moment. The program is a
+//! separate package because of its database dependencies.
 //!
 //! ```text
 //! cargo run --release --example chaos -- --store sqlite --replicas 3 --threads 50 --messages 500 --kills 20 --seed 7
@@ -20,7 +20,7 @@ fn main() -> io::Result<ExitCode> {
     run(command)
 }
 
-/// In the place of this process, so that a signal to it reaches the program.
+/// Replaces this process, so that a signal to it reaches the program.
 #[cfg(unix)]
 fn run(mut command: Command) -> io::Result<ExitCode> {
     use std::os::unix::process::CommandExt;

@@ -1,12 +1,12 @@
-//! Asks why a Page does not hand over, from the side of one app. Secrets come from the environment only:
+//! Diagnoses why a Page does not hand over, for one app. Secrets come from the environment only:
 //!
 //! ```text
 //! PAGE_ID=… PAGE_TOKEN=… APP_ID=… POLICY=bot_primary ROLE=desk cargo run --example doctor -- --thread PSID
 //! ```
 //!
-//! `APP_SECRET`, if set, lets it look at a token that is no good any more, and sends proofs along.
-//! `GRAPH_URL` asks another platform than Meta's. The exit status is the worst finding's: 0 all is as it
-//! should be, 1 something cannot be known, 2 there is a problem, 64 the question makes no sense.
+//! With `APP_SECRET` the doctor can inspect an invalid token, and sends `appsecret_proof` with its calls.
+//! `GRAPH_URL` names another platform than Meta's. The exit status is that of the worst finding: 0 all is correct, 1 a
+//! check had no result, 2 there is a problem, 64 invalid usage.
 
 use std::env::var;
 use std::error::Error;
@@ -40,10 +40,10 @@ struct Question {
     json: bool,
 }
 
-/// What is asked.
+/// Reads the question from the arguments and the environment.
 ///
 /// # Errors
-/// An argument or a variable is missing or makes no sense.
+/// An argument or a variable is missing or invalid: the error names it.
 fn question(mut arguments: Arguments) -> Result<Question, Box<dyn Error>> {
     let json = arguments.contains("--json");
     let instagram = arguments.contains("--instagram");

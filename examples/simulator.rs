@@ -1,4 +1,4 @@
-//! The simulated platform on this machine: the same as `cargo run -p messenger-sim`.
+//! The simulated platform on this machine, the same as `cargo run -p messenger-sim`.
 //!
 //! ```text
 //! cargo run --example simulator -- --port 8080

@@ -1,4 +1,4 @@
-//! The ports of the service: to the platform, and to the desk of a bot.
+//! The client traits of the service: calls to the platform, and a bot's calls to the desk.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,21 +11,23 @@ use crate::call::{
 };
 use crate::id::{AppId, MessageId, ThreadKey};
 
-/// Meta's thread-control calls and the Send API, for any Page that the implementation has a token of.
+/// Meta's thread-control calls and the Send API, for every Page that the implementation has a token for.
 ///
-/// [`crate::graph::GraphClient`] speaks to Graph; a host can put its own behind it. Metadata is an
-/// opaque text that the platform repeats in the webhook of the call; it should hold no personal data.
+/// [`GraphClient`](crate::graph::GraphClient) calls the Graph API; a host can bring its own implementation.
+/// `metadata` is an opaque text that the platform repeats in the webhook of the call, so it must hold no personal
+/// data.
 ///
-/// Dropping a returned future may leave the call made or not made: whoever needs to know reads
-/// [`thread_owner`](Self::thread_owner), or the echo of a message.
+/// Dropping a returned future may leave the call made or not made. To find out, read
+/// [`thread_owner`](Self::thread_owner), or wait for the echo of a message.
 #[async_trait]
 pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
-    /// `pass_thread_control`: gives control of a thread that is ours or idle to another app.
+    /// `pass_thread_control`: gives another app control of a thread that is ours or idle.
     ///
-    /// Without a target it goes to the primary receiver or the default application (facts §1.2, §2.4).
+    /// Without a target, control goes to the primary receiver or the default application
+    /// ([pass](crate::protocol#pass)).
     ///
     /// # Errors
-    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if another app owns the thread.
+    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if another app owns the thread: get control first.
     async fn pass_thread_control(
         &self,
         thread: &ThreadKey,
@@ -33,42 +35,46 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
         metadata: Option<&str>,
     ) -> Result<(), CallError>;
 
-    /// `take_thread_control`: takes control. For the primary receiver, for apps that an admin allowed
-    /// to, or of an idle thread (facts §1.2, §2.4).
+    /// `take_thread_control`: takes control. Available to the primary receiver, to apps that an admin allowed to
+    /// take, and on an idle thread ([take](crate::protocol#take)).
     ///
     /// # Errors
-    /// [`CallError`] with [`FailureKind::NotAvailable`] where the Page's configuration has no take.
+    /// [`CallError`] with [`FailureKind::NotAvailable`] if the Page's configuration has no take: a Page admin must
+    /// allow it.
     async fn take_thread_control(&self, thread: &ThreadKey, metadata: Option<&str>) -> Result<(), CallError>;
 
-    /// `request_thread_control`: asks the owner or the primary receiver for control. A success is
-    /// *not* control: it comes with a later pass event, or never (facts §3.4).
+    /// `request_thread_control`: asks the owner or the primary receiver for control. Success means that the request
+    /// was forwarded; control comes with a later pass event, or [never](crate::protocol#request).
     ///
     /// # Errors
-    /// [`CallError`]; any failure that is not about something else means that the Page's
-    /// configuration has no request ([`FailureKind::means_not_available`]).
+    /// [`CallError`] whose kind [means not available](FailureKind::means_not_available) if the Page's configuration
+    /// has no request: take control instead, or wait for a pass.
     async fn request_thread_control(
         &self,
         thread: &ThreadKey,
         metadata: Option<&str>,
     ) -> Result<Forwarded, CallError>;
 
-    /// `release_thread_control`: makes a thread of ours idle. No webhook tells anybody (facts §2.4).
+    /// `release_thread_control`: makes a thread of ours idle. Meta [sends no webhook](crate::protocol#release) for
+    /// it.
     ///
     /// # Errors
-    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if we do not own the thread.
+    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if we do not own the thread: nothing is left to release.
     async fn release_thread_control(&self, thread: &ThreadKey) -> Result<(), CallError>;
 
-    /// `GET thread_owner`: who owns the thread, as far as we may see it (facts §2.4).
+    /// `GET thread_owner`: reads the owner of the thread, [as far as we may see it](crate::protocol#thread-owner).
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] if the owner cannot be read. Some Pages return an error for a hidden owner: do not treat that as
+    /// idle.
     async fn thread_owner(&self, thread: &ThreadKey) -> Result<ThreadOwner, CallError>;
 
-    /// Sends a message to the customer. `metadata` is repeated in the message's echo (facts §4.8).
+    /// Sends a message to the customer. The platform repeats `metadata` in the message's
+    /// [echo](crate::protocol#echoes).
     ///
     /// # Errors
-    /// [`CallError`]. Where [`CallError::may_have_acted`] the customer may have got it: never send it
-    /// again blindly.
+    /// [`CallError`]. If [`CallError::may_have_acted`], the customer may have received the message: wait for its
+    /// echo, and never send it again blindly.
     async fn send_message(
         &self,
         thread: &ThreadKey,
@@ -76,35 +82,34 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
         metadata: Option<&str>,
     ) -> Result<Sent, CallError>;
 
-    /// Shows a sign to the customer: typing, seen. It passes the same gates as a message (INF).
+    /// Shows a sign to the customer, such as a typing indicator. It needs control and an open window like a message,
+    /// which is [inferred](crate::protocol#sender-actions).
     ///
     /// # Errors
-    /// [`CallError`] as for a message.
+    /// [`CallError`] as for a message. A sign need not be retried.
     async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError>;
 }
 
-/// The desk's endpoint as a bot sees it. A success means that the desk accepted, not that control has
-/// moved.
+/// The desk's endpoint, as a bot calls it. Success means that the desk accepted, not that control has moved.
 #[async_trait]
 pub trait DeskEndpoint: fmt::Debug + Send + Sync + 'static {
     /// Asks the desk to move control.
     ///
     /// # Errors
-    /// [`CallError`]: [`FailureKind::Conflict`] if the desk refuses because people
-    /// are busy with the customer or another app owns the thread. Whoever needs control moved all the
-    /// same passes it straight to the desk's app.
+    /// [`CallError`] with [`FailureKind::Conflict`] if the desk refuses because people are busy with the customer or
+    /// another app owns the thread: wait until the agent is done, or pass control to the desk's app directly.
     async fn handover(&self, request: &HandoverRequest) -> Result<(), CallError>;
 }
 
-/// A request for control was forwarded to whoever may grant it. Control comes with a pass event,
-/// later, or never: some owners do not answer at all (facts §2.7).
+/// The success of a request: it was forwarded to the app that may grant it. Control comes with a later pass event, or
+/// never, because some owners [do not answer](crate::protocol#request).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a forwarded request is not control: wait for the pass event or read thread_owner"]
 #[non_exhaustive]
 pub struct Forwarded;
 
 impl Forwarded {
-    /// For implementations of [`HandoverClient`]: the platform accepted the request.
+    /// The platform accepted the request. For implementations of [`HandoverClient`].
     pub fn new() -> Self {
         Self
     }
@@ -116,11 +121,11 @@ impl Default for Forwarded {
     }
 }
 
-/// A message reached the platform.
+/// The success of a send: the platform accepted the message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Sent {
-    /// The platform's id of the message, if its answer had one.
+    /// The platform's id of the message, if it returned one.
     pub mid: Option<MessageId>,
 }
 
@@ -132,8 +137,8 @@ impl Sent {
     }
 }
 
-/// A call that did not succeed: what kind of failure, what to do about it, and whether the platform
-/// may have acted all the same. It never carries a secret.
+/// The error of a call: the kind of failure, the advice, and whether the platform may have acted. It never carries a
+/// secret.
 #[derive(Debug, Clone)]
 pub struct CallError {
     failure: Failure,
@@ -148,45 +153,44 @@ impl CallError {
         Self { failure, may_have_acted: false, source: None }
     }
 
-    /// It is not known whether the platform acted.
+    /// The platform may have acted, or not.
     #[must_use]
     pub fn unknown(failure: Failure) -> Self {
         Self { failure, may_have_acted: true, source: None }
     }
 
-    /// Adds what caused it. The source must not carry a secret either.
+    /// Adds the cause. It must carry no secret either.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     #[must_use]
     pub fn kind(&self) -> FailureKind {
         self.failure.kind
     }
 
-    /// What the caller should do. Where [`may_have_acted`](Self::may_have_acted), look first whether
-    /// it happened.
+    /// The caller's reaction. If the platform [may have acted](Self::may_have_acted), find out first whether it did.
     #[must_use]
     pub fn advice(&self) -> Advice {
         self.failure.kind.advice()
     }
 
-    /// Whether the platform may have done what was asked. `false` means that it certainly did not.
+    /// Whether the platform may have applied the call. `false` means that it certainly did not.
     #[must_use]
     pub fn may_have_acted(&self) -> bool {
         self.may_have_acted
     }
 
-    /// The platform's codes and words.
+    /// The platform's codes and text.
     #[must_use]
     pub fn failure(&self) -> &Failure {
         &self.failure
     }
 
-    /// As the state machine stores it.
+    /// The outcome to give to the state machine.
     #[must_use]
     pub fn into_outcome(self) -> CallOutcome {
         if self.may_have_acted {
@@ -203,7 +207,7 @@ impl fmt::Display for CallError {
     }
 }
 
-// By hand: derived, the source would be the `Arc`, and nobody could downcast it.
+// Written by hand, because a derived `source` would be the `Arc`, which cannot be downcast.
 impl StdError for CallError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))

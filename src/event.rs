@@ -1,5 +1,5 @@
-//! What the platform tells us about one conversation. `Debug` shows nothing of what people wrote, so that it may be
-//! logged.
+//! Events of one conversation, as the platform's webhook delivers them. `Debug` hides people's texts, so that events
+//! can be logged.
 
 mod message;
 mod private_text;
@@ -17,13 +17,14 @@ pub use message::{Attachment, Echo, Inbound, Referral, ReplyTo, Story};
 pub use private_text::PrivateText;
 pub use raw::Raw;
 
-/// The array of the webhook on which an event came (facts §4.5, §4.7).
+/// The array of the webhook in which an event came: [`messaging`](crate::protocol#webhook-envelope) or
+/// [`standby`](crate::protocol#standby).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
-    /// For the owner, or for everybody while the thread is idle. Proves nothing alone.
+    /// For the owner, or for every app while the thread is idle. No proof of ownership on its own.
     Messaging,
-    /// For apps that may read along: somebody else owns the thread.
+    /// For apps that read along: another app owns the thread.
     Standby,
 }
 
@@ -31,30 +32,31 @@ pub enum Channel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
-    /// Where it came.
+    /// The array in which it came.
     pub channel: Channel,
-    /// When the platform says it happened.
+    /// The platform's time of the event.
     pub at: Span,
-    /// What happened.
+    /// The content.
     pub kind: EventKind,
 }
 
 impl Event {
-    /// An event that came on this channel.
+    /// An event in this array.
     #[must_use]
     pub fn new(channel: Channel, at: Span, kind: EventKind) -> Self {
         Self { channel, at, kind }
     }
 }
 
-/// What happened.
+/// The content of an event.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// `pass_thread_control`: read who owns the thread now from the ids, not from the name.
+    /// `pass_thread_control`. Read the new owner from the ids, [not from the event's
+    /// name](crate::protocol#control-events).
     PassThreadControl(ControlChange),
-    /// `take_thread_control`: likewise.
+    /// `take_thread_control`. Read the new owner from the ids.
     TakeThreadControl(ControlChange),
     /// `request_thread_control`: another app asks for control.
     RequestThreadControl(ControlRequest),
@@ -62,67 +64,68 @@ pub enum EventKind {
     Inbound(Inbound),
     /// The Page wrote: this app, another app, or a person in the inbox.
     Echo(Echo),
-    /// The customer read what was written before.
+    /// The customer read earlier messages.
     Read {
-        /// Everything until then was read, on Messenger.
+        /// All messages up to this time were read (Messenger).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         watermark: Option<Timestamp>,
-        /// The message that was read, on Instagram.
+        /// The message that was read (Instagram).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mid: Option<MessageId>,
     },
-    /// Messages were delivered to the customer's device. Instagram does not report it.
+    /// Messages reached the customer's device. Instagram [sends no deliveries](crate::protocol#receipts).
     Delivery {
         /// The messages. Older deliveries name none.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         mids: Vec<MessageId>,
-        /// Everything until then was delivered.
+        /// All messages up to this time were delivered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         watermark: Option<Timestamp>,
     },
-    /// The customer took this message back (`is_deleted`, facts §4.8): do not show it any more.
+    /// The customer [unsent](crate::protocol#unsent-and-edited) this message (`is_deleted`): stop showing it.
     Unsent(MessageId),
-    /// The customer changed a message (`message_edit`).
+    /// The customer edited a message (`message_edit`).
     Edited {
-        /// Which message.
+        /// The platform's id of the message.
         mid: MessageId,
-        /// What it says now. `None` if the platform does not say: fetch it by `mid`.
+        /// The new text. `None` if the platform does not send it: fetch it by `mid`.
         text: Option<String>,
-        /// How many times the message was edited so far, from 1.
+        /// The number of edits so far, from 1.
         number: u32,
     },
-    /// Something else happened in the conversation, for which there is no type here.
+    /// An event without a type in this crate.
     Other(Other),
 }
 
 impl EventKind {
-    /// Whether a host may have to be notified of it, so that it needs room in the queue of notices.
+    /// Whether the host may have to be notified, so that the event needs room in the notice queue.
     #[must_use]
     pub(crate) fn is_notified(&self) -> bool {
         !self.is_receipt()
     }
 
-    /// Whether it only says that something of ours was read, or delivered.
+    /// Whether it only reports that our messages were read or delivered.
     #[must_use]
     pub(crate) fn is_receipt(&self) -> bool {
         matches!(self, Self::Read { .. } | Self::Delivery { .. })
     }
 }
 
-/// An event without a type of its own: a reaction, a referral, an opt-in, a linked account, a game, a message that cannot
-/// be read, or a kind that did not exist when this was written.
+/// An event without a type of its own: a reaction, a referral, an opt-in, a linked account, a game, an unreadable
+/// message, or a kind that is newer than this crate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Other {
-    /// The name that the platform gives it: `reaction`, `referral`, `optin`, `account_linking`, `game_play`, …
+    /// The platform's name of it: `reaction`, `referral`, `optin`, `account_linking`, `game_play`, …
     pub name: String,
-    /// Whether the customer did it. Control lasts from then on as from a message (INF). `false` if the Page or the platform
-    /// did: a message that is no echo, a postback of the account to itself, a deleted echo, a notice of the system.
+    /// Whether the customer caused it. Control is then prolonged as by a message
+    /// ([inferred](crate::protocol#standby)). `false` if the Page or the platform caused it: a message that is no
+    /// echo, a postback of the account to itself, a deleted echo, a text of the system.
     pub by_customer: bool,
-    /// How the customer came to the conversation, if it is a `referral`, or has one.
+    /// The link or ad by which the customer came, if the event is a `referral` or contains one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referral: Option<Box<Referral>>,
-    /// The whole element of the webhook.
+    /// The webhook's whole element.
     pub raw: Raw,
 }
 
@@ -134,15 +137,15 @@ impl Other {
     }
 }
 
-/// The ids of a pass or take event. Each may be missing or null (facts §4.6).
+/// The content of a pass or take event. Each id [may be missing or null](crate::protocol#control-events).
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ControlChange {
-    /// Who owned the thread before.
+    /// The previous owner.
     pub previous_owner: Option<AppId>,
-    /// Who owns it now.
+    /// The new owner.
     pub new_owner: Option<AppId>,
-    /// Free text of the caller.
+    /// The caller's text.
     pub metadata: Option<String>,
 }
 
@@ -154,13 +157,13 @@ impl ControlChange {
     }
 }
 
-/// The body of a request for control.
+/// The content of a request for control.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ControlRequest {
-    /// The app that wants control.
+    /// The app that requests control.
     pub requested_by: Option<AppId>,
-    /// Free text of the caller.
+    /// The caller's text.
     pub metadata: Option<String>,
 }
 
@@ -238,7 +241,7 @@ mod tests {
         Raw::new(r#"{"x":"what a customer wrote"}"#)
     }
 
-    /// A kind of each, with words in every place for them.
+    /// One event of each kind, with people's texts in all places.
     fn kinds() -> Vec<EventKind> {
         let mid = MessageId::new("m").unwrap();
         let attachment = Attachment { url: words(), title: words(), ..Attachment::new("image") };

@@ -1,8 +1,8 @@
-//! Identifiers as newtypes, so that an app id can never be passed where a Page id is meant.
+//! Identifiers as newtypes, so that an app id cannot be passed in place of a Page id.
 //!
-//! Meta sends ids as JSON strings and as JSON numbers, in the same field (facts §4.6); every newtype
-//! here reads both and writes a string. An id is any non-empty text of at most [`MAX_ID_BYTES`] bytes
-//! without control characters: real ones are decimal, those of test platforms often are not.
+//! Meta sends ids as JSON strings and as JSON numbers, even [in the same field](crate::protocol#app-ids). Every newtype
+//! here reads both and writes a string. An id is any non-empty text of at most [`MAX_ID_BYTES`] bytes without control
+//! characters, because real ids are decimal but those of test platforms often are not.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -15,29 +15,30 @@ use serde::{Deserialize, Serialize, Serializer};
 /// The longest id that is accepted, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
-/// Why a text is not an id.
+/// The reason why a text is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidId {
-    /// The text is empty. An empty id must never match an empty id by accident.
-    #[error("the id is empty")]
+    /// The text is empty. It is refused so that two missing ids never match by accident.
+    #[error("invalid id: empty")]
     Empty,
     /// The text is longer than [`MAX_ID_BYTES`].
-    #[error("the id is longer than {MAX_ID_BYTES} bytes")]
+    #[error("invalid id: longer than {MAX_ID_BYTES} bytes")]
     TooLong,
     /// The text contains a control character.
-    #[error("the id contains a control character")]
+    #[error("invalid id: contains a control character")]
     ControlCharacter,
 }
 
-/// Canonical decimals that fit are kept as numbers: no allocation, cheap to clone, hash and compare.
+/// Canonical decimals that fit are stored as numbers, so that they need no allocation and are cheap to clone, hash and
+/// compare.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Repr {
     Number(u64),
     Text(Arc<str>),
 }
 
-// Which of both it is need not be hashed.
+// The variant itself is not hashed, to save time.
 impl Hash for Repr {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
@@ -55,13 +56,13 @@ impl Repr {
         if text.len() > MAX_ID_BYTES {
             return Err(InvalidId::TooLong);
         }
-        // Canonical decimals; what does not fit stays a text.
+        // Canonical decimals; larger ones stay text.
         if (text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9')))
             && let Ok(number) = text.parse()
         {
             return Ok(Self::Number(number));
         }
-        // Nearly all are ASCII, which is quickly looked through.
+        // A fast check first, because nearly all ids are ASCII.
         let printable = text.bytes().fold(true, |printable, byte| printable & matches!(byte, b' '..=b'~'));
         if !printable && text.chars().any(char::is_control) {
             return Err(InvalidId::ControlCharacter);
@@ -169,59 +170,60 @@ macro_rules! id {
 }
 
 id! {
-    /// A Meta app: a bot, an agent desk, the Page inbox. What `thread_owner` and control events name.
+    /// The id of a Meta app, such as a bot, an agent desk or the Page inbox. `thread_owner` and control events name apps
+    /// by it.
     AppId
 }
 id! {
-    /// A Facebook Page, or the Instagram professional account whose threads are meant.
+    /// The id of a Facebook Page or of an Instagram professional account.
     PageId
 }
 id! {
-    /// A person as one Page knows them: a PSID on Messenger, an IGSID on Instagram. ED calls it the
-    /// identity's `foreign_id`. It is scoped to Page and app: never use one of another Page.
+    /// The id of a person for one Page: a PSID on Messenger, an IGSID on Instagram. Use it only with the Page that it came
+    /// from, because other Pages have other ids for the same person. ED calls it the identity's `foreign_id`.
     UserId
 }
 id! {
-    /// The platform's id of one message (`mid`).
+    /// The platform's id of a message (`mid`).
     MessageId
 }
 
 #[cfg(feature = "webhook")]
 impl PageId {
-    /// Whether this Page is what an event calls one of its parties.
+    /// Whether this Page is the given sender or recipient of an event.
     pub(crate) fn is(&self, party: &UserId) -> bool {
         self.0 == party.0
     }
 
-    /// The Page that is one of the parties of an event.
+    /// Takes the sender or recipient of an event as a Page.
     pub(crate) fn among_parties(party: UserId) -> Self {
         Self(party.0)
     }
 }
 
-/// The Page inbox as an app (facts §1.2). The 14-digit id on one of Meta's pages is a misprint.
+/// The [app id](crate::protocol#app-ids) of the Page inbox. The 14-digit id on one of Meta's pages is a misprint.
 pub const PAGE_INBOX: u64 = 263_902_037_430_900;
-/// The Instagram inbox as an app (facts §1.2).
+/// The [app id](crate::protocol#app-ids) of the Instagram inbox.
 pub const INSTAGRAM_INBOX: u64 = 1_217_981_644_879_628;
 
-/// Meta's AI ("Business Agent") as an app, under the ids that it was seen with (facts §2.7). There may be
-/// others.
+/// The [app ids](crate::protocol#app-ids) attributed to [Meta's AI](crate::protocol#meta-ai) ("Business Agent"). The id
+/// differs by Page and there may be others: read it from `thread_owner` while the AI owns a thread.
 pub const META_AI: [u64; 3] = [622_851_382_610_562, 388_207_815_496_149, 928_891_643_393_937];
-/// The app that asks the questions of lead ads, and then passes or releases control (facts §2.5).
+/// The app id of Meta's [lead ads](crate::protocol#lead-ads), which ask their questions and then pass or release control.
 pub const LEAD_ADS: u64 = 413_038_776_280_800;
 
-/// One conversation: a person and the Page they write to. Not Meta's own `t_…` id, which no
-/// thread-control call uses.
+/// The key of a conversation, by a person and the Page that they write to. Meta's own `t_…` id is something else, which
+/// no thread-control call uses.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ThreadKey {
     /// The Page or Instagram account.
     pub page: PageId,
-    /// The person, as that Page knows them.
+    /// The person's id for that Page.
     pub user: UserId,
 }
 
 impl ThreadKey {
-    /// The conversation of `user` with `page`.
+    /// Creates the key of the conversation of `user` with `page`.
     #[must_use]
     pub fn new(page: PageId, user: UserId) -> Self {
         Self { page, user }

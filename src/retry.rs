@@ -1,15 +1,16 @@
-//! Whether and when a call is made again, as pure decisions: sleeping is somebody else's business.
+//! Retries as pure decisions: whether a failed call is repeated, and after which wait. The caller does the sleeping.
 //!
-//! Two questions decide: is the fault a passing one, and may the platform have acted? What may have been
-//! done is never done again blindly: the owner is read first, or the echo of a message waited for.
+//! Two questions decide: is the fault a passing one, and may the platform have acted? Because Graph has [no
+//! idempotency key](crate::protocol#idempotency), a call that may have been applied is never repeated blindly: read
+//! the owner first, or wait for the echo of the message.
 
 use std::time::Duration;
 
 use crate::call::{Advice, FailureKind};
 use crate::time::Timestamp;
 
-/// A fraction by which waits are spread, so that many who failed together do not come back together.
-/// The caller draws it; [`Jitter::NONE`] makes the decision repeatable.
+/// A random fraction that spreads waits, so that callers that failed together do not retry together. The caller draws
+/// it; [`Jitter::NONE`] makes waits repeatable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Jitter(u16);
 
@@ -17,7 +18,7 @@ impl Jitter {
     /// No spread: the longest wait.
     pub const NONE: Self = Self(0);
 
-    /// From any random number.
+    /// Derives the fraction from any random number.
     #[must_use]
     pub fn from_random(number: u64) -> Self {
         Self(u16::try_from(number % 1000).unwrap_or_default())
@@ -28,40 +29,42 @@ impl Jitter {
     }
 }
 
-/// A call that failed, as far as the decision depends on it.
+/// A failed call: the facts on which the decision depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailedCall {
-    /// How often it has failed in a row, this time counted: 1 for the first.
+    /// The number of failures in a row, including this one: 1 for the first.
     pub attempt: u32,
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: FailureKind,
     /// Whether the platform may have acted.
     pub may_have_acted: bool,
-    /// How long the platform asks us to wait: `Retry-After`, or its estimate until calls are possible.
+    /// The wait that the platform asks for: `Retry-After`, or its [estimate until calls are
+    /// possible](crate::protocol#rate-limits).
     pub hint: Option<Duration>,
 }
 
-/// How long to wait between attempts, and how many there are.
+/// The waits between attempts, and the number of attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Backoff {
     /// The first wait; it doubles with each failure in a row.
     pub first: Duration,
-    /// The longest wait of our own. What the platform asks for may be longer.
+    /// The longest wait of our own. The platform may ask for a longer one.
     pub longest: Duration,
-    /// After so many failures in a row nothing is tried any more.
+    /// The number of failures in a row after which the call is given up.
     pub attempts: u32,
 }
 
 impl Default for Backoff {
-    /// 1 s, doubling up to 60 s, 8 times.
+    /// 1 s, doubling up to 60 s, 8 attempts.
     fn default() -> Self {
         Self { first: Duration::from_secs(1), longest: Duration::from_mins(1), attempts: 8 }
     }
 }
 
 impl Backoff {
-    /// How long to wait before the call is made again. `None` if it is not: it will not succeed, or was tried often enough. A call
-    /// that may have acted is never repeated blindly: after the wait read `thread_owner`; for a message, wait for its echo.
+    /// The wait before the call is repeated, or `None` if it is given up: it cannot succeed, or has failed
+    /// [`attempts`](Self::attempts) times. If the platform may have acted, read `thread_owner` after the wait, or for
+    /// a message wait for its echo, before you repeat it.
     #[must_use]
     pub fn decide(&self, failure: FailedCall, jitter: Jitter) -> Option<Duration> {
         let passing = failure.kind.advice() == Advice::RetryLater;
@@ -71,8 +74,8 @@ impl Backoff {
         Some(self.wait(failure.attempt, failure.hint, jitter))
     }
 
-    /// The wait after so many failures in a row: at least half of the doubled one, never less than the
-    /// platform asks for, and spread behind that too.
+    /// The wait after this many failures in a row: between half and all of the doubled wait, and never less than the
+    /// platform asks for.
     #[must_use]
     pub fn wait(&self, attempt: u32, hint: Option<Duration>, jitter: Jitter) -> Duration {
         let doubled = self.first.saturating_mul(1 << attempt.saturating_sub(1).min(16));
@@ -84,25 +87,25 @@ impl Backoff {
     }
 }
 
-/// A budget of retries: an outage, in which everything fails, must not multiply what is sent into it.
+/// A retry budget, so that an outage, in which every call fails, does not multiply the calls.
 ///
-/// Each retry takes one out; time and success fill it up. First attempts are never held back.
+/// Each retry takes one; time and successes refill it. First attempts are never held back.
 #[derive(Debug, Clone)]
 pub struct Budget {
     capacity: u64,
-    /// Thousandths a millisecond, which is whole ones a second.
+    /// Thousandths of a retry for each millisecond, the same number as whole retries for each second.
     per_second: u64,
     /// In thousandths of a retry.
     left: u64,
     filled: Timestamp,
 }
 
-/// What a success gives back: a tenth of a retry.
+/// A success refills a tenth of a retry.
 const SUCCESS_GIVES: u64 = 100;
 const RETRY: u64 = 1000;
 
 impl Budget {
-    /// A full budget of so many retries at once, filled up by so many a second (at least one).
+    /// A full budget of `capacity` retries, refilled by `per_second` retries each second (at least 1).
     #[must_use]
     pub fn new(capacity: u32, per_second: u32) -> Self {
         let capacity = u64::from(capacity.max(1)) * RETRY;
@@ -114,10 +117,10 @@ impl Budget {
         }
     }
 
-    /// Takes one retry out.
+    /// Takes one retry.
     ///
     /// # Errors
-    /// How long to wait if there is none left; nothing was taken then.
+    /// The wait until the next retry is available, if none is left. Nothing was taken then.
     pub fn take(&mut self, now: Timestamp) -> Result<(), Duration> {
         self.fill(now);
         match self.left.checked_sub(RETRY) {
@@ -129,7 +132,7 @@ impl Budget {
         }
     }
 
-    /// A call succeeded.
+    /// Refills a part of the budget after a successful call.
     pub fn succeeded(&mut self) {
         self.left = self.capacity.min(self.left + SUCCESS_GIVES);
     }
@@ -137,7 +140,7 @@ impl Budget {
     fn fill(&mut self, now: Timestamp) {
         let passed = u64::try_from(now.since(self.filled).as_millis()).unwrap_or(u64::MAX);
         self.left = self.capacity.min(self.left.saturating_add(passed.saturating_mul(self.per_second)));
-        // Where the clock was set back, it fills up from there on.
+        // If the clock was set back, the refill restarts from there.
         self.filled = now;
     }
 }
@@ -162,7 +165,7 @@ mod tests {
         for kind in [NotThreadOwner, NotAvailable, OutsideWindow, Token, Permission, Invalid, Conflict] {
             assert_eq!(decide(kind, false), None, "{kind}");
         }
-        // An answer that nobody understands, to something that may have been done.
+        // An incomprehensible response to a call that may have been applied.
         assert_eq!(decide(Protocol, true), Some(second));
         assert_eq!(decide(Protocol, false), None);
     }
@@ -216,7 +219,7 @@ mod tests {
         let mut budget = Budget::new(10, 2);
         let mut now = Timestamp::from_millis(1_700_000_000_000);
         let mut made = 0;
-        // A minute in which a hundred threads retry each second.
+        // For a minute, a hundred threads retry each second.
         for _ in 0..60 {
             for _ in 0..100 {
                 made += u32::from(budget.take(now).is_ok());

@@ -11,13 +11,12 @@ macro_rules! secret {
         pub struct $name(SecretString);
 
         impl $name {
-            /// Wraps a secret. Surrounding white space, as a file or an environment variable often
-            /// carries it, is removed.
+            /// Wraps a secret. Removes surrounding white space, which files and environment variables often have.
             pub fn new(secret: impl AsRef<str>) -> Self {
                 Self(SecretString::from(secret.as_ref().trim()))
             }
 
-            /// The secret itself: for a request that carries it, never for a log, an error or a URL.
+            /// The secret itself, for a request that carries it. Keep it out of logs, errors and URLs.
             #[must_use]
             pub fn expose_secret(&self) -> &str {
                 self.0.expose_secret()
@@ -45,32 +44,33 @@ macro_rules! secret {
 }
 
 secret! {
-    /// A Page access token of our own app. It goes into the `Authorization` header, never into a URL.
+    /// A Page access [token](crate::protocol#tokens) of our own app. It goes into the `Authorization` header, never into a
+    /// URL.
     PageToken
 }
 secret! {
-    /// A Meta app's secret: the key of `X-Hub-Signature-256` (facts §4.3). Each app has its own.
+    /// A Meta app's secret, the key of [`X-Hub-Signature-256`](crate::protocol#signatures). Each app has its own.
     AppSecret
 }
 secret! {
-    /// The token that Meta repeats in the webhook subscription handshake (facts §4.2).
+    /// The token that Meta repeats in the [webhook handshake](crate::protocol#webhook-handshake).
     VerifyToken
 }
 secret! {
-    /// An access token of Engage Digital's API (facts §8.1).
+    /// An access token of [Engage Digital's API](crate::protocol#ed-bots-endpoint).
     EdToken
 }
 
 secret! {
-    /// The address of a database server, with the user's password in it.
+    /// The URL of a database server, with the user's password in it.
     DatabaseUrl
 }
 secret! {
-    /// The secret that Engage Digital repeats in the header of its webhooks (facts §8.4).
+    /// The secret that Engage Digital repeats in a header of [its webhooks](crate::protocol#ed-events).
     EdWebhookSecret
 }
 
-/// HMAC-SHA256 keyed by an app's secret: what Meta signs webhooks with, and what `appsecret_proof` is.
+/// HMAC-SHA256 keyed by an app's secret, which is Meta's webhook signature and `appsecret_proof`.
 #[cfg(any(feature = "graph", feature = "webhook"))]
 pub(crate) fn mac(secret: &AppSecret, text: &[u8]) -> hmac::Hmac<sha2::Sha256> {
     use hmac::{KeyInit, Mac};
@@ -80,8 +80,8 @@ pub(crate) fn mac(secret: &AppSecret, text: &[u8]) -> hmac::Hmac<sha2::Sha256> {
     mac
 }
 
-/// Compares a secret with what somebody says it is. Digests have one length, so that the time taken does
-/// not tell that of the secret.
+/// Compares a given value with a secret, by digests of equal length, so that the time taken does not reveal the secret's
+/// length.
 #[cfg(feature = "webhook")]
 pub(crate) fn same(given: &str, secret: &str) -> subtle::Choice {
     use sha2::{Digest, Sha256};
@@ -89,8 +89,7 @@ pub(crate) fn same(given: &str, secret: &str) -> subtle::Choice {
     Sha256::digest(given).ct_eq(&Sha256::digest(secret))
 }
 
-/// Takes every known secret out of a text that a remote side wrote. Graph repeats a malformed token
-/// in its own error message.
+/// Removes the given secrets from a remote text, because Graph repeats a malformed token in its error message.
 #[cfg(any(feature = "graph", test))]
 pub(crate) fn scrub(text: &str, secrets: &[&str]) -> String {
     let mut clean = text.to_owned();

@@ -1,10 +1,10 @@
-//! What `Debug` shows of what people wrote: how long it is. Hosts log what they debug.
+//! `Debug` wrappers that hide what people wrote and show its length, because hosts log `Debug` output.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// A text.
+/// Shows a text's length.
 pub(crate) struct Text<'a>(pub(crate) &'a str);
 
 impl fmt::Debug for Text<'_> {
@@ -13,7 +13,7 @@ impl fmt::Debug for Text<'_> {
     }
 }
 
-/// A JSON object, of which the names of the fields are shown.
+/// Shows a JSON object's field names.
 pub(crate) struct Fields<'a>(pub(crate) &'a Map<String, Value>);
 
 impl fmt::Debug for Fields<'_> {
@@ -22,7 +22,7 @@ impl fmt::Debug for Fields<'_> {
     }
 }
 
-/// Any JSON.
+/// Shows an object's field names, an array's length, and nothing of other JSON.
 #[cfg(feature = "webhook")]
 pub(crate) struct Json<'a>(pub(crate) &'a Value);
 

@@ -1,16 +1,15 @@
-//! Whether this machine's clock agrees with somebody else's, and how to say so.
+//! Compares this machine's clock with another one and words the warning.
 
 use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// Up to this difference clocks agree: a stamp is rounded, and takes a while to arrive.
+/// Differences up to this are ignored, because stamps are rounded and take time to arrive.
 pub(crate) const TOLERATED: Duration = Duration::from_mins(5);
-/// The same difference is reported again after this time.
+/// The time after which an unchanged difference is reported again.
 const SAID_AGAIN_AFTER: Duration = Duration::from_hours(1);
 
-/// Reports a difference between two clocks once, and again when it has changed by more than [`TOLERATED`] or an hour
-/// later.
+/// Reports a difference between two clocks once, and again after an hour or when it changes by more than [`TOLERATED`].
 #[derive(Debug, Default)]
 pub(crate) struct ClockCheck {
     said: Option<Said>,
@@ -22,7 +21,7 @@ struct Said {
     off: Offset,
 }
 
-/// How far our clock is from the other one.
+/// The difference between our clock and the other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Offset {
     Ahead(Duration),
@@ -30,7 +29,7 @@ enum Offset {
 }
 
 impl ClockCheck {
-    /// The words of a warning, if there is something new to warn of. `whose` is the other clock, as in "Graph's".
+    /// Returns the text of a warning, if one is due. `whose` names the other clock, as in "Graph's".
     pub(crate) fn compare(&mut self, ours: Timestamp, theirs: Timestamp, whose: &str) -> Option<String> {
         let off = Offset::between(ours, theirs)?;
         let is_known = self.said.is_some_and(|said| {

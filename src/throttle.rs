@@ -1,4 +1,4 @@
-//! Log lines that a stranger can cause: one a minute for each reason, however many requests are refused.
+//! Limits log lines about refused requests, which any stranger can cause, to one a minute for each reason.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The shortest time between two lines with the same reason.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// The refused requests of one endpoint. Reasons are fixed words, so there are few of them.
+/// The refused requests of one endpoint. Reasons are fixed strings, so their number is bounded.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     endpoint: &'static str,
@@ -26,15 +26,15 @@ impl Refusals {
         Self { endpoint, seen: Mutex::default() }
     }
 
-    /// Logs a refused request at `warn`, or counts it for the reason's next line. `why` must show nothing of
-    /// the request: no signature, no token, no body.
+    /// Logs a refused request at `warn`, or counts it for the reason's next line. `why` must show no signature, token or
+    /// body of the request.
     pub(crate) fn note(&self, reason: &'static str, why: &dyn fmt::Display, now: Instant) {
         if let Some(suppressed) = self.admit(reason, now) {
             tracing::warn!(endpoint = self.endpoint, reason, %why, suppressed, "a request was refused");
         }
     }
 
-    /// Whether a line with this reason may be logged now: the number of lines suppressed since the last one.
+    /// Returns the number of lines suppressed since the last one if a line with this reason may be logged now, else `None`.
     pub(crate) fn admit(&self, reason: &'static str, now: Instant) -> Option<u64> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = seen.iter_mut().find(|known| known.reason == reason) else {
@@ -61,7 +61,7 @@ mod tests {
         let at = |seconds| begun + Duration::from_secs(seconds);
         assert_eq!(refusals.admit("a", at(0)), Some(0));
         assert_eq!((refusals.admit("a", at(1)), refusals.admit("a", at(59))), (None, None));
-        // Another reason is not held back by it.
+        // Another reason is counted separately.
         assert_eq!(refusals.admit("b", at(59)), Some(0));
         assert_eq!(refusals.admit("a", at(60)), Some(2));
         assert_eq!(refusals.admit("a", at(61)), None);

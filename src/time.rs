@@ -1,4 +1,4 @@
-//! Time as data: the core is told what time it is, it never asks.
+//! Time as data. The core takes the time as an argument and never reads a clock.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The latest moment that can be written.
+    /// The latest moment.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// A moment from milliseconds since the epoch.
+    /// Creates a moment from milliseconds since the epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -26,19 +26,19 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment plus a duration; the latest moment if that does not fit.
+    /// This moment plus a duration, at most [`Self::MAX`].
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// This moment minus a duration; the epoch if that does not fit.
+    /// This moment minus a duration, at least the epoch.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long after `earlier` this moment is; zero if it is before it.
+    /// The time from `earlier` to this moment, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -55,40 +55,40 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// When something happened, as far as it is known: a closed interval of moments.
+/// A closed interval of moments in which something happened.
 ///
-/// Meta stamps most events in milliseconds but some control events in seconds (facts §4.6); such a
-/// stamp covers the whole second. An answer of the API carries no stamp at all: what it tells was
-/// true at some moment between the call and the answer.
+/// Meta stamps most events in milliseconds but some control events in seconds ([timestamps](crate::protocol#timestamps));
+/// a stamp in seconds covers the whole second. API responses carry no stamp: their content was true at some moment between
+/// the call and the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Span {
-    /// The earliest moment it can have been.
+    /// The earliest possible moment.
     pub from: Timestamp,
-    /// The latest moment it can have been.
+    /// The latest possible moment.
     pub to: Timestamp,
 }
 
 impl Span {
-    /// Any time at all: an event without a stamp.
+    /// The span of an event without a stamp, which is any time.
     pub const UNKNOWN: Self = Self { from: Timestamp(0), to: Timestamp::MAX };
 
-    /// Below this, a stamp is taken for seconds: as milliseconds it would lie before March 1973,
-    /// as seconds it reaches to the year 5138.
+    /// A stamp below this is in seconds, because as milliseconds it would lie before March 1973. As seconds it reaches to
+    /// the year 5138.
     const SECONDS_BELOW: u64 = 100_000_000_000;
 
-    /// The span between two moments, in either order.
+    /// Creates the span between two moments, given in either order.
     #[must_use]
     pub fn between(a: Timestamp, b: Timestamp) -> Self {
         Self { from: a.min(b), to: a.max(b) }
     }
 
-    /// One moment.
+    /// Creates a span of one moment.
     #[must_use]
     pub fn at(moment: Timestamp) -> Self {
         Self { from: moment, to: moment }
     }
 
-    /// Reads a stamp of the platform, in seconds or milliseconds by its size.
+    /// Reads a stamp of the platform. Its size says whether it is in seconds or milliseconds.
     #[must_use]
     pub fn from_platform(stamp: u64) -> Self {
         if stamp < Self::SECONDS_BELOW {
@@ -99,13 +99,13 @@ impl Span {
         }
     }
 
-    /// Certainly after `other`.
+    /// Whether this span is certainly after `other`.
     #[must_use]
     pub fn is_after(self, other: Self) -> bool {
         self.from > other.to
     }
 
-    /// Certainly before `other`.
+    /// Whether this span is certainly before `other`.
     #[must_use]
     pub fn is_before(self, other: Self) -> bool {
         self.to < other.from

@@ -1,5 +1,5 @@
-//! What the benches share: the table of figures, deliveries as the platform sends them, and what the operating
-//! system says about a process.
+//! Shared code of the benches: the table of figures, deliveries as the platform sends them, and the operating system's
+//! figures for a process.
 
 #![allow(dead_code, reason = "each bench uses its part of it")]
 

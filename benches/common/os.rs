@@ -1,12 +1,12 @@
-//! What Linux says about a process. Elsewhere these benches have nothing to go by.
+//! CPU time and memory of a process, from Linux's `/proc`. On other systems every call is an error.
 
 use std::fs;
 use std::io;
 
-/// The CPU time that all threads of a process have used until now, in nanoseconds.
+/// The CPU time that all threads of a process have used so far, in nanoseconds.
 ///
 /// # Errors
-/// The process is gone, or the system keeps no such account.
+/// The process has ended, or the system has no `/proc`.
 pub fn cpu_nanos(pid: u32) -> io::Result<u64> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -17,10 +17,10 @@ pub fn cpu_nanos(pid: u32) -> io::Result<u64> {
     Ok(sum)
 }
 
-/// How much memory a process has now, in bytes.
+/// The resident memory of a process, in bytes.
 ///
 /// # Errors
-/// The process is gone, or the system keeps no such account.
+/// The process has ended, or the system has no `/proc`.
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

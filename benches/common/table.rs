@@ -1,9 +1,9 @@
-//! One line for each figure: what, ours, the alternative in the same run, their ratio, the target and whether it is
-//! met.
+//! A table with one line per figure: its name, our value, the alternative's value from the same run, their ratio, the
+//! target, and whether the target is met.
 
 use std::fmt;
 
-/// What a ratio is to be.
+/// The target of a ratio.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
     AtMost { target: f64, stretch: Option<f64> },
@@ -43,7 +43,7 @@ impl fmt::Display for Target {
 
 pub const HEAD: &str = "| what | ours | alternative | ratio | target | |\n|---|---|---|---|---|---|";
 
-/// Prints a line whose ratio is that of two figures of the same unit.
+/// Prints a line with the ratio of two figures of the same unit.
 pub fn line(what: &str, ours: (f64, &str), alternative: (f64, &str), target: Target) {
     compared(what, ours, alternative, ours.0 / alternative.0, target);
 }
@@ -60,7 +60,7 @@ pub fn rounds(what: &str, rounds: &[(f64, f64)], unit: &str, target: Target) {
     compared(what, (ours, unit), (other, unit), over(|(ours, other)| ours / other), target);
 }
 
-/// Prints a line for what is compared with nothing.
+/// Prints a line for a figure without an alternative.
 pub fn alone(what: &str, ours: (f64, &str), target: Target) {
     println!("| {what} | {} | – | – | {target} | {} |", figure(ours), target.verdict(ours.0));
 }
@@ -74,7 +74,7 @@ fn figure((value, unit): (f64, &str)) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The middle value, or the mean of the two middle values.
 pub fn median(mut values: Vec<f64>) -> f64 {
     assert!(!values.is_empty(), "a median of nothing");
     values.sort_by(f64::total_cmp);

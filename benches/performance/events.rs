@@ -1,4 +1,4 @@
-//! A delivery that is verified, read and stepped, without HTTP and store: what remains is this crate's own.
+//! Verifying, parsing and stepping a delivery without HTTP and store: the crate's own share of the work.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -13,7 +13,7 @@ use crate::threads::{EVENTS, Threads};
 use crate::{in_turn, line};
 
 fn bench(threads: &mut Threads, bencher: &mut Bencher<'_>) {
-    // Two uses of one generator: it makes what is then taken in.
+    // One generator for both closures: the first makes the delivery that the second processes.
     let threads = RefCell::new(threads);
     bencher.iter_batched(
         || threads.borrow_mut().delivery(),

@@ -1,4 +1,4 @@
-//! A host with the store in memory.
+//! A host with the in-memory store.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use crate::common::deliveries::{Deliveries, SECRET};
 use crate::threads::EVENTS;
 
-/// A host that has nothing to do when it is told something.
+/// A handler that ignores every notification.
 struct Deaf;
 
 #[async_trait::async_trait]
@@ -27,14 +27,14 @@ impl Handler for Deaf {
     }
 }
 
-/// A bot, of which nothing that is measured calls Graph. Within a runtime.
+/// A bot. No measured work calls Graph. Call it within a runtime.
 pub fn host(store: Arc<dyn ThreadStore>) -> Result<Handover, BoxError> {
     let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).build()?;
     let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
     Ok(Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf).store(store).start()?)
 }
 
-/// A webhook of that host, on one thread.
+/// That host's webhook endpoint, on one thread.
 pub struct Service {
     runtime: Runtime,
     handover: Handover,
@@ -51,7 +51,7 @@ impl Service {
         let verifier = Verifier::new(AppSecret::new(SECRET));
         let server = webhook::Endpoint::new(verifier, VerifyToken::new("a verify token"), handover.clone());
         let service = Self { runtime, handover, server, deliveries: RefCell::new(Deliveries::new(users)) };
-        // Every customer has written.
+        // Every customer has written before.
         for first in (0..users).step_by(EVENTS) {
             let last = users.min(first + EVENTS as u64);
             let (signature, body) = service.deliveries.borrow_mut().signed_of(first..last);
@@ -60,7 +60,7 @@ impl Service {
         Ok(service)
     }
 
-    /// As [`Self::take_in`], of what is verified and read.
+    /// As [`Self::take_in`], for a delivery that is already verified and parsed.
     #[allow(dead_code, reason = "not every bench needs it")]
     pub fn receive(&self, delivery: Delivery) {
         self.runtime.block_on(async {
@@ -72,7 +72,7 @@ impl Service {
         });
     }
 
-    /// Takes in a delivery, and waits until the host has dealt with what it was told.
+    /// Submits a delivery, and waits until the host has handled all notifications.
     pub fn take_in(&self, signature: &str, body: &[u8]) {
         let mut header = HeaderMap::new();
         header.insert(SIGNATURE_HEADER, HeaderValue::from_str(signature).expect("it is hexadecimal"));

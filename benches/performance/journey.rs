@@ -1,5 +1,5 @@
-//! An agent's answer while the bot has control, over HTTP, with calls that take as long as Graph's: how long until the
-//! customer reads it, beside the calls that have to be made one after the other.
+//! The time from an agent's message until the customer reads it, while the bot has control, over HTTP with the latency of
+//! Graph; compared with the sum of the calls that must be made one after the other.
 
 use std::time::{Duration, Instant};
 

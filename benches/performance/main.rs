@@ -1,5 +1,5 @@
-//! What the crate costs, as ratios between two things that are measured in one run. `docs/performance.md` says how to
-//! read it. `cargo bench --bench performance -- events` runs the lines of one part.
+//! The crate's costs, as ratios between two measurements of the same run; `docs/performance.md` explains them.
+//! `cargo bench --bench performance -- events` runs one part.
 
 mod events;
 mod host;
@@ -24,23 +24,23 @@ use serde_json::Value;
 
 use common::table;
 
-/// As a host in production has one: with that of the system the same costs twice as much (docs/performance.md).
+/// As in a production host; with the system's allocator the same work costs twice as much (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often the things that are compared are measured, one after the other: A B A B A B.
+/// Number of rounds in which the candidates are measured alternately: A B A B A B.
 const ROUNDS: usize = 3;
 
-/// Where criterion writes to and where its figures are read from.
+/// The folder of criterion's results.
 fn figures() -> &'static Path {
     Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/criterion"))
 }
 
-/// One of the things that are compared.
+/// One of the compared candidates.
 type Measured<'a> = (&'a str, &'a mut dyn FnMut(&mut Bencher<'_>));
 
-/// Measures things in turn. Answers the median of each in nanoseconds, for each round; nothing where criterion only
-/// tries whether they run, or leaves the group out.
+/// Measures the candidates in turn. Returns the median of each in nanoseconds, for each round; empty if criterion only
+/// tests that they run, or if it filters the group out.
 fn in_turn(criterion: &mut Criterion, group: &str, things: &mut [Measured<'_>]) -> Vec<Vec<f64>> {
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
@@ -55,7 +55,7 @@ fn in_turn(criterion: &mut Criterion, group: &str, things: &mut [Measured<'_>]) 
     rounds
 }
 
-/// What criterion has just measured. It is taken away, so that nobody reads it for the figure of a later run.
+/// Reads criterion's latest result, and deletes it so that no later run reads it again.
 fn read(group: &str, name: &str) -> Option<f64> {
     let file = figures().join(group).join(name).join("new").join("estimates.json");
     let estimates: Value = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
@@ -63,7 +63,7 @@ fn read(group: &str, name: &str) -> Option<f64> {
     estimates["median"]["point_estimate"].as_f64()
 }
 
-/// A line that compares one of the things with another: the figures and their ratio are medians over the rounds.
+/// Prints a line that compares two candidates: the figures and their ratio are medians over the rounds.
 fn line(what: &str, rounds: &[Vec<f64>], ours: usize, other: usize, target: table::Target) {
     if rounds.is_empty() {
         return;
@@ -72,7 +72,7 @@ fn line(what: &str, rounds: &[Vec<f64>], ours: usize, other: usize, target: tabl
     table::rounds(what, &pairs, "µs", target);
 }
 
-/// Whether this part is asked for: all are, or those that are named.
+/// Whether this part was selected: the named parts, or all if none is named.
 fn is_wanted(part: &str) -> bool {
     let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
     named.peek().is_none() || named.any(|name| name.starts_with(part))
@@ -87,7 +87,7 @@ fn main() -> Result<(), BoxError> {
         .output_directory(figures())
         .configure_from_args();
     println!("{}", table::HEAD);
-    // As criterion does: without `--bench` it is only tried whether everything runs, which needs no million.
+    // As in criterion: without `--bench` the benches only run once as a test, which needs no million.
     let measures = std::env::args().any(|argument| argument == "--bench");
     let many = if measures { 1_000_000 } else { 1_000 };
     if is_wanted("events") {

@@ -1,4 +1,4 @@
-//! A delivery through the service and the store in memory, until the host has dealt with what it was told.
+//! A delivery through the service with the in-memory store, until the host has handled all notifications.
 
 use criterion::{BatchSize, Bencher, Criterion};
 use messenger_handover::handover::BoxError;

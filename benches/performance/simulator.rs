@@ -1,4 +1,4 @@
-//! The simulated platform, without HTTP: long schedules are played over it.
+//! Throughput of the simulated platform without HTTP, because long schedules run on it.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ const BOT: u64 = 1001;
 const DESK: u64 = 2002;
 const PAGE: u64 = 10;
 const CUSTOMERS: u64 = 100;
-/// What one customer goes through: a step is a call, or a message of the customer.
+/// The steps of one customer; a step is a call or a message of the customer.
 const STEPS: u64 = 5;
 
-/// Each customer writes, the desk takes control and answers, and gives control back.
+/// Each customer writes; the desk takes control, replies, and releases control.
 fn play(platform: &mut Platform, mut now: Timestamp) {
     let (desk, page) = (AppId::from(DESK), PageId::from(PAGE));
     for customer in 0..CUSTOMERS {

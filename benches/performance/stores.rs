@@ -1,5 +1,5 @@
-//! Deliveries into a store that keeps them for good, beside the same number of rows that are written by hand: a
-//! compare-and-swap of each, and nothing else.
+//! Deliveries into a durable store, compared with the same number of rows written by plain statements: one
+//! compare-and-swap per row and nothing else.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,19 +19,19 @@ use crate::host::host;
 use crate::threads::{EVENTS, key};
 
 const USERS: u64 = 5_000;
-/// How long each thing is measured in a round.
+/// Duration of one measurement in a round.
 const FOR: Duration = Duration::from_secs(2);
 const IN_FLIGHT: usize = 32;
 const CONNECTIONS: usize = 4;
 const SCHEMA: &str = "handover_performance";
 
-/// What was done in a round: how many rows a second, and how long each piece took, in seconds.
+/// The result of a round: rows per second, and the latency of each operation in seconds.
 struct Figures {
     rows: f64,
     times: Vec<f64>,
 }
 
-/// Takes in deliveries, so many at a time, and waits in the end until all that they led to is saved.
+/// Submits deliveries, `in_flight` at a time, and waits at the end until all resulting work is saved.
 async fn deliver(host: &Handover, seed: u64, in_flight: usize, events: usize) -> Result<Figures, BoxError> {
     let mut senders = JoinSet::new();
     let begun = Instant::now();
@@ -61,13 +61,13 @@ async fn deliver(host: &Handover, seed: u64, in_flight: usize, events: usize) ->
     Ok(Figures { rows, times })
 }
 
-/// As large as what we write of such a conversation.
+/// A record of the usual size of such a conversation.
 fn record(host: &Handover, runtime: &Runtime) -> Result<Vec<u8>, BoxError> {
     let thread = runtime.block_on(host.thread(&key(7)))?;
     Ok(Records::new().encode(&key(7), &thread)?)
 }
 
-/// A table without what makes a store, and a statement for each row.
+/// A plain table, and one statement per row.
 fn raw_sqlite(db: &mut Connection, record: &[u8], rows: usize) -> Result<Figures, BoxError> {
     let (mut random, mut times) = (fastrand::Rng::with_seed(7), Vec::new());
     let begun = Instant::now();
@@ -118,7 +118,7 @@ fn sqlite(runtime: &Runtime) -> Result<(), BoxError> {
         let _here = runtime.enter();
         host(Arc::new(SqliteStore::open(folder.path().join("ours.db"))?))?
     };
-    // Every conversation is there before anything counts.
+    // Every conversation exists before the measurement.
     runtime.block_on(deliver(&host, 1, IN_FLIGHT, EVENTS))?;
     let record = record(&host, runtime)?;
     let mut raw = raw_table(&folder.path().join("raw.db"), &record)?;
@@ -179,7 +179,7 @@ async fn raw_postgres(pool: &sqlx::PgPool, record: &[u8]) -> Result<Figures, Box
                 .fetch_all(&pool)
                 .await?;
                 let (users, versions): (Vec<_>, Vec<_>) = versions.into_iter().unzip();
-                // Others may have written some of them meanwhile; those count all the same.
+                // If another writer has changed a row meanwhile, the row counts all the same.
                 sqlx::query(
                     "UPDATE handover_performance.raw AS kept SET version = given.version + 1, record = given.record
                      FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bytea[])

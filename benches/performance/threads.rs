@@ -1,4 +1,4 @@
-//! Threads of a bot in a map: a store without what makes one.
+//! A bot's threads in a map, without the guarantees of a store.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -48,17 +48,17 @@ impl Threads {
         &self.kept[&key(user)]
     }
 
-    /// Verifies and reads a delivery, and steps what is in it.
+    /// Verifies and parses a delivery, and steps its events.
     #[allow(dead_code, reason = "not every bench needs it")]
     pub fn take_in(&mut self, header: &str, body: &[u8]) {
         let verified = self.verifier.verify(Some(header), body).expect("it is signed");
         self.step(parse(&verified).expect("it is a delivery"));
     }
 
-    /// Steps each thread with its event, and once more when the host has dealt with what it was told.
+    /// Steps each thread with its event, and again for each handled notification.
     pub fn step(&mut self, delivery: Delivery) {
         let cx = Context::new(&self.config);
-        // Nobody writes so fast that more is remembered than for ever.
+        // Slow enough that the limit of the deduplication memory applies, not its minimum duration.
         self.now = self.now.plus(Duration::from_secs(10));
         let now = self.now;
         let (mut told, mut done) = (0, Vec::new());

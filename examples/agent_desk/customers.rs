@@ -1,4 +1,4 @@
-//! What the desk knows of its customers, as a real one keeps it in its database.
+//! The desk's knowledge of its customers, in memory; a real desk keeps it in its database.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,19 +13,19 @@ use messenger_handover::id::{ThreadKey, UserId};
 use messenger_handover::thread::{Actions, MessageStatus, Notice, Owner};
 use serde_json::{Value, json};
 
-/// How much is kept of one customer.
+/// Number of entries kept per customer.
 const KEPT: usize = 100;
 
-/// Everybody who has written.
+/// All customers who have written.
 #[derive(Clone, Default)]
 pub struct Customers(Arc<Mutex<HashMap<UserId, Customer>>>);
 
 #[derive(Default)]
 struct Customer {
     thread: Option<ThreadKey>,
-    /// What the customer wrote and nobody has answered.
+    /// The customer's unanswered messages.
     unanswered: VecDeque<Inbound>,
-    /// The keys of the agents' answers.
+    /// The keys of the agents' messages.
     sent: VecDeque<String>,
     events: VecDeque<String>,
 }
@@ -37,7 +37,7 @@ fn keep<T>(queue: &mut VecDeque<T>, one: T) {
     queue.push_back(one);
 }
 
-/// An event with the note that came with it.
+/// An event with its note, if any.
 fn with_note(event: &str, note: Option<&PrivateText>) -> String {
     note.map_or(event.to_owned(), |note| format!("{event}: {}", note.as_str()))
 }
@@ -71,10 +71,10 @@ impl Customers {
         }
     }
 
-    /// What an agent sees of a customer.
+    /// An agent's view of a customer, as JSON.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable: try again.
     pub async fn shown(&self, handover: &Handover, key: &ThreadKey) -> Result<Value, HandoverError> {
         let thread = handover.thread(key).await?;
         let owner = match thread.owner() {
@@ -111,7 +111,7 @@ impl Customers {
 impl Handler for Customers {
     async fn notify(&self, _: &Handover, notification: &Notification) -> Result<Actions, HandlerError> {
         let Notification { thread, id, notice, .. } = notification;
-        // Not the notice itself: it holds what the customer wrote.
+        // Only the ids, because the notice contains the customer's text.
         tracing::info!(%thread, ?id, "told");
         let mut all = self.all();
         let customer = all.entry(thread.user.clone()).or_default();

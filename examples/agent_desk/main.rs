@@ -1,4 +1,4 @@
-//! An agent desk: it sends agents' answers, takes, requests and releases control as the policy says, and
+//! An agent desk: it sends agents' messages, takes, requests and releases control according to its policy, and
 //! serves `POST /1.0/bots/handover` for bots. Agents use it with curl:
 //!
 //! ```text
@@ -45,10 +45,10 @@ struct App {
     bodies: Bodies,
 }
 
-/// The desk's HTTP server.
+/// Builds the desk's HTTP routes and its service.
 ///
 /// # Errors
-/// The settings make no sense.
+/// The settings are invalid: the error names the setting to correct.
 pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> {
     let page = settings.page.clone();
     let graph = GraphClient::builder()
@@ -86,7 +86,7 @@ async fn webhook(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<Response<String>> {
-    // Most of what is not Meta's is refused before its body is read.
+    // Most requests that are not from Meta are refused before their body is read.
     app.webhook.check_head(&method, &headers)?;
     let body = app.bodies.read(body).await?;
     Ok(app.webhook.handle(&method, query.0.as_deref(), &headers, &body).await)
@@ -96,7 +96,7 @@ async fn bots(app: State<App>, method: Method, query: Query, headers: HeaderMap)
     app.bots.handle(&method, query.0.as_deref(), &headers).await
 }
 
-/// What an agent does: `open`, `answer/KEY` with the text as body, `close`.
+/// An agent's action: `open`, `answer/KEY` with the text as body, or `close`.
 async fn agent(
     app: State<App>,
     Path((user, action)): Path<(String, String)>,
@@ -109,7 +109,7 @@ async fn agent(
     })
 }
 
-/// What an agent sees.
+/// The agent's view of a customer.
 async fn shown(app: State<App>, Path(user): Path<String>) -> (StatusCode, String) {
     let Ok(user) = UserId::new(user) else { return (StatusCode::BAD_REQUEST, "no such customer".to_owned()) };
     let thread = ThreadKey::new(app.page.clone(), user);

@@ -1,8 +1,8 @@
-//! What was recorded, as a sequence diagram: for a terminal, and for Mermaid.
+//! Draws the recorded traffic as a sequence diagram, for a terminal and for Mermaid.
 
 use std::fmt::Write as _;
 
-/// The lifelines, in the order of the seed's pictures.
+/// The lifelines, in the order of Engage Digital's diagrams (docs/protocol.md#ed-workflows).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifeline {
     Customer,
@@ -12,18 +12,18 @@ pub enum Lifeline {
     Meta,
 }
 
-/// What kind of thing an arrow is. The seed's pictures show steps only.
+/// The kind of an arrow. Engage Digital's diagrams show steps only (docs/protocol.md#ed-workflows).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A message, a call that changes something, a control event.
+    /// A message, a call that changes something, or a control event.
     Step,
-    /// A copy of a message, an echo, a look at the owner.
+    /// A copy of a message, an echo, or a read of the owner.
     Detail,
-    /// The answer to a call of ED's endpoint.
+    /// The response to a call of ED's endpoint.
     Reply,
 }
 
-/// One thing that was seen on a wire.
+/// One request or response that was recorded.
 #[derive(Debug, Clone)]
 pub struct Arrow {
     pub from: Lifeline,
@@ -31,7 +31,7 @@ pub struct Arrow {
     pub label: String,
     pub kind: Kind,
     pub refused: bool,
-    /// Who owns the thread from here on, where that changed.
+    /// The thread's owner after it, if the owner changed.
     pub owner: Option<&'static str>,
 }
 
@@ -43,7 +43,7 @@ const LIFELINES: [(Lifeline, &str, usize); 5] = [
     (Lifeline::Meta, "Meta", 90),
 ];
 const WIDTH: usize = 95;
-/// Longer labels are cut in a terminal.
+/// Longer labels are truncated in a terminal.
 const LONGEST: usize = 60;
 
 impl Lifeline {
@@ -56,7 +56,7 @@ impl Lifeline {
     }
 }
 
-/// Two lines an arrow: its label, and the arrow itself with the thread owner where that changed.
+/// Draws two lines per arrow: its label, and the arrow itself with the thread's owner if it changed.
 pub fn text(arrows: &[Arrow]) -> String {
     let mut names = vec![' '; WIDTH];
     for (_, name, column) in LIFELINES {
@@ -104,7 +104,7 @@ fn line(row: &[char], aside: &str) -> String {
     format!("{row}{aside}").trim_end().to_owned() + "\n"
 }
 
-/// A `sequenceDiagram` for Mermaid.
+/// Writes a Mermaid `sequenceDiagram`.
 pub fn mermaid(arrows: &[Arrow]) -> String {
     let mut text = String::from("sequenceDiagram\n");
     for (_, name, _) in LIFELINES {
@@ -126,7 +126,7 @@ pub fn mermaid(arrows: &[Arrow]) -> String {
     text
 }
 
-/// `;` ends a statement of Mermaid's, and `#` begins an entity.
+/// Escapes a label, because in Mermaid `;` ends a statement and `#` starts an entity.
 fn escape(label: &str) -> String {
     let mut text = String::with_capacity(label.len());
     for letter in label.chars() {

@@ -1,5 +1,5 @@
-//! Plays the four workflows of Engage Digital's Bots API page, and a fifth in which the customer waits, between a bot, an agent desk and the simulated
-//! Messenger platform, over real HTTP on this machine, and prints what went over the wires.
+//! Plays the four workflows of Engage Digital's Bots API page, and a fifth in which the customer waits, between a bot, an
+//! agent desk and the simulated Messenger platform, over real HTTP on this machine, and prints the recorded traffic.
 //!
 //! ```text
 //! cargo run --example quickstart
@@ -7,7 +7,7 @@
 //! cargo run --example quickstart -- --workflow routing-bot-primary --mermaid diagrams
 //! ```
 //!
-//! The exit status is 0 only if each sequence is as it must be and no message was lost or doubled.
+//! The exit status is 0 only if each sequence is as expected and no message was lost or duplicated.
 
 mod diagram;
 mod plays;
@@ -41,7 +41,7 @@ fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
     if !rest.is_empty() {
         return Err(format!("unknown arguments {rest:?}\n\n{HELP}").into());
     }
-    // The page was written for the handover protocol: a bare name is its workflow.
+    // The page predates Conversation Routing, so a bare name is the workflow under the handover protocol.
     let named = |name: String| {
         let full = format!("handover-{name}");
         if plays::NAMES.contains(&full.as_str()) { full } else { name }
@@ -80,7 +80,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether all was as it must be.
+/// Plays the chosen workflows. Returns whether all were as expected.
 async fn play(options: &Options) -> Result<bool, BoxError> {
     if let Some(dir) = &options.mermaid {
         std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;

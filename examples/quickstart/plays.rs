@@ -1,5 +1,5 @@
-//! The four workflows of the seed page, and a fifth in which the customer waits in the queue, under both sets of rules, and
-//! what must be seen in each.
+//! The four workflows of Engage Digital's documentation (docs/protocol.md#ed-workflows), and a fifth in which the customer
+//! waits in the queue, under both rule sets, with the expected sequence of each.
 
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_sim::{RequestUnderDefaultApp, Rules};
@@ -27,32 +27,32 @@ const HELLO: &str = "Hello!";
 const BY_THE_BOT: &str = "I am a bot. You wrote \"Hello!\". Ask for a person to get one.";
 const BY_AN_AGENT: &str = "How can I help you?";
 
-/// What was seen, and what of it should not have been.
+/// The recorded arrows, and the deviations from the expected sequence.
 pub struct Played {
     pub arrows: Vec<Arrow>,
     pub conversation: Vec<String>,
     pub deviations: Vec<String>,
 }
 
-/// How the desk gets control.
+/// The way in which the desk gets control.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Grant {
-    /// It requests, and the bot passes.
+    /// The desk requests control, and the bot passes it.
     Requested,
-    /// The Page has no request: it takes.
+    /// Requests are unavailable on the Page, so the desk takes control.
     Taken,
-    /// The Page has neither: the endpoint answers 422, and the bot passes straight to ED's app.
+    /// Neither is available on the Page: the endpoint responds with 422, and the bot passes control to ED's app directly.
     PassedByTheBot,
 }
 
-/// What happens until an agent engages, and after.
+/// The events of a workflow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Story {
     /// The customer asks for a person.
     PersonWanted,
     /// An agent engages while the bot talks with the customer.
     AgentInterrupts,
-    /// Who asked for a person writes again before anybody engages, and once more after the agent is done.
+    /// A customer who asked for a person writes again before an agent engages, and once more after the agent is done.
     CustomerWaits,
 }
 
@@ -91,7 +91,7 @@ fn play(name: &str, request: RequestUnderDefaultApp) -> Option<Play> {
     Some(Play { setup, story, grant })
 }
 
-/// Plays one workflow on a stage of its own. `None` if there is none of this name.
+/// Plays one workflow on its own stage. `None` if there is no workflow of this name.
 pub async fn run(name: &str, request: RequestUnderDefaultApp) -> Option<Result<Played, BoxError>> {
     let play = play(name, request)?;
     let expected = play.expected();
@@ -155,7 +155,7 @@ impl Play {
         Ok(Played { arrows, conversation, deviations })
     }
 
-    /// The sequence of the seed's picture; under routing, with the other way to control.
+    /// The sequence of Engage Digital's diagram (docs/protocol.md#ed-workflows); under routing, with the other way to control.
     fn expected(&self) -> Vec<String> {
         let interrupts = self.story == Story::AgentInterrupts;
         let mut steps = Steps(Vec::new());
@@ -232,7 +232,7 @@ impl Steps {
     }
 }
 
-/// Where what was seen leaves what should be.
+/// The first deviation of the recorded steps from the expected ones.
 pub fn compare(arrows: &[Arrow], expected: &[String]) -> Option<String> {
     let seen = arrows.iter().filter(|arrow| arrow.kind == Kind::Step);
     let seen: Vec<_> =

@@ -1,5 +1,5 @@
-//! The stage: the simulated platform and two hosts, each with its own HTTP server, and a record of what
-//! went over the wires between them.
+//! The stage: the simulated platform and two hosts, each with its own HTTP server, and a record of the traffic
+//! between them.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,15 +40,15 @@ const ED_TOKEN: &str = "ed-api-token";
 const APP_SECRET: &str = "app-secret";
 const VERIFY_TOKEN: &str = "verify-token";
 
-/// The longest wait for anything.
+/// The timeout of every wait.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What would still come comes within this.
+/// Any remaining traffic arrives within this time.
 const QUIET: Duration = Duration::from_millis(150);
 
 #[derive(Clone, Default)]
 struct Record(Arc<Mutex<Vec<Arrow>>>);
 
-/// What a stage is set up with.
+/// The configuration of a stage.
 pub struct Setup {
     pub rules: Rules,
     pub policy: ThreadControlPolicy,
@@ -121,7 +121,7 @@ impl Stage {
             sim.verify_webhook(&app).await?;
         }
         let servers = [desk_server, bot_server];
-        // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+        // reqwest needs a process-wide TLS provider, even for plain HTTP.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self { sim, desk_url, agent: reqwest::Client::builder().no_proxy().build()?, record, servers })
     }
@@ -130,21 +130,21 @@ impl Stage {
         self.sim.customer_writes(&PageId::from(PAGE), &UserId::from(CUSTOMER), text);
     }
 
-    /// What an agent does at the desk, over its own HTTP interface: `open`, `answer/KEY`, `close`.
+    /// An agent's action through the desk's own HTTP interface: `open`, `answer/KEY`, `close`.
     pub async fn agent(&self, action: &str, text: &str) -> Result<(), BoxError> {
         let url = self.desk_url.join(&format!("agent/{CUSTOMER}/{action}"))?;
         let answer = self.agent.post(url).body(text.to_owned()).timeout(PATIENCE).send().await?;
         if answer.status().is_success() { Ok(()) } else { Err(answer.text().await?.into()) }
     }
 
-    /// What an agent sees of the customer.
+    /// The agent's view of the customer.
     pub async fn shown(&self) -> Result<Value, BoxError> {
         let url = self.desk_url.join(&format!("agent/{CUSTOMER}"))?;
         let shown = self.agent.get(url).timeout(PATIENCE).send().await?.error_for_status()?;
         Ok(serde_json::from_slice(&shown.bytes().await?)?)
     }
 
-    /// What the customer can read, in order.
+    /// The messages that the customer can read, in order.
     pub fn conversation(&self) -> Vec<String> {
         let said = self.sim.conversation(&PageId::from(PAGE), &UserId::from(CUSTOMER));
         said.iter().filter_map(|said| said.text().map(str::to_owned)).collect()
@@ -154,7 +154,7 @@ impl Stage {
         self.sim.owner(&PageId::from(PAGE), &UserId::from(CUSTOMER))
     }
 
-    /// Webhooks that the platform gave up.
+    /// Number of webhooks that the platform gave up on.
     pub fn dropped(&self) -> u64 {
         self.sim.dropped()
     }
@@ -163,7 +163,7 @@ impl Stage {
         self.record.lock().clone()
     }
 
-    /// Waits until something is so and nothing moves any more; `false` if that does not come.
+    /// Waits until a condition holds and the traffic has stopped; `false` on timeout.
     pub async fn wait_until(&self, so: impl Fn(&Self) -> bool) -> bool {
         let start = Instant::now();
         let (mut seen, mut since) = (0, start);
@@ -199,7 +199,7 @@ async fn serve(router: Router) -> Result<(Url, JoinHandle<()>), BoxError> {
     Ok((url, tokio::spawn(serving)))
 }
 
-/// Records what comes to the desk's own HTTP interface. Webhooks are recorded where they are sent.
+/// Records requests to the desk's own HTTP interface. Webhooks are recorded where they are sent.
 async fn watch(State(record): State<Record>, request: Request, next: Next) -> Result<Response, String> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.map_err(|error| error.to_string())?;
@@ -213,7 +213,7 @@ async fn watch(State(record): State<Record>, request: Request, next: Next) -> Re
         };
         record.arrow(Lifeline::Agent, Lifeline::Ed, label, Kind::Step);
     } else if path == bots_api::PATH {
-        // The other parameters are the customer's id, the type and the app: the same in every call.
+        // The other parameters (customer id, type and app) are the same in every call.
         let query = parts.uri.query().unwrap_or_default();
         let told: Vec<_> = form_urlencoded::parse(query.as_bytes())
             .filter(|(name, _)| name == "from" || name == "to")
@@ -257,7 +257,7 @@ impl Record {
                 self.lock().push(Arrow { from, to: Meta, label, kind, refused, owner: None });
             }
             Wire::OwnerChanged { owner, .. } => {
-                // What changed it was told just before, by the same observer.
+                // The observer reported the cause of the change just before.
                 let mut arrows = self.lock();
                 let cause = arrows.iter_mut().rfind(|arrow| arrow.from == Meta || arrow.to == Meta);
                 if let Some(cause) = cause {
@@ -271,7 +271,7 @@ impl Record {
                 let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
                 self.arrow(Meta, lifeline(&app), format!("webhook {label}{channel}{again}"), kind);
             }
-            // It is not shown: it may hold what somebody wrote.
+            // The value is not printed, because it may contain a message's text.
             _ => eprintln!("one thing on the wire is of a new kind, and not drawn"),
         }
     }

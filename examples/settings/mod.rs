@@ -1,4 +1,4 @@
-//! What both hosts of the examples read from their environment, and how they serve.
+//! The settings that both example hosts read from their environment, and their HTTP server.
 
 pub mod serve;
 
@@ -15,7 +15,7 @@ use url::Url;
 
 use serve::Limits;
 
-/// One host: its app, its Page, and how it reaches Graph. Secrets are never printed.
+/// The settings of one host: its app, its Page, and its access to Graph. Secrets are never printed.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub graph_url: Url,
@@ -26,15 +26,15 @@ pub struct Settings {
     pub verify_token: VerifyToken,
     pub ed_token: EdToken,
     pub policy: ThreadControlPolicy,
-    /// What strangers get.
+    /// Limits for unauthenticated clients.
     pub limits: Limits,
 }
 
 impl Settings {
-    /// Reads them.
+    /// Reads the settings.
     ///
     /// # Errors
-    /// A variable is missing or makes no sense.
+    /// A variable is missing or invalid: the error names it.
     pub fn from_env() -> Result<Self, Box<dyn Error>> {
         Ok(Self {
             graph_url: env("GRAPH_URL")?.parse()?,
@@ -50,7 +50,7 @@ impl Settings {
     }
 }
 
-/// Logs what `RUST_LOG` asks for, and warnings if it asks for nothing: a refused delivery must be seen.
+/// Logs as `RUST_LOG` says, by default warnings, so that refused deliveries are visible.
 pub fn log() {
     let filter = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
     let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
@@ -60,7 +60,7 @@ pub fn log() {
 /// Reads one variable.
 ///
 /// # Errors
-/// It is missing.
+/// The variable is missing.
 pub fn env(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|_| format!("the environment variable {name} is missing"))
 }

@@ -1,6 +1,6 @@
-//! Serves a host to strangers: bounded in time, in connections, and in bytes that nobody has verified yet.
+//! An HTTP server for untrusted clients, with limits on time, connections and unverified bytes.
 //!
-//! `axum::serve` has none of these bounds. TLS and limits for each address belong to a proxy in front; see
+//! `axum::serve` has none of these limits. TLS and limits per address belong in a proxy in front; see
 //! `docs/operations.md`.
 
 use std::collections::BTreeMap;
@@ -24,23 +24,23 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-/// A connection's read buffer, and so the longest head of a request.
+/// The read buffer of a connection in bytes, which also limits the head of a request.
 const READ_BUFFER: usize = 16 * 1024;
-/// How long requests under way may take once the host stops.
+/// Time that requests under way have to finish on shutdown.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What a host gives to those that it does not know yet.
+/// Limits for unauthenticated clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time. More wait to be accepted.
+    /// Number of concurrent connections. Further ones wait to be accepted.
     pub connections: usize,
-    /// How long the head of a request may take, and how long a connection may be idle.
+    /// Timeout for the head of a request, and for an idle connection.
     pub head: Duration,
-    /// How long the body of a request may take.
+    /// Timeout for the body of a request.
     pub body: Duration,
     /// The longest body in bytes.
     pub max_body: usize,
-    /// The bytes of all bodies in memory. The oldest body that is still being read makes room for others.
+    /// Bytes of all bodies in memory. Beyond it, the oldest body that is still being read is dropped.
     pub held: usize,
 }
 
@@ -56,10 +56,10 @@ impl Default for Limits {
     }
 }
 
-/// Serves a host at `LISTEN` until the process is asked to end, then finishes what is under way.
+/// Serves a host at `LISTEN` until the process receives a termination signal, then finishes the requests under way.
 ///
 /// # Errors
-/// `LISTEN` is missing, or is no address of this machine that is free.
+/// `LISTEN` is missing, or is not a free address of this machine.
 pub async fn run(
     name: &str,
     router: Router,
@@ -92,7 +92,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             (slot, accepted) = accept => match accepted {
                 Ok((stream, _)) => (slot, stream),
                 Err(error) => {
-                    // Out of files, most of the time: it passes when connections end.
+                    // Usually the process is out of file descriptors, which passes when connections close.
                     tracing::warn!(%error, "a connection could not be accepted");
                     sleep(Duration::from_millis(100)).await;
                     continue;
@@ -110,11 +110,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         });
     }
     drop(listener);
-    // Who is not done by then is cut off, and sends again.
+    // Later requests are cut off, and their clients repeat them.
     let _ = timeout(GRACE, graceful.shutdown()).await;
 }
 
-/// Ends when the process is asked to: ctrl-c, or SIGTERM. From now on neither ends it at once.
+/// Resolves at ctrl-c or SIGTERM. After the call, neither signal ends the process by itself.
 #[cfg(unix)]
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -128,13 +128,13 @@ fn stopped() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Ends when the process is asked to: ctrl-c.
+/// Resolves at ctrl-c.
 #[cfg(not(unix))]
 fn stopped() -> io::Result<impl Future<Output = ()>> {
     Ok(async { drop(tokio::signal::ctrl_c().await) })
 }
 
-/// Reads bodies, in bounded time and into bounded memory for all of them together.
+/// Reads request bodies within a time limit and within a shared memory limit.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     limits: Limits,
@@ -143,10 +143,10 @@ pub struct Bodies {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The bytes of all bodies in memory.
+    /// Bytes of all bodies in memory.
     held: usize,
     next: u64,
-    /// The bodies that are being read, the oldest first.
+    /// The bodies that are being read, oldest first.
     reading: BTreeMap<u64, Reading>,
 }
 
@@ -156,7 +156,7 @@ struct Reading {
     evict: oneshot::Sender<()>,
 }
 
-/// A body in memory. It counts until it is dropped.
+/// A body in memory. It counts towards the limit until it is dropped.
 #[derive(Debug)]
 pub struct Held {
     bodies: Bodies,
@@ -174,7 +174,7 @@ impl Bodies {
     /// Reads a whole body.
     ///
     /// # Errors
-    /// The response to send back: it is too long, too slow, broken, or made room for others.
+    /// The response to send: the body is too long, too slow, broken, or was dropped to make room.
     pub async fn read(&self, body: Body) -> Result<Held, Response<String>> {
         let (evict, evicted) = oneshot::channel();
         let id = {
@@ -204,13 +204,13 @@ impl Bodies {
             }
             held.bytes.extend_from_slice(&data);
         }
-        // From now on nobody makes it give way: it is verified at once.
+        // A complete body is verified at once, so it is no longer dropped to make room.
         held.complete = self.state().reading.remove(&held.id).is_some();
         if held.complete { Ok(()) } else { Err(StatusCode::SERVICE_UNAVAILABLE) }
     }
 
-    /// Counts more bytes of a body; false if it has to give way itself. A delivery of the platform comes in one go,
-    /// so what has been read for longest under pressure is the least likely to be one.
+    /// Counts more bytes of a body; returns false if this body must be dropped. The platform sends a delivery at once, so
+    /// the body that has been read for longest is the least likely to be a delivery.
     fn make_room(&self, id: u64, more: usize) -> bool {
         let mut state = self.state();
         let Some(own) = state.reading.get_mut(&id) else { return false };
@@ -220,7 +220,7 @@ impl Bodies {
             && let Some((_, oldest)) = state.reading.pop_first()
         {
             state.held -= oldest.bytes;
-            // It may have ended meanwhile.
+            // Its reader may have finished meanwhile.
             let _ = oldest.evict.send(());
         }
         state.reading.contains_key(&id)
@@ -251,7 +251,7 @@ impl Drop for Held {
     }
 }
 
-/// The connection is closed after it: the rest of the body is not read.
+/// A response that closes the connection, because the rest of the body is not read.
 fn refused(status: StatusCode) -> Response<String> {
     let mut response = Response::new(String::new());
     *response.status_mut() = status;

@@ -1,12 +1,12 @@
-//! Says what a webhook delivery means: one line of JSON for each event, in the order received.
+//! Prints the events of a webhook delivery: one line of JSON each, in the order received.
 //!
 //! ```text
 //! cargo run --example webhook_inspect < delivery.json
 //! cargo run --example webhook_inspect -- --app 123456789 --secret "$APP_SECRET" --signature "sha256=…" < delivery.json
 //! ```
 //!
-//! The lines hold what customers wrote to nobody: ids, stamps and metadata only. The exit status is 0 if
-//! the body could be read, 1 if its signature is bad or it is not JSON at all, 64 for wrong usage.
+//! The lines contain ids, timestamps and metadata, but no message text. The exit status is 0 if
+//! the body could be read, 1 if its signature is invalid or it is not JSON, 64 for wrong usage.
 
 mod rows;
 
@@ -38,7 +38,7 @@ fn options(mut arguments: Arguments) -> Result<Options, Box<dyn Error>> {
     let app = arguments.opt_value_from_str("--app")?;
     let secret: Option<String> = arguments.opt_value_from_str("--secret")?;
     let signature: Option<String> = arguments.opt_value_from_str("--signature")?;
-    // What is not understood may be a secret behind a misspelt name: it is not repeated.
+    // Unknown arguments are not repeated, because one may be a secret behind a misspelt option.
     let rest = arguments.finish();
     if !rest.is_empty() {
         return Err(format!("{} arguments are not understood", rest.len()).into());

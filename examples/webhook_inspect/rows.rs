@@ -1,4 +1,4 @@
-//! One row for each event of a delivery.
+//! Converts each event of a delivery to a row.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use messenger_handover::webhook::{Item, ParseError, dangerous_parse_unverified};
 use serde::Serialize;
 use serde_json::Value;
 
-/// What does not apply is null; only `why` is there for unknown ones alone.
+/// One event. Fields that do not apply are null, except `why`, which only unknown events have.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     kind: &'static str,
@@ -25,7 +25,7 @@ pub struct Row {
     app_id: Option<AppId>,
     metadata: Option<String>,
     holds_control: Option<&'static str>,
-    /// What was not understood, of an unknown one; in fixed words.
+    /// The reason why the event is unknown, in fixed words.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<&'static str>,
 }
@@ -33,7 +33,7 @@ pub struct Row {
 /// The rows of a delivery, in its order.
 ///
 /// # Errors
-/// It is not JSON. JSON that is no delivery is one unknown row.
+/// The body is not JSON. JSON that is not a delivery gives one unknown row.
 pub fn of(body: &[u8], app: Option<&AppId>) -> Result<Vec<Row>, ParseError> {
     let mut reader = Reader { app, threads: HashMap::new() };
     match dangerous_parse_unverified(body) {
@@ -69,7 +69,7 @@ impl Row {
 
 struct Reader<'a> {
     app: Option<&'a AppId>,
-    /// What our app believes of each conversation after the events before.
+    /// Our app's belief about each conversation after the preceding events.
     threads: HashMap<ThreadKey, Thread>,
 }
 
@@ -140,15 +140,15 @@ impl Reader<'_> {
         }
     }
 
-    /// What the state machine believes, but for standby: whatever came before, another app owned the
-    /// thread then.
+    /// The owner that the state machine believes in after the event. An event on standby is the exception: another app owned
+    /// the thread then, whatever came before.
     fn owner_after(&mut self, app: &AppId, thread: &ThreadKey, event: &Event) -> &'static str {
         let config = Config::new(app.clone(), Role::Bot, ThreadControlPolicy::NoPrimary);
         let cx = Context::new(&config);
         let (known, mut out) = (self.threads.entry(thread.clone()).or_default(), Vec::new());
         let mut step = |input, out: &mut Vec<_>| known.step(&cx, input, Timestamp::default(), out);
         let _ = step(Input::Event(event.clone()), &mut out);
-        // Nobody is told anything here; a full queue would refuse the next event.
+        // Notifications are marked as handled, because a full queue would refuse the next event.
         while let Some(output) = out.pop() {
             if let Output::Notice { id, .. } = output {
                 let _ = step(Input::NoticeHandled { notice: id, handled: Handled::done() }, &mut out);
@@ -164,7 +164,7 @@ impl Reader<'_> {
     }
 }
 
-/// What happened, in fixed words.
+/// The kind of an event in fixed words.
 fn words_for(other: &Other) -> &'static str {
     match &*other.name {
         "reaction" => "a reaction",
@@ -182,7 +182,7 @@ fn ms(at: Span) -> Option<u64> {
     (at != Span::UNKNOWN).then(|| at.from.as_millis())
 }
 
-/// Whoever else than the Page is named.
+/// The person: the party that is not the Page.
 fn person(raw: &Value, page: Option<&PageId>) -> Option<UserId> {
     let named = ["sender", "recipient"].map(|party| match &raw[party]["id"] {
         Value::String(id) => Some(id.clone()),

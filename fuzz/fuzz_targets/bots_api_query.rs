@@ -1,4 +1,4 @@
-//! A call of the Bots API is read or refused, and what was read is written as the same call.
+//! Any call of the Bots API is parsed or refused, and a parsed call is written as the same call.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

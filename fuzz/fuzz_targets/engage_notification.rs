@@ -1,4 +1,4 @@
-//! A notification of Engage Digital is read or refused, and no event of it is lost.
+//! Any notification of Engage Digital is parsed or refused, and none of its events is lost.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -12,7 +12,7 @@ fuzz_target!(|body: &[u8]| {
             assert!(event.intervention().is_none_or(|about| !about.id.is_empty()));
         }
     }
-    // Half a surrogate pair is read there, and by no decoder.
+    // The crate accepts an unpaired surrogate; JSON decoders do not.
     let Ok(json) = serde_json::from_slice::<Value>(body) else { return };
     let events = json["events"].as_array().map(Vec::len);
     match read {

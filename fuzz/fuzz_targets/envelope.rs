@@ -1,5 +1,5 @@
-//! Whatever comes, a delivery is read or refused; what an event says survives being saved; and what is JSON
-//! and an envelope is read.
+//! Any delivery is parsed or refused; a parsed event survives a round trip through its record; and valid JSON in an
+//! envelope is always parsed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

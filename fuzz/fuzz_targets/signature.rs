@@ -1,4 +1,4 @@
-//! Only the one signature of a body is accepted. The input is a header and a body, with a line break between.
+//! Only the one valid signature of a body is accepted. The input is a header and a body, separated by a line break.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,14 +1,12 @@
-//! The Messenger platform, simulated: what tests run against, and what judges them.
+//! A simulator of the Messenger platform, which tests run against and which judges the apps under test.
 //!
-//! [`platform`] holds Meta's rules as a pure function: no clock, no socket, no async. [`server`]
-//! puts HTTP around it: a Graph API that clients in any language can be
-//! pointed at, and signed webhooks.
+//! [`platform`] holds Meta's rules as a pure function without clock, socket or async. [`server`] serves them over HTTP: a Graph
+//! API for clients in any language, and signed webhooks.
 //!
-//! The rules are written from what Meta documents and what others saw in production, and each names
-//! its source: "facts §…" is the project's sheet of protocol facts, with its tags `DOC` (Meta says so),
-//! `OBS` (seen live), `3P` (a third party says so), `BG` (general knowledge) and `INF` (inferred; a
-//! test should not hang on it alone). Nothing here shares code with the client, the webhook parser,
-//! the policy or the thread machine of this crate: the judge must not be the judged.
+//! The rules are written from Meta's documentation and from observations in production. Each links to its section of the
+//! [platform rules](messenger_handover::protocol), which names the source and its certainty. A rule that is marked as inferred
+//! must not be the only thing a test rests on. No code is shared with the client, the webhook parser, the policy or the thread
+//! machine of `messenger-handover`, because the judge must not share the mistakes of the judged.
 //!
 //! ```
 //! use messenger_sim::{ApiCall, App, Page, Platform, Rules};

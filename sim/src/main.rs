@@ -1,4 +1,4 @@
-//! The simulated platform as a program; see [`messenger_sim::program`].
+//! The simulator as a program; see [`messenger_sim::program`].
 
 use std::process::ExitCode;
 

@@ -1,12 +1,13 @@
-//! The program `messenger-sim`: a Messenger platform on this machine, with a Graph API, signed webhooks, and a page in the browser.
+//! The program `messenger-sim`: a Messenger platform on this machine, with a Graph API, signed webhooks and a page in the
+//! browser.
 //!
 //! ```text
 //! messenger-sim -- --port 8080
 //! messenger-sim -- --port 8080 --config world.json --seed 7 --transcript wire.jsonl
 //! ```
 //!
-//! Any client in any language is pointed at it by another base URL; `docs/simulator.md` tells how it is
-//! steered, and what of Meta's rules it models.
+//! A client in any language uses it by another base URL. `docs/simulator.md` describes the steering calls and which of Meta's
+//! rules are simulated.
 
 use std::fs::File;
 use std::io::Write;
@@ -84,12 +85,12 @@ async fn start(options: &Options) -> Result<(Server, Config), BoxError> {
     Ok((server, config))
 }
 
-/// Whoever reads no further shall not end it.
+/// Prints a line; a closed output is no failure.
 fn say(words: &str) {
     let _ = writeln!(std::io::stdout(), "{words}");
 }
 
-/// What to point a client at. Tokens of a file stay in the file.
+/// Prints the addresses and tokens for a client. Tokens that come from a file are not printed.
 fn introduce(server: &Server, config: &Config, own: bool) {
     let url = server.url();
     say(&format!("Graph API    {url}   (any version before the path, or none)"));
@@ -111,7 +112,7 @@ fn introduce(server: &Server, config: &Config, own: bool) {
     }
 }
 
-/// What Meta does when a webhook is registered. The host may start a little later than the platform.
+/// Verifies the callbacks as Meta does when a webhook is registered. Retries for 10 s, because the host may start later.
 async fn shake_hands(server: &Server, apps: Vec<AppId>) {
     for app in apps {
         let mut last = Ok(());
@@ -131,7 +132,7 @@ async fn shake_hands(server: &Server, apps: Vec<AppId>) {
     }
 }
 
-/// Logs to stderr what `RUST_LOG` asks for; errors if it asks for nothing.
+/// Logs to stderr by the filter in `RUST_LOG`, or errors only if that is not set.
 pub fn log_to_stderr() {
     let filter = std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse::<Targets>().ok());
     let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::ERROR));

@@ -1,4 +1,4 @@
-//! A bot's client of the endpoint.
+//! A bot's client of the Bots API endpoint.
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
@@ -12,14 +12,14 @@ use crate::engage::{Domain, DomainError, call_error};
 use crate::id::{AppId, UserId};
 use crate::secret::EdToken;
 
-/// A bot's client of Engage Digital's endpoint. Cheap to clone.
+/// A bot's client of Engage Digital's [Bots API](crate::protocol#ed-bots-endpoint). Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
     domain: Domain,
 }
 
 impl Client {
-    /// A client of one ED domain, such as `https://domain-test.api.engagement.dimelo.com`.
+    /// Creates a client of one ED domain, such as `https://domain-test.api.engagement.dimelo.com`.
     ///
     /// # Errors
     /// As [`Domain::new`].
@@ -27,8 +27,8 @@ impl Client {
         Domain::new(base_url, token).map(Self::from)
     }
 
-    /// Asks for a person. Accepted means that the desk asks for control: the bot must then pass it
-    /// (seed, "Handover from bot to agent").
+    /// Asks the desk to hand the conversation to an agent. Success means that the desk requests control, and the bot must
+    /// then [pass it itself](crate::protocol#ed-bots-endpoint).
     ///
     /// # Errors
     /// As [`DeskEndpoint::handover`].
@@ -36,8 +36,8 @@ impl Client {
         self.handover(&HandoverRequest::bot_to_agent(identity.clone())).await
     }
 
-    /// Asks for control for the bot's app. Only while no intervention is engaged (seed, "Handover from
-    /// agent to bot").
+    /// Asks the desk to pass control to the bot's app. Succeeds only while
+    /// [no intervention is open](crate::protocol#ed-bots-endpoint).
     ///
     /// # Errors
     /// As [`DeskEndpoint::handover`].
@@ -54,7 +54,7 @@ impl From<Domain> for Client {
 
 #[async_trait]
 impl DeskEndpoint for Client {
-    /// Dropping the returned future may leave the call made or not made; calling again is harmless.
+    /// Makes the call. If the returned future is dropped, the call may or may not have been made; repeating it is harmless.
     async fn handover(&self, request: &HandoverRequest) -> Result<(), CallError> {
         let path: Vec<_> = PATH.split('/').skip(2).collect();
         let answer = self.domain.call(Method::POST, &path, &request.to_pairs()).await;
@@ -70,7 +70,7 @@ impl DeskEndpoint for Client {
     }
 }
 
-/// The status that a body tells under a successful one, an integer or a string, if it is a failure.
+/// The failure status that a body names under a successful HTTP status, as an integer or a string.
 fn refused_in_body(body: &Value) -> Option<StatusCode> {
     let told = body
         .get("status")
@@ -92,7 +92,7 @@ mod tests {
     use crate::call::FailureKind;
     use crate::http::{Transport, TransportError};
 
-    /// Answers every call so.
+    /// A transport that responds to every call with this body.
     #[derive(Debug)]
     struct Answers(&'static str);
 

@@ -1,3 +1,5 @@
+//! The HTTP endpoint of the Bots API, for a desk.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,45 +18,43 @@ use crate::store::RecordError;
 use crate::thread::{ClaimOrigin, ClaimProgress, CommandRefused, NotGranted, Target, TransferProgress};
 use crate::throttle::Refusals;
 
-/// What the desk's host knows that this crate does not.
+/// Looks up identities in the desk's own data. The desk's host implements it.
 #[async_trait]
 pub trait IdentityLookup: Send + Sync + 'static {
-    /// The conversation of an identity, by its `foreign_id`. `None` answers the call with 404, after it
-    /// was asked again for a second: the bot may be faster than the desk's own webhook. The endpoint has
-    /// no parameter that names the Page (facts, open question 14).
+    /// Returns the conversation of an identity, by its `foreign_id`. The endpoint repeats a lookup that returns `None` for
+    /// one second, because the bot's call may arrive before the desk's own webhook, and then responds with 404. A call has
+    /// [no parameter for the Page](crate::protocol#ed-bots-endpoint).
     async fn conversation(&self, request: &HandoverRequest) -> Option<ThreadKey>;
 
-    /// The call was accepted: the host may recategorise ED's thread by what else the request holds.
+    /// Called after a call succeeded. The host may now recategorise ED's thread by the request's other parameters.
     async fn accepted(&self, _thread: &ThreadKey, _request: &HandoverRequest) {}
 
-    /// A call with the type `engage_virtual_agent`, which moves no thread control. Not supported
-    /// unless the host does something about it.
+    /// Handles a call of the type `engage_virtual_agent`, which moves no thread control. The default refuses it with 422.
     ///
     /// # Errors
-    /// The answer that the caller gets instead of success.
+    /// The [`Rejection`] to send to the caller.
     async fn engage_virtual_agent(&self, _request: &HandoverRequest) -> Result<(), Rejection> {
         let words = "this desk has no virtual agent";
         Err(Rejection::new(StatusCode::UNPROCESSABLE_ENTITY, "virtual_agent_not_supported", words))
     }
 }
 
-/// The server of `POST /1.0/bots/handover`, for any HTTP framework: give it the parts of a request,
-/// send back the response.
+/// Serves `POST /1.0/bots/handover` in any HTTP framework. Pass it the parts of each request and send back the response.
 ///
-/// | what comes | answer |
+/// | call | response |
 /// |---|---|
-/// | a call whose first step the platform accepted | 200 |
-/// | a missing or wrong token | 401 |
-/// | a missing or wrong parameter | 400 |
-/// | an identity that nobody knows | 404 |
-/// | what people or another app are in the way of | 409, 422 |
-/// | no answer of the platform yet | 503 `temporarily_unavailable`, in these words |
-/// | the desk's own fault: its store, too much under way, a shutdown | 503 `temporarily_unavailable`, in these words |
-/// | a conversation that the desk cannot read | 500 `internal_error` |
+/// | the platform accepted its first step | 200 |
+/// | missing or wrong token | 401 |
+/// | missing or invalid parameter | 400 |
+/// | unknown identity | 404 |
+/// | prevented by an open intervention or another app | 409, 422 |
+/// | the platform has not responded yet | 503 `temporarily_unavailable` |
+/// | the desk's own fault: its store, overload, a shutdown | 503 `temporarily_unavailable` |
+/// | the desk cannot read its stored conversation | 500 `internal_error` |
 /// | another method | 405 |
 ///
-/// What the caller or this desk must mend is logged at `warn` with its reason, one line a minute for each reason with
-/// the number of those before it that had no line. The token is never logged.
+/// A fault that the caller or this desk must fix is logged at `warn` with its reason: one line a minute for each reason,
+/// with the number of suppressed lines. The token is never logged.
 #[derive(Clone)]
 pub struct Endpoint {
     token: EdToken,
@@ -64,44 +64,44 @@ pub struct Endpoint {
     refusals: Arc<Refusals>,
 }
 
-/// A refused call, in ED's error envelope: `{"error":…,"message":…,"status":…}` (facts §8.3).
+/// A refused call, as ED's [error envelope](crate::protocol#ed-errors): `{"error":…,"message":…,"status":…}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejection {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What programs match on.
+    /// The error's identifier, for programs.
     pub error: &'static str,
-    /// What people read. It holds no secret.
+    /// The error's text, for people. It must hold no secret.
     pub message: String,
 }
 
 impl Rejection {
-    /// A failure.
+    /// Creates a rejection.
     pub fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
         Self { status, error, message: message.into() }
     }
 }
 
 impl Endpoint {
-    /// A server that accepts calls with this token; with an empty one it refuses them all.
+    /// Creates an endpoint that accepts calls with this token. With an empty token it refuses all calls.
     #[must_use]
     pub fn new(token: EdToken, handover: Handover, desk: impl IdentityLookup) -> Self {
         let refusals = Arc::new(Refusals::of("bots_api"));
         Self { token, handover, desk: Arc::new(desk), wait: Duration::from_secs(8), refusals }
     }
 
-    /// How long a call may wait for the platform to accept the first step, or for a pass. 8 s. What
-    /// was begun goes on afterwards.
+    /// Sets how long a call waits for the platform to accept the first step or a pass, by default 8 s. The handover
+    /// continues after that time.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Serves one call: its method, its query and its headers. The body is not looked at.
+    /// Serves one call and returns the response to send back. The body is ignored.
     ///
-    /// Dropping the returned future leaves the call done or not done, as a broken connection would.
+    /// If the returned future is dropped, the call may or may not have been carried out, as with a broken connection.
     pub async fn handle(
         &self,
         method: &Method,
@@ -156,8 +156,8 @@ impl Endpoint {
         Ok(())
     }
 
-    /// A bot calls as soon as the customer has written, while the desk's own copy of that webhook may
-    /// still be on its way: what is not known yet is looked up again, for a second.
+    /// Repeats the lookup of an unknown identity for one second, because a bot may call before the desk's own webhook for
+    /// the customer's message arrives.
     async fn conversation(&self, request: &HandoverRequest) -> Result<ThreadKey, Rejection> {
         const LOOK_AGAIN: [u64; 4] = [50, 150, 300, 500];
         for pause in LOOK_AGAIN {
@@ -181,7 +181,7 @@ impl Endpoint {
         Rejection::new(StatusCode::BAD_REQUEST, "invalid_parameter", words)
     }
 
-    /// The caller learns that the fault is ours; the log learns the store's own words.
+    /// Logs the error in full. The caller gets a text without the store's own message.
     fn own_fault(&self, error: HandoverError) -> Rejection {
         if let Some(reason) = fault(&error) {
             self.note(reason, &error);
@@ -189,7 +189,7 @@ impl Endpoint {
         Rejection::from(error)
     }
 
-    /// The token comes in the query or as Bearer; both and different is no token at all.
+    /// Checks the token, in the query or as `Bearer`. If several are given, all must be right.
     fn authenticate(&self, query: &str, headers: &HeaderMap) -> Result<(), Rejection> {
         let unauthorized = |reason, words: &'static str| {
             self.note(reason, &words);
@@ -223,13 +223,13 @@ impl Endpoint {
             let words = "access_token is not valid";
             return Err(Rejection::new(StatusCode::UNAUTHORIZED, "unauthorized", words));
         }
-        // All are compared, so that the time tells nothing.
+        // All tokens are compared, so that the time taken reveals nothing.
         let good = tokens.iter().fold(subtle::Choice::from(1), |good, token| good & same(token, expected));
         if bool::from(good) { Ok(()) } else { unauthorized("token_mismatch", "access_token is not valid") }
     }
 
-    /// Answers as soon as the platform accepted the first step: waiting for the grant could deadlock
-    /// with the bot, which has to pass (design §6).
+    /// Returns as soon as the platform accepted the first step. To wait for the grant could deadlock, because the bot may
+    /// wait for this response before it passes control.
     async fn bot_to_agent(&self, thread: &ThreadKey) -> Result<(), Rejection> {
         let claimed = self.handover.claim(thread, ClaimOrigin::BotAsked, self.wait).await;
         match claimed.map_err(|error| self.own_fault(error))? {
@@ -246,7 +246,7 @@ impl Endpoint {
     async fn agent_to_bot(&self, thread: &ThreadKey, target: Target) -> Result<(), Rejection> {
         let begun = self.handover.hand_over(thread, target).await;
         let id = match begun.map_err(|error| self.own_fault(error))? {
-            // An agent's answer goes out first; the bot learns from its pass event when it is over.
+            // A message of an agent goes out first; the bot's pass event then reports the end.
             Transfer::AlreadyThere | Transfer::Started { waits: true, .. } => return Ok(()),
             Transfer::Started { id, waits: false } => id,
         };
@@ -268,7 +268,7 @@ impl Endpoint {
 }
 
 impl From<HandoverError> for Rejection {
-    /// What stands in the way of the call, or whose fault it is. A store's own words are not for a caller.
+    /// Maps an error to a response. The store's own error message is not sent to the caller.
     fn from(error: HandoverError) -> Self {
         let ours = |words: &str| {
             let words = format!("this desk could not save it now: {words}; call again");
@@ -302,7 +302,7 @@ impl From<HandoverError> for Rejection {
     }
 }
 
-/// The reason in fixed words, as the log names it, where this desk is at fault.
+/// The reason's name in the log, if this desk is at fault.
 fn fault(error: &HandoverError) -> Option<&'static str> {
     Some(match error {
         HandoverError::Store(_) => "store_failed",

@@ -1,5 +1,5 @@
-//! Engage Digital's Bots API, `POST /1.0/bots/handover`, from both ends: how a bot asks the desk to
-//! move control, and how a desk serves it (seed, "Using the endpoint"; facts §8.1).
+//! Engage Digital's [Bots API](crate::protocol#ed-bots-endpoint), `POST /1.0/bots/handover`, from both ends: the client
+//! of a bot that asks the desk to move control, and the endpoint of a desk.
 
 #[cfg(feature = "graph")]
 mod client;

@@ -1,36 +1,36 @@
-//! The query of a call of the endpoint: read by a desk, written by a bot.
+//! Reads and writes the query of a Bots API call.
 
 use crate::call::{ChannelType, Direction, HandoverRequest};
 use crate::id::{AppId, UserId};
 
-/// Why a query is no valid call. Never holds the token.
+/// The reason why a query is not a valid call. Never holds the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRequest {
-    /// A required parameter is not there, or is empty.
+    /// A required parameter is missing or empty: add it.
     #[error("parameter {0} is missing")]
     Missing(&'static str),
-    /// A parameter has a value that is not known.
+    /// A parameter has an invalid value: correct it.
     #[error("parameter {name} must be {expected}")]
     Value {
-        /// Which.
+        /// The parameter's name.
         name: &'static str,
-        /// What it must be.
+        /// The valid values, in words.
         expected: &'static str,
     },
-    /// A parameter stands twice with different values.
+    /// A parameter is given twice with different values: remove one.
     #[error("parameter {0} is given twice")]
     Twice(&'static str),
-    /// `from` and `to` are the same.
+    /// `from` and `to` are the same: one must be `bot`, the other `agent`.
     #[error("parameters from and to must differ")]
     SameSides,
 }
 
 impl HandoverRequest {
-    /// Reads the query of a call. Parameters of other names are ignored.
+    /// Parses the query of a call. Unknown parameters are ignored.
     ///
     /// # Errors
-    /// [`InvalidRequest`] says which parameter is wrong; nothing may be done then.
+    /// [`InvalidRequest`] names the invalid parameter: refuse the call.
     pub fn from_query(query: &str) -> Result<Self, InvalidRequest> {
         let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let one = |name: &'static str| -> Result<Option<&str>, InvalidRequest> {
@@ -86,7 +86,7 @@ impl HandoverRequest {
         })
     }
 
-    /// Writes the query of a call, without the token.
+    /// Writes the call's query, without the token.
     #[must_use]
     pub fn to_query(&self) -> String {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(self.to_pairs()).finish()

@@ -1,28 +1,28 @@
-//! Why a call did not succeed, and what to do about it (facts §5).
+//! Failures of calls: their kind, by the platform's [error codes](crate::protocol#error-codes), and the remedy.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a call did not succeed, in a form that can be stored. It never carries a secret.
+/// The failure of a call, in a form that can be stored. It never carries a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Failure {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// Graph's `code`. May be negative (facts §5.1).
+    /// Graph's `code`. It [may be negative](crate::protocol#error-envelope).
     pub code: Option<i64>,
     /// Graph's `error_subcode`.
     pub subcode: Option<i64>,
-    /// The platform's words. They are localised: for people, never to be matched on.
+    /// The platform's text, for people. It is localised, so never match on it.
     pub message: String,
-    /// How long the platform asks us to wait.
+    /// The wait that the platform asks for.
     pub retry_after: Option<Duration>,
 }
 
 impl Failure {
-    /// A failure of a kind, in words.
+    /// A failure of this kind with a text.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, code: None, subcode: None, message: message.into(), retry_after: None }
     }
@@ -40,30 +40,30 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What is wrong with an access token, by Graph's subcode (facts §5.3).
+/// The problem with an access token, by [Graph's subcode](crate::protocol#tokens).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokenProblem {
     /// 458: the person or the Page removed the app.
     AppNotInstalled,
-    /// 459: the person must log in at Facebook, where something is asked of them.
+    /// 459: the person must log in at facebook.com and pass a check.
     Checkpoint,
     /// 460: the person changed their password.
     PasswordChanged,
-    /// 463, or code 102 without a subcode: it has expired.
+    /// 463, or code 102 without a subcode: the token has expired.
     Expired,
     /// 464: the person's account is not confirmed.
     UnconfirmedUser,
-    /// 467: invalid, for any other reason.
+    /// 467: invalid for another reason.
     Invalid,
-    /// 492: the person has no role on the Page any more.
+    /// 492: the person no longer has a role on the Page.
     NoRole,
-    /// The platform did not say more.
+    /// The platform gave no subcode.
     Unspecified,
 }
 
 impl Failure {
-    /// What is wrong with the token, where [`FailureKind::Token`].
+    /// The problem with the token. `None` unless the kind is [`FailureKind::Token`].
     #[must_use]
     pub fn token_problem(&self) -> Option<TokenProblem> {
         use TokenProblem::{
@@ -82,20 +82,22 @@ impl Failure {
         })
     }
 
-    /// Whether this is known to be about the Page's configuration, and so about every person who writes to it.
+    /// Whether the failure is certainly about the Page's configuration, and so applies to everyone who writes to the
+    /// Page.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         self.kind == FailureKind::NotAvailable && !self.may_be_the_owner()
     }
 
-    /// Whether a refused take may mean that the app has control already: it gets the same code 27 as one whose Page has no
-    /// Conversation Routing (OBS, facts-2026-11 §C.5), and only the sentence tells them apart. Read `thread_owner`.
+    /// Whether a refused take may mean that the app has control already. An owner's take gets [code
+    /// 27](crate::protocol#take), the same as a take without Conversation Routing, and only the sentence tells them
+    /// apart. Read `thread_owner`.
     #[must_use]
     pub fn may_be_the_owner(&self) -> bool {
         self.code == Some(27) && !self.message.to_lowercase().contains("conversation routing")
     }
 
-    /// What has to be done about it, and by whom, in one sentence.
+    /// The remedy in one sentence: the action, and the person who can take it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match (self.kind, self.code, self.subcode) {
@@ -129,7 +131,7 @@ impl Failure {
     }
 }
 
-/// The kinds of failure, by what the caller can do about them (facts §5.3).
+/// The kinds of failure, by the caller's [reaction](crate::protocol#error-codes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -144,44 +146,44 @@ pub enum FailureKind {
     OutsideWindow,
     /// This person cannot be reached (551, 100/2018001, 10/2018108).
     RecipientUnavailable,
-    /// The access token is no longer good (190, 102).
+    /// The access token is not valid any more (190, 102).
     Token,
     /// The app lacks a permission (10, 200–299, 3).
     Permission,
-    /// The request itself is wrong (100 and others).
+    /// The request itself is invalid (100 and others).
     Invalid,
     /// Too many calls (4, 17, 32, 341, 613, 80001, …, HTTP 429).
     RateLimited,
-    /// The Page or app is restricted for a while (10/1893063, 368).
+    /// The Page or app is temporarily restricted (10/1893063, 368).
     Restricted,
-    /// A passing fault on the other side (-1, 1, 2, 1200, HTTP 5xx).
+    /// A passing fault at the platform (-1, 1, 2, 1200, HTTP 5xx).
     Transient,
-    /// The other side could not be reached.
+    /// The other side was not reached.
     Transport,
-    /// The answer could not be understood.
+    /// The response was not understood.
     Protocol,
-    /// The desk refuses: people are busy with this customer, or another app is (ED, HTTP 409).
+    /// The desk refuses (HTTP 409): people are busy with this customer, or another app owns the thread.
     Conflict,
 }
 
-/// What to do about a failure.
+/// The caller's reaction to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
-    /// Nothing is wrong with the call: make it again later.
+    /// The call is in order: repeat it later.
     RetryLater,
     /// Get control of the thread first.
     AskForControl,
     /// Replace the access token.
     FixToken,
-    /// Only an admin of the Page (or of the app) can change what stands in the way.
+    /// An admin of the Page (or of the app) must change a setting.
     AskPageAdmin,
-    /// This call will not succeed as it is.
+    /// Give up: this call cannot succeed as it is.
     GiveUp,
 }
 
 impl FailureKind {
-    /// What the caller should do.
+    /// The caller's reaction.
     #[must_use]
     pub fn advice(self) -> Advice {
         match self {
@@ -199,7 +201,7 @@ impl FailureKind {
         }
     }
 
-    /// What has to be done about it, and by whom, in one sentence.
+    /// The remedy in one sentence: the action, and the person who can take it.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
@@ -235,9 +237,9 @@ impl FailureKind {
         }
     }
 
-    /// Whether a refused `request` or `take` means that this Page's configuration does not have the
-    /// call. Meta documents no code for it, so it is recognised by exclusion: not about rate, a
-    /// passing fault, the token, the window, the recipient or ownership (design §3.2).
+    /// Whether a refused `request` or `take` means that this Page's configuration does not have the call. Meta
+    /// [documents no code](crate::protocol#request) for it, so it is recognised by exclusion: not about rate, a
+    /// passing fault, the token, the window, the recipient or ownership.
     #[must_use]
     pub fn means_not_available(self) -> bool {
         matches!(self, Self::NotAvailable | Self::Permission | Self::Invalid)
@@ -259,7 +261,7 @@ impl fmt::Display for FailureKind {
             Self::Restricted => "temporarily restricted",
             Self::Transient => "passing fault",
             Self::Transport => "not reached",
-            Self::Protocol => "answer not understood",
+            Self::Protocol => "response not understood",
             Self::Conflict => "the desk refuses",
         })
     }
@@ -290,7 +292,7 @@ mod tests {
         assert_eq!(failure.token_problem(), None);
     }
 
-    /// The words of a remedy are read by people: each names what is theirs to do.
+    /// People read the remedy, so each one names an action.
     #[test]
     fn a_remedy_says_what_to_do() {
         let of = |kind, code, subcode| {

@@ -1,49 +1,48 @@
-//! A call of Engage Digital's endpoint.
+//! Requests to Engage Digital's [handover endpoint](crate::protocol#ed-bots-endpoint).
 
 use std::fmt;
 
 use super::Direction;
 use crate::id::{AppId, UserId};
 
-/// The `type` of a call: where the conversation takes place.
+/// The `type` parameter: the kind of conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChannelType {
-    /// `messenger`: thread control is moved between Facebook apps.
+    /// `messenger`: control moves between Facebook apps.
     Messenger,
-    /// `engage_virtual_agent`: ED's own virtual agent. No thread control of Meta is involved.
+    /// `engage_virtual_agent`: Engage Digital's own virtual agent. Meta's thread control is not involved.
     EngageVirtualAgent,
 }
 
-/// One call of the endpoint.
+/// One request to the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HandoverRequest {
-    /// `from` and `to`.
+    /// The `from` and `to` parameters.
     pub direction: Direction,
-    /// `identity_foreign_id`: the customer, as the Page knows them. Only the virtual agent's calls may
-    /// lack it.
+    /// `identity_foreign_id`: the customer's PSID. Only requests of the virtual agent may lack it.
     pub identity: Option<UserId>,
     /// `type`.
     pub channel: ChannelType,
-    /// `app_id`: the bot's app, which gets control. Always there from agent to bot on Messenger.
+    /// `app_id`: the bot's app, which gets control. Required from agent to bot on Messenger.
     pub app: Option<AppId>,
-    /// `intervention_id`, of the virtual agent (facts §8.1).
+    /// `intervention_id`, used by the virtual agent.
     pub intervention_id: Option<String>,
-    /// `thread_category_ids[]`: recategorises ED's thread.
+    /// `thread_category_ids[]`: the new categories of Engage Digital's thread.
     pub thread_category_ids: Vec<String>,
-    /// `trigger`: of the virtual agent's handover rules.
+    /// `trigger`: used by the virtual agent's handover rules.
     pub trigger: Option<String>,
 }
 
 impl HandoverRequest {
-    /// Asks for a person: `from=bot&to=agent`.
+    /// A request for a person: `from=bot&to=agent`.
     #[must_use]
     pub fn bot_to_agent(identity: UserId) -> Self {
         Self::new(Direction::BotToAgent, identity, None)
     }
 
-    /// Asks for control for the bot `app`: `from=agent&to=bot`.
+    /// A request of control for the bot `app`: `from=agent&to=bot`.
     #[must_use]
     pub fn agent_to_bot(identity: UserId, app: AppId) -> Self {
         Self::new(Direction::AgentToBot, identity, Some(app))

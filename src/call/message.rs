@@ -1,4 +1,4 @@
-//! What is sent to the customer: the Send API's `message` object, and what goes with it.
+//! Outgoing messages: the Send API's `message` object and its parameters.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,46 +9,48 @@ use serde_json::{Map, Value, json};
 use crate::id::AppId;
 use crate::shown::Fields;
 
-/// The most quick replies that the platform takes with one message.
+/// The most quick replies in one message.
 pub const MAX_QUICK_REPLIES: usize = 13;
 
-/// Why a message cannot be accepted.
+/// The reason why a message is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidMessage {
-    /// The idempotency key is empty, too long or has control characters.
-    #[error("an idempotency key has 1 to {} bytes and no control characters", super::MAX_KEY_BYTES)]
+    /// The idempotency key is empty, longer than [`MAX_KEY_BYTES`](super::MAX_KEY_BYTES) or has control characters.
+    /// Choose another key.
+    #[error("invalid idempotency key: not 1 to {} bytes without control characters", super::MAX_KEY_BYTES)]
     Key,
-    /// The text is empty.
-    #[error("a text message needs a text")]
+    /// The text is empty. Do not send it.
+    #[error("invalid text message: empty")]
     EmptyText,
-    /// A raw body or a template that is not a JSON object.
-    #[error("a raw message is a JSON object, as in the Send API's `message` field")]
+    /// A raw body or a template is not a JSON object. Pass the content of the Send API's `message` field.
+    #[error("invalid raw message: not a JSON object as in the Send API's `message` field")]
     NotAnObject,
-    /// A raw body with its own `metadata`: the crate needs that field to recognise the echo.
-    #[error("`metadata` carries the idempotency key and cannot be set")]
+    /// A raw body has its own `metadata`. Leave it out, because the crate needs that field to recognise the echo.
+    #[error("invalid raw message: `metadata` is reserved for the idempotency key")]
     MetadataReserved,
-    /// More quick replies than the platform takes.
-    #[error("a message has at most {MAX_QUICK_REPLIES} quick replies")]
+    /// There are more than [`MAX_QUICK_REPLIES`] quick replies. Leave some out.
+    #[error("too many quick replies: at most {MAX_QUICK_REPLIES}")]
     TooManyQuickReplies,
 }
 
-/// The Send API's `messaging_type` (facts §2.8).
+/// The Send API's [`messaging_type`](crate::protocol#sends).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 pub enum MessagingType {
-    /// An answer inside the standard messaging window of 24 hours.
+    /// A reply inside the standard [messaging window](crate::protocol#windows) of 24 h.
     #[default]
     Response,
-    /// Not an answer, but inside the window.
+    /// Not a reply, but inside the window.
     Update,
-    /// A person's answer up to 7 days later: `MESSAGE_TAG` with `HUMAN_AGENT`, which needs App Review.
+    /// A person's reply up to 7 days later: `MESSAGE_TAG` with [`HUMAN_AGENT`](crate::protocol#human-agent), which
+    /// needs App Review.
     HumanAgent,
 }
 
 impl MessagingType {
-    /// How long after the customer's last message it may be sent.
+    /// The usual window after the customer's last message: 24 h, or 7 days for [`Self::HumanAgent`].
     #[must_use]
     pub fn window(self) -> Duration {
         match self {
@@ -58,17 +60,17 @@ impl MessagingType {
     }
 }
 
-/// What happens to control right after a message, in the same call: the Send API's `thread_control`
-/// (facts §3.5). Only where Conversation Routing is enabled; elsewhere the service passes or releases
-/// with a call of its own.
+/// The fate of control right after a message, in the same call: the Send API's
+/// [`thread_control`](crate::protocol#send-with-control). Available only with Conversation Routing; elsewhere the
+/// service passes or releases with a second call.
 ///
-/// The platform releases control where `control_type` is left out, so it is always written.
+/// The crate always sends `control_type`, because the platform releases control without it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum InlineControl {
-    /// Control is passed to this app: the desk's, an inbox, Meta's AI. Always named: who gets control
-    /// must not depend on a setting of the Page.
+    /// Control passes to this app: the desk's, an inbox, Meta's AI. The app is always named, so that the new owner
+    /// does not depend on a setting of the Page.
     PassTo(AppId),
     /// The thread becomes idle.
     Release,
@@ -88,24 +90,24 @@ pub enum MediaKind {
     File,
 }
 
-/// Where the platform gets an attachment from.
+/// The source of an attachment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Media {
-    /// It fetches this address, once for each message.
+    /// The platform fetches this URL, once for each message.
     Url(String),
-    /// It fetches this address, and answers with an id under which it can be sent again.
+    /// The platform fetches this URL, and returns an id with which the attachment can be sent again.
     ReusableUrl(String),
-    /// An `attachment_id` of an earlier upload.
+    /// The `attachment_id` of an earlier upload.
     Uploaded(String),
 }
 
-/// A button under a message; pressing it comes back as a message with its payload.
+/// A button under a message. A press comes back as a message with the button's payload.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct QuickReply(Value);
 
 impl QuickReply {
-    /// A title, of which the platform shows about 20 characters, and what comes back in
+    /// A button with a title, of which the platform shows about 20 characters, and the payload that comes back in
     /// `quick_reply.payload`.
     #[must_use]
     pub fn text(title: &str, payload: &str) -> Self {
@@ -134,7 +136,7 @@ pub struct OutgoingMessage {
     control: Option<InlineControl>,
 }
 
-/// It shows nothing of the text, so that it may be logged.
+/// Shows nothing of the content, so that it can be logged.
 impl fmt::Debug for OutgoingMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutgoingMessage")
@@ -156,10 +158,11 @@ impl OutgoingMessage {
         Self { body, messaging_type: MessagingType::default(), control: None }
     }
 
-    /// A text message.
+    /// A text message. The platform limits its [length](crate::protocol#sends): 2,000 characters on Messenger, 1,000
+    /// bytes on Instagram.
     ///
     /// # Errors
-    /// [`InvalidMessage::EmptyText`] if the text is empty.
+    /// [`InvalidMessage::EmptyText`] if the text is empty: do not send it.
     pub fn text(text: impl Into<String>) -> Result<Self, InvalidMessage> {
         let text = text.into();
         if text.is_empty() {
@@ -168,7 +171,7 @@ impl OutgoingMessage {
         Ok(Self::new(Map::from_iter([("text".to_owned(), Value::String(text))])))
     }
 
-    /// An image, a sound, a video or a file.
+    /// An image, audio, video or file attachment.
     #[must_use]
     pub fn media(kind: MediaKind, media: Media) -> Self {
         let kind = match kind {
@@ -185,10 +188,10 @@ impl OutgoingMessage {
         Self::attachment(kind, payload)
     }
 
-    /// A template: its `payload`, as in `{"template_type":"button","text":…,"buttons":[…]}`.
+    /// A template message from its `payload`, such as `{"template_type":"button","text":…,"buttons":[…]}`.
     ///
     /// # Errors
-    /// [`InvalidMessage::NotAnObject`].
+    /// [`InvalidMessage::NotAnObject`] if the payload is no JSON object: correct the call.
     pub fn template(payload: Value) -> Result<Self, InvalidMessage> {
         if payload.is_object() {
             Ok(Self::attachment("template", payload))
@@ -202,10 +205,11 @@ impl OutgoingMessage {
         Self::new(Map::from_iter([("attachment".to_owned(), Value::Object(attachment))]))
     }
 
-    /// Any `message` object that the Send API takes.
+    /// Any `message` object that the Send API accepts.
     ///
     /// # Errors
-    /// [`InvalidMessage::NotAnObject`] or [`InvalidMessage::MetadataReserved`].
+    /// - [`InvalidMessage::NotAnObject`] if the body is no JSON object: correct the call.
+    /// - [`InvalidMessage::MetadataReserved`] if the body has `metadata`: leave it out.
     pub fn raw(body: Value) -> Result<Self, InvalidMessage> {
         match body {
             Value::Object(body) if body.contains_key("metadata") => Err(InvalidMessage::MetadataReserved),
@@ -214,10 +218,10 @@ impl OutgoingMessage {
         }
     }
 
-    /// Adds buttons under the message.
+    /// Adds quick replies under the message.
     ///
     /// # Errors
-    /// [`InvalidMessage::TooManyQuickReplies`] above [`MAX_QUICK_REPLIES`].
+    /// [`InvalidMessage::TooManyQuickReplies`] above [`MAX_QUICK_REPLIES`]: leave some out.
     pub fn quick_replies(
         mut self,
         replies: impl IntoIterator<Item = QuickReply>,
@@ -237,8 +241,8 @@ impl OutgoingMessage {
         self
     }
 
-    /// Gives control away with this message: a farewell. The service does it in the same call where the
-    /// Page's configuration can, and otherwise right after.
+    /// Gives control away with this message, a farewell. The service does it in the same call if the Page's
+    /// configuration allows, and otherwise right after.
     #[must_use]
     pub fn then(mut self, control: InlineControl) -> Self {
         self.control = Some(control);
@@ -252,13 +256,13 @@ impl OutgoingMessage {
         self
     }
 
-    /// Which `messaging_type` it is sent with.
+    /// The `messaging_type` of the send.
     #[must_use]
     pub fn messaging_type(&self) -> MessagingType {
         self.messaging_type
     }
 
-    /// What becomes of control after it.
+    /// The fate of control after the message, if it gives control away.
     #[must_use]
     pub fn control(&self) -> Option<&InlineControl> {
         self.control.as_ref()
@@ -271,20 +275,20 @@ impl OutgoingMessage {
     }
 }
 
-/// A sign that is no message: the Send API's `sender_action`.
+/// A sign instead of a message: the Send API's [`sender_action`](crate::protocol#sender-actions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SenderAction {
-    /// Three moving dots, for at most 20 seconds.
+    /// Shows three moving dots, for at most 20 s.
     TypingOn,
-    /// No dots any more.
+    /// Hides the dots.
     TypingOff,
-    /// What the customer wrote was read.
+    /// Marks the customer's messages as read.
     MarkSeen,
 }
 
 impl SenderAction {
-    /// As the Send API names it.
+    /// The Send API's name of the action.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What we ask of the platform, and how it can end.
+//! Calls to the platform and their outcomes.
 
 mod failure;
 mod handover_request;
@@ -19,25 +19,26 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AppId, MessageId};
 use crate::time::Timestamp;
 
-/// The longest idempotency key, in bytes: room for an id of the platform's and a few words. It travels in
-/// the message's `metadata`.
+/// The longest idempotency key, in bytes: enough for an id of the platform and a few words. The key travels in the
+/// message's `metadata`.
 pub const MAX_KEY_BYTES: usize = 300;
 
 const METADATA_PREFIX: &str = "mho:";
 
-/// The host's own id of one answer: the same key sent twice is one message.
+/// The idempotency key of a message, chosen by the host: sending the same key twice sends one message.
 ///
-/// It is put into the message's `metadata`, which the platform repeats in the echo (facts §4.8), so
-/// it should not contain personal data.
+/// It travels in the message's `metadata`, which the platform repeats in the [echo](crate::protocol#echoes), so it
+/// must hold no personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MessageKey(String);
 
 impl MessageKey {
-    /// Checks a key.
+    /// A key from a text of 1 to [`MAX_KEY_BYTES`] bytes.
     ///
     /// # Errors
-    /// [`InvalidMessage::Key`] if it is empty, longer than [`MAX_KEY_BYTES`] or has control characters.
+    /// [`InvalidMessage::Key`] if it is empty, longer than [`MAX_KEY_BYTES`] or has control characters: choose
+    /// another key.
     pub fn new(key: impl Into<String>) -> Result<Self, InvalidMessage> {
         let key = key.into();
         if key.is_empty() || key.len() > MAX_KEY_BYTES || key.chars().any(char::is_control) {
@@ -52,14 +53,14 @@ impl MessageKey {
         &self.0
     }
 
-    /// The `metadata` of a message that `app` sends: other apps on the Page see its echo too, and may
-    /// use the same keys.
+    /// The `metadata` of a message that `app` sends. It names the app, because other apps on the Page read the echo
+    /// and may use the same keys.
     #[must_use]
     pub fn to_metadata(&self, app: &AppId) -> String {
         format!("{METADATA_PREFIX}{app}:{}", self.0)
     }
 
-    /// The key in the `metadata` of an echo, if `app` put it there.
+    /// The key in an echo's `metadata`, if `app` put it there.
     #[must_use]
     pub fn from_metadata(metadata: &str, app: &AppId) -> Option<Self> {
         let rest = metadata.strip_prefix(METADATA_PREFIX)?.strip_prefix(&app.to_string())?;
@@ -87,7 +88,7 @@ impl fmt::Display for MessageKey {
     }
 }
 
-/// Which way ED's endpoint is asked to move control (seed, "Using the endpoint").
+/// The direction in which Engage Digital's [endpoint](crate::protocol#ed-bots-endpoint) moves control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -97,26 +98,26 @@ pub enum Direction {
     AgentToBot,
 }
 
-/// The number of one call of one thread; never used twice within it.
+/// The number of a call, unique within its thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(pub u64);
 
-/// One call that a thread wants to have made.
+/// One call that a thread asks the host to make.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Call {
-    /// Send a message; the key goes into its `metadata`.
+    /// Sends a message, with the key in its `metadata`.
     SendMessage {
-        /// The answer's key.
+        /// The message's idempotency key.
         key: MessageKey,
-        /// Its content.
+        /// The message.
         message: OutgoingMessage,
     },
     /// `pass_thread_control`
     PassThreadControl {
-        /// The target app; ourselves to claim an idle thread under zero-config.
+        /// The new owner; our own app, to claim an idle thread without a default application.
         to: AppId,
     },
     /// `take_thread_control`
@@ -127,48 +128,48 @@ pub enum Call {
     ReleaseThreadControl,
     /// `GET thread_owner`
     ThreadOwner,
-    /// ED's `POST /1.0/bots/handover`
+    /// Engage Digital's `POST /1.0/bots/handover`
     AskDesk(Direction),
 }
 
-/// What `thread_owner` tells (facts §2.4).
+/// The owner of a thread as [`thread_owner`](crate::protocol#thread-owner) shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThreadOwner {
-    /// The owner is visible to us.
+    /// The platform shows the owner.
     App {
         /// The owning app.
         app: AppId,
-        /// When its control lapses.
+        /// The end of its control.
         expires: Option<Timestamp>,
     },
-    /// Somebody owns the thread, but we may not see who.
+    /// An app owns the thread, but the platform hides which one.
     Hidden {
-        /// When their control lapses.
+        /// The end of its control.
         expires: Option<Timestamp>,
     },
-    /// Nobody owns the thread.
+    /// No app owns the thread.
     Idle,
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CallOutcome {
-    /// The platform did it. For ED's endpoint: it accepted, which is not yet control.
+    /// The platform did it. From Engage Digital's endpoint: it accepted, and control may follow.
     Done,
-    /// A request was forwarded. That is not control (facts §3.4).
+    /// A request was forwarded, which [is not control](crate::protocol#request).
     Forwarded,
-    /// The message was sent.
+    /// The message was sent, with the platform's id if it returned one.
     Sent(Option<MessageId>),
-    /// The answer of `thread_owner`.
+    /// The owner that `thread_owner` returned.
     Owner(ThreadOwner),
-    /// The platform refused, and certainly did nothing.
+    /// The platform refused and certainly did nothing.
     Refused(Failure),
-    /// It is not known whether the platform acted.
+    /// The platform may have acted, or not.
     Unknown(Failure),
-    /// It was not made: too many calls fail at this moment. To be asked for again after so long.
+    /// The call was not made, because too many calls fail at this moment. Ask for it again after this wait.
     HeldBack(Duration),
 }
 

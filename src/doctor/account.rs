@@ -1,10 +1,10 @@
-//! Whose token it is, against the id that is configured.
+//! Compares the Page or account of the token with the configured id.
 
 use super::{Check, Doctor, Report};
 use crate::graph::{Platform, TokenOwner};
 
 impl Doctor {
-    /// With another Page's token every call works, for the other Page.
+    /// Checks that the token belongs to this Page, because with another Page's token all calls work, for the other Page.
     pub(super) async fn look_at_account(&self, report: &mut Report) {
         match self.graph.token_owner(&self.page, self.platform).await {
             Ok(owner) => self.judge_account(&owner, report),

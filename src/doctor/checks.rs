@@ -1,4 +1,4 @@
-//! What can be found out by reading.
+//! The checks that only read.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use crate::control::HandoverClient;
 use crate::graph::{Platform, TokenInfo};
 use crate::id::ThreadKey;
 
-/// A token that ends sooner is a problem already.
+/// A token that expires within this time is a problem.
 const SOON: Duration = Duration::from_hours(7 * 24);
 
-/// Facts §5.3: a secondary receiver may not see the others.
+/// The subcode for a secondary receiver, which may not see the others (docs/protocol.md#secondary-receivers).
 const SECONDARY_MAY_NOT_SEE: i64 = 2_018_234;
-/// Facts §5.3: the app is neither primary nor secondary receiver.
+/// The subcode for an app without a role on the Page (docs/protocol.md#secondary-receivers).
 const NO_ROLE: i64 = 2_018_171;
 
 impl Doctor {
-    /// Whether the token can be used for anything else.
+    /// Checks the token. Returns whether the other checks can use it.
     pub(super) async fn look_at_token(&self, report: &mut Report) -> bool {
         let info = match self.graph.debug_token(&self.page).await {
             Ok(info) => info,
@@ -26,7 +26,7 @@ impl Doctor {
                 report.problem(Check::Token, "the Page's token is no good", remedy, Some(evidence));
                 return false;
             }
-            // Nothing is known of it, but the other checks may still tell something.
+            // The token may still work for the other checks.
             Err(error) => {
                 report.failed(Check::Token, "the Page's token", &error);
                 return true;
@@ -80,7 +80,7 @@ impl Doctor {
     fn judge_scopes(&self, info: &TokenInfo, report: &mut Report) {
         let needed: &[&[&str]] = match self.platform {
             Platform::Messenger => &[&["pages_messaging"], &["pages_manage_metadata"]],
-            // By Facebook Login or by Instagram Login (facts §3.3, §3.6).
+            // By Facebook Login or by Instagram Login (docs/protocol.md#tokens).
             Platform::Instagram => &[&["instagram_manage_messages", "instagram_business_manage_messages"]],
         };
         let has = |scope: &&str| info.scopes.iter().any(|known| known == scope);
@@ -107,7 +107,7 @@ impl Doctor {
             Err(error) => return report.failed(Check::Clock, "the platform's clock", &error),
         };
         let after = now();
-        // Its date is in whole seconds.
+        // The platform's date is in whole seconds.
         let (earliest, latest) = (theirs, theirs.plus(Duration::from_secs(1)));
         let off = before.since(latest).max(earliest.since(after));
         if off > clock_tolerance() {
@@ -143,7 +143,7 @@ impl Doctor {
         if missing.is_empty() {
             report.ok(Check::Subscription, "all fields that a handover needs", evidence);
         } else {
-            // The singular names that one of Meta's pages prints do not exist (facts §4.1).
+            // A Page's subscription has plural names only (docs/protocol.md#page-subscriptions).
             let says = format!("not subscribed to {}", missing.join(", "));
             report.problem(Check::Subscription, says, remedy, evidence);
         }
@@ -159,7 +159,7 @@ impl Doctor {
         }
     }
 
-    /// Only the primary receiver may see the secondary ones (facts §1.2, §5.3), which tells who we are.
+    /// Finds our role out: only the primary receiver may list the secondary ones (docs/protocol.md#secondary-receivers).
     pub(super) async fn look_at_role(&self, report: &mut Report) {
         let primary = self.is_primary();
         match self.graph.secondary_receivers(&self.page).await {

@@ -1,4 +1,4 @@
-//! Why a Page does not hand over: what an operator can ask.
+//! Diagnoses why handovers fail on a Page, for operators.
 //!
 //! ```no_run
 //! use messenger_handover::doctor::{Doctor, Verdict};
@@ -15,7 +15,7 @@
 //! # }
 //! ```
 //!
-//! Everything but [`Doctor::probe`] only reads.
+//! All checks only read, except those of [`Doctor::probe`].
 
 mod account;
 mod checks;
@@ -34,7 +34,7 @@ use crate::policy::{Role, ThreadControlPolicy};
 use crate::thread::{Config, Timeouts};
 use crate::time::Timestamp;
 
-/// Examines one Page from the side of one app.
+/// Examines one Page from the side of one app. Set it up, then call [`examine`](Self::examine).
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Doctor {
@@ -51,13 +51,12 @@ pub struct Doctor {
     patience: Duration,
 }
 
-/// How long a probe waits for the answer to its request, if nothing else is set.
+/// The default time that a probe waits for the grant of its request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Doctor {
-    /// Examines `page` for `app`, which is this side of the handover, where the host is configured with
-    /// this policy. The client must have the Page's token; with
-    /// [`app`](crate::graph::GraphClientBuilder::app) it can look at tokens that are no good any more.
+    /// Creates a doctor for `page`. `app`, `role` and `policy` are those of the host's own configuration. The client must
+    /// have the Page's token; with [`app`](crate::graph::GraphClientBuilder::app) it can also inspect an invalid token.
     pub fn new(
         graph: GraphClient,
         page: PageId,
@@ -82,44 +81,44 @@ impl Doctor {
         }
     }
 
-    /// The account is one on Instagram: other webhook fields and permissions are needed.
+    /// Examines an Instagram account, which needs other webhook fields and permissions.
     pub fn instagram(mut self) -> Self {
         self.platform = Platform::Instagram;
         self
     }
 
-    /// The app on the other side: the desk's for a bot, the bot's for a desk.
+    /// Sets the app on the other side of the handover: the desk's for a bot, the bot's for a desk.
     pub fn peer(mut self, app: AppId) -> Self {
         self.peer = Some(app);
         self
     }
 
-    /// Also looks at the conversation with this person.
+    /// Also examines the conversation with this person.
     pub fn person(mut self, user: UserId) -> Self {
         self.person = Some(user);
         self
     }
 
-    /// Also tries what request and take answer in the conversation with this person. **This changes
-    /// things**: control may move for a moment, and the owner is asked for it. What was taken or granted is
-    /// given back, as far as it comes within [`patience`](Self::patience); where it could not be, nothing is
-    /// taken. Use a conversation of your own.
+    /// Also makes a request and a take in the conversation with this person. Use a conversation of your own, because this
+    /// **changes things**: the owner receives the request, and control may move for a moment. Control that is taken, or
+    /// granted within [`patience`](Self::patience), is given back. A thread whose owner is hidden is not taken, because
+    /// control could not be given back.
     pub fn probe(mut self, user: UserId) -> Self {
         self.person = Some(user);
         self.probe = true;
         self
     }
 
-    /// How long a probe waits for what the owner makes of its request, 10 s. What is granted later stays with
+    /// Sets how long a probe waits for the grant of its request, by default 10 s. Control that is granted later stays with
     /// this app.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Examines the Page. Never fails: what cannot be found out is a finding.
+    /// Examines the Page and returns the report. Never fails: a check that cannot be made is a finding.
     ///
-    /// Dropping the future while it probes may leave control where the probe moved it.
+    /// If the future is dropped while it probes, control may stay where the probe moved it.
     pub async fn examine(&self) -> Report {
         let mut report = Report::default();
         let good = self.look_at_token(&mut report).await;
@@ -159,7 +158,7 @@ impl Doctor {
     }
 }
 
-/// How far the clocks may differ without a belief going wrong unnoticed.
+/// The clock difference that the state machine tolerates.
 fn clock_tolerance() -> Duration {
     Timeouts::default().clock_tolerance
 }

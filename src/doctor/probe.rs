@@ -1,4 +1,4 @@
-//! What can only be found out by trying: the configuration answers to calls, not to questions.
+//! The checks that make a request and a take, because no call reads whether a Page allows them.
 
 use std::time::{Duration, Instant};
 
@@ -7,19 +7,19 @@ use crate::call::{Failure, ThreadOwner};
 use crate::control::{CallError, Forwarded, HandoverClient};
 use crate::id::ThreadKey;
 
-/// Between two looks at the owner, and how soon a grant counts as one at once.
+/// The poll interval of the owner. A grant within this time counts as granted at once.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// What a call turned out to be on this Page.
+/// The outcome of a probing call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Tried {
-    /// It gave control.
+    /// The call gave control.
     Granted,
-    /// It was accepted, which is not control.
+    /// The call was accepted, but gave no control in time.
     Accepted,
-    /// The Page does not have it for this app.
+    /// The call is not available to this app on this Page.
     NotAvailable(Failure),
-    /// It says nothing about the configuration.
+    /// The call shows nothing about the configuration.
     Unknown,
 }
 
@@ -43,7 +43,7 @@ impl Doctor {
     async fn try_request(&self, thread: &ThreadKey, owner: &ThreadOwner, report: &mut Report) -> Tried {
         match self.graph.request_thread_control(thread, Some("doctor: a probe")).await {
             Ok(Forwarded { .. }) => {}
-            // It may have been forwarded: then its grant comes all the same.
+            // The request may have been forwarded, and may be granted.
             Err(error) if error.may_have_acted() => {}
             Err(error) => return refused(Check::Request, &error, report),
         }
@@ -92,7 +92,7 @@ impl Doctor {
         Tried::Granted
     }
 
-    /// Whoever had control gets it back.
+    /// Gives control back to the previous owner, or releases it.
     async fn give_back(&self, thread: &ThreadKey, owner: &ThreadOwner, report: &mut Report) {
         let given = match owner {
             ThreadOwner::App { app, .. } => {
@@ -107,7 +107,7 @@ impl Doctor {
         }
     }
 
-    /// Whether the policy's claim plan can succeed at all.
+    /// Reports whether the policy's claim plan can succeed at all.
     fn judge_policy(&self, request: &Tried, take: &Tried, report: &mut Report) {
         let refused = |tried: &Tried| match tried {
             Tried::NotAvailable(failure) => Some(failure.clone()),
@@ -147,7 +147,7 @@ impl Doctor {
 fn refused(check: Check, error: &CallError, report: &mut Report) -> Tried {
     if error.kind().means_not_available() {
         let failure = error.failure().clone();
-        // Whether it is a problem depends on the other call.
+        // The outcome of the other call decides whether this is a problem.
         report.unknown(check, "not available to this app on this Page", Some(failure.to_string()));
         return Tried::NotAvailable(failure);
     }

@@ -1,3 +1,5 @@
+//! The doctor's report: checks, verdicts and findings.
+
 use std::fmt;
 
 use serde::Serialize;
@@ -5,66 +7,66 @@ use serde::Serialize;
 use crate::call::{Advice, FailureKind};
 use crate::control::CallError;
 
-/// How something was found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// As it should be.
+    /// The check found no fault.
     Ok,
-    /// It cannot be known from here.
+    /// The check could not find out.
     Unknown,
-    /// This is why handovers fail, or will.
+    /// The check found a reason why handovers fail or will fail.
     Problem,
 }
 
-/// What was looked at.
+/// The subject of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Check {
-    /// Whether the token is good, ours and the Page's.
+    /// Whether the token is valid and belongs to our app and the Page.
     Token,
-    /// Whether the token speaks for the Page or account that is configured.
+    /// Whether the token belongs to the configured Page or account.
     Account,
-    /// Whether the token carries the permissions.
+    /// Whether the token has the needed permissions.
     Scopes,
-    /// Our clock against the platform's.
+    /// Whether our clock agrees with the platform's.
     Clock,
     /// The webhook fields that the app is subscribed to on the Page.
     Subscription,
-    /// `messaging_feature_status`.
+    /// The flags of `messaging_feature_status`.
     FeatureStatus,
     /// The app's role among the apps of the Page.
     Role,
-    /// Who owns the conversation.
+    /// The thread's owner.
     Owner,
     /// Whether the Page may write to the person.
     Conversation,
-    /// What `request_thread_control` answers (probe).
+    /// The outcome of `request_thread_control` (probe).
     Request,
-    /// What `take_thread_control` answers (probe).
+    /// The outcome of `take_thread_control` (probe).
     Take,
     /// Whether the claim plan of the policy can succeed at all on this Page (probe).
     Policy,
 }
 
-/// One thing that was looked at.
+/// The result of one check, with its reason and remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What.
+    /// The check's subject.
     pub check: Check,
-    /// How it was found.
+    /// The check's result.
     pub verdict: Verdict,
-    /// What was found, in a sentence.
+    /// The finding as a sentence.
     pub says: String,
-    /// What to do about it, in a sentence.
+    /// The remedy as a sentence, if there is one.
     pub remedy: Option<String>,
-    /// What it rests on: the platform's own words or values. It holds no secret.
+    /// The platform's own message or values that the finding rests on. It holds no secret.
     pub evidence: Option<String>,
 }
 
-/// What the doctor found, in the order in which it looked.
+/// The findings of an examination, in the order of the checks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -73,13 +75,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// The worst verdict.
+    /// The worst verdict of all findings.
     #[must_use]
     pub fn worst(&self) -> Verdict {
         self.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Unknown)
     }
 
-    /// The finding of a check, if it was looked at.
+    /// The finding of a check, if the check was made.
     #[must_use]
     pub fn of(&self, check: Check) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.check == check)
@@ -94,7 +96,7 @@ impl Report {
         evidence: Option<String>,
     ) {
         let remedy = remedy.map(|remedy| match check {
-            // What an admin sets somewhere, with where that is.
+            // An admin must change a setting; the setup guide says where.
             Check::Scopes | Check::Subscription | Check::Role | Check::Owner | Check::Policy => {
                 format!("{remedy}; see docs/setup.md")
             }
@@ -121,7 +123,7 @@ impl Report {
         self.push(check, Verdict::Problem, says.into(), Some(remedy), evidence);
     }
 
-    /// A call failed: a problem where something has to be done about it, else nothing can be known now.
+    /// Adds the finding of a failed call: a problem if somebody must act, else unknown.
     pub(super) fn failed(&mut self, check: Check, what: &str, error: &CallError) {
         let verdict = match error.advice() {
             _ if error.kind() == FailureKind::Permission => Verdict::Problem,

@@ -1,4 +1,4 @@
-//! The calls of Engage Digital's REST API that a handover needs (facts §8.2).
+//! The calls of Engage Digital's REST API that a handover needs (docs/protocol.md#ed-api).
 
 use http::Method;
 use serde_json::Value;
@@ -10,13 +10,13 @@ use crate::call::{Failure, FailureKind};
 use crate::control::CallError;
 use crate::id::UserId;
 
-/// The most records that ED gives at once (facts §8.2).
+/// The most records in one response of ED (docs/protocol.md#ed-api).
 const PAGE_SIZE: usize = 150;
-/// Nobody has 3000 interventions; a list that never ends is a fault.
+/// The most responses of one list. Nobody has 3,000 interventions, so a longer list is a fault of ED.
 const MAX_PAGES: usize = 20;
 
-/// Engage Digital's REST API. Cheap to clone. ED allows 500 calls a minute to a domain, whoever makes them;
-/// over it a call is [`RateLimited`](FailureKind::RateLimited).
+/// A client of Engage Digital's [REST API](crate::protocol#ed-api). Cheap to clone. ED allows 500 calls a minute to a
+/// domain, from all clients together; further calls fail with [`RateLimited`](FailureKind::RateLimited).
 #[derive(Debug, Clone)]
 pub struct Api {
     domain: Domain,
@@ -29,17 +29,18 @@ impl From<Domain> for Api {
 }
 
 impl Api {
-    /// The API of a domain.
+    /// Creates a client of a domain's API.
     #[must_use]
     pub fn new(domain: Domain) -> Self {
         Self { domain }
     }
 
-    /// `GET /identities?foreign_id=…`: the identities with this foreign id, on Messenger the PSID (INF). One
-    /// person is another identity on each Page: give the `source` where there are several.
+    /// Lists the identities with this foreign id, on Messenger the PSID
+    /// ([inferred](crate::protocol#ed-bots-endpoint)), with `GET /identities?foreign_id=…`. Pass the `source` if the domain
+    /// has several Pages, because a person has another identity on each Page.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn identities(
         &self,
         foreign_id: &UserId,
@@ -49,33 +50,33 @@ impl Api {
         let mut filters = vec![("foreign_id", foreign_id.clone())];
         filters.extend(source.map(|source| ("source_id", source.to_owned())));
         let mut found = read_all(&self.all(&["identities"], &filters).await?, Identity::read)?;
-        // A filter that ED does not know is passed over: then everybody would be this person.
+        // ED ignores a filter that it does not know, and would return everybody.
         found.retain(|identity| identity.foreign_id.as_deref() == Some(foreign_id.as_str()));
         Ok(found)
     }
 
-    /// `GET /identities/{id}`. None if there is no such identity **or** the token's user may not read its
-    /// source: ED answers both alike.
+    /// Reads an identity with `GET /identities/{id}`. Returns `None` if it does not exist **or** the token's user may not
+    /// read its source, because ED responds with 404 to both.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn identity(&self, id: &str) -> Result<Option<Identity>, CallError> {
         Ok(self.one(&["identities", id]).await?.map(|(id, body)| Identity::read(id, &body)))
     }
 
-    /// `GET /interventions/{id}`. None as for [`Self::identity`].
+    /// Reads an intervention with `GET /interventions/{id}`. Returns `None` in the same cases as [`Self::identity`].
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn intervention(&self, id: &str) -> Result<Option<Intervention>, CallError> {
         Ok(self.one(&["interventions", id]).await?.map(|(id, body)| Intervention::read(id, &body)))
     }
 
-    /// `GET /interventions?identity_id=…`: those that engage the customer now, also deferred ones. Their
-    /// localised `status` is not looked at.
+    /// Lists the open interventions of an identity, deferred ones included, with `GET /interventions?identity_id=…`. Ignores
+    /// their `status`, because it is [localised](crate::protocol#ed-api).
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn open_interventions(&self, identity: &str) -> Result<Vec<Intervention>, CallError> {
         let filters = [("identity_id", identity.to_owned())];
         let mut found = read_all(&self.all(&["interventions"], &filters).await?, Intervention::read)?;
@@ -83,13 +84,11 @@ impl Api {
         Ok(found)
     }
 
-    /// `PUT /interventions/{id}/close`. ED closes only an intervention with an agent's answer in it, for
-    /// its owner or whoever has the permission; the rest is refused with
-    /// [`Permission`](FailureKind::Permission), and one that is being closed already with
-    /// [`Conflict`](FailureKind::Conflict).
+    /// Closes an intervention with `PUT /interventions/{id}/close`. Repeating the call is harmless.
     ///
     /// # Errors
-    /// [`CallError`]. Closing again is harmless.
+    /// [`CallError`]. [`Permission`](FailureKind::Permission) if the intervention has no agent's message, or the token's
+    /// user neither owns it nor has the permission; [`Conflict`](FailureKind::Conflict) while it is being closed.
     pub async fn close_intervention(&self, id: &str) -> Result<Intervention, CallError> {
         let answer = self.domain.call(Method::PUT, &["interventions", id, "close"], &[]).await?;
         let closed = text(&answer.json, "id").ok_or_else(|| CallError::unknown(not_understood()))?;
@@ -113,7 +112,7 @@ impl Api {
             let Some(Value::Array(page)) = answer.get_mut("records").map(Value::take) else {
                 return Err(CallError::refused(not_understood()));
             };
-            // What `count` counts is not documented; a page that is not full is the last.
+            // The last page is one that is not full, because the meaning of `count` is not documented.
             let limit = answer.get("limit").and_then(Value::as_u64).unwrap_or(PAGE_SIZE as u64);
             let full = !page.is_empty() && page.len() as u64 >= limit;
             records.extend(page);

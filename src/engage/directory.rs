@@ -1,4 +1,4 @@
-//! The answers to a webhook's questions, from Engage Digital's own API.
+//! An [`InterventionHandler`] that looks interventions up in Engage Digital's API.
 
 use std::collections::HashMap;
 
@@ -12,9 +12,8 @@ use crate::call::FailureKind;
 use crate::handover::BoxError;
 use crate::id::{PageId, ThreadKey, UserId};
 
-/// A [`InterventionHandler`] that looks everything up through [`Api`]: whose identity it is, and whether something else is
-/// still open. It makes one call for an intervention, and one more when one is closed. The token's user
-/// must be allowed to read the sources.
+/// An [`InterventionHandler`] that looks up identities and open interventions through [`Api`]. It makes one call for each
+/// event of an intervention and one more when an intervention closes. The token's user must be allowed to read the sources.
 #[derive(Debug, Clone)]
 pub struct Directory {
     api: Api,
@@ -22,8 +21,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Looks up in this API. Which of ED's sources is which Page (or Instagram account) nobody tells:
-    /// see the sources in ED's administration.
+    /// Creates a directory over this API. `pages` maps ED's source ids to Pages (or Instagram accounts); find the ids in
+    /// ED's administration, because its API does not give this mapping.
     #[must_use]
     pub fn new(api: Api, pages: impl IntoIterator<Item = (String, PageId)>) -> Self {
         Self { api, pages: pages.into_iter().collect() }
@@ -37,7 +36,7 @@ impl InterventionHandler for Directory {
         let (Some(page), Some(identity)) = (page, &about.identity) else { return Ok(None) };
         let found = match self.api.identity(identity).await {
             Ok(found) => found,
-            // It will not be told tomorrow either, and must not hold up what is told with it.
+            // A retry would be refused too and would hold up the other events of the request.
             Err(error) if matches!(error.kind(), FailureKind::Permission | FailureKind::Invalid) => {
                 tracing::warn!(identity, %error, "Engage Digital refuses to tell who an identity is");
                 return Ok(None);

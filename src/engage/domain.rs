@@ -1,4 +1,4 @@
-//! The HTTP of Engage Digital's API: where it is, whose token, and what its refusals mean.
+//! HTTP calls of Engage Digital's API: base URL, token and errors.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,13 +18,12 @@ use crate::http::{
 };
 use crate::secret::EdToken;
 
-/// ED may itself wait for Graph before it answers.
+/// The timeout of a call. It is long because ED may itself wait for Graph.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Over 500 calls a minute ED answers 429 without saying how long to wait (facts §8.3).
+/// The retry time after a 429, which ED sends over 500 calls a minute without a `Retry-After` (docs/protocol.md#ed-errors).
 const RATE_LIMIT_WINDOW: Duration = Duration::from_mins(1);
 
-/// One domain of Engage Digital, with an access token of its API. Cheap to clone; clones share their
-/// connections.
+/// One domain of Engage Digital, with an access token of its API. Cheap to clone: clones share connections.
 #[derive(Clone)]
 pub struct Domain {
     base: Url,
@@ -33,39 +32,39 @@ pub struct Domain {
     transport: Arc<dyn Transport>,
 }
 
-/// Why a domain cannot be set up. It never shows the token.
+/// The reason why a domain cannot be set up. It never shows the token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DomainError {
-    /// Calls may not go to the base URL.
+    /// The base URL is malformed or has no TLS: correct it.
     #[error(transparent)]
     BaseUrl(#[from] InvalidBaseUrl),
-    /// The HTTP client could not be set up.
+    /// The HTTP client cannot be set up, as on a machine without root certificates.
     #[error("the HTTP client cannot be set up")]
     Transport(#[from] TransportError),
 }
 
-/// A successful answer: its status line said so, and it is JSON.
+/// A response with a successful status and a JSON body.
 pub(crate) struct Answer {
     pub(crate) json: Value,
     pub(crate) headers: HeaderMap,
 }
 
 impl Domain {
-    /// The domain at such a URL as `https://domain-test.api.engagement.dimelo.com`. The token goes into the
+    /// Creates a domain from a URL such as `https://domain-test.api.engagement.dimelo.com`. The token goes into the
     /// `Authorization` header.
     ///
     /// # Errors
-    /// [`DomainError`]. Plain HTTP is for this machine only.
+    /// [`DomainError`] names the invalid setting. Plain HTTP is accepted for this machine only.
     pub fn new(base_url: &Url, token: EdToken) -> Result<Self, DomainError> {
         let transport = ReqwestTransport::with_timeouts(TIMEOUT, DEFAULT_CONNECT_TIMEOUT);
         Self::with_transport(base_url, token, Arc::new(transport?))
     }
 
-    /// A domain over another transport, which has its own timeout.
+    /// Creates a domain that uses another transport, which must have its own timeout.
     ///
     /// # Errors
-    /// [`DomainError`].
+    /// As [`Domain::new`].
     pub fn with_transport(
         base_url: &Url,
         token: EdToken,
@@ -75,21 +74,21 @@ impl Domain {
         Ok(Self { base: base_url.clone(), token, token_in_query: false, transport })
     }
 
-    /// Sends the token as the query parameter `access_token`, as the seed's samples do, for a domain
-    /// that takes no header. URLs end up in logs on the way: prefer the header.
+    /// Sends the token as the query parameter `access_token`, as RingCentral's [samples](crate::protocol#ed-bots-endpoint)
+    /// do. Use it only for a domain that does not accept the header, because URLs get logged.
     #[must_use]
     pub fn token_in_query(mut self) -> Self {
         self.token_in_query = true;
         self
     }
 
-    /// The token, as it is and as a URL has it, to be taken out of what the other side wrote.
+    /// The token, plain and URL-encoded, for removal from remote texts.
     pub(crate) fn secrets(&self) -> [String; 2] {
         let token = self.token.expose_secret();
         [token.to_owned(), form_urlencoded::byte_serialize(token.as_bytes()).collect()]
     }
 
-    /// Makes one call below `/1.0`. Its parameters are in the query, as ED has them.
+    /// Makes one call below `/1.0`, with its parameters in the query.
     pub(crate) async fn call(
         &self,
         method: Method,
@@ -101,10 +100,10 @@ impl Domain {
         read(self.exchange(request, acts).await?, acts, &self.secrets())
     }
 
-    /// Reads one thing. None if ED has no such thing, or the token's user may not see it: both are 404.
+    /// Reads one object. Returns `None` on ED's own 404: the object does not exist or the token's user may not read it.
     pub(crate) async fn find(&self, path: &[&str]) -> Result<Option<Answer>, CallError> {
         let answer = self.exchange(self.request(Method::GET, path, &[])?, false).await?;
-        // ED's own 404 has its envelope; that of a proxy, or of a wrong base URL, says nothing.
+        // A 404 without ED's envelope comes from a proxy or a wrong base URL.
         let is_eds = || json(answer.body()).is_some_and(|body| body.get("error").is_some());
         if answer.status() == StatusCode::NOT_FOUND && is_eds() {
             return Ok(None);
@@ -156,7 +155,7 @@ fn read(answer: Response<Bytes>, acts: bool, secrets: &[String]) -> Result<Answe
     })
 }
 
-/// What ED refused: `{"error":…,"message":…,"status":…}`, mostly (facts §8.3).
+/// Reads ED's error, which is mostly `{"error":…,"message":…,"status":…}` (docs/protocol.md#ed-errors).
 pub(crate) fn call_error(
     status: StatusCode,
     body: Option<&Value>,
@@ -181,14 +180,13 @@ pub(crate) fn call_error(
 
 fn json(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok().or_else(|| {
-        // Only the very comma of the documented sample: before the closing brace.
+        // The documented sample has a comma before the closing brace (docs/protocol.md#ed-bots-endpoint).
         let text = std::str::from_utf8(body).ok()?.trim_end().strip_suffix('}')?.trim_end();
         serde_json::from_str(&format!("{}}}", text.strip_suffix(',')?)).ok()
     })
 }
 
-/// What ED's statuses mean in general (facts §8.3). 404 is also what a token without permission to read
-/// the source gets.
+/// Classifies ED's statuses (docs/protocol.md#ed-errors). A token that may not read the source also gets a 404.
 fn kind(status: StatusCode) -> FailureKind {
     match status.as_u16() {
         401 => FailureKind::Token,
@@ -261,7 +259,7 @@ mod tests {
         assert!(request.headers().get(AUTHORIZATION).is_none());
     }
 
-    /// Fails so every time.
+    /// A transport that always fails: with `true` after sending, with `false` before.
     #[derive(Debug)]
     struct Broken(bool);
 

@@ -1,4 +1,4 @@
-//! The endpoint of Engage Digital's webhooks.
+//! The HTTP endpoint of Engage Digital's webhooks.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,15 +18,16 @@ use crate::secret::VerifyToken;
 use crate::throttle::Refusals;
 use crate::webhook::endpoint::{answer_other, response, says_longer_than, text_of};
 
-/// ED switches off an endpoint that is slow (facts §8.4); how slow is not documented.
+/// The default timeout of a request. ED disconnects an endpoint that responds too slowly, but does not document the limit
+/// (docs/protocol.md#ed-events).
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So many events of a request are dealt with at a time.
+/// The number of a request's events that are handled concurrently.
 const AT_ONCE: usize = 8;
-/// So many finished events are remembered, for when the request that they came in is sent again.
+/// The number of handled events whose ids are kept, so that a redelivered request skips them.
 const REMEMBERED: usize = 4096;
 
-/// The ids of events that this process is done with. Only to spare work: whoever forgets does it again.
+/// The ids of handled events. They only save work: an event that is no longer here is handled again, without harm.
 #[derive(Debug, Default)]
 struct Recent(Mutex<VecDeque<String>>);
 
@@ -49,52 +50,53 @@ impl Recent {
     }
 }
 
-/// What a host knows of Engage Digital's interventions. [`Directory`](super::Directory) asks ED's API.
+/// The host's knowledge of Engage Digital's interventions. [`Directory`](super::Directory) implements it over ED's API.
 #[async_trait]
 pub trait InterventionHandler: Send + Sync + 'static {
-    /// The conversation of an intervention. None passes it over: it is about another source, or nobody
-    /// that is known.
+    /// Returns the conversation of an intervention, or `None` to ignore the event, because it is about another source or an
+    /// unknown person.
     ///
     /// # Errors
-    /// Any error means: not now, tell me again. Answers 503, and ED sends the events again.
+    /// Return any error to have the event redelivered: the endpoint responds with 503.
     async fn conversation(&self, about: &Intervention) -> Result<Option<ThreadKey>, BoxError>;
 
-    /// Whether the customer is engaged by another intervention than the one that was just closed: then
-    /// control is kept. [`Thread`](crate::thread::Thread) counts none.
+    /// Whether the customer still has another open intervention than the one that was just closed. If so, control is kept.
+    /// The host must find this out, because [`Thread`](crate::thread::Thread) does not count interventions.
     ///
     /// # Errors
     /// As [`Self::conversation`].
     async fn still_engaged(&self, closed: &Intervention) -> Result<bool, BoxError>;
 
-    /// Every event, after the service has dealt with it, with its conversation if it is about an
-    /// intervention of one. It may come more than once ([`Event::id`]) and in any order ([`Event::at`]).
+    /// Called for every event after the service has handled it, with the conversation if the event is about an
+    /// intervention of one. Events may be duplicates (compare [`Event::id`]) and out of order (compare [`Event::at`]).
     ///
     /// # Errors
     /// As [`Self::conversation`].
     async fn told(&self, thread: Option<&ThreadKey>, event: &Event) -> Result<(), BoxError>;
 }
 
-/// Serves the webhook of Engage Digital for a [`Handover`], in any HTTP framework. A desk claims control when
-/// an intervention is opened or reopened and releases it when it is closed or canceled; a bot looks who has
-/// control when one is closed, because Meta tells nobody (facts §8.1b).
+/// Serves the webhook of Engage Digital for a [`Handover`], in any HTTP framework. Pass it the parts of each request and
+/// send back the response. Call [`check_head`](Self::check_head) before you read a body.
 ///
-/// Register it for `intervention.opened`, `.reopened`, `.closed`, `.canceled`, and `content.exported`.
+/// A desk claims control when an intervention is opened or reopened, and releases it when the intervention is closed or
+/// canceled. A bot reads the thread's owner when an intervention is closed or canceled, because
+/// [Meta sends no webhook](crate::protocol#engage-digital) for the release.
 ///
-/// | what comes | answer |
+/// Register the webhook for `intervention.opened`, `.reopened`, `.closed`, `.canceled`, and `content.exported`.
+///
+/// | request | response |
 /// |---|---|
 /// | events whose changes are saved | 200 |
-/// | the handshake with the right token | 200 and the challenge |
-/// | the handshake with a wrong token | 403 |
-/// | a wrong or no `X-Dimelo-Secret` | 401 |
-/// | a body over the verifier's limit | 413 |
-/// | a body that is no notification | 400 |
-/// | events that cannot be dealt with now | 503: ED sends them again, for some hours |
+/// | handshake with the right token | 200 and the challenge |
+/// | handshake with a wrong token | 403 |
+/// | wrong or missing `X-Dimelo-Secret` | 401 |
+/// | body over the verifier's limit | 413 |
+/// | body that is not a notification | 400 |
+/// | events that cannot be handled now | 503: ED redelivers them, for some hours |
 /// | another method | 405 |
 ///
-/// A refused request is logged at `warn` with its reason, one line a minute for each reason with the number of those
-/// before it that had no line. The secret and the body are never logged.
-///
-/// The body should not be read for just anybody: ask [`check_head`](Self::check_head) first.
+/// A refused request is logged at `warn` with its reason: one line a minute for each reason, with the number of suppressed
+/// lines. The secret and the body are never logged.
 #[derive(Clone)]
 pub struct Endpoint {
     verifier: Verifier,
@@ -107,7 +109,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint with this secret and this verify token, as entered with the webhook in ED.
+    /// Creates an endpoint with this secret and verify token, as configured with the webhook in ED.
     #[must_use]
     pub fn new(
         verifier: Verifier,
@@ -120,8 +122,8 @@ impl Endpoint {
         Self { verifier, verify_token, handover, host, patience: PATIENCE, recent, refusals }
     }
 
-    /// Refuses a request by its head, before its body is read: 401 for a wrong or no `X-Dimelo-Secret`, 413 for a
-    /// body that says that it is too long.
+    /// Checks a request's head before the body is read. Refuses a wrong or missing `X-Dimelo-Secret` with 401 and a
+    /// `Content-Length` over the limit with 413.
     ///
     /// # Errors
     /// The response to send back. Do not read the body then.
@@ -139,17 +141,18 @@ impl Endpoint {
         }
     }
 
-    /// How long the events of one request may take before ED is told to send them again. 10 s.
+    /// Sets the timeout for the events of one request, by default 10 s. After it the endpoint responds with 503 and ED
+    /// redelivers the events.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Serves one request.
+    /// Serves one request and returns the response to send back.
     ///
-    /// Dropping the returned future loses nothing: ED sends again what was not answered, and events are
-    /// recognised by their stamps when they come twice.
+    /// Dropping the returned future loses nothing, because ED redelivers a request without a response, and the service
+    /// recognises duplicate events by their stamps.
     pub async fn handle(
         &self,
         method: &Method,
@@ -159,7 +162,7 @@ impl Endpoint {
     ) -> Response<String> {
         match *method {
             Method::POST => self.deliver(headers, body).await,
-            // The secret comes with a handshake too, but the token is what proves it.
+            // A handshake carries the secret too, but its token proves it.
             _ => answer_other(&self.verify_token, method, query, &self.refusals),
         }
     }
@@ -198,9 +201,8 @@ impl Endpoint {
         }
     }
 
-    /// Deals with each event, some at a time: their stamps, not their order, say what holds. One that
-    /// cannot be dealt with holds up no other, and when they are sent again only those are done that were
-    /// not.
+    /// Handles the events, some concurrently, because their stamps and not their order decide. A failed event does not hold
+    /// up the others, and on redelivery only the failed ones are handled again.
     async fn receive(&self, events: Vec<Event>) -> Result<(), BoxError> {
         let mut waiting = events.into_iter().filter(|event| !self.recent.has(event));
         let (mut working, mut first) = (JoinSet::new(), None);

@@ -1,4 +1,4 @@
-//! Engage Digital's webhooks: is it ED, and what does it say (facts §8.4)?
+//! Verifies and reads Engage Digital's webhooks (docs/protocol.md#ed-events).
 
 use std::fmt;
 
@@ -11,58 +11,57 @@ use crate::shown::Json;
 use crate::time::Timestamp;
 use crate::webhook::{DEFAULT_MAX_BODY, read_tolerantly};
 
-/// The header with the webhook's secret, as it was entered in ED. It is no signature: whoever sees a
-/// request can send others, so the endpoint must be reached over TLS only.
+/// The header with the webhook's secret, as it is configured in ED. Serve the endpoint over TLS only, because the secret is
+/// not a signature: anybody who sees one request can send others.
 pub const SECRET_HEADER: &str = "X-Dimelo-Secret";
 
-/// One POST of Engage Digital.
+/// The content of one webhook request of Engage Digital.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notification {
-    /// Identifies the request, also when it is repeated.
+    /// The request's id. It stays the same on redelivery.
     pub id: Option<String>,
-    /// The domain.
+    /// The id of the domain.
     pub domain: Option<String>,
-    /// What happened, in no particular order: see [`Event::at`].
+    /// The events, unordered: sort them by [`Event::at`].
     pub events: Vec<Event>,
 }
 
-/// One thing that happened in Engage Digital.
+/// One event of Engage Digital.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// Identifies the event: the same if it is sent again.
+    /// The event's id, which stays the same on redelivery: deduplicate by it.
     pub id: Option<String>,
-    /// When it happened; none if the stamp is missing or cannot be read.
+    /// The moment of the event, or `None` if the stamp is missing or unreadable.
     pub at: Option<Timestamp>,
-    /// The agent who did it, if one did.
+    /// The user id of the agent who caused the event, if an agent did.
     pub user: Option<String>,
-    /// What happened.
+    /// The type of the event, with its data.
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The type of an event, with its data.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
     /// `intervention.opened`: an agent engages with the customer.
     InterventionOpened(Intervention),
-    /// `intervention.reopened`: by a new message, an agent or the API.
+    /// `intervention.reopened`: a new message, an agent or the API reopened the intervention.
     InterventionReopened(Intervention),
-    /// `intervention.closed`: ED releases control.
+    /// `intervention.closed`: an intervention is closed and ED releases control.
     InterventionClosed(Intervention),
-    /// `intervention.canceled`: it ends without an answer.
+    /// `intervention.canceled`: an intervention ends without an agent's message.
     InterventionCanceled(Intervention),
-    /// `content.exported`: a message was brought to its source, **or could not be**: see
-    /// [`Content::synchronization`].
+    /// `content.exported`: ED exported a message to its source, **or failed to**. Check [`Content::synchronization`].
     ContentExported(Content),
-    /// `content.imported`: a message came from its source. Not only customers' messages do.
+    /// `content.imported`: ED imported a message from its source. Not only customers' messages are imported.
     ContentImported(Content),
-    /// Anything else, and what cannot be read. It can hold what customers wrote.
+    /// An event of another type, or an unreadable one. It can hold customers' text: do not log it.
     Unknown {
-        /// The `type`; empty if there is none.
+        /// The `type`, or an empty string if it is missing.
         name: String,
-        /// The event as it came.
+        /// The unparsed event.
         raw: Value,
     },
 }
@@ -76,7 +75,7 @@ impl fmt::Debug for EventKind {
             Self::InterventionCanceled(about) => ("InterventionCanceled", about),
             Self::ContentExported(content) => ("ContentExported", content),
             Self::ContentImported(content) => ("ContentImported", content),
-            // It can hold what customers wrote.
+            // The event can hold customers' text.
             Self::Unknown { name, raw } => {
                 return f.debug_struct("Unknown").field("name", name).field("raw", &Json(raw)).finish();
             }
@@ -85,25 +84,26 @@ impl fmt::Debug for EventKind {
     }
 }
 
-/// Why a body is no notification. It shows none of the body.
+/// The reason why a body is not a notification. It shows none of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// Not JSON.
+    /// The body is not JSON: respond with 400.
     #[error("the body is not JSON")]
     NotJson,
-    /// JSON, but no object with an array `events`.
+    /// The body is JSON, but not an object with an array `events`: respond with 400.
     #[error("the body has no array `events`")]
     NoEvents,
 }
 
 impl Notification {
-    /// Reads a body. Whatever is not understood in it is kept as [`EventKind::Unknown`].
+    /// Parses a body. Unknown and unreadable events become [`EventKind::Unknown`]. Verify the request first with
+    /// [`Verifier::verify`].
     ///
     /// # Errors
-    /// [`ParseError`] if the body is no notification at all.
+    /// [`ParseError`] if the body is not a notification: respond with 400.
     pub fn parse(body: &[u8]) -> Result<Self, ParseError> {
-        // As tolerant of what customers write as Meta's edge: one broken text must not hide a close.
+        // Tolerates broken surrogate pairs, so that one broken text does not hide a close.
         let mut body = read_tolerantly(body).map_err(|_| ParseError::NotJson)?;
         let Some(Value::Array(events)) = body.get_mut("events").map(Value::take) else {
             return Err(ParseError::NoEvents);
@@ -121,7 +121,7 @@ impl Event {
         Self { id, at, user, kind }
     }
 
-    /// The intervention that it is about.
+    /// The intervention that the event is about, if it is about one.
     #[must_use]
     pub fn intervention(&self) -> Option<&Intervention> {
         match &self.kind {
@@ -151,7 +151,7 @@ fn known(name: &str, raw: &Value) -> Option<EventKind> {
     }
 }
 
-/// Tells whether a request is Engage Digital's.
+/// Checks that a request comes from Engage Digital, by the webhook's secret.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     secret: Option<EdWebhookSecret>,
@@ -160,37 +160,37 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for the secret that is entered with the webhook in ED.
+    /// Creates a verifier for the secret that is configured with the webhook in ED.
     #[must_use]
     pub fn new(secret: EdWebhookSecret) -> Self {
         Self { secret: Some(secret), previous: None, max_body: DEFAULT_MAX_BODY }
     }
 
-    /// For a webhook without a secret: ED sends no header then. Anybody who knows the address can open
-    /// and close interventions.
+    /// Creates a verifier that accepts every request, for a webhook without a secret. Anybody who knows the URL can then
+    /// send events that open and close interventions.
     #[must_use]
     pub fn dangerous_without_secret() -> Self {
         Self { secret: None, previous: None, max_body: DEFAULT_MAX_BODY }
     }
 
-    /// Also accepts the secret before this one, while it is being replaced.
+    /// Also accepts the previous secret. Use it while a secret is being replaced.
     #[must_use]
     pub fn with_previous(mut self, previous: EdWebhookSecret) -> Self {
         self.previous = Some(previous);
         self
     }
 
-    /// The longest body that is accepted, in bytes.
+    /// Sets the longest accepted body, in bytes. Default: [`DEFAULT_MAX_BODY`].
     #[must_use]
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self
     }
 
-    /// Checks a request by its `X-Dimelo-Secret` header and the length of its body.
+    /// Checks a request's `X-Dimelo-Secret` header and the length of its body.
     ///
     /// # Errors
-    /// [`SecretError`]; answer 401, or 413 for a body that is too long, and do nothing else.
+    /// [`SecretError`]. Respond with 413 to [`SecretError::TooLarge`], with 401 to the others, and ignore the request.
     pub fn verify(&self, header: Option<&str>, body: &[u8]) -> Result<(), SecretError> {
         if body.len() > self.max_body {
             return Err(SecretError::TooLarge { limit: self.max_body });
@@ -200,7 +200,7 @@ impl Verifier {
             return Err(SecretError::NoSecret);
         }
         let given = header.ok_or(SecretError::Missing)?.trim();
-        // An empty secret is none, and both are compared, so that the time tells nothing.
+        // Both secrets are compared, so that the time taken reveals nothing. An empty one counts as missing.
         let secrets = [Some(secret), self.previous.as_ref()].into_iter().flatten();
         let secrets = secrets.filter(|secret| !secret.expose_secret().is_empty());
         let good =
@@ -214,20 +214,20 @@ impl Verifier {
     }
 }
 
-/// Why a request is not Engage Digital's, as far as we can tell.
+/// The reason why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// There is no header: the webhook has no secret in ED, or somebody else calls.
+    /// The header is missing: configure the secret in ED, unless somebody else made the request.
     #[error("the header {SECRET_HEADER} is missing: enter the secret with the webhook in Engage Digital")]
     Missing,
-    /// Another secret.
+    /// The header holds another secret: compare it with the webhook's settings in ED.
     #[error("the header {SECRET_HEADER} is not ours: compare it with the webhook in Engage Digital")]
     Mismatch,
-    /// The body is too long.
+    /// The body is over the limit: raise [`Verifier::max_body`] if ED sent it.
     #[error("the body has more than {limit} bytes")]
     TooLarge {
-        /// How many bytes are accepted.
+        /// The limit in bytes.
         limit: usize,
     },
     /// Our own secret is empty: configure it.
@@ -236,7 +236,7 @@ pub enum SecretError {
 }
 
 impl SecretError {
-    /// The reason in fixed words, as the log names it.
+    /// The reason's name in the log.
     #[cfg(feature = "service")]
     pub(crate) fn reason(self) -> &'static str {
         match self {

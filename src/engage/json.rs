@@ -1,10 +1,11 @@
-//! JSON as Engage Digital writes it: ids are strings in samples and integers in tables (facts §8.4).
+//! Reads JSON fields as Engage Digital writes them (docs/protocol.md#ed-events).
 
 use serde_json::Value;
 
 use crate::time::Timestamp;
 
-/// A text, also one that came as a number. Absent, null and empty are none.
+/// Reads a text, which may also be a number, because ED's ids are strings in samples and integers in tables. Absent, null
+/// and empty fields are `None`.
 pub(super) fn text(value: &Value, name: &str) -> Option<String> {
     match value.get(name)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
@@ -18,7 +19,7 @@ pub(super) fn texts(value: &Value, name: &str) -> Vec<String> {
     all.into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
-/// An RFC 3339 date and time. What is none, or lies before the epoch, is none.
+/// Reads an RFC 3339 date and time; `None` if it is malformed or before the epoch.
 pub(super) fn moment(value: &Value, name: &str) -> Option<Timestamp> {
     let moment: jiff::Timestamp = value.get(name)?.as_str()?.trim().parse().ok()?;
     u64::try_from(moment.as_millisecond()).ok().map(Timestamp::from_millis)

@@ -1,9 +1,9 @@
-//! Engage Digital itself: its webhooks, and the part of its REST API that a handover needs (facts §8.2 to
-//! §8.4).
+//! Engage Digital (ED): its [webhooks](crate::protocol#ed-events) and the part of its
+//! [REST API](crate::protocol#ed-api) that a handover needs.
 //!
-//! Meta sends nobody a webhook when a thread is released, which is what ED does when an agent closes an
-//! intervention. [`Endpoint`] hears of it from ED: a desk then releases control, a bot
-//! looks who has it now. [`Api`] answers who an identity is and what else is open.
+//! ED [releases control](crate::protocol#engage-digital) when an agent closes an intervention, and Meta sends no webhook
+//! for a release. [`Endpoint`] receives ED's own webhook instead: a desk then releases control, and a bot reads the
+//! thread's owner. [`Api`] looks up identities and open interventions.
 
 #[cfg(feature = "graph")]
 mod api;

@@ -1,38 +1,38 @@
-//! What Engage Digital tells of, in its webhooks and in its API's answers.
+//! The objects in Engage Digital's webhooks and API responses.
 
 use serde_json::Value;
 
 use super::json::{moment, text, texts};
 use crate::time::Timestamp;
 
-/// An agent's engagement with a customer. Its `status` is not here: it is text in the domain's language
-/// (facts §8.2).
+/// An agent's engagement with a customer. It has no `status`, because that is text in the
+/// [domain's language](crate::protocol#ed-api): use [`is_open`](Self::is_open).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Intervention {
-    /// Its id.
+    /// The intervention's id.
     pub id: String,
-    /// The identity that wrote.
+    /// The id of the customer's identity.
     pub identity: Option<String>,
-    /// The source: a Page, a mailbox, a telephone number, …
+    /// The id of the source: a Page, a mailbox, a telephone number, …
     pub source: Option<String>,
-    /// ED's thread, which is not Meta's.
+    /// The id of ED's thread, which is not Meta's.
     pub thread: Option<String>,
     /// The agent's user id.
     pub agent: Option<String>,
-    /// Categories.
+    /// The ids of the categories.
     pub categories: Vec<String>,
-    /// When it was closed. It may stay when the intervention is opened again: see [`Self::is_open`].
+    /// The time of closing. It may stay set when the intervention is reopened: use [`Self::is_open`].
     pub closed_at: Option<Timestamp>,
-    /// Whether it is closed, as the API says; a webhook does not.
+    /// Whether the intervention is closed. Only API responses have it, webhooks do not.
     pub closed: Option<bool>,
-    /// Until when it is put off. It stays engaged meanwhile.
+    /// The end of a deferral. A deferred intervention stays open.
     pub deferred_at: Option<Timestamp>,
 }
 
 impl Intervention {
-    /// Whether the customer is engaged by it. ED's own sample of an answer has `"closed": false` together
-    /// with a `closed_at`, so the flag counts where there is one.
+    /// Whether the intervention is open. The `closed` flag counts if there is one, because ED's own sample has
+    /// `"closed": false` together with a `closed_at`.
     #[must_use]
     pub fn is_open(&self) -> bool {
         !self.closed.unwrap_or(self.closed_at.is_some())
@@ -53,18 +53,18 @@ impl Intervention {
     }
 }
 
-/// A person as one source knows them.
+/// A person at one source.
 #[cfg(feature = "graph")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Identity {
-    /// ED's id.
+    /// ED's id of the identity.
     pub id: String,
-    /// The source's own id: on Messenger the PSID (INF, facts §8.1).
+    /// The source's id of the person, on Messenger the PSID ([inferred](crate::protocol#ed-bots-endpoint)).
     pub foreign_id: Option<String>,
-    /// The community of the source.
+    /// The id of the source's community.
     pub community: Option<String>,
-    /// The group of identities that are one person, if they were merged.
+    /// The id of the group of identities that were merged into one person.
     pub group: Option<String>,
 }
 
@@ -85,51 +85,51 @@ impl Identity {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Content {
-    /// ED's id.
+    /// ED's id of the message.
     pub id: String,
-    /// The source's id: on Messenger the `mid`. None before it is sent.
+    /// The source's id of the message, on Messenger the `mid`; `None` before it is sent.
     pub foreign_id: Option<String>,
-    /// The identity that wrote it.
+    /// The id of the author's identity.
     pub author: Option<String>,
-    /// The user that wrote it, for what was written in ED.
+    /// The id of the user who wrote the message in ED.
     pub creator: Option<String>,
-    /// `interface`, `API`, …
+    /// The origin of the message: `interface`, `API`, …
     pub created_from: Option<String>,
-    /// The intervention that it belongs to.
+    /// The id of the message's intervention.
     pub intervention: Option<String>,
-    /// What it answers.
+    /// The id of the message that this one replies to.
     pub in_reply_to: Option<String>,
-    /// The source.
+    /// The id of the source.
     pub source: Option<String>,
-    /// ED's thread.
+    /// The id of ED's thread.
     pub thread: Option<String>,
-    /// Whether ED could bring it to the source.
+    /// The status of the export to the source.
     pub synchronization: Option<SynchronizationStatus>,
-    /// Why not, as in `hard_bounce - …`.
+    /// The error of a failed export, as in `hard_bounce - …`.
     pub synchronization_error: Option<String>,
 }
 
-/// `synchronization_status` of a content (facts §8.2).
+/// The [`synchronization_status`](crate::protocol#ed-api) of a message.
 #[cfg(feature = "webhook")]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SynchronizationStatus {
-    /// `success`: the source has it.
+    /// `success`: the source has the message.
     Success,
-    /// `export_pending`: not yet.
+    /// `export_pending`: the export has not finished.
     ExportPending,
-    /// `export_failure`: the source refused it, as where another app controls the thread.
+    /// `export_failure`: the source refused the message, for example because another app controls the thread.
     ExportFailure,
-    /// `export_aborted`: given up.
+    /// `export_aborted`: ED gave the export up.
     ExportAborted,
-    /// Another one, about something else than sending: `like_aborted`, `author_block_aborted`,
-    /// `delete_aborted`, `unpublish_aborted`, or one that is not documented.
+    /// Another status: `like_aborted`, `author_block_aborted`, `delete_aborted` and `unpublish_aborted`, which are not about
+    /// sending, or an undocumented one.
     Other(String),
 }
 
 #[cfg(feature = "webhook")]
 impl SynchronizationStatus {
-    /// Whether the customer does not have it and will not get it.
+    /// Whether the customer has not received the message and will not receive it.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::ExportFailure | Self::ExportAborted)

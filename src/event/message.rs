@@ -1,4 +1,4 @@
-//! Messages: what the customer wrote, and what the Page wrote.
+//! Messages of the customer, and echoes of messages of the Page.
 
 use std::fmt;
 
@@ -14,37 +14,38 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// Something the customer wrote or pressed.
+/// A message or postback of the customer.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Inbound {
     /// The platform's id. Older postbacks have none.
     pub mid: Option<MessageId>,
-    /// When it was written.
+    /// The time of writing.
     pub at: Span,
     /// The text, or the title of a pressed button.
     pub text: Option<String>,
-    /// The payload of a quick reply or postback. Never there for a postback on standby (facts §4.7).
+    /// The payload of a quick reply or postback. Missing for a postback on [standby](crate::protocol#standby).
     pub payload: Option<String>,
-    /// Whether it is a postback rather than a message.
+    /// Whether it is a postback, not a message.
     pub postback: bool,
-    /// What was attached.
+    /// The attachments.
     pub attachments: Vec<Attachment>,
-    /// The message or story that it replies to (facts §4.8): "how much is that?" is about this.
+    /// The message or story that it [replies to](crate::protocol#reply-to-and-referrals), such as the picture that
+    /// "how much is that?" is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<Box<ReplyTo>>,
-    /// The ad or link that the customer came by, where the platform says it with the message.
+    /// The ad or link by which the customer came, if the message contains a referral.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub referral: Option<Box<Referral>>,
-    /// The platform cannot show this kind of message to an app (facts §4.8), as a shared profile: there is neither text
-    /// nor attachment, but the customer did send something.
+    /// Whether the platform [does not show](crate::protocol#message-flags) this kind of message to apps, such as a
+    /// shared profile: the customer sent something, but there is neither text nor attachment.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_unsupported: bool,
-    /// The platform sent only the `mid`: Instagram's `message_edit` with `num_edit: 0` in place of the message. Fetch the
-    /// text from the Graph API by [`mid`](Self::mid).
+    /// Whether the platform sent only the `mid`: Instagram's `message_edit` with `num_edit: 0` in place of the
+    /// message. Fetch the text from the Graph API by [`mid`](Self::mid).
     #[serde(default, skip_serializing_if = "is_false")]
     pub must_be_fetched: bool,
-    /// The whole element of the webhook, if it has fields that have no typed place here. An ordinary message has none.
+    /// The webhook's whole element, if it has fields without a type in this crate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Raw>,
 }
@@ -73,7 +74,7 @@ impl Inbound {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReplyTo {
-    /// The message's id.
+    /// The platform's id of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mid: Option<MessageId>,
     /// The story, on Instagram.
@@ -85,63 +86,64 @@ pub struct ReplyTo {
 }
 
 impl ReplyTo {
-    /// A reply to nothing yet. Set the fields on it.
+    /// A reply without a target. Set the fields on it.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-/// A story of Instagram that a message is about.
+/// An Instagram story that a message is about.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Story {
     /// The id of the story.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Where its media can be fetched while the story lasts.
+    /// The URL of its media, valid while the story lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
 impl Story {
-    /// The story with this id and address.
+    /// A story with this id and URL.
     #[must_use]
     pub fn new(id: Option<String>, url: Option<String>) -> Self {
         Self { id, url }
     }
 }
 
-/// How the customer came to the conversation: by an ad, a link, a QR code.
+/// The ad, link or QR code by which the customer came.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Referral {
     /// `ADS`, `SHORTLINK`, `CUSTOMER_CHAT_PLUGIN`, `IGME-SOURCE-LINK`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// `OPEN_THREAD`, nearly always.
+    /// Nearly always `OPEN_THREAD`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The `ref` that the business put into the link or ad.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     pub referral: Option<String>,
-    /// The ad that was clicked. The messaging window is longer then (up to 7 days).
+    /// The ad that was clicked. The [messaging window](crate::protocol#windows) is longer then, up to 7 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ad_id: Option<String>,
-    /// The whole referral, if it says more: `ads_context_data` (the ad's title and picture), `referer_uri`, `ctwa_clid`.
+    /// The whole referral, if it has more fields: `ads_context_data` (the ad's title and picture), `referer_uri`,
+    /// `ctwa_clid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Raw>,
 }
 
 impl Referral {
-    /// A referral that says nothing yet. Set the fields on it.
+    /// A referral without content. Set the fields on it.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-/// Something attached to a message.
+/// An attachment of a message.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Attachment {
@@ -149,7 +151,7 @@ pub struct Attachment {
     /// …
     #[serde(rename = "type")]
     pub kind: String,
-    /// Where it can be fetched, if the platform says so.
+    /// The URL of the content, if the platform sends one.
     pub url: Option<String>,
     /// The title of a shared link, post, reel or template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,7 +162,7 @@ pub struct Attachment {
     /// The id of a shared post, reel or story of Instagram (`ig_post_media_id`, `reel_video_id`, `story_media_id`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_id: Option<String>,
-    /// Which template it is: `generic`, `button`, `product`, …
+    /// The kind of template: `generic`, `button`, `product`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
 }
@@ -173,22 +175,22 @@ impl Attachment {
     }
 }
 
-/// A message that the Page sent, as the platform repeats it (facts §4.8).
+/// A message of the Page, as the platform [repeats it](crate::protocol#echoes).
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Echo {
     /// The platform's id of the message.
     pub mid: Option<MessageId>,
-    /// The app that sent it. `None` if the platform does not say: a person in the phone app, on Instagram.
+    /// The sending app. `None` if the platform does not name it: a person in the phone app, or on Instagram.
     pub app_id: Option<AppId>,
-    /// The `metadata` that its sender put into the message.
+    /// The `metadata` of the send.
     pub metadata: Option<String>,
     /// The text.
     pub text: Option<String>,
-    /// Meta's AI wrote it (facts §2.7). `app_id` may be the inbox's all the same.
+    /// Whether [Meta's AI](crate::protocol#meta-ai) wrote it. `app_id` may be the inbox's nevertheless.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ai_generated: bool,
-    /// What was attached.
+    /// The attachments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
 }

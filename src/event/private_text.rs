@@ -1,4 +1,4 @@
-//! What people wrote, beside messages.
+//! Private texts: people's words that must not appear in logs.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shown::Text;
 
-/// A text that people may have written. `Debug` shows only how long it is, so that what holds one may be logged.
+/// A text that people may have written. `Debug` shows only its length, so that it can be logged.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PrivateText(String);

@@ -1,4 +1,4 @@
-//! JSON of the platform that has no type here, bounded in size.
+//! Raw JSON of the platform, bounded in size.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::shown::Text;
 
-/// JSON as the platform sent it, for what has no type of its own: an object whose fields are in no particular order.
+/// JSON as the platform sent it, for events and fields without a type in this crate: an object with its fields in no
+/// particular order.
 ///
-/// It is saved with the conversation, so it holds at most [`Raw::MAX_BYTES`]. Of longer JSON only the size is known:
-/// [`json`](Self::json) is `None` then. It can hold what people wrote, so `Debug` shows only its size.
+/// It is saved with the conversation, so it holds at most [`Raw::MAX_BYTES`]. Of longer JSON only the size is stored,
+/// and [`json`](Self::json) is `None`. It may contain people's texts, so `Debug` shows only its size.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Raw(Arc<Json>);
 
-/// Written as the text, or as the number of its bytes.
+/// Serialised as the text, or as its size in bytes.
 #[derive(PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Json {
@@ -24,10 +25,10 @@ enum Json {
 }
 
 impl Raw {
-    /// The longest JSON that is kept, in bytes.
+    /// The longest JSON that is stored: 8,192 bytes.
     pub const MAX_BYTES: usize = 8 * 1024;
 
-    /// Keeps this JSON, or only its size if it is longer than [`Raw::MAX_BYTES`].
+    /// Stores this JSON, or only its size if it is longer than [`Raw::MAX_BYTES`].
     #[must_use]
     pub fn new(json: impl Into<String>) -> Self {
         let json = json.into();
@@ -35,7 +36,7 @@ impl Raw {
         Self(Arc::new(if fits { Json::Kept(json) } else { Json::TooLong(json.len()) }))
     }
 
-    /// The JSON; `None` if it was longer than [`Raw::MAX_BYTES`].
+    /// The JSON. `None` if it was longer than [`Raw::MAX_BYTES`].
     #[must_use]
     pub fn json(&self) -> Option<&str> {
         match &*self.0 {
@@ -44,7 +45,7 @@ impl Raw {
         }
     }
 
-    /// How long the JSON is, or was, in bytes.
+    /// The size of the JSON in bytes, also if it is not stored.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match &*self.0 {
@@ -53,7 +54,7 @@ impl Raw {
         }
     }
 
-    /// Reads the JSON into a type of the host's. `None` if it was too long or does not fit the type.
+    /// Deserialises the JSON into a type of the host. `None` if it was too long or does not fit the type.
     #[must_use]
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.json()?).ok()

@@ -1,4 +1,4 @@
-//! Whose token it is: `GET /me`.
+//! Reads the Page or account that a token belongs to, with `GET /me`.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,31 +10,32 @@ use crate::call::FailureKind;
 use crate::control::CallError;
 use crate::id::PageId;
 
-/// Whom a token speaks for, as `GET /me` tells.
+/// The Page or account that a token belongs to, from `GET /me`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenOwner {
-    /// The Page; with Instagram Login, the app's own id of the account.
+    /// The Page's id; with Instagram Login, the id of the account that is specific to the app.
     pub id: Option<PageId>,
-    /// Its name.
+    /// The name of the Page or account.
     pub name: Option<String>,
-    /// The Instagram accounts that the token also speaks for: those linked to the Page, or with Instagram Login the
-    /// account itself.
+    /// The Instagram accounts that the token also covers: those linked to the Page, or with Instagram Login the account
+    /// itself.
     pub instagram: Vec<PageId>,
 }
 
 impl GraphClient {
-    /// Asks whom the token that is configured for `page` really speaks for.
+    /// Reads which Page or account the token configured for `page` belongs to. Compare the result with `page`: with
+    /// another Page's token all calls succeed, for the other Page.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn token_owner(&self, page: &PageId, platform: Platform) -> Result<TokenOwner, CallError> {
         match platform {
             Platform::Messenger => self.me(page, "id,name").await,
             Platform::Instagram => {
                 let linked = "id,name,instagram_business_account,connected_instagram_account";
                 match self.me(page, linked).await {
-                    // An account of Instagram Login has other fields than a Page.
+                    // With Instagram Login an account has other fields than a Page.
                     Err(error) if error.kind() == FailureKind::Invalid => {
                         self.me(page, "id,username,user_id").await
                     }
@@ -46,7 +47,7 @@ impl GraphClient {
 
     async fn me(&self, page: &PageId, fields: &str) -> Result<TokenOwner, CallError> {
         let auth = self.auth(page).await?;
-        // Not the Page's own path: that would answer whatever id it is asked for.
+        // The Page's own path would repeat the id in the path, whatever the token.
         let fields = [("fields", fields)];
         let request = EdgeCall::read(page, Node::Root, "me", &fields);
         Ok(TokenOwner::read(&self.once(&request, &auth, None).await?.json))

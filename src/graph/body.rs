@@ -1,4 +1,4 @@
-//! The bodies of calls, written straight from what they are made of.
+//! The JSON bodies of calls, serialised from borrowed values.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::call::{InlineControl, MessagingType, OutgoingMessage};
 use crate::id::AppId;
 
-/// What the thread-control edges take.
+/// The parameters of the thread-control edges.
 #[derive(Default, Serialize)]
 pub(super) struct Control<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ impl<'a> Sending<'a> {
             InlineControl::Release => ThreadControl::Release,
         });
         let mut body = Cow::Borrowed(message.body());
-        // Never twice: which of them counted would be the platform's choice.
+        // A duplicate key would leave the choice to the platform.
         if metadata.is_some() && body.contains_key("metadata") {
             body.to_mut().remove("metadata");
         }

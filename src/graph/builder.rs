@@ -1,4 +1,4 @@
-//! How a [`GraphClient`] is put together.
+//! The builder of a [`GraphClient`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -23,7 +23,8 @@ use crate::secret::{AppSecret, PageToken};
 const DEFAULT_BASE_URL: &str = "https://graph.facebook.com";
 const INSTAGRAM_BASE_URL: &str = "https://graph.instagram.com";
 
-/// Puts a [`GraphClient`] together. Start with [`GraphClient::builder`].
+/// Builds a [`GraphClient`]. Start with [`GraphClient::builder`], add Pages or a token provider, and call
+/// [`build`](Self::build).
 #[derive(Debug, Default)]
 #[must_use = "nothing is built until `build`"]
 pub struct GraphClientBuilder {
@@ -41,100 +42,100 @@ pub struct GraphClientBuilder {
 }
 
 impl GraphClient {
-    /// Starts a client.
+    /// Creates a builder with the default settings.
     pub fn builder() -> GraphClientBuilder {
         GraphClientBuilder::default()
     }
 }
 
 impl GraphClientBuilder {
-    /// Where Graph is, `https://graph.facebook.com` by default. A path in it is kept as a prefix.
-    /// Plain `http` is accepted for this machine only; see
-    /// [`dangerous_allow_http`](Self::dangerous_allow_http).
+    /// Sets the base URL of Graph, by default `https://graph.facebook.com`. A path in it becomes a prefix of all paths.
+    /// Plain `http` is accepted for this machine only; see [`dangerous_allow_http`](Self::dangerous_allow_http).
     pub fn base_url(mut self, base_url: Url) -> Self {
         self.base_url = Some(base_url);
         self
     }
 
-    /// Accepts a base URL of another machine without TLS. Every call sends a Page token: anybody on
-    /// the way can read it. For a simulator in a closed network.
+    /// Accepts a base URL of another machine without TLS. Use it only for a simulator in a closed network, because every
+    /// call sends a Page token that anybody on the way can read.
     pub fn dangerous_allow_http(mut self) -> Self {
         self.allow_http = true;
         self
     }
 
-    /// The Graph version, as in `v27.0`; [`DEFAULT_VERSION`] if not set.
+    /// Sets the [Graph version](crate::protocol#versions), as in `v27.0`. Default: [`DEFAULT_VERSION`].
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = Some(version.into());
         self
     }
 
-    /// Adds a Page (or Instagram account) with its token. Call it once for each; of two tokens for
-    /// one Page the later counts. More can be added to a running client:
-    /// [`GraphClient::set_page`].
+    /// Adds a Page (or Instagram account) with its token. Call it once for each Page; the last token of a Page counts. To
+    /// add a Page to a running client, use [`GraphClient::set_page`].
     pub fn page(mut self, page: PageId, token: PageToken) -> Self {
         self.pages.push((page, token));
         self
     }
 
-    /// For Instagram accounts without a Facebook Page ("Instagram API with Instagram Login"): calls
-    /// `graph.instagram.com`, with the account's own token. Its thread-control edges are only known
-    /// from a vendor, who says that take and request are refused there (facts §3.6).
+    /// Calls `graph.instagram.com`, for Instagram accounts without a Facebook Page
+    /// ([Instagram Login](crate::protocol#instagram-login)). Add each account with its own token. Only vendors describe
+    /// thread control there, and they say that take and request are refused.
     pub fn instagram_login(mut self) -> Self {
         self.base_url = Url::parse(INSTAGRAM_BASE_URL).ok();
         self
     }
 
-    /// Names a Page by its id in paths. Without it the path says `me`, which its token resolves, so
-    /// that nobody has to know whether a Page id or an Instagram id belongs there (facts §3.1).
+    /// Puts the Page's id into paths instead of `me`. The default `me` resolves through the token, so that you need not
+    /// know whether a Page id or an Instagram id belongs there ([paths](crate::protocol#graph-paths)).
     pub fn address_pages_by_id(mut self) -> Self {
         self.by_id = true;
         self
     }
 
-    /// Our app and its secret: every call then carries `appsecret_proof` (facts §3.3), which apps can
-    /// be set to require, and [`GraphClient::debug_token`] asks with the app's own token.
+    /// Sets our app and its secret. Every call then carries [`appsecret_proof`](crate::protocol#tokens), which an app can
+    /// be set to require, and [`GraphClient::debug_token`] uses the app's own token.
     pub fn app(mut self, id: AppId, secret: AppSecret) -> Self {
         self.app = Some(App { id, secret });
         self
     }
 
-    /// Where the tokens of Pages come from that were not added with [`page`](Self::page).
+    /// Sets the provider of tokens for Pages that were not added with [`page`](Self::page).
     pub fn tokens(mut self, provider: Arc<dyn TokenProvider>) -> Self {
         self.provider = Some(provider);
         self
     }
 
-    /// Ignores the usage headers and the restrictions of the platform's answers: something else keeps its limits.
+    /// Turns off the client's [rate limiting](crate::graph#rate-limits-and-restrictions). Use it only if something else
+    /// keeps the platform's limits.
     pub fn unpaced(mut self) -> Self {
         self.unpaced = true;
         self
     }
 
-    /// How long one call may take, [`DEFAULT_TIMEOUT`] if not set. For the built-in transport: one of
-    /// your own keeps its own time.
+    /// Sets the timeout of one call, by default [`DEFAULT_TIMEOUT`]. For the built-in transport only: your own transport
+    /// needs its own timeout.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How many idle connections are kept open to Graph, [`DEFAULT_IDLE_CONNECTIONS`] if not set; 0 keeps none. How many
-    /// are open in all is bounded by who calls, as by `handover::Builder::calls_at_once`. For the built-in transport.
+    /// Sets how many idle connections to Graph stay open, by default [`DEFAULT_IDLE_CONNECTIONS`]; 0 closes each after its
+    /// call. The total number of connections is the number of concurrent calls, which `handover::Builder::calls_at_once`
+    /// limits. For the built-in transport only.
     pub fn idle_connections(mut self, connections: usize) -> Self {
         self.idle_connections = Some(connections);
         self
     }
 
-    /// Speaks through another transport than [`ReqwestTransport`].
+    /// Sets a transport to use instead of [`ReqwestTransport`].
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
         self
     }
 
-    /// Builds the client. No call is made.
+    /// Builds the client, without making a call.
     ///
     /// # Errors
-    /// [`BuildError`] names the setting that is wrong.
+    /// [`BuildError`] names the invalid setting.
     pub fn build(self) -> Result<GraphClient, BuildError> {
         let base_url = match self.base_url {
             Some(url) => url,

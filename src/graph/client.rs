@@ -1,4 +1,4 @@
-//! The calls of [`HandoverClient`] as Graph requests.
+//! [`GraphClient`]: makes the calls of [`HandoverClient`] as Graph requests.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,8 +25,7 @@ use crate::id::{AppId, PageId, ThreadKey};
 use crate::secret::PageToken;
 use crate::time::Timestamp;
 
-/// A client of the Graph API for any number of Pages. Cheap to clone; clones share their tokens, their
-/// connections and their pace.
+/// A client of the Graph API for any number of Pages. Cheap to clone: clones share tokens, connections and rate limits.
 #[derive(Clone)]
 pub struct GraphClient {
     shared: Arc<Shared>,
@@ -42,26 +41,26 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
 }
 
-/// A success.
+/// A successful response.
 pub(super) struct Answer {
     pub(super) json: Value,
-    /// The `Date` header, as it came.
+    /// The unparsed `Date` header.
     date: Option<HeaderValue>,
 }
 
 impl GraphClient {
-    /// Adds a Page to the running client, or replaces its token: the remedy for
-    /// [`FailureKind::Token`]. Calls under way keep the token that they started with.
+    /// Adds a Page to the running client, or replaces its token. Call it with a new token after a
+    /// [`FailureKind::Token`]; calls that are under way keep the old one.
     ///
     /// # Errors
-    /// [`BuildError::Token`] if the token is empty or has characters that no header can carry.
+    /// [`BuildError::Token`] if the token is empty or has characters that no header can carry: correct the token.
     pub fn set_page(&self, page: PageId, token: PageToken) -> Result<(), BuildError> {
         let auth = Auth::of_page(&page, token, self.app())?;
         self.shared.pages.write().unwrap_or_else(PoisonError::into_inner).insert(page, auth);
         Ok(())
     }
 
-    /// Forgets a Page and its token. Whether there was one.
+    /// Removes a Page and its token. Returns whether the client had the Page.
     pub fn remove_page(&self, page: &PageId) -> bool {
         self.shared.pages.write().unwrap_or_else(PoisonError::into_inner).remove(page).is_some()
     }
@@ -102,16 +101,16 @@ impl GraphClient {
         self.exchange(&EdgeCall::read(page, Node::Page, edge, query)).await
     }
 
-    /// The platform's clock, in whole seconds, as its answer to a small question tells; none if the
-    /// answer does not.
+    /// Reads the platform's clock from the `Date` header of a small call, in whole seconds; `None` without that header.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn platform_time(&self, page: &PageId) -> Result<Option<Timestamp>, CallError> {
         Ok(self.read(page, "", &[("fields", "id")]).await?.date.as_ref().and_then(date))
     }
 
-    /// One call; and one more where the token was refused, and so certainly nothing done, and there is another token meanwhile.
+    /// Makes one call. Makes it once more if the platform refused the token (so that nothing was done) and the Page has
+    /// another token by now.
     async fn exchange(&self, call: &EdgeCall<'_>) -> Result<Answer, CallError> {
         let page = call.page;
         let auth = self.auth(page).await?;
@@ -132,7 +131,7 @@ impl GraphClient {
         }
     }
 
-    /// One exchange over the wire. `shown` is a token that is in the URL, too.
+    /// Makes one HTTP exchange. `shown` is a second token, in the URL, that must not appear in errors either.
     pub(super) async fn once(
         &self,
         call: &EdgeCall<'_>,
@@ -181,8 +180,7 @@ impl GraphClient {
         result
     }
 
-    /// Near a limit of the platform calls wait a little. Beyond it, and on a restricted Page, they are not made, but for
-    /// one that tries whether that is over.
+    /// Waits near a limit of the platform. At the limit and on a restricted Page it refuses the call, except one probe.
     async fn wait_for_turn(&self, page: &PageId, kind: Kind) -> Result<Probe, CallError> {
         let Some(limits) = &self.shared.pace else { return Ok(None) };
         match limits.turn(page, kind, Instant::now()) {
@@ -218,7 +216,7 @@ impl GraphClient {
     }
 }
 
-/// The platform refused a call before this one, and would refuse it too.
+/// The failure of a call that is not made because the platform refused the one before it.
 fn not_called(wait: Duration, because: Because) -> Failure {
     let words = match because.kind {
         FailureKind::Restricted => "not called: the platform restricts this Page for a while",
@@ -281,7 +279,7 @@ impl HandoverClient for GraphClient {
     }
 
     async fn thread_owner(&self, thread: &ThreadKey) -> Result<ThreadOwner, CallError> {
-        // The bare id here, where the other edges take an object (facts §3.2).
+        // This edge takes the bare id, the others an object (docs/protocol.md#call-parameters).
         let user = thread.user.to_string();
         let query = [("recipient", user.as_str())];
         response::owner(&self.read(&thread.page, "thread_owner", &query).await?.json)

@@ -1,4 +1,4 @@
-//! Whether this machine's clock agrees with Graph's, by the `Date` header of its answers.
+//! Compares this machine's clock with the `Date` header of Graph's responses.
 
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,7 @@ use crate::http::date;
 use crate::skew::ClockCheck;
 use crate::time::Timestamp;
 
-/// The header is read at most so often.
+/// The shortest time between two comparisons.
 const EVERY: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
@@ -24,9 +24,9 @@ struct Checked {
 }
 
 impl Clock {
-    /// Warns once when our clock is off: stamps are compared with it, so messages would expire or wait for nothing.
+    /// Warns once when our clock is off, because stamps are compared with it: messages would expire early or wait too long.
     pub(super) fn check(&self, headers: &HeaderMap) {
-        // Another call does it.
+        // Another call is comparing.
         let Ok(mut clock) = self.0.try_lock() else { return };
         let at = Instant::now();
         if clock.next.is_some_and(|next| at < next) {

@@ -1,4 +1,4 @@
-//! What Graph's error codes mean for the caller (facts §5.3).
+//! Maps Graph's error codes to [`FailureKind`]s (docs/protocol.md#error-codes).
 
 use http::StatusCode;
 
@@ -7,8 +7,8 @@ use crate::call::FailureKind::{
     RateLimited, RecipientUnavailable, Restricted, Token, Transient,
 };
 
-/// What an error means: by code and subcode, else by its sentence, else by a code that stands for many things, else by the
-/// HTTP status.
+/// Classifies an error by code and subcode, else by the sentence in its message, else by a range of codes, else by the HTTP
+/// status.
 pub(super) fn classify(
     code: Option<i64>,
     subcode: Option<i64>,
@@ -32,8 +32,8 @@ pub(super) fn classify(
     }
 }
 
-/// What a failure means that is not in Graph's words: a proxy's page, an empty body. It must never
-/// look like the Page's configuration speaking, which would lead to a take.
+/// Classifies a response without a Graph error, such as a proxy's page or an empty body, by its status alone. It must never
+/// become [`NotAvailable`], because that would lead to a take.
 pub(super) fn by_status(status: StatusCode) -> FailureKind {
     match status.as_u16() {
         429 => RateLimited,
@@ -42,87 +42,88 @@ pub(super) fn by_status(status: StatusCode) -> FailureKind {
     }
 }
 
-/// Subcodes of this size mean the same under every code they were seen with (INF).
+/// From this size on a subcode has one meaning, whatever the code (inferred).
 const UNIQUE_SUBCODES_FROM: i64 = 1_000_000;
 
-/// Code, subcode, meaning, source. A row without a subcode is for any, where the code means one thing:
-/// codes 10 and 100 carry unrelated causes and never count alone.
+/// Code, subcode, meaning, certainty (see docs/protocol.md#error-codes). A row without a subcode holds for every subcode.
+/// Codes 10 and 100 have no such row, because they carry unrelated causes.
 #[rustfmt::skip]
 const TABLE: &[(i64, Option<i64>, FailureKind, &str)] = &[
-    (10, Some(2_018_300), NotThreadOwner, "DOC M-OLD; OBS P-DEEP"),
-    (100, Some(2_534_037), NotThreadOwner, "OBS, Instagram"),
-    (10, Some(2_018_278), OutsideWindow, "DOC; OBS P-FLY"),
-    (10, Some(2_534_022), OutsideWindow, "OBS, Instagram"),
-    (10, Some(2_018_065), OutsideWindow, "OBS, in several languages"),
-    (10, Some(2_018_108), RecipientUnavailable, "3P P-FQ"),
-    (100, Some(2_018_001), RecipientUnavailable, "3P jgorset"),
-    (100, Some(2_534_014), RecipientUnavailable, "OBS P-IGH: also for an id learned on standby"),
-    (100, Some(2_534_001), RecipientUnavailable, "OBS: the conversation was archived or deleted"),
-    (200, Some(1_545_041), RecipientUnavailable, "3P"),
-    (551, Some(1_545_041), RecipientUnavailable, "DOC M-PTC"),
-    (10, Some(1_404_170), Permission, "3P P-FQ"),
-    (100, Some(33), Permission, "OBS P-DEEP: not loaded, or permission missing"),
-    (200, Some(2_018_028), Permission, "3P jgorset: app not approved"),
-    (200, Some(2_018_027), Permission, "3P jgorset: phone matching"),
-    (200, Some(2_018_021), Permission, "3P jgorset: phone matching"),
-    (100, Some(2_018_234), Permission, "DOC M-ERR, code INF: secondaries may not see each other"),
-    (10, Some(1_893_063), Restricted, "DOC M-CL"),
-    (10, Some(2_534_122), Restricted, "3P P-ZER, code INF"),
-    (100, Some(2_534_029), Restricted, "3P P-ZER, code INF"),
-    (10, Some(2_018_321), PlatformFlow, "DOC M-ERR, code INF"),
-    (10, Some(2_018_171), NotAvailable, "DOC M-ERR, code INF: the app has no role on the Page"),
-    (100, Some(2_018_164), Invalid, "DOC M-ERR: wrong app id"),
-    (100, Some(2_018_109), Invalid, "3P jgorset: attachment too big"),
-    (100, Some(2_018_382), Invalid, "3P, code INF: wrong form id"),
-    (-1, None, Transient, "OBS P-DEEP: the same send worked 25 s later"),
-    (1, None, Transient, "DOC M-GERR"),
-    (2, None, Transient, "DOC M-GERR"),
-    (1200, None, Transient, "3P jgorset, P-FLY"),
-    (3, None, Permission, "DOC M-GERR"),
-    (4, None, RateLimited, "DOC"),
-    (17, None, RateLimited, "DOC"),
-    (32, None, RateLimited, "DOC"),
-    (341, None, RateLimited, "DOC"),
-    (613, None, RateLimited, "DOC"),
-    (2022, None, RateLimited, "3P P-FLY"),
-    (80_001, None, RateLimited, "DOC"),
-    (80_002, None, RateLimited, "DOC"),
-    (80_006, None, RateLimited, "DOC"),
-    (80_008, None, RateLimited, "DOC"),
-    (27, None, NotAvailable, "OBS P-DEEP: take without routing"),
-    (102, None, Token, "DOC M-GERR"),
-    (190, None, Token, "DOC M-GERR, with any subcode"),
-    (368, None, Restricted, "DOC M-GERR"),
-    (506, None, Invalid, "DOC M-GERR"),
-    (551, None, RecipientUnavailable, "DOC M-PTC"),
-    (10_303, None, Invalid, "3P jgorset"),
-    (1_609_005, None, Invalid, "DOC M-GERR"),
-    (2_494_191, None, NotAvailable, "3P W-GUP, WhatsApp: take not permitted"),
-    (138_038, None, Invalid, "DOC M-WACALL: who owns a call, which says nothing of the thread"),
+    (10, Some(2_018_300), NotThreadOwner, "documented, observed"),
+    (100, Some(2_534_037), NotThreadOwner, "observed, on Instagram"),
+    (10, Some(2_018_278), OutsideWindow, "documented, observed"),
+    (10, Some(2_534_022), OutsideWindow, "observed, on Instagram"),
+    (10, Some(2_018_065), OutsideWindow, "observed, in several languages"),
+    (10, Some(2_018_108), RecipientUnavailable, "inferred"),
+    (100, Some(2_018_001), RecipientUnavailable, "inferred"),
+    (100, Some(2_534_014), RecipientUnavailable, "observed, also for an id learned on standby"),
+    (100, Some(2_534_001), RecipientUnavailable, "observed: the conversation was archived or deleted"),
+    (200, Some(1_545_041), RecipientUnavailable, "inferred"),
+    (551, Some(1_545_041), RecipientUnavailable, "documented"),
+    (10, Some(1_404_170), Permission, "inferred"),
+    (100, Some(33), Permission, "observed: no such object or edge, or a permission is missing"),
+    (200, Some(2_018_028), Permission, "inferred: app not approved"),
+    (200, Some(2_018_027), Permission, "inferred: phone matching"),
+    (200, Some(2_018_021), Permission, "inferred: phone matching"),
+    (100, Some(2_018_234), Permission, "documented, code inferred: secondary receivers may not see each other"),
+    (10, Some(1_893_063), Restricted, "documented"),
+    (10, Some(2_534_122), Restricted, "inferred"),
+    (100, Some(2_534_029), Restricted, "inferred"),
+    (10, Some(2_018_321), PlatformFlow, "documented, code inferred"),
+    (10, Some(2_018_171), NotAvailable, "documented, code inferred: the app has no role on the Page"),
+    (100, Some(2_018_164), Invalid, "documented: wrong app id"),
+    (100, Some(2_018_109), Invalid, "inferred: attachment too big"),
+    (100, Some(2_018_382), Invalid, "inferred: wrong form id"),
+    (-1, None, Transient, "observed: the same send worked 25 s later"),
+    (1, None, Transient, "documented"),
+    (2, None, Transient, "documented"),
+    (1200, None, Transient, "observed"),
+    (3, None, Permission, "documented"),
+    (4, None, RateLimited, "documented"),
+    (17, None, RateLimited, "documented"),
+    (32, None, RateLimited, "documented"),
+    (341, None, RateLimited, "documented"),
+    (613, None, RateLimited, "documented"),
+    (2022, None, RateLimited, "inferred"),
+    (80_001, None, RateLimited, "documented"),
+    (80_002, None, RateLimited, "documented"),
+    (80_006, None, RateLimited, "documented"),
+    (80_008, None, RateLimited, "documented"),
+    (27, None, NotAvailable, "observed: take without a default application"),
+    (102, None, Token, "documented"),
+    (190, None, Token, "documented, with any subcode"),
+    (368, None, Restricted, "documented"),
+    (506, None, Invalid, "documented"),
+    (551, None, RecipientUnavailable, "documented"),
+    (10_303, None, Invalid, "inferred"),
+    (1_609_005, None, Invalid, "documented"),
+    (2_494_191, None, NotAvailable, "inferred: take not permitted on WhatsApp"),
+    (138_038, None, Invalid, "documented: another app owns the WhatsApp call, which says nothing of the thread"),
 ];
 
-/// PrivateText of the message, in lower case, the narrowest first. A last resort: messages are localised (facts §5.1). Each is
-/// long enough to match nothing else: "the thread owner has deleted this conversation" says nothing about control.
+/// Lower-case parts of messages, the narrowest first. A last resort, because messages may be localised
+/// (docs/protocol.md#error-envelope). Each is long enough to match no other message: "the thread owner has deleted this
+/// conversation", for example, says nothing about control.
 const SENTENCES: &[(&str, FailureKind)] = &[
-    ("isn't receiving messages", RecipientUnavailable), // OBS: 200 and 10 without a subcode
-    ("isn't available right now", RecipientUnavailable), // DOC M-PTC: the text of 551
-    ("invalid fbid", RecipientUnavailable),             // OBS: 100 without a subcode
-    ("no matching user", RecipientUnavailable),         // INF: the text of 2018001
-    ("archived or deleted", RecipientUnavailable),      // OBS: the text of 2534001
-    ("is controlling this thread", NotThreadOwner),     // OBS P-FQ: came without its subcode
-    ("not the thread owner", NotThreadOwner),           // OBS P-DEEP, P-PRO
-    ("only the current thread owner", NotThreadOwner),  // OBS P-DEEP
-    ("not the owner of the thread", NotThreadOwner),    // P-PRO
-    ("conversation routing is not enabled", NotAvailable), // OBS P-DEEP
-    ("unknown path components", NotAvailable),          // OBS: a version or an edge that does not exist
-    ("outside of allowed window", OutsideWindow),       // INF: the text of 2018278
-    ("outside the allowed window", OutsideWindow),      // INF
-    ("cannot tag messages with 'human_agent'", Permission), // OBS P-DEEP
-    ("permission denied", Permission),                  // 3P P-CBX: take refused by role
-    ("does not have permission", Permission),           // INF
-    ("request limit reached", RateLimited),             // INF: the text of 4
-    ("active access token must be used", Token),        // OBS: the text of 2500
-    ("validating access token", Token),                 // INF: the text of 190
+    ("isn't receiving messages", RecipientUnavailable), // observed: 200 and 10 without a subcode
+    ("isn't available right now", RecipientUnavailable), // documented: the text of 551
+    ("invalid fbid", RecipientUnavailable),             // observed: 100 without a subcode
+    ("no matching user", RecipientUnavailable),         // inferred: the text of 2018001
+    ("archived or deleted", RecipientUnavailable),      // observed: the text of 2534001
+    ("is controlling this thread", NotThreadOwner),     // observed: 10 without its subcode
+    ("not the thread owner", NotThreadOwner),           // observed
+    ("only the current thread owner", NotThreadOwner),  // observed: release by another app
+    ("not the owner of the thread", NotThreadOwner),    // inferred
+    ("conversation routing is not enabled", NotAvailable), // observed: take without a default application
+    ("unknown path components", NotAvailable),          // observed: a version or an edge that does not exist
+    ("outside of allowed window", OutsideWindow),       // inferred: the text of 2018278
+    ("outside the allowed window", OutsideWindow),      // inferred
+    ("cannot tag messages with 'human_agent'", Permission), // observed
+    ("permission denied", Permission),                  // inferred: take refused by role
+    ("does not have permission", Permission),           // inferred
+    ("request limit reached", RateLimited),             // inferred: the text of 4
+    ("active access token must be used", Token),        // observed: the text of 2500
+    ("validating access token", Token),                 // inferred: the text of 190
 ];
 
 fn by_subcode(code: Option<i64>, subcode: Option<i64>) -> Option<FailureKind> {
@@ -138,7 +139,8 @@ fn by_code(code: Option<i64>) -> Option<FailureKind> {
     TABLE.iter().find(|row| Some(row.0) == code && row.1.is_none()).map(|row| row.2)
 }
 
-/// DOC M-GERR: the permission family. A sentence may know better: 200 is also said of a person who blocked the Page.
+/// Codes 200 to 299 are about permissions (documented). A known sentence goes first, because Graph also refuses with 200
+/// when the person has blocked the Page.
 fn by_family(code: Option<i64>) -> Option<FailureKind> {
     code.is_some_and(|code| (200..=299).contains(&code)).then_some(Permission)
 }
@@ -192,7 +194,7 @@ mod tests {
         }
     }
 
-    /// What is not in Graph's words must never look like the Page's configuration speaking.
+    /// A proxy's page must never look like a setting of the Page.
     #[test]
     fn a_page_of_a_proxy_goes_by_its_status_alone() {
         for (status, expected) in [
@@ -212,7 +214,10 @@ mod tests {
         for (at, row) in TABLE.iter().enumerate() {
             assert_eq!(kind(row.0, row.1, ""), row.2, "{row:?}");
             assert!(TABLE[..at].iter().all(|other| (other.0, other.1) != (row.0, row.1)), "{row:?}");
-            assert!(["DOC", "OBS", "3P", "BG"].iter().any(|tag| row.3.starts_with(tag)), "{row:?}");
+            assert!(
+                ["documented", "observed", "inferred"].iter().any(|known| row.3.starts_with(known)),
+                "{row:?}"
+            );
         }
         for subcode in [458, 459, 460, 463, 464, 467, 492] {
             assert_eq!(kind(190, subcode, ""), Token);

@@ -1,22 +1,21 @@
-//! A time without calls, and how it is found out that it is over.
+//! A pause in which no calls are made, and the single probe call that ends it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A call waits at most so long for its turn. Whoever would wait longer is told when to come back.
+/// The longest time that a call waits for its turn. A call that would wait longer is refused with a retry time.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3);
-/// A call without an answer has not found out anything after this time, and the next one tries: longer than any call
-/// takes.
+/// After this time without a response a probe counts as lost and the next call probes. It is longer than any call takes.
 const TRIES_FOR: Duration = Duration::from_secs(30);
-/// No hold is longer, whatever a header says: the platform's own limits are per hour or per day.
+/// The longest hold, whatever a header says, because the platform's limits are per hour or per day.
 const LONGEST_HOLD: Duration = Duration::from_hours(24);
 
-/// Nothing is called before `until`. Then one call tries whether it is over; the others wait for what it finds out.
+/// A pause until `until`. Then one call, the probe, is let through; the others wait for its outcome.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hold {
     until: Instant,
-    /// When the call begins that tries.
+    /// The start of the current probe.
     tried_at: Option<Instant>,
 }
 
@@ -25,15 +24,15 @@ impl Hold {
         Self { until: now + wait.min(LONGEST_HOLD), tried_at: None }
     }
 
-    /// Nothing is called for so long either; whatever a call under way finds out came too early.
+    /// Extends the pause to at least `now + wait`, and ignores the outcome of a probe that is under way.
     pub(super) fn extend(&mut self, wait: Duration, now: Instant) {
         *self = Self { until: self.until.max(Self::new(wait, now).until), tried_at: None };
     }
 
-    /// How long a call has to wait that may be the one that tries.
+    /// The time until a call may go out as the probe.
     ///
     /// # Errors
-    /// It may not be: how long until the next one may.
+    /// The time after which to try again, if this call may not be the probe.
     pub(super) fn wait(&self, now: Instant) -> Result<Duration, Duration> {
         let wait = self.until.saturating_duration_since(now);
         match self.tried_at {
@@ -43,17 +42,17 @@ impl Hold {
         }
     }
 
-    /// The call that begins then tries whether it is over.
+    /// Makes the call that starts at `at` the probe.
     pub(super) fn try_at(&mut self, at: Instant) {
         self.tried_at = Some(at);
     }
 
-    /// Whether this call is the one that tries.
+    /// Whether this call is the current probe.
     pub(super) fn is_tried_by(&self, probe: Option<Instant>) -> bool {
         probe.is_some() && self.tried_at == probe
     }
 
-    /// The call that tried found out nothing: the next one tries.
+    /// Drops a probe that was inconclusive, so that the next call probes.
     pub(super) fn try_again(&mut self) {
         self.tried_at = None;
     }

@@ -1,14 +1,14 @@
-//! What Graph knows of a Page, a token and a conversation.
+//! The types that Graph's reading calls return: Pages' apps, tokens, conversations, feature flags.
 
 use crate::call::Failure;
 use crate::id::{AppId, PageId};
 use crate::time::Timestamp;
 
-/// The Graph version that is used if none is set: the current one of November 2026 (facts §3.1).
+/// The default version of the Graph API, current in November 2026 ([versions](crate::protocol#versions)).
 pub const DEFAULT_VERSION: &str = "v27.0";
 
-/// The webhook fields that a handover on Messenger needs (facts §4.1). The names are plural: the
-/// singular ones on one of Meta's pages do not exist.
+/// The webhook fields that a handover on Messenger needs ([subscriptions](crate::protocol#page-subscriptions)). The
+/// names are plural: a Page's subscription does not accept the singular names that Meta's routing page prints.
 pub const MESSENGER_FIELDS: [&str; 8] = [
     "messages",
     "messaging_postbacks",
@@ -20,8 +20,9 @@ pub const MESSENGER_FIELDS: [&str; 8] = [
     "message_deliveries",
 ];
 
-/// The webhook fields that a handover on Instagram needs. Echoes come with `messages`; there are no
-/// delivery receipts (facts §4.1, §4.8).
+/// The webhook fields that a handover on Instagram needs ([subscriptions](crate::protocol#page-subscriptions)). Echoes
+/// come with `messages`, and there are [no delivery receipts](crate::protocol#receipts). The object `instagram` of an
+/// app's own subscription has the singular names `messaging_handover` and `messaging_referral` instead.
 pub const INSTAGRAM_FIELDS: [&str; 6] = [
     "messages",
     "messaging_postbacks",
@@ -31,7 +32,7 @@ pub const INSTAGRAM_FIELDS: [&str; 6] = [
     "standby",
 ];
 
-/// Which of Meta's messaging platforms a conversation is on.
+/// The messaging platform of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Platform {
@@ -42,8 +43,8 @@ pub enum Platform {
     Instagram,
 }
 
-/// `messaging_feature_status` (facts §2.1). Meta does not say what each flag means: show them to people,
-/// and let behaviour decide.
+/// The flags of [`messaging_feature_status`](crate::protocol#feature-status). Meta does not explain them: show them to
+/// people, and let the platform's responses decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct FeatureStatus {
@@ -59,45 +60,45 @@ pub struct FeatureStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscribedApp {
-    /// The app.
+    /// The app's id.
     pub app: AppId,
-    /// Its name, if the platform told.
+    /// The app's name, if the platform sends it.
     pub name: Option<String>,
-    /// The fields that it is subscribed to.
+    /// The webhook fields that the app is subscribed to.
     pub fields: Vec<String>,
 }
 
-/// A conversation as the Conversations API shows it (facts §2.9).
+/// A conversation as the [Conversations API](crate::protocol#conversations-api) shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Conversation {
-    /// Meta's own id of it, `t_…`.
+    /// Meta's id of the conversation, `t_…`.
     pub id: Option<String>,
-    /// Whether our app owns it. Only there with Conversation Routing.
+    /// Whether our app owns the thread; `None` without Conversation Routing.
     pub is_owner: Option<bool>,
-    /// Whether the Page may write, as far as window and person go.
+    /// Whether the messaging window is open and the person can be written to.
     pub can_reply: Option<bool>,
 }
 
-/// What `debug_token` tells of a token.
+/// The result of `debug_token` for one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenInfo {
-    /// Whether it is good now.
+    /// Whether the token is valid now.
     pub valid: bool,
-    /// The app it was made for.
+    /// The app that the token was issued to.
     pub app: Option<AppId>,
-    /// The Page it speaks for (`profile_id`).
+    /// The Page that the token belongs to (`profile_id`).
     pub page: Option<PageId>,
-    /// `PAGE`, `USER`, `SYSTEM_USER`, …
+    /// The token's type: `PAGE`, `USER`, `SYSTEM_USER`, …
     pub kind: Option<String>,
-    /// When it ends; none if it does not.
+    /// The token's expiry, or `None` if it never expires.
     pub expires: Option<Timestamp>,
-    /// When the app's access to data ends; none if it does not.
+    /// The end of the app's access to data, or `None` if it does not end.
     pub data_access_expires: Option<Timestamp>,
-    /// The permissions that it carries.
+    /// The token's permissions.
     pub scopes: Vec<String>,
-    /// What is wrong with it, where it is not good.
+    /// The reason why the token is invalid.
     pub problem: Option<Failure>,
 }
 
@@ -105,14 +106,14 @@ pub struct TokenInfo {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receiver {
-    /// Its id.
+    /// The app's id.
     pub app: AppId,
-    /// Its name, if the platform told.
+    /// The app's name, if the platform sends it.
     pub name: Option<String>,
 }
 
 impl Receiver {
-    /// An app with its name.
+    /// Creates a receiver from its id and name.
     #[must_use]
     pub fn new(app: AppId, name: Option<String>) -> Self {
         Self { app, name }

@@ -1,5 +1,5 @@
-//! Meta's Graph API behind [`HandoverClient`](crate::control::HandoverClient): the thread-control edges and the
-//! Send API.
+//! A client of Meta's Graph API: the thread-control edges and the Send API behind
+//! [`HandoverClient`](crate::control::HandoverClient).
 //!
 //! ```no_run
 //! use messenger_handover::graph::GraphClient;
@@ -12,33 +12,33 @@
 //! # }
 //! ```
 //!
-//! Every call is `/{version}/me/{edge}`: `me` resolves through the Page's token, so that nobody has to
-//! know whether a Page id or an Instagram id belongs there (facts §3.1). The token travels in the
-//! `Authorization` header only. Nothing is retried here, but for a call whose token was refused and
-//! replaced meanwhile: whether a call may be made again depends on what it may have done, which
-//! [`CallError::may_have_acted`](crate::control::CallError::may_have_acted) tells and the state machine
-//! decides.
+//! Calls go to `/{version}/me/{edge}`: `me` resolves through the Page's token, so that a caller need not know whether a
+//! Page id or an Instagram id belongs there ([paths](crate::protocol#graph-paths)). The token travels in the
+//! `Authorization` header only. The client itself repeats a call only if its token was refused and replaced meanwhile.
+//! Before you retry any other call, check [`CallError::may_have_acted`](crate::control::CallError::may_have_acted).
 //!
-//! # Pace
+//! # Rate limits and restrictions
 //!
-//! Near a limit that the platform's usage headers show, calls wait up to 3 s for their turn; a call that would wait longer
-//! is refused with [`RateLimited`](crate::call::FailureKind::RateLimited) and the time to come back, and nothing was
-//! sent. Once a limit is reached nothing is called until the platform's time is over (1 min if it names none). Then one call
-//! tries, and the others follow when it was answered.
+//! The client spaces out calls from 90 % of a [limit](crate::protocol#rate-limits) on, as the platform's usage headers
+//! show it. A call waits up to 3 s for its turn; one that would wait longer is refused with
+//! [`RateLimited`](crate::call::FailureKind::RateLimited) and the time to retry after, and nothing is sent. At the limit no
+//! calls are made until the platform's estimate has passed (1 min if it names none). Then one call probes, and the others
+//! follow once it succeeds.
 //!
-//! A Page that the platform *restricts* ([`Restricted`](crate::call::FailureKind::Restricted): 368, 10/1893063 and kin) is
-//! left alone in the same way, for the time that the platform names, else for 1 min, doubling up to 15 min each time that
-//! the one call that tries is refused again. The others are refused with `Restricted` and the time to come back. A success
-//! ends it. Messages, other writes and reads are restricted apart from each other, each once the platform has refused one of
-//! them: it does not document whether a Page that may not send may still pass control, so that is tried. The start of a
-//! restriction is logged at `warn`, its end at `info`.
+//! A Page that the platform *restricts* ([`Restricted`](crate::call::FailureKind::Restricted): 368, 10/1893063 and others)
+//! is paused in the same way, for the time that the platform names, else for 1 min, doubling up to 15 min each time the
+//! probe is refused again. Other calls are refused with `Restricted` and the time to retry after. A success ends the
+//! restriction. Messages, other writes and reads are restricted separately, because the platform does not document whether
+//! a Page that may not send may still pass control. The start of a restriction is logged at `warn`, its end at `info`.
 //!
 //! # Clock
 //!
-//! A clock of this machine that is more than 5 min off the `Date` of Graph's answers is logged once at `warn`, and again
-//! after an hour or when the difference changes by more than 5 min. It is looked at once a minute at most.
+//! The client compares this machine's clock with the `Date` of Graph's responses, at most once a minute. A difference of
+//! more than 5 min is logged at `warn` once, and again after an hour or when it changes by more than 5 min.
 //!
-//! To speak through another HTTP stack, or to none in a test, implement [`Transport`](crate::http::Transport).
+//! # Other HTTP stacks
+//!
+//! Implement [`Transport`](crate::http::Transport) to use another HTTP stack, or none in a test.
 
 mod account;
 mod body;

@@ -1,4 +1,4 @@
-//! Keeping below the platform's limits: when the next call may be made (facts §6).
+//! Schedules calls so that they stay below the platform's limits (docs/protocol.md#rate-limits).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,13 +14,13 @@ use crate::id::PageId;
 
 pub(super) use super::usage::regain;
 
-/// How long a restricted Page is left alone at first, where the platform does not say for how long. It doubles each time
-/// that the Page is still restricted.
+/// The first pause of a restricted Page, if the platform names no time. It doubles each time that the Page is still
+/// restricted.
 const RESTRICTED: Duration = Duration::from_mins(1);
-/// The longest of these pauses.
+/// The longest such pause.
 const RESTRICTED_AT_MOST: Duration = Duration::from_mins(15);
 
-/// When calls may be made.
+/// The limits and restrictions of all Pages of a client.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     lanes: Mutex<Lanes>,
@@ -35,23 +35,23 @@ struct Lanes {
 #[derive(Debug, Default)]
 struct PageLanes {
     all: Lane,
-    /// By [`Kind`].
+    /// Indexed by [`Kind`].
     restricted: [Option<Restriction>; 3],
 }
 
 /// The calls that share one limit.
 #[derive(Debug, Default, Clone, Copy)]
 struct Lane {
-    /// The platform allows no calls.
+    /// The pause while the platform allows no calls.
     blocked: Option<Hold>,
-    /// The next call is not made before then.
+    /// The earliest start of the next call.
     next: Option<Instant>,
-    /// The distance that calls keep.
+    /// The least time between two calls.
     distance: Duration,
 }
 
-/// What a call does. A restriction holds the calls of the kind that it was seen on: the platform does not say whether
-/// a Page that may not send may still pass and take control (INF: it may).
+/// The kind of a call. A restriction pauses only calls of its own kind, because the platform does not document whether a
+/// Page that may not send may still pass and take control (inferred: it may).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Message,
@@ -62,12 +62,12 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy)]
 struct Restriction {
     hold: Hold,
-    /// The pause after the last failure, where the platform named none.
+    /// The last pause that was chosen here, because the platform named none.
     pause: Duration,
     because: Because,
 }
 
-/// The platform's failure that a call is not made for.
+/// The platform's earlier refusal that keeps a call from being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Because {
     pub(super) kind: FailureKind,
@@ -79,20 +79,20 @@ impl Because {
     const LIMIT: Self = Self { kind: FailureKind::RateLimited, code: None, subcode: None };
 }
 
-/// Whether a call may be made.
+/// The decision about one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// After so long; the turn is taken.
+    /// Make the call after this time; the turn is taken.
     After(Duration, Probe),
-    /// Not now: come back after so long.
+    /// Do not make the call; retry after this time.
     Refused(Duration, Because),
 }
 
-/// Names the one call that tries whether a hold is over, by when it begins; none for all others.
+/// The start time of a call that is a probe, which identifies it; `None` for all other calls.
 pub(super) type Probe = Option<Instant>;
 
 impl Lane {
-    /// How long until the next call.
+    /// The time until the next call, or as an error the time after which to retry.
     fn wait(&self, now: Instant) -> Result<Duration, Duration> {
         let wait = self.next.map(|next| next.saturating_duration_since(now)).unwrap_or_default();
         let blocked = self.blocked.map_or(Ok(Duration::ZERO), |hold| hold.wait(now));
@@ -103,13 +103,14 @@ impl Lane {
         }
     }
 
-    /// Takes the turn. Whether the call is to find out if the block is over.
+    /// Takes the turn. Returns whether the call is a probe.
     fn take(&mut self, at: Instant) -> bool {
         self.next = (!self.distance.is_zero()).then(|| at + self.distance);
         self.blocked.as_mut().map(|hold| hold.try_at(at)).is_some()
     }
 
-    /// An answer tells how much is used up, that nothing may be called for so long, or that calls are possible.
+    /// Updates the lane after a call: with the usage in its headers, with the pause that a refusal asks for, and with
+    /// whether the call shows that calls are possible.
     fn learnt(
         &mut self,
         usage: Usage,
@@ -124,7 +125,7 @@ impl Lane {
         match (refused.max(usage.block()), &mut self.blocked) {
             (Some(wait), Some(hold)) => hold.extend(wait, now),
             (Some(wait), blocked @ None) => *blocked = Some(Hold::new(wait, now)),
-            // A block ends by the clock and then by an answer: one that was under way before it tells nothing.
+            // Only the probe's outcome ends a block: other calls were under way before it.
             (None, Some(hold)) if hold.is_tried_by(probe) && possible => self.blocked = None,
             (None, Some(hold)) if hold.is_tried_by(probe) => hold.try_again(),
             (None, _) => {}
@@ -141,7 +142,7 @@ impl PageLanes {
         self.all.is_free() && self.restricted.iter().all(Option::is_none)
     }
 
-    /// How a call ended tells whether the Page is restricted. A success lifts it, and nothing else does.
+    /// Updates the restriction after a call. Only a success lifts it.
     fn learnt(&mut self, page: &PageId, kind: Kind, failure: Option<&Failure>, probe: Probe, now: Instant) {
         let place = &mut self.restricted[kind as usize];
         let refused = failure.filter(|failure| failure.kind == FailureKind::Restricted);
@@ -160,7 +161,7 @@ impl PageLanes {
                 restriction.hold.extend(wait, now);
                 tracing::debug!(%page, calls = ?kind, ?wait, "the Page is still restricted");
             }
-            // It was under way when the restriction became known.
+            // This call was under way when the restriction became known.
             (Some(_), Some(restriction)) => {
                 if let Some(wait) = hint {
                     restriction.hold.extend(wait, now);
@@ -184,7 +185,7 @@ impl Pace {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next turn of a Page.
+    /// Takes the next turn of a Page for a call of this kind.
     pub(super) fn turn(&self, page: &PageId, kind: Kind, now: Instant) -> Turn {
         let mut lanes = self.lanes();
         let Lanes { app, pages } = &mut *lanes;
@@ -218,7 +219,7 @@ impl Pace {
         Turn::After(wait, tries.then_some(at))
     }
 
-    /// How a call ended, and what the headers of its answer tell. Code 4 is about the whole app (facts §5.3).
+    /// Updates the limits after a call with a response. Code 4 is about the whole app (docs/protocol.md#rate-limits).
     pub(super) fn answered(
         &self,
         page: &PageId,
@@ -237,7 +238,7 @@ impl Pace {
         let (app_wait, own_wait) = if of_app { (wait, None) } else { (None, wait) };
         let (app, own) = (usage::of_app(headers), usage::of_page(headers));
         let mut lanes = self.lanes();
-        // A call that is refused for its Page's limit has passed the app's.
+        // A call that is refused for its Page's limit has passed the app's limit.
         lanes.app.learnt(app, app_wait, possible || own_wait.is_some(), probe, now);
         let is_plain = own.block().is_none()
             && own.distance().is_zero()
@@ -254,7 +255,7 @@ impl Pace {
         }
     }
 
-    /// A call that got no answer has found out nothing.
+    /// Frees the probe of a call without a response, because it is inconclusive.
     pub(super) fn unanswered(&self, page: &PageId, kind: Kind, probe: Probe) {
         if probe.is_none() {
             return;

@@ -1,4 +1,4 @@
-//! The calls about a Page, a token and a conversation, beyond thread control.
+//! Calls about a Page, a token or a conversation, other than thread control.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::control::{CallError, Sent};
 use crate::id::{PageId, ThreadKey};
 
 impl GraphClient {
-    /// `extend_thread_control`: keeps control of a thread of ours for so long, at most 7 days, sent
-    /// in whole seconds.
+    /// Moves the expiry of our control with `extend_thread_control` ([extend](crate::protocol#extend)).
+    /// `duration` is at most 7 days and is sent in whole seconds.
     ///
     /// # Errors
-    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if we do not own the thread.
+    /// [`CallError`] with [`FailureKind::NotThreadOwner`] if our app does not own the thread: claim control first.
     pub async fn extend_thread_control(
         &self,
         thread: &ThreadKey,
@@ -30,41 +30,44 @@ impl GraphClient {
         response::success(&self.post_to(thread, "extend_thread_control", &body).await?)
     }
 
-    /// `GET secondary_receivers`: the apps that share the Page, as the primary receiver may see them.
-    /// It is about a Page, so it takes no person.
-    /// The first page of the answer is read: 25 apps by Graph's default, more than a Page has.
+    /// Lists the apps that share the Page with `GET secondary_receivers`
+    /// ([secondary receivers](crate::protocol#secondary-receivers)). Only the primary receiver may call it.
+    /// Reads the first page of the list, by Graph's default 25 apps.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; subcode 2018234 if our app is a secondary receiver, 2018171 if it has no role on the Page.
     pub async fn secondary_receivers(&self, page: &PageId) -> Result<Vec<Receiver>, CallError> {
         let query = [("fields", "id,name")];
         response::receivers(&self.read(page, "secondary_receivers", &query).await?.json)
     }
 
-    /// `GET /me?fields=messaging_feature_status`.
+    /// Reads the Page's [feature flags](crate::protocol#feature-status) with `GET /me?fields=messaging_feature_status`.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn messaging_feature_status(&self, page: &PageId) -> Result<FeatureStatus, CallError> {
         let query = [("fields", "messaging_feature_status")];
         response::feature_status(&self.read(page, "", &query).await?.json)
     }
 
-    /// `GET subscribed_apps`: which apps get the Page's webhooks, and which fields. Needs
-    /// `pages_manage_metadata`.
+    /// Lists the apps that get the Page's webhooks, with their fields, with `GET subscribed_apps`
+    /// ([subscriptions](crate::protocol#page-subscriptions)). The token needs `pages_manage_metadata`.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn subscribed_apps(&self, page: &PageId) -> Result<Vec<SubscribedApp>, CallError> {
         response::subscribed_apps(&self.read(page, "subscribed_apps", &[]).await?.json)
     }
 
-    /// `POST subscribed_apps`: subscribes our app to these fields, and to no others: the call replaces
-    /// what was set before. [`MESSENGER_FIELDS`] and [`INSTAGRAM_FIELDS`] are what a handover needs.
+    /// Subscribes our app to the Page's webhooks with `POST subscribed_apps`
+    /// ([subscriptions](crate::protocol#page-subscriptions)). Pass the full list, because the call replaces the fields
+    /// that were set before. [`MESSENGER_FIELDS`](super::MESSENGER_FIELDS) and
+    /// [`INSTAGRAM_FIELDS`](super::INSTAGRAM_FIELDS) hold the fields that a handover needs.
     ///
     /// # Errors
-    /// [`CallError`]; [`FailureKind::Invalid`] for no field at all, and for the singular names
-    /// `messaging_handover` and `messaging_referral`, without asking the platform.
+    /// [`CallError`]. [`FailureKind::Invalid`], without a call, for an empty list and for the singular names
+    /// `messaging_handover` and `messaging_referral`: a Page's subscription accepts only the plural ones. (The object
+    /// `instagram` of an app's own subscription has singular names.)
     pub async fn subscribe(&self, page: &PageId, fields: &[&str]) -> Result<(), CallError> {
         let singular = |field: &&&str| matches!(**field, "messaging_handover" | "messaging_referral");
         if let Some(field) = fields.iter().find(singular) {
@@ -79,11 +82,12 @@ impl GraphClient {
         response::success(&self.post(page, "subscribed_apps", &body).await?)
     }
 
-    /// The conversation with a person, if there is one: whether our app owns it and whether the Page
-    /// may write (facts §2.9; at most 2 calls a second for each Page, facts §6).
+    /// Reads whether our app owns the conversation with a person and whether the Page may write to them
+    /// ([Conversations API](crate::protocol#conversations-api)); `None` if there is no conversation. Make at most
+    /// [2 calls a second](crate::protocol#rate-limits) for each Page.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::advice`] says what to do.
     pub async fn conversation(
         &self,
         thread: &ThreadKey,
@@ -98,16 +102,16 @@ impl GraphClient {
         response::conversation(&self.read(&thread.page, "conversations", &query).await?.json)
     }
 
-    /// `GET debug_token` for the token of a Page. It asks with the app's own token where the client
-    /// knows [`app`](super::GraphClientBuilder::app), and else with the Page's (INF: a token may look at
-    /// itself). The token travels in the query, as Graph wants it: no error and no log shows it.
+    /// Inspects the [token](crate::protocol#tokens) of a Page with `GET debug_token`. The call uses the app's own token
+    /// if the client has the [`app`](super::GraphClientBuilder::app), else the Page's token (inferred: a token may inspect
+    /// itself). Graph wants the inspected token in the query; no error and no log shows it.
     ///
     /// # Errors
-    /// [`CallError`]. A token that is no good is no error.
+    /// [`CallError`]. An invalid token is not an error: see [`TokenInfo::valid`].
     pub async fn debug_token(&self, page: &PageId) -> Result<TokenInfo, CallError> {
         let inspected = self.auth(page).await?;
         let asking = match self.app() {
-            // A proof of the app's own token is not asked for.
+            // Graph does not require a proof for the app's own token.
             Some(app) => Auth::new(app.token(), None).map(Arc::new).ok_or_else(|| {
                 CallError::refused(Failure::new(FailureKind::Token, "the app's secret is no token"))
             })?,
@@ -119,12 +123,14 @@ impl GraphClient {
         response::token_info(&answer.json, &inspected.token)
     }
 
-    /// `POST messages` with a body of your own: whatever the Send API takes that this crate has no type
-    /// for. `recipient` is added. A `thread_control` without a known `control_type` is refused: the
-    /// platform would release control (facts §3.5).
+    /// Sends a body of your own with `POST messages`, for the parts of the Send API that this crate has no type for.
+    /// The client adds `recipient`, and `appsecret_proof` if it has the app's secret.
     ///
     /// # Errors
-    /// [`CallError`]. Where [`CallError::may_have_acted`] the customer may have got it.
+    /// [`CallError`]. [`FailureKind::Invalid`], without a call, for a `thread_control` whose `control_type` is neither
+    /// `pass` nor `release`, because the platform would
+    /// [release control](crate::protocol#send-with-control). If [`CallError::may_have_acted`], the customer may have
+    /// received the message: do not send it again before you know.
     pub async fn send_raw(
         &self,
         thread: &ThreadKey,
@@ -137,7 +143,7 @@ impl GraphClient {
                 return Err(CallError::refused(Failure::new(FailureKind::Invalid, words)));
             }
         }
-        // Those are added, and must not be there twice.
+        // The client adds these fields itself.
         body.remove("recipient");
         if self.app().is_some() {
             body.remove("appsecret_proof");

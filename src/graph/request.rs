@@ -1,4 +1,4 @@
-//! One call of an edge, before and after it has a token.
+//! One call of an edge, and its form as an HTTP request.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -12,14 +12,14 @@ use crate::call::{Failure, FailureKind};
 use crate::control::CallError;
 use crate::id::{PageId, UserId};
 
-/// What an edge belongs to.
+/// The node that an edge belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Node {
     Page,
     Root,
 }
 
-/// A call of an edge. With a body it is a POST and acts; without, it reads.
+/// A call of an edge. With a body it is a POST that acts; without one it is a GET that reads.
 pub(super) struct EdgeCall<'a> {
     pub(super) page: &'a PageId,
     pub(super) node: Node,
@@ -28,12 +28,12 @@ pub(super) struct EdgeCall<'a> {
     pub(super) body: Option<Map<String, Value>>,
 }
 
-/// Where Graph is, and how its paths begin.
+/// The base URL and the beginning of all paths.
 #[derive(Debug)]
 pub(super) struct Root {
     pub(super) base_url: Url,
     pub(super) version: String,
-    /// Pages are named by their ids in paths, and not as `me`.
+    /// Whether paths hold the Page's id instead of `me`.
     pub(super) by_id: bool,
 }
 
@@ -48,7 +48,7 @@ impl<'a> EdgeCall<'a> {
     }
 
     /// # Errors
-    /// [`FailureKind::Invalid`] if the body is no JSON object.
+    /// [`FailureKind::Invalid`] if the body is not a JSON object.
     pub(super) fn act(
         page: &'a PageId,
         edge: &'static str,
@@ -68,7 +68,7 @@ impl<'a> EdgeCall<'a> {
         self.body.is_some()
     }
 
-    /// As HTTP, with a token.
+    /// Writes the call as an HTTP request with a token.
     pub(super) fn to_http(&self, root: &Root, auth: &Auth) -> Result<Request<Bytes>, CallError> {
         let not_http = || invalid("the request cannot be written as HTTP");
         let mut url = self.url(root)?;

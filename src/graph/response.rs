@@ -1,4 +1,5 @@
-//! Reading Graph's answers, in all the shapes they were seen in (facts §3.4, §5).
+//! Reads Graph's responses in all the shapes that were seen (docs/protocol.md#call-answers,
+//! docs/protocol.md#error-envelope).
 
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use crate::http::{is_unclear, one_line, retry_after};
 use crate::secret::PageToken;
 use crate::time::Span;
 
-/// The JSON of a success, or why it is none. `acts`: the call changes something; reading never "may have acted". The secrets are
-/// taken out of the platform's words.
+/// Returns the JSON of a success, or the call's error. `acts` says that the call changes something; a call that reads never
+/// "may have acted". The secrets are removed from the platform's message.
 pub(super) fn read(answer: &Response<Bytes>, acts: bool, secrets: &[&str]) -> Result<Value, CallError> {
     let status = answer.status();
     let json = serde_json::from_slice::<Value>(answer.body()).ok();
-    // Also under HTTP 200.
+    // Errors also come with HTTP 200.
     if let Some(error) = json.as_ref().and_then(graph_error) {
         return Err(refused_by_graph(error, answer, acts, secrets));
     }
@@ -33,7 +34,7 @@ pub(super) fn read(answer: &Response<Bytes>, acts: bool, secrets: &[&str]) -> Re
     Err(call_error(failure, acts && is_unclear(status)))
 }
 
-/// The answer of an edge that only says that it is done.
+/// Reads the response of an edge that returns nothing but success.
 pub(super) fn success(answer: &Value) -> Result<(), CallError> {
     match bool_of(answer.get("success").unwrap_or(answer)) {
         Some(true) => Ok(()),
@@ -45,13 +46,13 @@ pub(super) fn success(answer: &Value) -> Result<(), CallError> {
     }
 }
 
-/// The answer of take, which once was the thread's owner.
+/// Reads the response of take, which in an older form was the thread's owner.
 pub(super) fn taken(answer: &Value) -> Result<(), CallError> {
     let owner = answer.get("data").and_then(|data| data.get(0)).and_then(|first| first.get("thread_owner"));
     if owner.is_some_and(Value::is_object) { Ok(()) } else { success(answer) }
 }
 
-/// The answer of the Send API.
+/// Reads the response of the Send API.
 pub(super) fn sent(answer: &Value) -> Result<Sent, CallError> {
     if let Some(mid) = answer.get("message_id") {
         return Ok(Sent::new(lenient(mid)));
@@ -62,7 +63,7 @@ pub(super) fn sent(answer: &Value) -> Result<Sent, CallError> {
     success(answer).map(|()| Sent::default())
 }
 
-/// The answer of `thread_owner`. A missing `data` is not "nobody": it is no answer.
+/// Reads the response of `thread_owner`. An empty `data` means idle; a missing one is an error.
 pub(super) fn owner(answer: &Value) -> Result<ThreadOwner, CallError> {
     let wrong = || not_understood(false, "no thread owner in the answer");
     let owner = match answer.get("data") {
@@ -70,23 +71,23 @@ pub(super) fn owner(answer: &Value) -> Result<ThreadOwner, CallError> {
             None => return Ok(ThreadOwner::Idle),
             Some(first) => first.get("thread_owner"),
         },
-        // Documented once without the wrapping (messaging-apis#347).
+        // One client's capture has no `data` around it (docs/protocol.md#thread-owner).
         None => answer.get("thread_owner"),
         Some(_) => None,
     };
     let owner = owner.and_then(Value::as_object).ok_or_else(wrong)?;
-    // A stamp of 0 was never a time; seconds by the documents, milliseconds by size.
+    // 0 means no expiry. The unit is documented as seconds, but a stamp of milliseconds is recognised by its size.
     let expires = owner.get("expiration").and_then(int_of).and_then(|stamp| u64::try_from(stamp).ok());
     let expires = expires.filter(|stamp| *stamp > 0).map(|stamp| Span::from_platform(stamp).from);
     match owner.get("app_id") {
-        // Not idle, so somebody; INF where there is no expiration either.
+        // The thread is not idle, so it has an owner (inferred if `expiration` is missing too).
         None | Some(Value::Null) => Ok(ThreadOwner::Hidden { expires }),
         Some(Value::String(app)) if app.is_empty() => Ok(ThreadOwner::Hidden { expires }),
         Some(app) => Ok(ThreadOwner::App { app: lenient(app).ok_or_else(wrong)?, expires }),
     }
 }
 
-/// The answer of `secondary_receivers`.
+/// Reads the response of `secondary_receivers`.
 pub(super) fn receivers(answer: &Value) -> Result<Vec<Receiver>, CallError> {
     let data = answer.get("data").and_then(Value::as_array);
     let data = data.ok_or_else(|| not_understood(false, "no list of receivers in the answer"))?;
@@ -99,7 +100,7 @@ pub(super) fn receivers(answer: &Value) -> Result<Vec<Receiver>, CallError> {
         .collect()
 }
 
-/// The answer of `messaging_feature_status`.
+/// Reads the response of `messaging_feature_status`.
 pub(super) fn feature_status(answer: &Value) -> Result<FeatureStatus, CallError> {
     let status = answer.get("messaging_feature_status").filter(|status| status.is_object());
     let status = status.ok_or_else(|| not_understood(false, "no messaging_feature_status in the answer"))?;
@@ -111,7 +112,7 @@ pub(super) fn feature_status(answer: &Value) -> Result<FeatureStatus, CallError>
     })
 }
 
-/// The answer of `GET subscribed_apps`.
+/// Reads the response of `GET subscribed_apps`.
 pub(super) fn subscribed_apps(answer: &Value) -> Result<Vec<SubscribedApp>, CallError> {
     let data = answer.get("data").and_then(Value::as_array);
     let data = data.ok_or_else(|| not_understood(false, "no list of apps in the answer"))?;
@@ -120,7 +121,7 @@ pub(super) fn subscribed_apps(answer: &Value) -> Result<Vec<SubscribedApp>, Call
             let id = app.get("id").and_then(lenient);
             let id = id.ok_or_else(|| not_understood(false, "an app without an id"))?;
             let fields = app.get("subscribed_fields").and_then(Value::as_array);
-            // Plain names; older versions wrapped each into an object.
+            // Older versions wrapped each name into an object.
             let name =
                 |field: &Value| field.as_str().or_else(|| field.get("name")?.as_str()).map(str::to_owned);
             Ok(SubscribedApp {
@@ -132,7 +133,7 @@ pub(super) fn subscribed_apps(answer: &Value) -> Result<Vec<SubscribedApp>, Call
         .collect()
 }
 
-/// The answer of `conversations` for one person.
+/// Reads the response of `conversations` for one person.
 pub(super) fn conversation(answer: &Value) -> Result<Option<Conversation>, CallError> {
     let data = answer.get("data").and_then(Value::as_array);
     let data = data.ok_or_else(|| not_understood(false, "no list of conversations in the answer"))?;
@@ -143,7 +144,7 @@ pub(super) fn conversation(answer: &Value) -> Result<Option<Conversation>, CallE
     }))
 }
 
-/// The answer of `debug_token`.
+/// Reads the response of `debug_token`.
 pub(super) fn token_info(answer: &Value, token: &PageToken) -> Result<TokenInfo, CallError> {
     let wrong = || not_understood(false, "nothing about a token in the answer");
     let data = answer.get("data").filter(|data| data.is_object()).ok_or_else(wrong)?;
@@ -173,7 +174,7 @@ pub(super) fn token_info(answer: &Value, token: &PageToken) -> Result<TokenInfo,
     })
 }
 
-/// Graph's error object: in its envelope, or bare as in some clients' captures (facts §5.2).
+/// Finds Graph's error object, in its envelope or bare as in some clients' captures (docs/protocol.md#error-envelope).
 fn graph_error(json: &Value) -> Option<&Map<String, Value>> {
     let bare =
         json.get("type").is_some_and(Value::is_string) && json.get("code").is_some_and(Value::is_number);
@@ -200,7 +201,7 @@ fn refused_by_graph(
     failure.code = code;
     failure.subcode = subcode;
     failure.retry_after = wait(answer.headers(), kind);
-    // Graph's own fault can strike before or after the deed; every other error is a failure.
+    // A fault of Graph's own can occur after it has acted; every other error means that it has not.
     call_error(failure, acts && kind == FailureKind::Transient)
 }
 
@@ -212,7 +213,8 @@ fn call_error(failure: Failure, may_have_acted: bool) -> CallError {
     if may_have_acted { CallError::unknown(failure) } else { CallError::refused(failure) }
 }
 
-/// How long to wait; for a rate limit else the longest time that Graph's usage headers estimate (facts §6).
+/// The time to retry after: `Retry-After`, or for a rate limit the longest estimate of the usage headers
+/// (docs/protocol.md#rate-limits).
 fn wait(headers: &HeaderMap, kind: FailureKind) -> Option<Duration> {
     retry_after(headers)
         .or_else(|| if kind == FailureKind::RateLimited { pace::regain(headers) } else { None })

@@ -1,4 +1,4 @@
-//! Where the tokens of Pages come from, and what is sent with them.
+//! Supplies the Pages' tokens and the header and proof that each call carries.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,40 +13,41 @@ use crate::http::bearer;
 use crate::id::{AppId, PageId};
 use crate::secret::{AppSecret, PageToken, mac};
 
-/// Gives the client the tokens of its Pages: a vault, a database, an OAuth service. Asked before each
-/// call, so it should remember what it gave.
+/// Supplies the tokens of Pages, from a vault, a database or an OAuth service. The client asks before each call, so an
+/// implementation should cache tokens.
 #[async_trait]
 pub trait TokenProvider: fmt::Debug + Send + Sync + 'static {
-    /// The token of a Page.
+    /// Returns the token of a Page.
     ///
-    /// It must end by itself: nobody sets a timeout above it. Dropping the future must do no harm.
+    /// An implementation must have its own timeout, because callers set none. Dropping the future must do no harm.
     ///
     /// # Errors
-    /// [`TokenError`]. Nothing is sent to the platform then.
+    /// [`TokenError`], if there is no token. The client makes no call then.
     async fn page_token(&self, page: &PageId) -> Result<PageToken, TokenError>;
 
-    /// The platform refused this token (190, 102): whatever is remembered is out of date. The client
-    /// asks for the Page's token once more, and makes the call again if it is another one.
+    /// Called when the platform refused this token (190, 102): drop it from the cache. The client then asks for the
+    /// Page's token once more and, if it is another one, repeats the call.
     async fn refused(&self, _page: &PageId, _token: &PageToken) {}
 }
 
-/// Why there is no token.
+/// The reason why there is no token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The Page is not known: connect it.
+    /// The provider does not know the Page: connect it.
     #[error("no token for this Page")]
     UnknownPage,
-    /// The place where tokens are kept did not answer: try again later. The source must hold no secret.
+    /// The place that holds the tokens did not respond: retry later. The source must hold no secret.
     #[error("the token could not be fetched")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
 }
 
-/// A token, ready to be sent.
+/// A token with its header and proof.
 pub(super) struct Auth {
     pub(super) token: PageToken,
     pub(super) header: HeaderValue,
-    /// `appsecret_proof`: lower-case hex HMAC-SHA256 of the token, keyed by the app's secret (facts §3.3).
+    /// `appsecret_proof`: HMAC-SHA256 of the token, keyed by the app's secret, in lower-case hex
+    /// (docs/protocol.md#tokens).
     pub(super) proof: Option<String>,
 }
 
@@ -62,7 +63,7 @@ impl Auth {
         Some(Self { token, header, proof })
     }
 
-    /// Refuses a Page's token that cannot be sent at all.
+    /// Likewise for a Page's token, with an error that names the Page.
     pub(super) fn of_page(
         page: &PageId,
         token: PageToken,
@@ -71,13 +72,13 @@ impl Auth {
         Self::new(token, app).map(Arc::new).ok_or_else(|| BuildError::Token { page: page.clone() })
     }
 
-    /// What must not appear in the platform's words.
+    /// The secrets to remove from the platform's error messages.
     pub(super) fn secrets(&self) -> [&str; 2] {
         [self.token.expose_secret(), self.proof.as_deref().unwrap_or_default()]
     }
 }
 
-/// Our app, where the client knows its secret.
+/// Our app's id and secret.
 #[derive(Debug, Clone)]
 pub(super) struct App {
     pub(super) id: AppId,
@@ -89,7 +90,7 @@ impl App {
         hex::encode(mac(&self.secret, token.expose_secret().as_bytes()).finalize().into_bytes())
     }
 
-    /// The app access token, as Graph takes it without a call for one.
+    /// The app access token in the form `id|secret`, which needs no call.
     pub(super) fn token(&self) -> PageToken {
         PageToken::new(format!("{}|{}", self.id, self.secret.expose_secret()))
     }
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_known_proof() {
-        // Computed with another implementation.
+        // The expected value was computed with another implementation.
         let app = App { id: AppId::from(1), secret: AppSecret::new("key") };
         let auth = Auth::new(PageToken::new("token"), Some(&app)).unwrap();
         let expected = "646b8eac0c4ae4178299c9bd924e2bf073dfb07e024901a8c864f65b9462bf0d";

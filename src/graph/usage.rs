@@ -1,23 +1,22 @@
-//! What the platform's headers tell of its limits (facts §6).
+//! Reads the platform's usage headers (docs/protocol.md#rate-limits).
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use serde_json::Value;
 
-/// From this share of a limit on, in per cent, calls keep a distance.
+/// The share of a limit, in percent, from which on calls are spaced out.
 const NEAR: u64 = 90;
-/// The distance of two calls for each per cent above it.
+/// The added time between two calls for each percent from [`NEAR`] on.
 const SPACING: Duration = Duration::from_millis(500);
-/// How long nothing is called at or above a limit where the platform does not say for how long: extra
-/// calls lengthen the block.
+/// The default pause at a limit, if the platform names none. Calls made meanwhile would lengthen the block.
 pub(super) const BLOCKED: Duration = Duration::from_mins(1);
 
-/// How much of a limit is used up.
+/// The used share of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Usage {
     percent: u64,
-    /// The platform's estimate until calls are possible again.
+    /// The platform's estimate of the time until calls are possible again.
     regain: Option<Duration>,
 }
 
@@ -26,12 +25,12 @@ impl Usage {
         Self { percent: self.percent.max(other.percent), regain: self.regain.max(other.regain) }
     }
 
-    /// How long nothing may be called.
+    /// The pause before the next call, if the limit is reached.
     pub(super) fn block(self) -> Option<Duration> {
         self.regain.or((self.percent >= 100).then_some(BLOCKED))
     }
 
-    /// How far the next call keeps away from this one.
+    /// The least time between this call and the next.
     pub(super) fn distance(self) -> Duration {
         match self.percent.checked_sub(NEAR) {
             Some(above) if self.percent < 100 => SPACING * u32::try_from(above + 1).unwrap_or(u32::MAX),
@@ -40,12 +39,12 @@ impl Usage {
     }
 }
 
-/// `x-app-usage`: all Pages of the app share it.
+/// The usage in `x-app-usage`, which all Pages of the app share.
 pub(super) fn of_app(headers: &HeaderMap) -> Usage {
     header(headers, "x-app-usage").map(|usage| row(&usage)).unwrap_or_default()
 }
 
-/// `x-page-usage` and `x-business-use-case-usage`, of which the fullest row counts.
+/// The usage in `x-page-usage` and in the fullest row of `x-business-use-case-usage`.
 pub(super) fn of_page(headers: &HeaderMap) -> Usage {
     let page = header(headers, "x-page-usage").map(|usage| row(&usage)).unwrap_or_default();
     let business = header(headers, "x-business-use-case-usage");
@@ -53,7 +52,7 @@ pub(super) fn of_page(headers: &HeaderMap) -> Usage {
     rows.filter_map(Value::as_array).flatten().map(row).fold(page, Usage::max)
 }
 
-/// The longest time until calls are possible again that the headers tell. The platform counts in minutes.
+/// The longest time in the headers until calls are possible again. The platform counts in minutes.
 pub(super) fn regain(headers: &HeaderMap) -> Option<Duration> {
     of_page(headers).max(of_app(headers)).regain
 }

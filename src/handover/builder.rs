@@ -1,10 +1,12 @@
+//! How a service is configured and started.
+
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foldhash::HashMap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_util::task::TaskTracker;
 
 use crate::control::DeskEndpoint;
@@ -16,9 +18,15 @@ use crate::thread::{Config, Limits, OnUnknown, Timeouts, Unanswered};
 
 use super::calls::Calls;
 use super::check::{BuildError, check};
-use super::drive::{Counters, Inner};
-use super::recent::Recent;
-use super::{Clock, Handler, Handover, SystemClock, wake};
+use super::clock::{Clock, SystemClock};
+use super::copies::Copies;
+use super::inner::{Counters, Inner};
+use super::mailbox::Mailboxes;
+use super::together::Together;
+use super::{Handler, Handover, wake};
+
+/// How many changes one who waits for them may lag behind before it looks anyway.
+const CHANGES: usize = 64;
 
 /// Puts a [`Handover`] together.
 #[must_use]
@@ -250,11 +258,14 @@ impl Builder {
             page_policies,
             client,
             desk,
-            recent: Recent::new(copies),
+            copies: Copies::new(copies),
             store,
             handler,
             clock,
-            locks: super::locks::Locks::default(),
+            mailboxes: Mailboxes::default(),
+            loads: Together::default(),
+            writes: Together::default(),
+            changed: broadcast::channel(CHANGES).0,
             alarm: Arc::default(),
             pages: Mutex::default(),
             tasks: TaskTracker::new(),

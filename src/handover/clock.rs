@@ -1,9 +1,11 @@
+//! What time it is, for the service.
+
 use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
 
-use super::drive::Inner;
+use super::inner::Inner;
 
 /// What time it is, for everything that is stamped or compared with a stamp. Pauses are tokio's: whoever
 /// tells another time pauses tokio's as well, and lets both pass together.

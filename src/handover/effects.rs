@@ -1,33 +1,23 @@
+//! What follows from a saved thread: calls of the platform and of the desk, and the host's handler.
+
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
-
-use futures_util::FutureExt;
-use tokio::time::Instant;
 
 use crate::call::{Call, CallId, CallOutcome, Direction, Failure, FailureKind, HandoverRequest};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
-use crate::retry::Backoff;
 use crate::thread::{Handled, Input, Note};
 use crate::time::Timestamp;
+use futures_util::FutureExt;
 
 use super::calls::{Callee, NoPlace};
-use super::drive::{Tells, jitter};
-use super::{Handover, HandoverError, Notification};
-
-/// How long it is tried to save how something ended, and the pauses between. Then its lease brings it up again.
-const SAVES_FOR: Duration = Duration::from_mins(3);
-const SAVES: Backoff =
-    Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
+use super::{Handover, Notification};
 
 /// How long a call is put off for which there is not even room to wait, up to twice as long.
 const CROWDED: Duration = Duration::from_secs(10);
-
-/// How long handlers are given to end at once, all that are told together.
-const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// A call that a thread asked for.
 pub(super) struct Asked {
@@ -53,7 +43,7 @@ impl Handover {
             if !matches!(result, CallOutcome::Refused(_) | CallOutcome::Unknown(_) | CallOutcome::HeldBack(_)) {
                 service.inner.call_succeeded(&key.page);
             }
-            service.conclude(vec![(key, Input::CallEnded { call: id, outcome: result })]).await;
+            service.post(key, Input::CallEnded { call: id, outcome: result }).await;
         });
     }
 
@@ -87,65 +77,6 @@ impl Handover {
     /// Saving it, or waiting for a place, took long: it would still be under way when its lease is over, and be begun again by another.
     fn is_late(&self, at: Timestamp, lease: Duration) -> bool {
         self.inner.now().since(at) > lease / 2
-    }
-
-    /// Tells the host each of these, in a task.
-    pub(super) fn begin_telling(&self, telling: Vec<(Notification, Timestamp)>) {
-        if !telling.is_empty() {
-            let service = self.clone();
-            self.inner.tasks.spawn(async move {
-                let mut done = Vec::new();
-                service.tell(telling, &mut None, &mut done).await;
-                if !done.is_empty() {
-                    service.conclude(done).await;
-                }
-            });
-        }
-    }
-
-    /// Tells the host each of these. Handlers that end at once, as most do that pass on what they are told, need no task;
-    /// what is to be saved of them is collected.
-    pub(super) async fn tell(
-        &self,
-        telling: Vec<(Notification, Timestamp)>,
-        since: &mut Option<Instant>,
-        done: &mut Vec<(ThreadKey, Input)>,
-    ) {
-        let begun = *since.get_or_insert_with(Instant::now);
-        let mut handling = None;
-        for (told, at) in telling {
-            // One place in memory for all, until one of them needs it for longer.
-            let mut one = match handling.take() {
-                None => Box::pin(self.clone().tell_one(told, at)),
-                Some(mut one) => {
-                    Pin::set(&mut one, self.clone().tell_one(told, at));
-                    one
-                }
-            };
-            // A handler that does not let go of its thread must not keep the others waiting.
-            let at_once = if begun.elapsed() < AT_ONCE {
-                poll_fn(|cx| Poll::Ready(one.as_mut().poll(cx))).await
-            } else {
-                Poll::Pending
-            };
-            match at_once {
-                Poll::Ready(input) => {
-                    done.push(input);
-                    handling = Some(one);
-                }
-                Poll::Pending => self.go_on_handling(one),
-            }
-        }
-    }
-
-    fn go_on_handling(&self, one: impl Future<Output = (ThreadKey, Input)> + Send + 'static) {
-        let service = self.clone();
-        self.inner.tasks.spawn(async move { service.conclude(vec![one.await]).await });
-    }
-
-    pub(super) fn begin_concluding(&self, inputs: Vec<(ThreadKey, Input)>) {
-        let service = self.clone();
-        self.inner.tasks.spawn(async move { service.conclude(inputs).await });
     }
 
     async fn make(&self, key: &ThreadKey, call: Call, note: Note) -> Result<CallOutcome, CallError> {
@@ -192,11 +123,11 @@ impl Handover {
         })
     }
 
-    /// Answers what there is to save: how the handler has handled with it. One that panics has not.
-    async fn tell_one(self, told: Notification, at: Timestamp) -> (ThreadKey, Input) {
+    /// Runs the handler on a notification, and says what came of it. `at` is when the notification was leased.
+    pub(super) async fn handle(self, notification: Notification, at: Timestamp) -> Input {
         let is_late = self.is_late(at, self.inner.config.timeouts.notice_lease);
-        let handled = if is_late { Handled::Retry } else { self.notify(&told, at).await };
-        (told.thread, Input::NoticeHandled { notice: told.id, handled })
+        let handled = if is_late { Handled::Retry } else { self.notify(&notification, at).await };
+        Input::NoticeHandled { notice: notification.id, handled }
     }
 
     async fn notify(&self, told: &Notification, at: Timestamp) -> Handled {
@@ -226,29 +157,5 @@ impl Handover {
             Ok(Err(_)) => tracing::error!(%thread, ?id, "the handler panicked; it is told again"),
         }
         Handled::Retry
-    }
-
-    /// Saves how calls or notices ended, if need be again: the store may be away for a moment. Where it cannot be saved, the
-    /// lease of the call or the notice ends, and it is taken up again.
-    pub(super) async fn conclude(&self, inputs: Vec<(ThreadKey, Input)>) {
-        let begun = Instant::now();
-        let mut faults = 0;
-        while begun.elapsed() < SAVES_FOR {
-            let saved = self.save(inputs.clone(), Tells::InATask, &mut Vec::new()).await;
-            match saved {
-                // Conversations that cannot be read were logged.
-                Ok(_) => return,
-                Err(error @ (HandoverError::Store(_) | HandoverError::Busy)) => {
-                    tracing::warn!(first = %inputs[0].0, %error, "outcomes could not be saved yet");
-                }
-                Err(error) => {
-                    tracing::warn!(first = %inputs[0].0, %error, "outcomes were not saved");
-                    return;
-                }
-            }
-            faults += 1;
-            tokio::time::sleep(SAVES.wait(faults, None, jitter())).await;
-        }
-        tracing::error!(first = %inputs[0].0, "outcomes were not saved; their leases bring them up again");
     }
 }

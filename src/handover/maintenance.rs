@@ -1,9 +1,12 @@
+//! Looking after a running service: figures, stopping, forgetting.
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::id::ThreadKey;
 use crate::thread::{Command, NoticeId};
 
+use super::mailbox::Order;
 use super::{Handover, HandoverError};
 
 /// How a service stopped.
@@ -88,20 +91,8 @@ impl Handover {
     /// [`HandoverError::Store`]: forget it again.
     pub async fn forget(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
         self.is_taking_in()?;
-        let (service, key) = (self.clone(), thread.clone());
-        let forgetting = self.inner.tasks.spawn(async move {
-            let keys = [key];
-            let _turn = service.inner.locks.ask(keys.iter()).next().await;
-            drop(service.inner.recent.take(&keys));
-            service.inner.store.forget(&keys).await?;
-            service.inner.locks.tell_changed(&keys);
-            Ok(())
-        });
-        match forgetting.await {
-            Ok(forgotten) => forgotten,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(HandoverError::ShuttingDown),
-        }
+        let reply = self.submit(vec![(thread.clone(), Order::Forget)], None).await.pop();
+        reply.map_or(Ok(()), |reply| reply.map(drop))
     }
 
     pub(super) fn is_taking_in(&self) -> Result<(), HandoverError> {

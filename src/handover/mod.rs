@@ -1,26 +1,28 @@
 //! The service: drives one [`Thread`] for each conversation, over a client, a store and the host's
 //! handler. Load, step, save, and only then act.
 
-mod batch;
+mod alarm;
 mod builder;
 mod calls;
 mod check;
 mod clock;
-mod drive;
+mod conversation;
+mod copies;
 mod effects;
 mod handler;
-mod locks;
-mod recent;
-mod sender_action;
+mod inner;
+mod mailbox;
 mod maintenance;
+mod sender_action;
+mod together;
 mod wake;
 
 pub use builder::Builder;
 pub use check::BuildError;
 pub use clock::{Clock, SystemClock};
 pub use handler::{BoxError, Handler, HandlerError, Notification};
-pub use sender_action::Shown;
 pub use maintenance::{Stats, Stopped};
+pub use sender_action::Shown;
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,7 +40,8 @@ use crate::thread::{
 };
 use crate::time::Timestamp;
 
-use drive::{Inner, Tells};
+use inner::Inner;
+use mailbox::Order;
 
 /// Who may answer now, how to change it, and how to get an answer out once: for all conversations of
 /// one host. Cheap to clone; all clones are one service.
@@ -147,22 +150,25 @@ impl Handover {
         &self,
         events: impl Iterator<Item = (ThreadKey, Event)>,
     ) -> Result<(), HandoverError> {
-        let mut inputs = Vec::with_capacity(events.size_hint().1.unwrap_or_default());
         let mut latest = Timestamp::default();
-        inputs.extend(events.map(|(key, event)| {
-            latest = latest.max(event.at.from);
-            (key, Input::Event(event))
-        }));
+        let orders: Vec<_> = events
+            .map(|(key, event)| {
+                latest = latest.max(event.at.from);
+                (key, Order::Step(Input::Event(event)))
+            })
+            .collect();
         self.inner.check_clock(latest);
         self.is_taking_in()?;
-        let room = Some(self.inner.room_for(inputs.len())?);
-        let done = self.drive(inputs, Tells::Here, room).await?;
-        if let Some(unreadable) = done.unreadable.into_iter().find(|error| !error.is_permanent()) {
-            return Err(unreadable.into());
-        }
-        for reply in done.replies {
-            if let Reply::Refused(refused) = reply {
-                return Err(refused.into());
+        let room = self.inner.room_for(orders.len())?;
+        let submitted = self.submit(orders, Some(room));
+        let replies = tokio::time::timeout(self.inner.events_within, submitted).await;
+        for reply in replies.map_err(|_| HandoverError::TooSlow)? {
+            match reply {
+                // Its events are dropped: nobody can do anything about it but the host.
+                Err(HandoverError::Record(error)) if error.is_permanent() => {}
+                Err(error) => return Err(error),
+                Ok(Reply::Refused(refused)) => return Err(refused.into()),
+                Ok(_) => {}
             }
         }
         Ok(())
@@ -401,13 +407,10 @@ impl Handover {
 
     async fn command(&self, thread: &ThreadKey, command: Command) -> Result<Reply, HandoverError> {
         self.is_taking_in()?;
-        let done = self.drive(vec![(thread.clone(), Input::Command(command))], Tells::InATask, None).await?;
-        if let Some(unreadable) = done.unreadable.into_iter().next() {
-            return Err(unreadable.into());
-        }
-        match done.replies.into_iter().next() {
-            Some(Reply::Refused(refused)) => Err(refused.into()),
-            Some(reply) => Ok(reply),
+        let orders = vec![(thread.clone(), Order::Step(Input::Command(command)))];
+        match self.submit(orders, None).await.pop() {
+            Some(Ok(Reply::Refused(refused))) => Err(refused.into()),
+            Some(reply) => reply,
             None => Ok(Reply::Ignored),
         }
     }
@@ -422,14 +425,17 @@ impl Handover {
     ) -> Result<Option<T>, HandoverError> {
         const LOOK_AGAIN: Duration = Duration::from_millis(500);
         let begun = Instant::now();
-        let watch = self.inner.locks.watch(key);
+        let mut changes = self.inner.changed.subscribe();
         loop {
-            let changed = watch.changed();
             if let Some(found) = found(&self.thread(key).await?) {
                 return Ok(Some(found));
             }
             let Some(left) = wait.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) else {
                 return Ok(None);
+            };
+            let changed = async {
+                // An error says that changes were missed, so that it is time to look.
+                while changes.recv().await.is_ok_and(|changed| changed != *key) {}
             };
             let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changed).await;
         }

@@ -1,4 +1,4 @@
-//! What every answer says, whoever gave it: its headers, its status, its words.
+//! Reads the parts that all HTTP responses share: status, headers and error messages.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,30 +11,32 @@ use crate::control::CallError;
 use crate::secret::scrub;
 use crate::time::Timestamp;
 
-/// The longest message of the other side that is kept, in characters.
+/// The longest part of a remote error message that is kept, in characters.
 const MAX_MESSAGE_CHARS: usize = 500;
 
-/// The `Authorization` header for a token, unless a header cannot carry it. It is marked as sensitive.
+/// The `Authorization` header for a token, marked as sensitive; `None` if a header cannot carry the token.
 pub(crate) fn bearer(token: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     header.set_sensitive(true);
     Some(header)
 }
 
-/// An exchange without an answer. `acts`: the call changes something; reading never "may have acted".
+/// The error of an exchange without a response. `acts` says that the call changes something; a call that reads never "may
+/// have acted".
 pub(crate) fn not_answered(error: TransportError, acts: bool) -> CallError {
     let failure = Failure::new(FailureKind::Transport, error.to_string());
     let failed = if acts && error.may_have_sent { CallError::unknown } else { CallError::refused };
     failed(failure).with_source(error)
 }
 
-/// Whether a status leaves open what happened: 5xx, and 302 and 303, which may follow a deed. The other redirects and 4xx say
-/// that it was not done.
+/// Whether a call with this status may have acted: 5xx, and 302 and 303, with which a server may redirect after it has
+/// acted. With other redirects and 4xx it has not.
 pub(crate) fn is_unclear(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 302 | 303)
 }
 
-/// The other side's words on one line of at most 500 characters, without our secrets: some repeat a malformed token.
+/// Puts a remote error message on one line of at most [`MAX_MESSAGE_CHARS`], without our secrets, because some messages
+/// repeat a malformed token.
 pub(crate) fn one_line(message: &str, secrets: &[&str]) -> String {
     let clean = scrub(message, secrets);
     let mut short: String = clean.chars().take(MAX_MESSAGE_CHARS).collect();
@@ -44,7 +46,7 @@ pub(crate) fn one_line(message: &str, secrets: &[&str]) -> String {
     short.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// `Retry-After`, in seconds or as a date, which is compared with the answer's own `Date`.
+/// Reads `Retry-After`, in seconds or as a date. A date is compared with the response's own `Date`.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
     if let Some(seconds) = text(RETRY_AFTER).and_then(|text| text.parse().ok()) {
@@ -54,7 +56,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(date(RETRY_AFTER)?.duration_since(date(DATE)?).unwrap_or_default())
 }
 
-/// When an answer was made, by the other side's clock.
+/// Parses a `Date` header.
 pub(crate) fn date(header: &HeaderValue) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(header.to_str().ok()?).ok()?;
     Some(Timestamp::default().plus(date.duration_since(UNIX_EPOCH).ok()?))

@@ -1,23 +1,20 @@
-//! Where calls that carry a token may go.
+//! Checks the base URLs of calls that carry a token.
 
 use url::{Host, Url};
 
-/// A base URL that calls with a token may not go to.
+/// The reason why a base URL is refused for calls with a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidBaseUrl {
-    /// Paths cannot be added to it.
-    #[error("the base URL must be http(s) with a host, without user, query and fragment")]
+    /// The URL has no host, another scheme than `http` or `https`, or a user, query or fragment: correct it.
+    #[error("invalid base URL: not http(s) with a host, or with a user, query or fragment")]
     Shape,
-    /// Plain HTTP to another machine: anybody on the way could read the token.
-    #[error("the base URL has no TLS: plain http is for this machine only")]
+    /// The URL is plain HTTP to another machine, where anybody on the way could read the token: use `https`.
+    #[error("base URL without TLS: plain http is for this machine only")]
     PlainHttp,
 }
 
 /// Checks a base URL. `allow_http` accepts plain HTTP to other machines.
-///
-/// # Errors
-/// [`InvalidBaseUrl`].
 pub(crate) fn check_base_url(url: &Url, allow_http: bool) -> Result<(), InvalidBaseUrl> {
     let bare = url.username().is_empty()
         && url.password().is_none()
@@ -34,7 +31,7 @@ pub(crate) fn check_base_url(url: &Url, allow_http: bool) -> Result<(), InvalidB
     }
 }
 
-/// Whether a URL stays on this machine: there a token may travel in the clear, and no proxy is asked.
+/// Whether a URL stays on this machine. Such calls may go without TLS, and past any proxy.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,7 +1,6 @@
-//! Outgoing HTTP, for every client of this crate: the transport, where calls may go, and what an answer's headers and
-//! statuses say.
+//! Outgoing HTTP for all clients of this crate.
 //!
-//! To speak through another HTTP stack, or to none in a test, implement [`Transport`].
+//! [`ReqwestTransport`] is the default. Implement [`Transport`] to use another HTTP stack, or none in a test.
 
 mod answer;
 mod base_url;

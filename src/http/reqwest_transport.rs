@@ -1,4 +1,4 @@
-//! The transport over reqwest and rustls.
+//! The default transport, over reqwest and rustls.
 
 use std::time::Duration;
 
@@ -10,31 +10,31 @@ use super::base_url::is_loopback;
 use super::tls;
 use super::transport::{Transport, TransportError};
 
-/// How long a whole exchange may take if nothing else is set.
+/// The default timeout of a whole exchange.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long connecting may take if nothing else is set.
+/// The default timeout of a connection attempt.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many idle connections are kept open if nothing else is set.
+/// The default number of idle connections that stay open to one host.
 pub const DEFAULT_IDLE_CONNECTIONS: usize = 32;
-/// The longest answer that is read, in bytes.
+/// The longest response body that is read, in bytes.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
-/// [`Transport`] over reqwest and rustls: HTTP/1.1, no redirects, no retries, a total timeout, and answers of at
-/// most [`MAX_RESPONSE_BYTES`]. A proxy named by the environment is used, but not for this machine itself.
+/// A [`Transport`] over reqwest and rustls: HTTP/1.1, no redirects, no retries, a total timeout, and response bodies of at
+/// most [`MAX_RESPONSE_BYTES`]. It uses the proxy that the environment names, except for this machine itself.
 ///
-/// Its crypto provider is the one that the host has installed for the process, else *ring*. Nothing is installed for the
-/// process, so that a host may do that before or after. A `reqwest::Client` of the host's own still needs one: with this
-/// crate in the build, reqwest has rustls without a provider, unless the host chooses one of reqwest's features.
+/// It uses the crypto provider that the host has installed for the process, else *ring*. It installs none, so that the host
+/// may do so before or after. A `reqwest::Client` of the host's own still needs a provider: with this crate in the build,
+/// reqwest has rustls without one, unless the host enables one of reqwest's features.
 #[derive(Debug, Clone)]
 pub struct ReqwestTransport {
     client: reqwest::Client,
-    /// Past any proxy that the environment names: what is for this machine stays on it.
+    /// Ignores the environment's proxy, so that calls to this machine stay on it.
     direct: reqwest::Client,
     max_body: usize,
 }
 
 impl ReqwestTransport {
-    /// A transport with the default timeouts.
+    /// Creates a transport with the default timeouts.
     ///
     /// # Errors
     /// [`TransportError`] if TLS cannot be set up, as on a machine without root certificates.
@@ -42,7 +42,7 @@ impl ReqwestTransport {
         Self::with_timeouts(DEFAULT_TIMEOUT, DEFAULT_CONNECT_TIMEOUT)
     }
 
-    /// A transport that gives up an exchange after `total`, and a connection attempt after `connect`.
+    /// Creates a transport that ends an exchange after `total` and a connection attempt after `connect`.
     ///
     /// # Errors
     /// As [`ReqwestTransport::new`].
@@ -50,7 +50,7 @@ impl ReqwestTransport {
         Self::with_limits(total, connect, DEFAULT_IDLE_CONNECTIONS)
     }
 
-    /// Likewise, and it keeps at most `idle` connections open to one host that are not in use.
+    /// Creates a transport with these timeouts that keeps at most `idle` unused connections open to one host.
     ///
     /// # Errors
     /// As [`ReqwestTransport::new`].
@@ -81,7 +81,7 @@ impl Transport for ReqwestTransport {
             let limit = self.max_body;
             if bytes <= limit { Ok(()) } else { Err(TransportError::lost(BodyTooLarge { limit })) }
         };
-        // Nearly all answers come in one piece, which needs no copy.
+        // Nearly all bodies are one chunk, which needs no copy.
         let mut body = answer.chunk().await.map_err(failed)?.unwrap_or_default();
         within(body.len())?;
         if let Some(second) = answer.chunk().await.map_err(failed)? {
@@ -100,20 +100,20 @@ impl Transport for ReqwestTransport {
     }
 }
 
-/// The answer is longer than we read. The source of a [`TransportError`].
+/// A response body over the limit. It is the source of a [`TransportError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer has more than {limit} bytes")]
+#[error("response body over {limit} bytes")]
 #[non_exhaustive]
 pub struct BodyTooLarge {
-    /// How many bytes are read at most.
+    /// The limit in bytes.
     pub limit: usize,
 }
 
 fn failed(error: reqwest::Error) -> TransportError {
-    // A connection that never stood, or a request that could not be written down.
+    // There was no connection, or the request could not be built.
     let never_left = error.is_connect() || error.is_builder();
     let timed_out = error.is_timeout();
-    // reqwest shows the URL in its errors, with the customer's id in the query.
+    // reqwest's errors show the URL, which has the customer's id in its query.
     let mut failed = TransportError::lost(error.without_url());
     failed.may_have_sent = !never_left;
     failed.timed_out = timed_out;

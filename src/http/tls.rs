@@ -1,4 +1,4 @@
-//! The TLS of outgoing calls, without a process-wide crypto provider.
+//! The TLS settings of outgoing calls. Installs no process-wide crypto provider.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-/// The provider that the host installed for its process, else *ring*. Nothing is installed: the process's default is the
-/// host's to choose, and may be chosen after this.
+/// The crypto provider that the host installed for its process, else *ring*. It is not installed here, because the host
+/// may choose the process's default later.
 fn provider() -> Arc<CryptoProvider> {
     CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()))
 }

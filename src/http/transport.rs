@@ -1,4 +1,4 @@
-//! One HTTP exchange, as a trait on the types of the `http` crate.
+//! The trait of an HTTP exchange, on the types of the `http` crate.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,20 +8,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 
-/// Sends one request and reads its whole answer.
+/// Sends one request and reads the whole response.
 ///
-/// An implementation must not follow redirects (they would carry the token elsewhere), must not
-/// retry a request that may have arrived, and must end by itself: nobody above it sets a timeout. The
-/// request's `Authorization` header is marked sensitive; its body holds the customer's message, so
-/// neither belongs into a log.
+/// An implementation must not follow redirects (because they would carry the token elsewhere), must not retry a request
+/// that may have arrived, and must have its own timeout, because callers set none. It must not log the `Authorization`
+/// header, which is marked sensitive, or the body, which holds the customer's message.
 ///
-/// Dropping the returned future may leave the request sent or not sent.
+/// If the returned future is dropped, the request may or may not have been sent.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Makes the exchange. Every HTTP status is an `Ok`.
+    /// Makes the exchange. A response with any HTTP status is an `Ok`.
     ///
     /// # Errors
-    /// [`TransportError`] if there is no complete answer.
+    /// [`TransportError`] if there is no complete response.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportError>;
 }
 
@@ -32,31 +31,31 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     }
 }
 
-/// An exchange without a complete answer. Its text shows no URL; a source must not show one either.
+/// An exchange without a complete response. Its text shows no URL; a source must not show one either.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TransportError {
-    /// Whether the request may have reached the other side. `false` only if it certainly never left.
+    /// Whether the request may have reached the other side; `false` only if it certainly did not.
     pub may_have_sent: bool,
-    /// Whether it took too long.
+    /// Whether the exchange timed out.
     pub timed_out: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl TransportError {
-    /// The request certainly never left: no connection, or it could not be written down.
+    /// The error of a request that was certainly not sent, because there was no connection or it could not be built.
     #[must_use]
     pub fn not_sent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { may_have_sent: false, timed_out: false, source: Some(source.into()) }
     }
 
-    /// The request may have arrived, but its answer did not.
+    /// The error of a request that may have arrived, without a complete response.
     #[must_use]
     pub fn lost(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { may_have_sent: true, timed_out: false, source: Some(source.into()) }
     }
 
-    /// The request may have arrived, but its answer did not come in time.
+    /// The error of a request that may have arrived, without a response before the timeout.
     #[must_use]
     pub fn timeout() -> Self {
         Self { may_have_sent: true, timed_out: true, source: None }

@@ -1,4 +1,5 @@
-//! What to try, in which order, to be allowed to answer: a pure table.
+//! Policies: which app is primary on a Page, and which calls an app may make to get control. Pure tables, without
+//! I/O.
 
 mod plan;
 
@@ -9,14 +10,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Which app answers first on the Page, as its admin set it: the primary receiver of the handover
-/// protocol, or the default application of Conversation Routing (facts §1, §2).
+/// The app that answers first on a Page, as its admin set it: the primary receiver of the [handover
+/// protocol](crate::protocol#handover-protocol), or the default application of [Conversation
+/// Routing](crate::protocol#routing).
 ///
-/// It can sit in a configuration file: `bot_primary`, `ed_primary`, `no_primary`.
+/// Configuration files write it as `bot_primary`, `ed_primary` or `no_primary`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ThreadControlPolicy {
-    /// The bot's app is primary: an agent requests control, the bot passes it.
+    /// The bot's app is primary: an agent's app requests control, and the bot passes it.
     BotPrimary,
     /// Engage Digital's app is primary: it takes control when an agent wants to answer.
     EdPrimary,
@@ -28,7 +30,7 @@ impl ThreadControlPolicy {
     /// All policies.
     pub const ALL: [Self; 3] = [Self::BotPrimary, Self::EdPrimary, Self::NoPrimary];
 
-    /// The policy as it is written in configuration.
+    /// The policy's name in configuration files.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,9 +47,9 @@ impl fmt::Display for ThreadControlPolicy {
     }
 }
 
-/// A text that names no policy.
+/// The text names no policy. Use `bot_primary`, `ed_primary` or `no_primary`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no thread control policy is called {0:?}: it is bot_primary, ed_primary or no_primary")]
+#[error("unknown thread control policy {0:?}: expected bot_primary, ed_primary or no_primary")]
 pub struct UnknownPolicy(String);
 
 impl FromStr for ThreadControlPolicy {
@@ -62,13 +64,13 @@ impl FromStr for ThreadControlPolicy {
     }
 }
 
-/// Which side of the handover the host is.
+/// The host's side of the handover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// An automaton that answers while it has control.
+    /// A bot, which answers by itself while it has control.
     Bot,
-    /// The agent desk: people answer. Engage Digital in the seed page.
+    /// An agent desk, where people answer: [Engage Digital](crate::protocol#engage-digital), for example.
     Desk,
 }
 

@@ -1,21 +1,25 @@
+//! The claim plan: the steps to get control, for each role, policy and owner.
+
 use serde::{Deserialize, Serialize};
 
 use super::{Role, ThreadControlPolicy};
 
-/// One thing that can be tried to get control.
+/// One step of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClaimStep {
-    /// `request_thread_control`: success means forwarded, not granted.
+    /// `request_thread_control`. Success means that the request was [forwarded](crate::protocol#request), not that
+    /// control was granted.
     Request,
     /// `take_thread_control`.
     Take,
-    /// `pass_thread_control` to our own app: how zero-config lets an idle thread be claimed.
+    /// `pass_thread_control` to our own app, which gives control of an idle thread [without a default
+    /// application](crate::protocol#pass).
     PassToSelf,
-    /// ED's endpoint, `from=agent&to=bot`.
+    /// Engage Digital's endpoint, `from=agent&to=bot`.
     AskDesk,
-    /// `GET thread_owner`: look before anything else is tried.
+    /// `GET thread_owner`: read the owner before the next step.
     ReadOwner,
 }
 
@@ -31,40 +35,40 @@ impl std::fmt::Display for ClaimStep {
     }
 }
 
-/// When a step may be tried.
+/// The condition of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// When the steps before it did not give control.
+    /// The steps before it did not give control.
     Always,
-    /// Only after `request` was refused as not available here. An unanswered request is not enough.
+    /// `request` was refused as not available on this Page. An unanswered request does not count.
     RequestNotAvailable,
 }
 
 /// A step of a plan with its condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlannedStep {
-    /// What to try.
+    /// The step.
     pub step: ClaimStep,
-    /// When.
+    /// Its condition.
     pub condition: Condition,
 }
 
-/// Who owns the thread, as far as the table needs to know.
+/// The owner as the table sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Believed {
     /// Not known.
     Unknown,
-    /// Nobody.
+    /// No app.
     Idle,
     /// Our own app.
     Us,
-    /// The agent desk (only a bot sees it as another).
+    /// The agent desk, as a bot sees it.
     Desk,
-    /// Another app: the bot, an inbox, Meta's AI, or one we may not see.
+    /// Another app: a bot, an inbox, Meta's AI, or a hidden one.
     Other,
 }
 
-/// What this Page has refused before as not available.
+/// The calls that this Page has refused as not available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Refused {
     /// `request_thread_control` was refused.
@@ -76,21 +80,22 @@ pub struct Refused {
 /// The row and column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Situation {
-    /// Which side we are.
+    /// The host's side of the handover.
     pub role: Role,
-    /// Who is primary on the Page.
+    /// The policy of the Page.
     pub policy: ThreadControlPolicy,
-    /// Who is believed to own the thread.
+    /// The believed owner.
     pub owner: Believed,
-    /// What the Page has refused before.
+    /// The calls that the Page has refused.
     pub refused: Refused,
-    /// A bot's host insists on taking control even from people.
+    /// Whether a bot takes control even from the desk
+    /// ([`Config::take_from_desk`](crate::thread::Config::take_from_desk)).
     pub take_from_desk: bool,
 }
 
-/// The claim plan for a situation: what to try, in order, to get control (design §3.2).
+/// The claim plan for a situation: the steps to get control, in order.
 ///
-/// An empty plan means that control is ours already, or that asking for it is not allowed here.
+/// An empty plan means that control is ours already, or that no step is allowed.
 #[must_use]
 #[allow(clippy::match_same_arms, reason = "a table: one row a cell")]
 pub fn plan(situation: Situation) -> Vec<PlannedStep> {
@@ -103,8 +108,8 @@ pub fn plan(situation: Situation) -> Vec<PlannedStep> {
     let steps: &[(ClaimStep, Condition)] = match (role, policy, owner) {
         (_, _, Us) => &[],
 
-        // An owner that we cannot see is treated as an owner: a take could be theft. Where nothing is
-        // known, a failure may mean that control is ours already, so the owner is read.
+        // A hidden owner counts as an owner, because a take could be theft. With an unknown owner a refusal may mean
+        // that control is ours already, so the owner is read.
         (Role::Desk, BotPrimary | NoPrimary, Desk | Other) => {
             &[(Request, Always), (Take, RequestNotAvailable)]
         }
@@ -127,7 +132,7 @@ pub fn plan(situation: Situation) -> Vec<PlannedStep> {
         (Role::Bot, EdPrimary, Idle) => &[(AskDesk, Always), (Request, Always)],
         (Role::Bot, NoPrimary, Desk) => &[(AskDesk, Always)],
         (Role::Bot, NoPrimary, Idle) => &[(Request, Always), (Take, Always), (PassToSelf, Always)],
-        // A request is granted at once when the thread turns out to be idle, and takes nothing if not.
+        // A request is granted at once if the thread turns out to be idle, and takes nothing if not.
         (Role::Bot, NoPrimary, Other) => &[(Request, Always)],
         (Role::Bot, NoPrimary, Unknown) => &[(Request, Always), (ReadOwner, Always)],
     };
@@ -151,10 +156,10 @@ mod tests {
     use Believed::{Desk, Idle, Other, Unknown, Us};
     use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 
-    /// One column a failure: nothing refused, request refused, take refused, both refused.
+    /// The plans with nothing refused, request refused, take refused, and both refused.
     type Row = (Role, ThreadControlPolicy, Believed, [&'static str; 4]);
 
-    /// The table of the design, written out whole. `take?` is a take only if request is not available.
+    /// The whole table. `take?` is a take only if request is not available.
     #[rustfmt::skip]
     const TABLE: [Row; 30] = [
         (Role::Desk, BotPrimary, Unknown, ["request look take?", "look take", "request look", "look"]),

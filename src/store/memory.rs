@@ -1,4 +1,4 @@
-//! The store in memory.
+//! The in-memory store.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -12,7 +12,7 @@ use crate::id::ThreadKey;
 use crate::thread::Thread;
 use crate::time::Timestamp;
 
-/// Keeps threads in memory: for tests, and for hosts that may forget everything at a restart.
+/// Stores threads in memory: for tests, and for hosts that may lose all state at a restart.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -40,19 +40,19 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// How many threads are kept.
+    /// The number of stored threads.
     #[must_use]
     pub fn len(&self) -> usize {
         self.state().threads.len()
     }
 
-    /// Whether none is kept.
+    /// Whether no thread is stored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    // Each change is complete before anything can panic, so a poisoned lock guards a sound state.
+    // Each change is complete before anything can panic, so a poisoned lock guards a consistent state.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +98,7 @@ impl State {
         }
     }
 
-    /// The threads whose wake time has come, the longest overdue first. Each gets a new one.
+    /// Leases the threads whose wake time has come, the longest overdue first: their wake time becomes `until`.
     fn lease(&mut self, now: Timestamp, until: Timestamp, limit: usize) -> Vec<ThreadKey> {
         let due = self.wakes.iter().take_while(|(wake, _)| *wake <= now).take(limit);
         let due: Vec<_> = due.cloned().collect();
@@ -133,7 +133,7 @@ impl ThreadStore for MemoryStore {
         Ok(self.state().wakes.iter().map(|(wake, _)| *wake).find(|wake| *wake > after))
     }
 
-    /// By their keys.
+    /// Ordered by key.
     async fn needing_attention(
         &self,
         after: Option<&ThreadKey>,

@@ -1,15 +1,16 @@
-//! Where conversations are kept: a small trait, and the stores that come with this crate.
+//! Stores of conversations: the [`ThreadStore`] trait, and the stores that come with this crate.
 //!
 //! | store | feature | for |
 //! |---|---|---|
-//! | [`MemoryStore`] | `service` | tests, and hosts that may forget everything at a restart |
-//! | `SqliteStore` | `sqlite` | one machine, whose hosts may be restarted and killed |
-//! | `PostgresStore` | `postgres` | several replicas; nothing is lost when the database crashes |
-//! | `RedisStore` | `redis` | several replicas; what a crash or failover of Redis loses is lost |
+//! | [`MemoryStore`] | `service` | tests, and hosts that may lose all state at a restart |
+//! | `SqliteStore` | `sqlite` | one machine, whose processes may be restarted and killed |
+//! | `PostgresStore` | `postgres` | several replicas; a crash of the database loses nothing |
+//! | `RedisStore` | `redis` | several replicas; a crash or failover of Redis may lose the last writes |
 //!
-//! What each promises, how large it grows and how it is backed up is told in `docs/stores.md`.
+//! The guarantees, the size and the backup of each store are described in `docs/stores.md`.
 //!
-//! A host may write its own: [`Records`] turns a [`Thread`] into bytes and back.
+//! A host may write its own store: [`Records`] encodes a [`Thread`] as bytes, and the `conformance` checks (feature
+//! `conformance`) report what the store gets wrong.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -44,74 +45,72 @@ use crate::id::ThreadKey;
 use crate::thread::Thread;
 use crate::time::Timestamp;
 
-/// Keeps the [`Thread`]s of a host, with compare-and-swap and wake times.
+/// Stores the [`Thread`]s of a host, with compare-and-swap and wake times.
 ///
-/// Everything is for many threads at once, since one webhook delivery touches many. Dropping a
-/// returned future may leave the write done or not done; whoever retries it learns by the version.
+/// Every method takes many threads at once, because one webhook delivery touches many. If a returned future is dropped, the
+/// write may or may not be done: load the thread and compare its version.
 #[async_trait]
 pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
-    /// The threads with these keys, in the order of the keys. One that is not kept is a fresh
-    /// [`Thread`] at version 0. One whose record cannot be read does not keep the others from being read.
+    /// Loads the threads with these keys, in the order of the keys. A thread that is not stored is a fresh [`Thread`] at
+    /// version 0. A record that cannot be read is an error in its own [`Loaded::thread`]; the others are still loaded.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot answer now.
+    /// [`StoreError`] if the store is unavailable: try again later.
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError>;
 
-    /// Writes or removes each thread whose version is still the expected one, and answers for each, in
-    /// order, whether that was done. State, version, wake time and whether it is open change together, and
-    /// are safe when this returns.
+    /// Writes or deletes each thread whose stored version is [`Write::expected`], and returns one outcome for each write, in
+    /// order. State, version, wake time and [`Write::needs_attention`] change together, and are saved when this returns.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot answer now; then each may or may not have been written, now or a
-    /// moment later.
+    /// [`StoreError`] if the store is unavailable. Each write may or may not be done, or be done a moment later: load the
+    /// threads and compare their versions.
     async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError>;
 
-    /// At most `limit` threads whose wake time has come, the longest overdue first. Each is leased: it
-    /// is not handed out again before `now + lease`, to any process, unless it is written meanwhile.
-    /// The version does not change.
+    /// Leases at most `limit` threads whose wake time has come, the longest overdue first. A leased thread is not returned
+    /// again before `now + lease`, to any process, unless it is written meanwhile. Its version does not change.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot answer now.
+    /// [`StoreError`] if the store is unavailable: try again later.
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError>;
 
-    /// At most `limit` of the threads that were open when they were written ([`Write::needs_attention`]), in an order
-    /// of the store's own; those behind `after` in it, which itself need not be kept any more.
+    /// Lists at most `limit` threads whose last write had [`Write::needs_attention`], in an order of the store's own. For the
+    /// next portion pass the last key of this one as `after`; that thread may have been deleted meanwhile.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot answer now.
+    /// [`StoreError`] if the store is unavailable: try again later.
     async fn needing_attention(
         &self,
         after: Option<&ThreadKey>,
         limit: usize,
     ) -> Result<Vec<ThreadKey>, StoreError>;
 
-    /// Removes threads, whatever their version, and really: what was written is not to be read any more.
-    /// Those that are not kept are passed over.
+    /// Deletes threads whatever their version, so that their contents cannot be read from the storage any more. Keys that are
+    /// not stored are ignored.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot answer now.
+    /// [`StoreError`] if the store is unavailable: call it again.
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError>;
 
-    /// The earliest wake time after this moment, if the store can tell. The service asks after each poll, so that every timer
-    /// fires when it is due; of a store that answers `None` another process's timers, and all but this process's earliest, may
-    /// be a second late.
+    /// The earliest wake time after `after`; `None` if there is no such time or the store cannot tell. The service asks after
+    /// each poll, so that every timer fires on time. With a store that always answers `None`, the timers of other processes,
+    /// and all but the earliest of this process, may fire up to 1 s late.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot answer now.
+    /// [`StoreError`] if the store is unavailable: try again later.
     async fn next_due(&self, _after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
     }
 }
 
-/// A thread as it was loaded.
+/// A thread that was loaded.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// The version to expect when it is written; 0 if it was not kept.
+    /// The version to expect when the thread is written; 0 if it is not stored.
     pub version: u64,
-    /// The thread, or why its record cannot be read.
+    /// The thread, or the reason why its record cannot be read.
     pub thread: Result<Arc<Thread>, RecordError>,
-    /// It is what this process wrote last: another may have written since.
+    /// Whether this is a cached copy of this process's last write; another process may have written since.
     pub(crate) is_copy: bool,
 }
 
@@ -122,34 +121,33 @@ impl Loaded {
         Self { version, thread: thread.map(Into::into), is_copy: false }
     }
 
-    /// A thread that is kept, and of which not even the version can be read.
+    /// A stored thread whose version cannot be read either.
     #[cfg(feature = "redis")]
     pub(crate) fn unreadable(error: RecordError) -> Self {
         Self { version: 0, thread: Err(error), is_copy: false }
     }
 
-    /// A thread that is not kept.
+    /// A thread that is not stored.
     #[must_use]
     pub fn fresh() -> Self {
         Self::new(0, Ok(Thread::new()))
     }
 }
 
-/// One thread to be written or removed.
+/// One thread to write or delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Write {
-    /// Which conversation.
+    /// The conversation.
     pub key: ThreadKey,
-    /// The version that it must still have; 0 if it must not be kept.
+    /// The version that must be stored; 0 if the thread must not be stored.
     pub expected: u64,
-    /// The version that it has from then on. Never 0, at most `i64::MAX`, and never used before for this
-    /// conversation: so whoever does not know whether a write was done learns it by the version. The service takes
-    /// random ones.
+    /// The version to store. Never 0, at most `i64::MAX`, and never used before for this conversation, so that the stored
+    /// version tells whether a write without a response was done. The service draws random versions.
     pub version: u64,
-    /// What it becomes; nothing if it is to be removed. What is not kept is not removed: then `expected` is not 0.
+    /// The new state, or `None` to delete. A delete always has `expected != 0`.
     pub thread: Option<Arc<Thread>>,
-    /// When it has to be looked at again.
+    /// The time from which [`ThreadStore::due`] returns the thread; `None` if no timer is pending.
     pub wake: Option<Timestamp>,
 }
 
@@ -166,33 +164,33 @@ impl Write {
         Self { key, expected, version, thread: Some(thread.into()), wake }
     }
 
-    /// The removal of a thread that knows nothing any more.
+    /// A delete, for a thread whose state has become fresh again.
     #[must_use]
     pub fn delete(key: ThreadKey, expected: u64, version: u64) -> Self {
         Self { key, expected, version, thread: None, wake: None }
     }
 
-    /// Whether somebody still has to do something about it: see [`Thread::needs_attention`].
+    /// Whether work is left for the service or the host: see [`Thread::needs_attention`]. False for a delete.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
         self.thread.as_deref().is_some_and(Thread::needs_attention)
     }
 }
 
-/// How one write ended.
+/// The outcome of one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteOutcome {
-    /// It was written.
+    /// The write was done.
     Written,
-    /// Somebody else wrote it meanwhile: load it again.
+    /// Another version is stored: load the thread again.
     Conflict,
 }
 
-/// The store could not answer. Nothing is known about what was asked of it; try again later.
+/// The store is unavailable. Whether the request was done is unknown; try again later.
 ///
-/// Its words say why: those of the database (`database or disk is full`, `connection refused`, an SQLSTATE with the server's
-/// message), without secrets and without what is in the records. So they may be logged and answered.
+/// The message gives the reason in the database's words (`database or disk is full`, `connection refused`, an SQLSTATE with
+/// the server's message), without secrets and without contents of records. So it may be logged and sent to clients.
 #[derive(Debug, Clone)]
 pub struct StoreError {
     message: String,
@@ -200,12 +198,12 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// A failure, in words that hold no secret.
+    /// A failure with this message, which must hold no secret.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), source: None }
     }
 
-    /// Adds what caused it. Its words become a part of this error's, and so must hold no secret.
+    /// Adds the cause. Its message becomes part of this error's, so it must hold no secret either.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
@@ -219,7 +217,7 @@ impl fmt::Display for StoreError {
         let mut cause = self.source();
         while let Some(error) = cause {
             let words = error.to_string();
-            // Many errors repeat the words of their cause.
+            // Many errors already end with the message of their cause.
             if !said.ends_with(&words) {
                 said = format!("{said}: {words}");
             }

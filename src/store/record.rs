@@ -1,3 +1,4 @@
+//! The record format: a thread as bytes, plain or sealed.
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -7,58 +8,57 @@ use crate::thread::Thread;
 
 use super::StoreError;
 
-/// The format that this version of the crate writes. It reads this one and all before it. The number goes up with every
-/// change of what is written, a new field included.
+/// The record format that this version of the crate writes. It reads this one and all older ones. The number rises with every
+/// change of the written data, including a new field.
 pub const FORMAT: u32 = 1;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Turns threads into the bytes that a store keeps, and back.
+/// Encodes threads as bytes for a store, and decodes them.
 ///
-/// A record says the number of its format, and whether it is sealed. No token or secret is in it; what customers
-/// and agents wrote is, while it waits: give a [`Seal`] where that must not be readable in the database.
+/// A record starts with its format number and whether it is sealed. It holds no token or secret, but it holds pending messages
+/// of customers and agents: use a [`Seal`] where these must not be readable in the database.
 #[derive(Clone, Default)]
 pub struct Records {
     seal: Option<Arc<dyn Seal>>,
 }
 
-/// Encrypts records with a key that the host keeps, by an authenticated cipher.
+/// Encrypts records with a key of the host. Use an authenticated cipher.
 ///
-/// Records that were written before there was a seal are still read. To change the key, write its number into what
-/// is sealed, and open with the key of that number. The words of its errors must hold neither the key nor what was
-/// sealed: they are logged.
+/// Records from before the seal was configured are still read. To change the key, write its number into the sealed bytes and
+/// open each record with the key of its number. Error messages are logged, so they must hold neither the key nor the data.
 pub trait Seal: Send + Sync + 'static {
-    /// Encrypts a record, bound to its conversation: moved to another one it must not open.
+    /// Encrypts a record and binds it to its conversation: a record moved to another conversation must not open.
     ///
     /// # Errors
-    /// The write fails, and is tried again as after any failure of the store.
+    /// Any error fails the write, which is retried like any failure of the store.
     fn seal(&self, thread: &ThreadKey, plain: &[u8]) -> Result<Vec<u8>, BoxError>;
 
     /// Decrypts a record.
     ///
     /// # Errors
-    /// [`RecordError::Sealed`]: the conversation cannot be worked on.
+    /// Any error becomes [`RecordError::Sealed`]: the conversation cannot be processed.
     fn open(&self, thread: &ThreadKey, sealed: &[u8]) -> Result<Vec<u8>, BoxError>;
 }
 
-/// Why a record cannot be read. The conversation is left alone: nothing of it is guessed, and nothing overwritten.
+/// The reason why a record cannot be read. The conversation is skipped: its state is neither guessed nor overwritten.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// A newer version of this crate wrote it: update this process.
+    /// A newer version of this crate wrote the record: update this process.
     #[error("the record has format {0}, and this version of the crate reads up to {FORMAT}: update it")]
     Newer(u32),
-    /// It is sealed, and there is no [`Seal`] or the seal does not open it: set the right key.
+    /// The record is sealed, and there is no [`Seal`] or it cannot open the record: configure the right key.
     #[error("the record is sealed and cannot be opened with what was configured")]
     Sealed(#[source] Option<Arc<dyn StdError + Send + Sync>>),
-    /// It is damaged, or not a record at all: restore it, or forget the conversation.
+    /// The record is damaged or not a record at all: restore it, or forget the conversation.
     #[error("the record is damaged: {0}")]
     Damaged(Arc<str>),
 }
 
 impl RecordError {
-    /// Whether neither another process nor a later moment can read the record: what is delivered for its conversation is
-    /// dropped and logged, since to have the platform deliver it again would only end all deliveries.
+    /// Whether no process can ever read the record. Webhooks for its conversation are then dropped and logged, because to have
+    /// them [redelivered](crate::protocol#redelivery) would end with the app unsubscribed from the Page.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         matches!(self, Self::Damaged(_))
@@ -69,22 +69,22 @@ const PLAIN: &str = "plain";
 const SEALED: &str = "sealed";
 
 impl Records {
-    /// Records that can be read by whoever reads the database.
+    /// Plain records: readable by anyone who can read the database.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Records that the host seals.
+    /// Records that `seal` encrypts.
     #[must_use]
     pub fn sealed(seal: impl Seal) -> Self {
         Self { seal: Some(Arc::new(seal)) }
     }
 
-    /// The record of a thread.
+    /// Encodes a thread.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be sealed.
+    /// [`StoreError`] if the thread cannot be serialized or sealed.
     pub fn encode(&self, key: &ThreadKey, thread: &Thread) -> Result<Vec<u8>, StoreError> {
         let json = |words| move |error| StoreError::new(words).with_source(error);
         let mut record;
@@ -104,10 +104,10 @@ impl Records {
         Ok(record)
     }
 
-    /// The thread of a record.
+    /// Decodes a record.
     ///
     /// # Errors
-    /// [`RecordError`].
+    /// [`RecordError`], each kind with its remedy.
     pub fn decode(&self, key: &ThreadKey, record: &[u8]) -> Result<Thread, RecordError> {
         let damaged = |words: &str| RecordError::Damaged(words.into());
         let end = record.iter().take(32).position(|byte| *byte == b'\n').ok_or_else(|| damaged("no head"))?;
@@ -120,7 +120,7 @@ impl Records {
             1..=FORMAT => {}
             newer => return Err(RecordError::Newer(newer)),
         }
-        // A format that is older than this one would be brought up to it here.
+        // Records of an older format are migrated here.
         let thread = match how {
             PLAIN => serde_json::from_slice(body),
             SEALED => {
@@ -130,7 +130,7 @@ impl Records {
             }
             _ => return Err(damaged("neither plain nor sealed")),
         };
-        // An error of serde may hold a piece of what was written.
+        // serde's message may quote the record, so only the position is reported.
         thread.map_err(|error| damaged(&format!("line {}, column {}", error.line(), error.column())))
     }
 }
@@ -150,7 +150,7 @@ mod tests {
         ThreadKey::new(PageId::from(1), UserId::from(user))
     }
 
-    /// Bound to its conversation, and no cipher.
+    /// Binds records to their conversation, but does not encrypt them.
     struct Rot;
 
     impl Seal for Rot {

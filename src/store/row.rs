@@ -1,11 +1,11 @@
-//! A thread as databases hold it.
+//! Threads as rows, shared by the SQLite, Postgres and Redis stores.
 
 use crate::id::{PageId, ThreadKey, UserId};
 use crate::time::Timestamp;
 
 use super::{Loaded, Records, StoreError, Write, WriteOutcome};
 
-/// A thread to be written or removed.
+/// A [`Write`] with its thread encoded.
 pub(super) struct EncodedWrite {
     pub(super) key: ThreadKey,
     pub(super) expected: i64,
@@ -33,16 +33,16 @@ impl EncodedWrite {
     }
 }
 
-/// Version and bytes.
+/// The version and the encoded thread.
 pub(super) type Record = (i64, Vec<u8>);
 
-/// The threads of the records that were found, in the order of the keys.
+/// Decodes the records that were found, in the order of the keys.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) fn loaded(records: &Records, keys: &[ThreadKey], found: Vec<Option<Record>>) -> Vec<Loaded> {
     keys.iter().zip(found).map(|(key, found)| one_loaded(records, key, found)).collect()
 }
 
-/// The thread of a record, if one was found.
+/// Decodes a record; a fresh thread if none was found.
 pub(super) fn one_loaded(records: &Records, key: &ThreadKey, found: Option<Record>) -> Loaded {
     match found {
         Some((version, record)) => Loaded::new(version.cast_unsigned(), records.decode(key, &record)),
@@ -54,7 +54,7 @@ pub(super) fn verdict(written: bool) -> WriteOutcome {
     if written { WriteOutcome::Written } else { WriteOutcome::Conflict }
 }
 
-/// The end of time is earlier in databases.
+/// A timestamp in milliseconds, cut to `i64` because databases have no `u64`.
 pub(super) fn moment(at: Timestamp) -> i64 {
     i64::try_from(at.as_millis()).unwrap_or(i64::MAX)
 }
@@ -63,12 +63,12 @@ pub(super) fn at_most(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-/// The conversation of a row, if its ids can be read.
+/// The conversation of a row, or `None` if its ids are invalid.
 pub(super) fn key(page: &str, user: &str) -> Option<ThreadKey> {
     Some(ThreadKey::new(PageId::new(page).ok()?, UserId::new(user).ok()?))
 }
 
-/// Logs how many rows a poll passed over, so that one bad row does not keep all others from being worked on.
+/// Logs how many rows a poll skipped. One bad row must not block all others.
 pub(super) fn passed_over(rows: usize) {
     if rows > 0 {
         tracing::error!(

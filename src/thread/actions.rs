@@ -1,4 +1,4 @@
-//! What a handler wants done.
+//! Actions: the replies and transfers that a handler returns.
 
 use crate::call::OutgoingMessage;
 use crate::event::Inbound;
@@ -7,10 +7,10 @@ use super::duplicates::Digest;
 use super::note::Note;
 use super::terms::Target;
 
-/// What a handler wants done: replies, then a hand-over, or nothing.
+/// The actions of a handler: replies, then a transfer, or nothing.
 ///
-/// It is saved in the same write as that the notice was handled with, so that no crash can come between. A reply has a key that
-/// follows from the message it answers: a message that is told again is not answered twice.
+/// They are saved in the same write that acknowledges the notice, so that no crash can come between. The key of a
+/// reply follows from the message it answers, so that a notice delivered twice is not answered twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[must_use]
 pub struct Actions {
@@ -20,29 +20,29 @@ pub struct Actions {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Reply {
-    /// The message that it answers; the last one of the notice if it is not said.
+    /// The message to reply to; `None` means the last one of the notice.
     pub(super) to: Option<String>,
     pub(super) message: OutgoingMessage,
 }
 
 impl Actions {
-    /// Nothing.
+    /// No action.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// A reply to the message of the notice; to the last one where there are several.
+    /// Replies to the notice's message, or to the last one if there are several.
     pub fn reply(message: OutgoingMessage) -> Self {
         Self::none().and_reply(message)
     }
 
-    /// One more reply, behind the others.
+    /// Adds a reply, behind the others.
     pub fn and_reply(mut self, message: OutgoingMessage) -> Self {
         self.replies.push(Reply { to: None, message });
         self
     }
 
-    /// One more reply, to this message of the notice.
+    /// Adds a reply to this message of the notice.
     pub fn and_reply_to(mut self, inbound: &Inbound, message: OutgoingMessage) -> Self {
         self.replies.push(Reply { to: name_of(inbound), message });
         self
@@ -53,13 +53,13 @@ impl Actions {
         Self::none().and_hand_over(target)
     }
 
-    /// Hands control over when the replies are settled.
+    /// Adds a transfer: control is handed over when the replies are settled.
     pub fn and_hand_over(mut self, target: Target) -> Self {
         self.hand_over = Some((target, None));
         self
     }
 
-    /// A note that travels with the hand-over.
+    /// Adds a note to the transfer. Without a transfer it does nothing.
     pub fn with_note(mut self, note: impl Into<Note>) -> Self {
         if let Some((_, travels)) = &mut self.hand_over {
             *travels = Some(note.into());
@@ -80,27 +80,29 @@ impl From<OutgoingMessage> for Actions {
     }
 }
 
-/// How a handler has handled with a notice.
+/// The result of a handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Handled {
-    /// It has, and this is to be done.
+    /// The notice is handled; carry out these actions.
     Done(Actions),
-    /// It could not: the notice is told again after a pause, up to [`Limits::attempts`](super::Limits::attempts) times.
+    /// The handler failed: notify it again after a pause, up to [`Limits::attempts`](super::Limits::attempts) times
+    /// in all.
     Retry,
-    /// It never will: the notice is set aside ([`SetAside`](super::SetAside)) and the next one is told.
+    /// The handler will never succeed: set the notice aside ([`SetAside`](super::SetAside)) and continue with the
+    /// next one.
     Skip,
 }
 
 impl Handled {
-    /// It has, and nothing is to be done.
+    /// The notice is handled, without actions.
     #[must_use]
     pub fn done() -> Self {
         Self::Done(Actions::none())
     }
 }
 
-/// What a message is called in the keys of the replies to it.
+/// The name of a message in the keys of its replies: its `mid`, or its digest.
 pub(super) fn name_of(inbound: &Inbound) -> Option<String> {
     match &inbound.mid {
         Some(mid) => Some(mid.to_string()),

@@ -1,3 +1,5 @@
+//! The believed owner of a thread, from events, deliveries and outcomes of calls.
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,10 +9,10 @@ use crate::time::{Span, Timestamp};
 
 use super::is_default;
 
-/// How long control lasts without activity.
+/// Control lasts this long without activity.
 pub(super) const CONTROL_LASTS: Duration = Duration::from_hours(24);
 
-/// Who is believed to own the thread. A hint: it saves round trips, the platform decides.
+/// The believed owner of a thread. It saves calls; the platform decides.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -18,11 +20,11 @@ pub enum Owner {
     /// Not known.
     #[default]
     Unknown,
-    /// Nobody.
+    /// No app owns the thread.
     Idle,
     /// Our own app.
     Us,
-    /// Another app, named if we may see it.
+    /// Another app, with its id if the platform shows it.
     Other(Option<AppId>),
 }
 
@@ -39,19 +41,19 @@ impl Owner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Evidence {
-    /// Stamped by the platform's clock.
+    /// A webhook event, stamped by the platform's clock.
     Event,
-    /// An API answer, placed by our own clock.
+    /// The outcome of a call, placed by our own clock.
     Answer,
-    /// A delivery on `messaging`, after what the belief rested on before.
+    /// A delivery on `messaging`, with the time of the earlier evidence.
     Messaging(Option<Span>),
 }
 
-/// The owner we believe in, and what that rests on.
+/// The believed owner and its evidence.
 ///
-/// Control events are applied last-writer-wins on the platform's stamp; where two stamps overlap and
-/// the owners differ, nothing is believed and `thread_owner` is read. An answer carries no stamp: it
-/// never overrides an event that came while the call ran.
+/// Control events are applied by the platform's stamp, the latest wins; if two stamps overlap and the owners differ,
+/// the owner is unknown and `thread_owner` is read. The outcome of a call carries no stamp, so it never overrides an
+/// event that came while the call ran.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Belief {
@@ -59,16 +61,16 @@ pub(super) struct Belief {
     owner: Owner,
     #[serde(skip_serializing_if = "is_default")]
     basis: Option<(Span, Evidence)>,
-    /// Changes with each event that says something about ownership.
+    /// Incremented by each event about ownership.
     #[serde(skip_serializing_if = "is_default")]
     revision: u32,
-    /// When the owner's control lapses, if the platform told.
+    /// The end of the owner's control, if the platform names it.
     #[serde(skip_serializing_if = "is_default")]
     expires: Option<Timestamp>,
-    /// The evidence contradicts itself: `thread_owner` must decide.
+    /// Whether the evidence contradicts itself, so that `thread_owner` must be read.
     #[serde(skip_serializing_if = "is_default")]
     pub(super) in_doubt: bool,
-    /// An answer said that control is ours, and the event of it has not come yet.
+    /// Whether the outcome of a call gave us control and its event has not come yet.
     #[serde(skip_serializing_if = "is_default")]
     untold: bool,
 }
@@ -82,15 +84,15 @@ impl Belief {
         self.revision
     }
 
-    /// A pass or take event. Answers whether anything was learnt.
+    /// Applies a pass or take event. Returns whether it changed or confirmed anything.
     pub(super) fn event(&mut self, owner: Owner, at: Span, tolerance: Duration) -> bool {
         let Some((basis, evidence)) = self.basis else {
             self.set(owner, at, Evidence::Event);
             return true;
         };
         let agrees = self.owner.agrees(&owner);
-        // Perhaps only now it is told how control became ours that is gone again by an answer. Two clocks
-        // placed them, so that it may seem to be the later one.
+        // This may be the late event of control that we gained by a call and lost by another. Two clocks placed the
+        // evidence, so the event may seem to be later than the loss.
         let long_known = owner == Owner::Us
             && std::mem::take(&mut self.untold)
             && evidence == Evidence::Answer
@@ -99,7 +101,7 @@ impl Belief {
             && owner == Owner::Us
             && before.is_none_or(|before| at.is_after(before))
         {
-            // It was ours when that was delivered: the two fit.
+            // Control was ours when the message was delivered, so the two agree.
             self.set(owner, Span { from: at.from, to: at.to.max(basis.to) }, Evidence::Event);
         } else if at.is_after(basis) && (agrees || !long_known) {
             let owner = if agrees { self.more_precise(owner) } else { owner };
@@ -114,13 +116,13 @@ impl Belief {
         true
     }
 
-    /// A pass or take event, wherever its stamp stands: what the shipped design does not do.
+    /// Applies a pass or take event whatever its stamp, for the broken design `EventsAsTheyArrive`.
     pub(super) fn arrived(&mut self, owner: Owner, at: Span) -> bool {
         self.set(owner, at, Evidence::Event);
         true
     }
 
-    /// A pass or take event that names nobody we know. Answers whether anything was learnt.
+    /// Applies a pass or take event that names no new owner. Returns whether it changed anything.
     pub(super) fn event_of_nobody(&mut self, at: Span) -> bool {
         let old = self.basis.is_some_and(|(basis, evidence)| is_old(at, basis, evidence));
         if !old {
@@ -129,11 +131,11 @@ impl Belief {
         !old
     }
 
-    /// An API answer to a call made during `call`, when the belief had `revision`.
+    /// Applies the outcome of a call made during `call`, when the belief had `revision`.
     pub(super) fn confirm(&mut self, owner: Owner, call: Span, revision: u32, expires: Option<Timestamp>) {
         let agrees = self.owner.agrees(&owner);
         if revision == self.revision {
-            // What came before the call is older than its answer, whatever the clocks say.
+            // Evidence from before the call is older than its outcome, by any clock.
             let to = self.basis.map_or(call.to, |(basis, _)| basis.to.max(call.to));
             let owner = if agrees { self.more_precise(owner) } else { owner };
             self.untold |= owner == Owner::Us && !agrees;
@@ -144,7 +146,7 @@ impl Belief {
         } else if agrees && self.owner != Owner::Unknown {
             self.owner = self.more_precise(owner);
             self.expires = expires.or(self.expires);
-            // The event and the answer say the same: it was still so during the call.
+            // The event and the outcome agree, so the owner was still the same during the call.
             let later =
                 |(basis, _): (Span, _)| Span { from: basis.from.max(call.from), to: basis.to.max(call.to) };
             self.basis = Some((self.basis.map_or(call, later), Evidence::Answer));
@@ -153,14 +155,14 @@ impl Belief {
         }
     }
 
-    /// A delivery on standby: somebody else owned the thread then.
+    /// A delivery on `standby`: another app owned the thread then.
     pub(super) fn seen_on_standby(&mut self, at: Span, tolerance: Duration) {
         let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
         if !newer {
             return;
         }
         match (&self.owner, self.basis) {
-            // Placed by two clocks and close together: it may be from before our answer.
+            // Two clocks placed these, close together: the delivery may be from before our call.
             (Owner::Us, Some((basis, Evidence::Answer))) if at.from <= basis.to.plus(tolerance) => {
                 self.set(Owner::Unknown, at, Evidence::Event);
             }
@@ -172,12 +174,12 @@ impl Belief {
         }
     }
 
-    /// A delivery on `messaging`: proves nothing, but speaks against another owner.
+    /// A delivery on `messaging`: it proves nothing, but is evidence against another owner.
     pub(super) fn seen_on_messaging(&mut self, at: Span) {
         let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
         let is_answer = self.basis.is_some_and(|(_, evidence)| evidence == Evidence::Answer);
         if !newer && matches!(self.owner, Owner::Other(_)) && is_answer {
-            // Control may have come back before we were told that it had gone, or our clock is ahead.
+            // Control may have come back before we were notified that it had left, or our clock is ahead.
             self.doubt(at, Evidence::Answer);
         } else if newer && matches!(self.owner, Owner::Other(_) | Owner::Idle) {
             let before = self.basis.map(|(basis, _)| basis);
@@ -185,9 +187,8 @@ impl Belief {
         }
     }
 
-    /// Forgets what has lapsed by now. Where the platform did not tell when control ends it does not last longer than
-    /// a day after what was last heard (facts §1.1, §2.2); `active` is until when the customer's last message makes
-    /// it last.
+    /// Expires control. If the platform names no end, control lasts at most [24 h](crate::protocol#idle) after the
+    /// last evidence, or until `active`, which follows from the customer's last message.
     pub(super) fn lapse(&mut self, now: Timestamp, active: Option<Timestamp>) {
         let heard = self.basis.map(|(basis, _)| basis.to.plus(CONTROL_LASTS));
         let untold =
@@ -201,19 +202,18 @@ impl Belief {
         }
     }
 
-    /// The owner may have changed at that time, nobody knows to whom: by a call without a known outcome,
-    /// or in an event that names nobody. What happened before does not say who has control now, however
-    /// late it is told.
+    /// The owner may have changed during this time to an unknown app, by a call with an unknown outcome or in an
+    /// event that names no owner. Earlier events no longer count, however late they arrive.
     pub(super) fn lose_certainty(&mut self, during: Span) {
         self.doubt(during, Evidence::Answer);
     }
 
-    /// What is being read may have changed meanwhile.
+    /// The owner may change while it is read.
     pub(super) fn changed(&mut self) {
         self.revision = self.revision.wrapping_add(1);
     }
 
-    /// The owner cannot be read. That nobody was may be long ago: it is not to be acted on.
+    /// The owner cannot be read. A belief that the thread is idle may be old, so it is dropped.
     pub(super) fn could_not_be_read(&mut self) {
         self.in_doubt = false;
         if self.owner == Owner::Idle {
@@ -246,14 +246,14 @@ impl Belief {
 }
 
 impl Evidence {
-    /// A message was delivered to us, of which it is not clear whether control had become ours just before.
+    /// Whether a message was delivered to us at a time when control may not have been ours yet.
     fn is_against(self, at: Span) -> bool {
         matches!(self, Self::Messaging(Some(before)) if !at.is_before(before))
     }
 }
 
-/// Whether an event is certainly older than what the belief rests on. An answer was placed by our own clock, which may be
-/// hours off: an event that comes for the first time and seems to be older than one is not believed, and the owner is read.
+/// Whether an event is certainly older than the evidence. The outcome of a call was placed by our own clock, which
+/// may be hours off, so an event is never certainly older than one: the owner is read instead.
 fn is_old(at: Span, basis: Span, evidence: Evidence) -> bool {
     at.is_before(basis) && evidence != Evidence::Answer
 }

@@ -1,35 +1,35 @@
-//! Designs that look reasonable and are not. A model checker has to catch each (`checks/model/tests/model`): a check that
-//! finds nothing in them finds nothing in the shipped design either.
+//! Deliberately broken designs. The model checker must catch each one (`checks/model/tests/model`), because a check
+//! that passes a broken design proves nothing about the shipped one.
 
-/// One remedy of the shipped design left out. Exists with the feature `broken-designs` only, which nothing but
-/// this crate's own tests turns on.
+/// The shipped design without one of its safeguards. Exists only with the feature `broken-designs`, which only this
+/// crate's own tests turn on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(not(feature = "broken-designs"), allow(dead_code, unreachable_pub))]
 pub enum Broken {
-    /// Effects run after the state is saved, and nothing wakes the thread if they never do.
+    /// The thread is saved before its calls are made, but never asks to be woken: a call lost in a crash stays lost.
     NoWake,
-    /// A send whose outcome is not known is made again.
+    /// A send with an unknown outcome is repeated.
     SendsAgain,
-    /// An answer goes out behind one whose outcome is not known.
+    /// A message is sent behind one with an unknown outcome.
     Overtakes,
-    /// A request becomes a take when it had no answer at once.
+    /// A request without an immediate grant becomes a take.
     TakesUnanswered,
-    /// Control is given away while answers are unsettled.
+    /// Control is given away while messages are unsettled.
     PassesUnsettled,
     /// The end of an intervention does not release control.
     KeepsControl,
-    /// Whoever loses control claims it again, if need be by a take.
+    /// An app that loses control claims it again, with a take if needed.
     TakesBack,
-    /// An answer of the platform sets the owner, whatever happened while the call ran.
+    /// The outcome of a call sets the owner, whatever events came while the call ran.
     AnswerOverrides,
-    /// Control events are applied in the order they arrive.
+    /// Control events are applied in the order they arrive, not by their stamps.
     EventsAsTheyArrive,
-    /// The new owner is not told what came in before.
+    /// The new owner is not notified of earlier unanswered messages.
     StartsFresh,
     /// A request stays open across a change of the owner, until it is granted.
     KeepsRequest,
-    /// A request is waited for until its grant is told.
+    /// A claim waits for the grant without a deadline.
     WaitsForTheGrant,
-    /// A bot answers whatever it may send, whether people were asked for or not.
+    /// A bot sends whenever it has control, even after people were asked for.
     TalksOverPeople,
 }

@@ -1,3 +1,5 @@
+//! Ends of calls: each outcome updates the belief, the message, the claim or the transfer that the call was made for.
+
 use std::time::Duration;
 
 use crate::call::{Advice, CallId, CallOutcome, Direction, Failure, FailureKind, MessageKey, ThreadOwner};
@@ -30,7 +32,7 @@ impl Thread {
             self.conclude(cx, *call, result, now, out);
             return Reply::Done;
         }
-        // Its lease was over. That a message was sent is worth knowing all the same.
+        // The call's lease has expired, but a message that was sent is still settled.
         let (CallOutcome::Sent(mid), Some(key)) = (result, self.outbox.by_call(id)) else {
             return Reply::Ignored;
         };
@@ -38,7 +40,7 @@ impl Thread {
         Reply::Done
     }
 
-    /// An answer reached the platform. Whether that is news.
+    /// A message was sent. Returns whether that was not known before.
     pub(super) fn delivered(
         &mut self,
         config: &Config,
@@ -55,7 +57,7 @@ impl Thread {
         true
     }
 
-    /// What follows from how a call ended.
+    /// Applies the outcome of a call.
     pub(super) fn conclude(
         &mut self,
         cx: &Context<'_>,
@@ -82,25 +84,25 @@ impl Thread {
             }
             CallOutcome::Unknown(cause) => self.unknown(cx, &made, cause, during, out),
             CallOutcome::HeldBack(wait) => {
-                // It says nothing about the call, so it is no fault of its own.
+                // The call was not made, so the wait does not count as a fault.
                 let wait = cx.backoff().wait(self.pause.faults, Some(wait), cx.jitter);
                 self.pause.until = Some(now.plus(wait));
                 self.not_made(&made);
             }
             result => {
-                // Reading the owner is how a fault is looked into, not how it ends.
+                // Reading the owner follows a fault and does not end it.
                 if made != Made::ReadOwner {
                     self.pause.faults = 0;
                 }
                 if !self.succeeded(cx, &made, result, during, revision, out) {
-                    let words = "an answer that does not belong to the call";
+                    let words = "outcome does not belong to the call";
                     self.unknown(cx, &made, Failure::new(FailureKind::Protocol, words), during, out);
                 }
             }
         }
     }
 
-    /// Answers whether this result can be one of that call.
+    /// Applies a success. Returns whether this outcome belongs to this call.
     fn succeeded(
         &mut self,
         cx: &Context<'_>,
@@ -147,9 +149,9 @@ impl Thread {
         true
     }
 
-    /// When a call is made again that failed for no fault of its own. An answer has its own age, and what claims control for
-    /// one lasts as long. Everything else is not tried for ever; and where there is a way without the desk's
-    /// endpoint the customer need not wait for it.
+    /// The wait before a call is repeated, or `None` if it is not. Sends, and claims for a message, are retried until
+    /// the message expires; other calls at most 8 times. A transfer with another way than the desk's endpoint uses
+    /// that way at once.
     fn decide(
         &self,
         cx: &Context<'_>,
@@ -176,7 +178,7 @@ impl Thread {
         backoff.decide(failure, cx.jitter)
     }
 
-    /// Nothing is wrong with the call: it is made again after a pause.
+    /// The call itself is in order: it is repeated after a pause, or fails after too many attempts.
     fn passing_fault(
         &mut self,
         cx: &Context<'_>,
@@ -194,7 +196,7 @@ impl Thread {
                 self.pause = Pause { faults: 0, until: wait.map(|wait| now.plus(wait)) };
                 self.refused(cx, made.clone(), failure, now, out);
             }
-            // What may have been done put the owner in doubt: it is read before anything else.
+            // If the platform may have acted, the belief is in doubt and the owner is read first.
             Some(wait) => {
                 self.pause = Pause { faults: attempt, until: Some(now.plus(wait)) };
                 if !may_have_acted {
@@ -204,7 +206,7 @@ impl Thread {
         }
     }
 
-    /// A call was certainly not made, and will be wanted again.
+    /// The call was certainly not made: it is repeated when needed.
     fn not_made(&mut self, made: &Made) {
         match made {
             Made::Send(key) => self.outbox.not_sent(key, false),
@@ -214,7 +216,7 @@ impl Thread {
         }
     }
 
-    /// The platform says that another app owns the thread, or that we do not.
+    /// The platform refused because another app owns the thread.
     fn refused_for_ownership(&mut self, made: &Made, during: Span, revision: u32) {
         let lost = *self.belief.owner() == Owner::Us;
         if let Made::Send(key) = made {
@@ -258,9 +260,9 @@ impl Thread {
                 self.requests.remove(&to);
                 self.notices.push(Notice::TransferFailed { target: Target::App(to), reason: failure });
             }
-            // It went with the message, and the owner cannot be read.
+            // Control went with the message, and the owner cannot be read.
             Made::Pass(to) if ownership && self.transfer_went_inline() => self.gave_away(cx, Some(to), now),
-            // Perhaps the target has control already: its name decides.
+            // The target may have control already: `thread_owner` decides.
             Made::Pass(_) if ownership && !self.transfer_may_take(cx) && !self.transfer_is_unsure() => {
                 self.set_stage(Stage::Unsure);
                 self.belief.in_doubt = true;
@@ -282,7 +284,7 @@ impl Thread {
             Made::Take | Made::Release | Made::AskDesk(Direction::BotToAgent) => {
                 self.transfer_failed(failure);
             }
-            // Some Pages answer with an error where the owner is hidden (facts §2.4).
+            // Some Pages return an error if the owner is hidden (docs/protocol.md#thread-owner).
             Made::ReadOwner => {
                 self.belief.could_not_be_read();
                 self.take_looked_into(cx, now, out);
@@ -290,7 +292,7 @@ impl Thread {
         }
     }
 
-    /// It is not known whether the platform acted: look, never guess.
+    /// The platform may have acted: read the owner or wait for the echo, never guess.
     fn unknown(
         &mut self,
         cx: &Context<'_>,
@@ -309,7 +311,8 @@ impl Thread {
                 let grace = if cx.config.echoes { cx.config.timeouts.echo_grace } else { Duration::ZERO };
                 return self.outbox.await_echo(key, now.plus(grace), cause);
             }
-            // It may have been forwarded: what comes of it shows. If nothing does, the owner is read and it is made again.
+            // The request may have been forwarded, so wait for control. If it does not come, the owner is read and
+            // the request repeated.
             Made::Request | Made::AskDesk(Direction::AgentToBot) => {
                 let step = if *made == Made::Request { ClaimStep::Request } else { ClaimStep::AskDesk };
                 return match self.decide(cx, made, &cause, true) {
@@ -331,7 +334,7 @@ impl Thread {
                     (*self.belief.owner() == Owner::Us, *self.belief.owner() == Owner::Idle);
                 self.belief.lose_certainty(during);
                 match made {
-                    // It claims control: where that has not come, it is made again.
+                    // These claim control and are repeated if it does not come.
                     Made::Take if !self.transfer_takes() => {}
                     Made::Pass(to) if *to == cx.config.app => {}
                     Made::Pass(to) if self.requests.granted() == Some(to) => {

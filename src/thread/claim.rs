@@ -1,3 +1,5 @@
+//! Claims: attempts to get control, step by step along the policy's plan.
+
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Direction, Failure, FailureKind};
@@ -17,69 +19,70 @@ use super::page::PageCall;
 use super::terms::ClaimOrigin;
 use super::{Made, Move, Thread, is_default};
 
-/// An attempt to get control that is under way: the plan walked so far.
+/// A claim under way: the steps tried so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Claim {
     pub(super) id: u64,
     pub(super) origin: ClaimOrigin,
-    /// What travels with its calls.
+    /// The note that goes with its calls.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(super) note: Option<Note>,
     tried: Vec<TriedStep>,
     /// An accepted step whose control has not come yet.
     pending: Option<Pending>,
-    /// How often control was asked for since the owner is the same.
+    /// The number of requests to the current owner.
     asked: u32,
-    /// Some step was accepted.
+    /// Whether a step was accepted.
     accepted: bool,
-    /// Some request may have been accepted.
+    /// Whether a request may have been accepted.
     #[serde(default, skip_serializing_if = "is_default")]
     unsure: bool,
-    /// A take was refused, perhaps because control is ours: the owner is read.
+    /// The refusal of a take that may mean that control is ours: the owner is read.
     #[serde(default, skip_serializing_if = "is_default")]
     in_question: Option<Failure>,
-    /// The owner was read in this claim, so that "idle" is fresh.
+    /// Whether the owner was read in this claim, so that "idle" is up to date.
     looked: bool,
-    /// How often the owner changed under an open request.
+    /// The number of owner changes while a request was open.
     asked_again: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Pending {
     step: ClaimStep,
-    /// Whether the step was accepted is not known: if nothing comes of it, that is no silence.
+    /// Whether the step has an unknown outcome: without control it does not count as unanswered then.
     unsure: bool,
     until: Timestamp,
-    /// `thread_owner` was read after the deadline.
+    /// Whether `thread_owner` was read after the deadline.
     polled: bool,
 }
 
-/// How the last claim ended, for whoever waits for it.
+/// The end of the last claim, for [`Thread::claim_progress`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct ClaimEnd {
     pub(super) id: u64,
     pub(super) not_granted: Option<NotGranted>,
 }
 
-/// Where a claim stands.
+/// The progress of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimProgress {
-    /// Nothing has been accepted yet.
+    /// No step was accepted yet.
     Trying,
-    /// A first call was accepted; control is waited for.
+    /// A step was accepted; control has not come yet.
     Accepted,
     /// Control is ours.
     Granted,
-    /// The plan has run out.
+    /// All steps failed.
     NotGranted(NotGranted),
-    /// It was given up, or is too long ago.
+    /// The claim was abandoned or is no longer stored.
     Gone,
 }
 
-/// A request that is overtaken by owner changes is repeated at most this often.
+/// The most times a claim starts again because the owner changed while a request was open.
 const MAX_ASKED_AGAIN: u8 = 3;
-/// An answer whose control is lost again and again fails instead of fighting for ever.
+/// The most times a message waits for control again after losing it; then it fails, so that two apps do not fight
+/// without end.
 pub(super) const MAX_LOST_CONTROL: u8 = 3;
 
 impl Claim {
@@ -87,8 +90,8 @@ impl Claim {
         self.pending.as_ref().map(|pending| pending.until)
     }
 
-    /// A request was refused, and not about ownership, rate, a fault, the token or the person: this
-    /// Page does not have the call.
+    /// Whether a request was refused because this Page does not have the call, not because of ownership, rate, a
+    /// fault, the token or the person.
     fn request_is_not_available(&self) -> bool {
         self.tried.iter().any(|tried| {
             tried.step == ClaimStep::Request
@@ -96,7 +99,7 @@ impl Claim {
         })
     }
 
-    /// Something was asked for that was not refused; whether it was accepted may not be known.
+    /// Whether control may still be granted: a step was accepted, or may have been.
     fn may_be_granted(&self) -> bool {
         let asked = |tried: &TriedStep| tried.outcome == StepOutcome::Unanswered;
         self.accepted || self.unsure || self.pending.is_some() || self.tried.iter().any(asked)
@@ -112,7 +115,7 @@ impl Claim {
 }
 
 impl Thread {
-    /// Where a claim stands, by the number that [`super::Reply::Claiming`] gave.
+    /// The progress of a claim, by the number in [`Reply::Claiming`](super::Reply::Claiming).
     #[must_use]
     pub fn claim_progress(&self, id: u64) -> ClaimProgress {
         if let Some(claim) = self.claim.as_ref().filter(|claim| claim.id == id) {
@@ -125,7 +128,7 @@ impl Thread {
         }
     }
 
-    /// Opens a claim, or joins the open one. A bot that asks to be asked gets a request first.
+    /// Opens a claim, or joins the open one. [`ClaimOrigin::BotAsked`] makes `request` the first step.
     pub(super) fn open_claim(&mut self, origin: ClaimOrigin) -> u64 {
         if let Some(claim) = &mut self.claim {
             if origin == ClaimOrigin::BotAsked && claim.pending.is_none() {
@@ -150,7 +153,7 @@ impl Thread {
         id
     }
 
-    /// Nobody needs the open claim any more. What it asked for may still be granted.
+    /// Drops the open claim because nobody needs it. Control may still be granted.
     pub(super) fn abandon_claim(&mut self, cx: &Context<'_>, now: Timestamp) {
         let Some(claim) = self.claim.take() else { return };
         let asking = matches!(
@@ -160,8 +163,7 @@ impl Thread {
         self.may_still_be_granted(cx, asking || claim.may_be_granted(), now);
     }
 
-    /// A claim ended. What it asked for may be granted all the same: a desk that nobody needs control at gives it
-    /// back then.
+    /// Makes a desk release control that is granted after the claim has ended.
     fn may_still_be_granted(&mut self, cx: &Context<'_>, asked: bool, now: Timestamp) {
         if asked && cx.config.role == Role::Desk {
             self.intervention.give_back_when_gained(now);
@@ -174,7 +176,7 @@ impl Thread {
         }
     }
 
-    /// The owner was not read after all: nothing may be taken on what is remembered.
+    /// The owner was not read after all, so nothing may be taken on an old belief.
     pub(super) fn claim_has_not_looked(&mut self) {
         let Some(claim) = &mut self.claim else { return };
         claim.looked = false;
@@ -183,7 +185,7 @@ impl Thread {
         }
     }
 
-    /// Any ownership change voids an open request: who still wants control asks the new owner.
+    /// A change of the owner voids an open request, so the claim asks the new owner.
     pub(super) fn owner_changed_under_claim(&mut self) {
         let Some(claim) = &mut self.claim else { return };
         if claim.pending.is_some() && claim.asked_again < MAX_ASKED_AGAIN {
@@ -228,7 +230,7 @@ impl Thread {
             |tried: &TriedStep| matches!(tried.outcome, StepOutcome::Unanswered | StepOutcome::Futile);
         let asked = claim.asked > 0 || claim.unsure || claim.tried.iter().any(no_answer);
         let unanswered = asked && !claim.request_is_not_available();
-        // An admin who has allowed this app to take control has decided that agents may interrupt.
+        // A Page admin who allows this app to take control has decided that agents may interrupt.
         let is_metas =
             matches!(self.belief.owner(), Owner::Other(Some(app)) if cx.config.silent.contains(app));
         let has_waited = claim.tried.iter().any(|tried| tried.outcome == StepOutcome::Unanswered);
@@ -251,8 +253,7 @@ impl Thread {
                 ClaimStep::AskDesk => Call::AskDesk(Direction::AgentToBot),
                 ClaimStep::Request if futile || takes_unanswered => continue,
                 ClaimStep::Request => Call::RequestThreadControl,
-                // An unanswered request becomes a take of an owned thread only for a desk, or for a primary receiver,
-                // which may take at any time.
+                // After an unanswered request only a desk, or a primary receiver, takes an owned thread.
                 ClaimStep::Take
                     if unanswered
                         && !takes_unanswered
@@ -262,8 +263,7 @@ impl Thread {
                 {
                     continue;
                 }
-                // A bot must not take from people because it remembers an idle thread, or an inbox: they can have
-                // got control without a word to it.
+                // The bot may not have been notified that people got control, so it reads the owner before it takes.
                 ClaimStep::Take if role == Role::Bot && owner != Believed::Desk && !claim.looked => {
                     claim.looked = true;
                     return Move::Call(Call::ThreadOwner);
@@ -278,7 +278,7 @@ impl Thread {
             };
             return Move::Call(call);
         }
-        // Nobody is told of a release or an expiry: no claim fails on a remembered owner.
+        // A release or an expiry sends no event, so no claim fails before the owner was read.
         if !claim.looked {
             claim.looked = true;
             return Move::Call(Call::ThreadOwner);
@@ -290,10 +290,10 @@ impl Thread {
         Move::Again
     }
 
-    /// The plan has run out: what waited for control fails, and the host is told once.
+    /// Ends the claim after all steps failed: messages that waited for control fail, and the host is notified once.
     pub(super) fn claim_not_granted(&mut self, cx: &Context<'_>, last: Option<TriedStep>, now: Timestamp) {
         let Some(mut claim) = self.claim.take() else { return };
-        // A bot that asked to be asked passes control where that leads to nothing: it wants people.
+        // After [`ClaimOrigin::BotAsked`] late control is kept, because the bot wants people to have it.
         let unwanted = claim.origin != ClaimOrigin::BotAsked;
         self.may_still_be_granted(cx, unwanted && claim.may_be_granted(), now);
         claim.tried.extend(last);
@@ -315,7 +315,7 @@ impl Thread {
         self.notices.extend(failed);
     }
 
-    /// A step of the open claim was accepted, but control has not come yet.
+    /// A step was accepted, but control has not come yet.
     pub(super) fn claim_pending(&mut self, cx: &Context<'_>, step: ClaimStep, now: Timestamp) {
         if let Some(claim) = &mut self.claim {
             claim.accepted = true;
@@ -325,7 +325,7 @@ impl Thread {
         }
     }
 
-    /// A step of the open claim may have been accepted.
+    /// A step may have been accepted.
     pub(super) fn claim_unsure(&mut self, cx: &Context<'_>, step: ClaimStep, until: Timestamp) {
         if let Some(claim) = &mut self.claim {
             claim.unsure = true;
@@ -334,7 +334,7 @@ impl Thread {
         }
     }
 
-    /// A take was refused, perhaps because control is ours: `thread_owner` decides.
+    /// A take was refused, perhaps because control is ours: the owner is read.
     pub(super) fn take_in_question(&mut self, failure: Failure, now: Timestamp) {
         self.belief.lose_certainty(Span::at(now));
         if let Some(claim) = &mut self.claim {
@@ -342,14 +342,14 @@ impl Thread {
         }
     }
 
-    /// The owner was read, or cannot be.
+    /// Decides about a refused take after the owner was read, or could not be.
     pub(super) fn take_looked_into(&mut self, cx: &Context<'_>, now: Timestamp, out: &mut Vec<Output>) {
         let Some(failure) = self.claim.as_mut().and_then(|claim| claim.in_question.take()) else { return };
         match self.belief.owner() {
             Owner::Us => {}
             Owner::Unknown => self.claim_refused(cx, ClaimStep::Take, failure, now, out),
             Owner::Idle | Owner::Other(_) => {
-                // So it is not that control is ours.
+                // The refusal does not mean that control is ours.
                 self.refused.refuses(PageCall::Take, now);
                 out.push(Output::PageRefuses {
                     call: PageCall::Take,
@@ -384,7 +384,7 @@ impl Thread {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        // Who owns the thread already is refused too (facts §2.4), which says nothing about the Page.
+        // The owner's own request or take is refused too (docs/protocol.md#take), which says nothing about the Page.
         let owner_known = *self.belief.owner() != Owner::Unknown;
         if owner_known
             && failure.kind.means_not_available()
@@ -403,8 +403,8 @@ impl Thread {
     }
 }
 
-/// Whether a request would go to an app that never answers one. Where another app is primary the request
-/// goes to that (facts §1.2), which may take control and pass it.
+/// Whether a request would go to an app that never answers one. If another app is primary, the request [goes to that
+/// one](crate::protocol#handover-protocol), which may take control and pass it.
 fn request_is_futile(owner: &Owner, cx: &Context<'_>) -> bool {
     let to_the_owner = match cx.config.role {
         Role::Desk => cx.policy != ThreadControlPolicy::BotPrimary,
@@ -414,14 +414,14 @@ fn request_is_futile(owner: &Owner, cx: &Context<'_>) -> bool {
     to_the_owner && cx.config.silent.contains(owner)
 }
 
-/// The column of the policy's table for an owner.
+/// The owner as the policy's table sees it.
 fn believed(owner: &Owner, config: &Config) -> Believed {
     match owner {
         Owner::Unknown => Believed::Unknown,
         Owner::Idle => Believed::Idle,
         Owner::Us => Believed::Us,
         Owner::Other(Some(app)) if config.desk.as_ref() == Some(app) => Believed::Desk,
-        // Who is hidden may be the desk: people are not interrupted on a guess.
+        // A hidden owner may be the desk: the bot does not interrupt people on a guess.
         Owner::Other(None) if config.desk.is_some() || config.desk_endpoint => Believed::Desk,
         Owner::Other(_) => Believed::Other,
     }

@@ -1,3 +1,5 @@
+//! Commands of the host: sends, claims, transfers, interventions and grants.
+
 use crate::call::{Failure, FailureKind, InlineControl, MessageKey, OutgoingMessage};
 use crate::policy::Role;
 use crate::time::{Span, Timestamp};
@@ -12,7 +14,7 @@ use super::outbox::Head;
 use super::output::Reply;
 use super::terms::{CommandRefused, Target};
 
-/// Who wants an answer sent.
+/// The origin of a message to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
     Host,
@@ -23,7 +25,7 @@ impl Thread {
     pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
         match command {
             Command::Send { key, message } => self.accept(cx, key, message, From::Host, now),
-            // The host would be notified of what comes of these.
+            // The host is notified of the results of these, so they need room in the queue.
             Command::OpenIntervention
             | Command::InterventionReported { open: true, .. }
             | Command::Claim { .. }
@@ -76,8 +78,8 @@ impl Thread {
         }
     }
 
-    /// An answer to be sent. A reply of the handler's needs no room: it comes with a notice that has just left the queue, and
-    /// a long queue could never get shorter.
+    /// Accepts a message to be sent. A handler's reply needs no room in the notice queue, because its notice has just
+    /// left the queue; otherwise a full queue could never shrink.
     pub(super) fn accept(
         &mut self,
         cx: &Context<'_>,
@@ -126,10 +128,12 @@ impl Thread {
                 self.fall_silent(cx, now);
                 Reply::Done
             }
-            // The desk is about to release, or has: nobody tells a bot (facts §8.1b), so it looks.
+            // The desk is about to release control or has done so, and Meta [sends no webhook for
+            // it](crate::protocol#engage-digital), so the bot reads the owner.
             Role::Bot if matches!(self.belief.owner(), Owner::Other(_)) => {
                 self.people.are_done();
-                // By a clock that is not ours: nothing may outdate what the platform tells from now on.
+                // Engage Digital's clock may be ahead of ours: a stamp in the future must not outdate later events of
+                // the platform.
                 self.belief.lose_certainty(Span::between(at.min(now), now));
                 self.intervention.look_for_release(now);
                 Reply::Done
@@ -147,7 +151,7 @@ impl Thread {
         self.claim_control(super::ClaimOrigin::Intervention, None)
     }
 
-    /// Control is wanted: what would give it away does not any more.
+    /// Control is wanted now, so pending releases and transfers are cancelled.
     fn keep_control(&mut self, why: &str) {
         self.outbox.keep_control();
         let cancelled = Failure::new(FailureKind::Conflict, why);
@@ -160,7 +164,7 @@ impl Thread {
 
     fn close_intervention(&mut self, cx: &Context<'_>, now: Timestamp) -> Reply {
         let was_open = self.intervention.is_open();
-        // What is under way may bring control, which must be released then.
+        // A call, claim or message under way may still bring control, which must be released then.
         let nothing_to_come = self.in_flight.is_none() && self.claim.is_none() && self.outbox.is_settled();
         self.intervention.close();
         if cx.config.is(Broken::KeepsControl) {

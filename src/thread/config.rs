@@ -1,3 +1,5 @@
+//! Configuration of a thread: roles, timeouts, limits, and the context of a step.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -8,54 +10,54 @@ use crate::policy::{Refused, Role, ThreadControlPolicy};
 use crate::retry::{Backoff, Jitter};
 use crate::time::Timestamp;
 
-/// What a thread needs to know about its host. The same for all threads of a service.
+/// The host's configuration, the same for all threads of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "switches, each of its own")]
 pub struct Config {
-    /// Our own app id, as control events name us.
+    /// Our own app id, as control events name it.
     pub app: AppId,
-    /// Which side we are.
+    /// The host's side of the handover.
     pub role: Role,
-    /// Who is primary on a Page for which nothing else is set ([`Context::policy`]).
+    /// The default policy for Pages; [`Context::policy`] overrides it.
     pub policy: ThreadControlPolicy,
-    /// The agent desk's app id, where we are a bot. ED does not publish it: it is in the
-    /// `requested_owner_app_id` of its requests (facts §8.1).
+    /// The agent desk's app id, if we are a bot. Engage Digital [does not publish
+    /// it](crate::protocol#engage-digital): it is the `requested_owner_app_id` of its first request.
     pub desk: Option<AppId>,
-    /// Apps whose request for control is granted without asking the host: the desk and the inboxes
-    /// (a person pressed "move to inbox") where we are a bot.
+    /// Apps whose requests for control are granted without asking the host. For a bot: the desk, and the inboxes,
+    /// from which a person pressed "move to inbox".
     pub trusted: BTreeSet<AppId>,
-    /// Apps that never answer a request for control: Meta's inboxes, its AI and its lead ads (facts §2.7).
-    /// To ask them is futile, so that nobody waits for it.
+    /// Apps that never answer a request for control: Meta's [inboxes, AI and lead ads](crate::protocol#request). They
+    /// are not asked, so that nobody waits in vain.
     pub silent: BTreeSet<AppId>,
-    /// Whether ED's endpoint can be called.
+    /// Whether Engage Digital's [endpoint](crate::protocol#ed-bots-endpoint) can be called.
     pub desk_endpoint: bool,
-    /// Whether a bot under [`ThreadControlPolicy::BotPrimary`] takes control even from people.
+    /// Whether a bot under [`ThreadControlPolicy::BotPrimary`] takes control even from the desk.
     pub take_from_desk: bool,
-    /// Whether an answer that the messaging window refused is sent once more as a person's, with the `HUMAN_AGENT` tag
+    /// Whether a message that the messaging window refused is sent once more with the `HUMAN_AGENT` tag
     /// ([`MessagingType::HumanAgent`](crate::call::MessagingType::HumanAgent)).
     pub human_agent: bool,
-    /// Whether the app is subscribed to `message_echoes`. Where it is not, nothing is waited for that cannot
-    /// come: an answer whose outcome is unknown is reported so at once.
+    /// Whether the app is subscribed to `message_echoes`. If not, a message with an unknown outcome is reported at
+    /// once.
     pub echoes: bool,
-    /// What to do with an answer that may or may not have arrived.
+    /// The handling of messages that may or may not have been sent.
     pub on_unknown: OnUnknown,
-    /// Whether the host is told what the platform reports as delivered and read: each costs a write.
+    /// Whether the host is notified of delivery and read receipts. Each costs a write.
     pub receipts: bool,
-    /// What a claim does when its request stays unanswered.
+    /// The next step of a claim whose request stays unanswered.
     pub when_unanswered: Unanswered,
-    /// How long things may take.
+    /// Durations and deadlines.
     pub timeouts: Timeouts,
-    /// How much one thread may remember.
+    /// Bounds on the state of one thread.
     pub limits: Limits,
-    /// What is deliberately wrong, for tests that must notice it.
+    /// The safeguard left out, for tests that must notice it.
     #[cfg(feature = "broken-designs")]
     #[doc(hidden)]
     pub broken: Option<super::Broken>,
 }
 
 impl Config {
-    /// A configuration with the defaults of this crate: requests of the inboxes are trusted.
+    /// A configuration with this crate's defaults. A bot trusts requests of the inboxes.
     #[must_use]
     pub fn new(app: AppId, role: Role, policy: ThreadControlPolicy) -> Self {
         let trusted = match role {
@@ -87,13 +89,13 @@ impl Config {
         }
     }
 
-    /// Whether an app is where people answer, as a bot sees it: the desk, or one of Meta's inboxes.
+    /// Whether people answer in this app, as a bot sees it: the desk or one of Meta's inboxes.
     #[must_use]
     pub(super) fn is_of_people(&self, app: &AppId) -> bool {
         self.desk.as_ref() == Some(app) || is_inbox(app)
     }
 
-    /// Names the desk's app and trusts its requests.
+    /// Sets the desk's app id and trusts its requests.
     #[must_use]
     pub fn with_desk(mut self, desk: AppId) -> Self {
         self.trusted.insert(desk.clone());
@@ -102,70 +104,70 @@ impl Config {
     }
 }
 
-/// Whether people answer in this app of Meta's.
+/// Whether this app is one of Meta's inboxes.
 pub(super) fn is_inbox(app: &AppId) -> bool {
     [PAGE_INBOX, INSTAGRAM_INBOX].into_iter().any(|inbox| *app == AppId::from(inbox))
 }
 
-/// What to do with an answer whose outcome is unknown and whose echo did not come (design §3.3).
+/// The handling of a message whose outcome is unknown and whose echo did not come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnUnknown {
-    /// Report it; answers behind it wait for the host's word.
+    /// Report it as unknown; the messages behind it wait for [`Command::Continue`](super::Command::Continue).
     #[default]
     Hold,
-    /// Send it again. The customer may read it twice, and its outcome says so.
+    /// Send it again. The customer may read it twice, and the outcome says so (`maybe_doubled`).
     Resend,
 }
 
-/// What a claim does when the app that was asked for control says nothing within [`Timeouts::grant`].
+/// The next step of a claim when the asked app stays silent for [`Timeouts::grant`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Unanswered {
-    /// It goes on to take control, unless the owner is one of Meta's own apps ([`Config::silent`]) or, for a bot, the desk. It
-    /// succeeds where a Page admin has allowed this app to take control: so agents may interrupt. What a desk does.
+    /// Take control, unless the owner is one of Meta's own apps ([`Config::silent`]) or, for a bot, the desk. The
+    /// take succeeds if a Page admin allows it for this app, so that agents can interrupt. The default of a desk.
     Take,
-    /// It fails ([`NotGranted`](super::NotGranted)), and only an idle thread is taken. What a bot does.
+    /// Fail with [`NotGranted`](super::NotGranted); only an idle thread is taken. The default of a bot.
     Fail,
 }
 
-/// Durations, all of them lower bounds: a thread acts at the next input after one has passed.
+/// Durations. All are lower bounds, because a thread acts at the next input after one has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// How long a forwarded request may stay unanswered before `thread_owner` is read and the plan
-    /// goes on. 30 s.
+    /// The time for a forwarded request to be answered, before `thread_owner` is read and the claim goes on. 30 s.
     pub grant: Duration,
-    /// After this a call without an answer counts as lost: its process died. It may begin until half of this is
-    /// over, so the other half is longer than the total timeout of the client, by more than the clocks of replicas
-    /// differ. 60 s.
+    /// The lease of a call: a call without an outcome counts as lost after it, because its process died. A call may
+    /// start in the first half, so the second half must exceed the client's total timeout plus the difference between
+    /// the replicas' clocks. 60 s.
     pub call_lease: Duration,
-    /// How long the echo of a message with unknown outcome is waited for. 30 s.
+    /// The time to wait for the echo of a message with an unknown outcome. 30 s.
     pub echo_grace: Duration,
-    /// How old an accepted answer may get before it fails as expired. It does not stand for the messaging window, which
-    /// only the platform can judge. 24 h.
+    /// The age at which an accepted message expires. It does not stand for the messaging window, which only the
+    /// platform can judge. 24 h.
     pub answer_age: Duration,
-    /// How long a Page's failure of `request` or `take` is remembered. 10 min.
+    /// The time for which a Page's refusal of `request`, `take` or control inside a send counts. 10 min.
     pub refusal_memory: Duration,
-    /// How far our clock and the platform's may differ without a belief going wrong unnoticed. 5 s.
+    /// The tolerated difference between our clock and the platform's. 5 s.
     pub clock_tolerance: Duration,
-    /// How long a handler may work on a notice before it comes again. 60 s.
+    /// The lease of a notice: the time for its handler before it is put out again. 60 s.
     pub notice_lease: Duration,
     /// The first pause after a passing fault; it doubles up to [`Self::backoff_max`]. 1 s.
     pub backoff: Duration,
     /// The longest pause after a passing fault. 60 s.
     pub backoff_max: Duration,
-    /// For a bot: how long people who were asked for are waited for without a sign of them. Then it answers again. 24 h.
+    /// For a bot: the time without a sign of the people who were asked for, after which it answers again. 24 h.
     pub people: Duration,
-    /// For a bot: how long it stands back after a person has answered from an inbox or the phone app. Zero: not at all. 1 h.
+    /// For a bot: the time it stands back after a person answered from an inbox or the phone app. Zero turns this
+    /// off. 1 h.
     pub stand_back: Duration,
-    /// How long the platform may deliver again what was not answered with 200: for this time duplicates are recognised,
-    /// up to [`Limits::seen`] of a conversation. 1 h, after which Meta unsubscribes the app (facts §4.4).
+    /// The time in which the platform may [redeliver](crate::protocol#redelivery) an event. Duplicates are recognised
+    /// for this long, up to [`Limits::seen`] for each conversation. 1 h, after which Meta unsubscribes the app.
     pub redelivery: Duration,
-    /// How long a conversation is remembered in which nothing happens and nothing is under way: who owns it,
-    /// which events were seen, how its answers ended, and what still waits for the host's word (held answers,
-    /// requests for control). Then it is not kept any more, and an answer with an old key counts as new. An open
-    /// intervention is kept. It lasts up to an eighth longer; `Duration::MAX` is for ever. 7 days.
+    /// The time after which a conversation at rest is dropped, with its owner, its digests, the outcomes of its
+    /// messages, and anything that waits for the host (held messages, requests for control). A message with an old
+    /// key counts as new then. A conversation with an open intervention is not dropped. The real time is up to an
+    /// eighth longer; `Duration::MAX` keeps conversations without limit. 7 days.
     pub retention: Duration,
 }
 
@@ -189,34 +191,35 @@ impl Default for Timeouts {
     }
 }
 
-/// Bounds of what one thread keeps.
+/// Bounds on the state of one thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Answers that wait. One more is refused. 100.
+    /// The most messages that wait; one more is refused. 100.
     pub answers: usize,
-    /// Notices that the host has not acknowledged. At this number new events are refused, so that the platform delivers them
-    /// again, and so are commands of which the host would be notified. A delivery that begins below it is taken in whole, so
-    /// that a large one ends: the queue holds this many and one delivery at most, and what the handler sends while
-    /// it deals with them. 256.
+    /// The most notices that the host has not acknowledged. At this number new events are refused, so that the
+    /// platform redelivers them, and so are commands of which the host would be notified. A delivery that begins
+    /// below the limit is accepted as a whole, so that a large one ends: the queue holds at most this many, one
+    /// delivery, and the notices that follow from the handler's own actions. 256.
     pub notices: usize,
-    /// Customer messages kept for whoever gains control next; older ones are counted only. 64.
+    /// The most unanswered customer messages stored for the next time we gain control; older ones are only counted.
+    /// 64.
     pub unanswered: usize,
-    /// Messages of the last [`Timeouts::redelivery`] remembered to recognise duplicates, in 8 bytes each (11 in a record);
-    /// and as many control events, and keys of answers that were sent. Those of a delivery that is larger are all
-    /// remembered. 4096.
+    /// The most digests of messages for recognising duplicates within [`Timeouts::redelivery`], in 8 bytes each (11
+    /// in a record); and as many of control events and of keys of sent messages. All digests of one delivery are
+    /// stored, even if there are more. 4096.
     pub seen: usize,
-    /// Finished answers whose outcome can be asked for by key. Older ones are [`MessageStatus::Settled`](super::MessageStatus)
-    /// for [`Timeouts::redelivery`]. 64.
+    /// The most finished messages whose outcome is stored by key. Older ones are
+    /// [`MessageStatus::Settled`](super::MessageStatus::Settled) for [`Timeouts::redelivery`]. 64.
     pub finished: usize,
-    /// How often the handler is told one notice. If it has not returned `Ok` by then, the notice is set aside
-    /// ([`SetAside`](super::SetAside)) and the next one is told. 20, which with the default pauses is a quarter of an hour for a
-    /// handler that fails at once.
+    /// The most attempts to notify the handler of one notice. If none returned `Ok`, the notice is set aside
+    /// ([`SetAside`](super::SetAside)). 20: with the default pauses a quarter of an hour for a handler that fails at
+    /// once.
     pub attempts: u32,
-    /// Notices that were set aside and the host has not dismissed. The oldest is dropped for one more. 32.
+    /// The most notices set aside; the oldest is dropped for one more. 32.
     pub set_aside: usize,
-    /// How often one claim asks for control with `request_thread_control` or at the desk's endpoint, at growing distances
-    /// within [`Timeouts::grant`], before silence counts as an answer: one webhook may be lost. 3.
+    /// The most requests of one claim, by `request_thread_control` or at the desk's endpoint, at growing intervals
+    /// within [`Timeouts::grant`]. Several, because one webhook may be lost. 3.
     pub requests: u32,
 }
 
@@ -235,29 +238,30 @@ impl Default for Limits {
     }
 }
 
-/// What is given to each step: the host's configuration and what is known of the Page.
+/// The arguments of a step: the host's configuration and the Page's state.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// The configuration.
+    /// The host's configuration.
     pub config: &'a Config,
-    /// Who is primary on this Page.
+    /// The policy of this Page.
     pub policy: ThreadControlPolicy,
-    /// What is known of the Page.
+    /// The refusals of this Page.
     pub page: PageMemory,
-    /// Spreads the waits of this step; [`Jitter::NONE`] where they must be repeatable.
+    /// The spread of this step's waits; [`Jitter::NONE`] makes them repeatable.
     pub jitter: Jitter,
-    /// What is numbered in a fresh thread (calls, notices, claims, hand-overs) is numbered from here on. It grows
-    /// with time, so that no number of a conversation that was forgotten comes again.
+    /// The first number for calls, notices, claims and transfers of a fresh thread. It must grow with time, so that
+    /// the numbers of a dropped conversation are not used again.
     pub ids_from: u64,
-    /// Calls and notices may be begun. Where not, the host is about to stop: another process goes on.
+    /// Whether calls and notices may be started. `false` while the host shuts down, because another process goes on.
     pub begins: bool,
-    /// The events are of a delivery that began when there was room for notices ([`Thread::has_room`](super::Thread::has_room)):
-    /// the rest of it is taken in, however long the queue has become.
+    /// Whether the event's delivery began when there was room for notices
+    /// ([`Thread::has_room`](super::Thread::has_room)). The rest of it is accepted then, however long the queue has
+    /// become.
     pub has_room: bool,
 }
 
 impl<'a> Context<'a> {
-    /// A context for a Page of which nothing is known, under the configuration's policy.
+    /// A context for a Page without known refusals, with the configuration's policy.
     #[must_use]
     pub fn new(config: &'a Config) -> Self {
         Self {
@@ -271,13 +275,13 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Until when a request that was made at `at` may stay unanswered, where nothing is asked twice.
+    /// The deadline of a request made at `at` that is not repeated.
     pub(super) fn grant_until(&self, at: Timestamp) -> Timestamp {
         self.asked_until(at, 1, 1)
     }
 
-    /// Until when the `nth` request of a claim may stay unanswered, of so many: later ones are given more time, and all
-    /// together [`Timeouts::grant`].
+    /// The deadline of the `nth` of `of` requests of a claim. Later ones get more time, and all together
+    /// [`Timeouts::grant`].
     pub(super) fn asked_until(&self, at: Timestamp, nth: u32, of: u32) -> Timestamp {
         if self.config.is(Broken::WaitsForTheGrant) || self.config.is(Broken::KeepsRequest) {
             return Timestamp::MAX;
@@ -288,19 +292,19 @@ impl<'a> Context<'a> {
         at.plus(Duration::from_millis(u64::try_from(part).unwrap_or(u64::MAX)))
     }
 
-    /// How calls and notices are tried again.
+    /// The backoff of calls and notices.
     pub(super) fn backoff(&self) -> Backoff {
         let Timeouts { backoff, backoff_max, .. } = self.config.timeouts;
         Backoff { first: backoff, longest: backoff_max, ..Backoff::default() }
     }
 
-    /// What counts as refused now, from the Page's memory and the thread's own.
+    /// The refusals that count now, of the Page and of this thread.
     pub(super) fn refused(&self, own: &PageMemory, now: Timestamp) -> Refused {
         let holds = |what: fn(&PageMemory) -> Option<Timestamp>| self.is_remembered(own, what, now);
         Refused { request: holds(|memory| memory.request_refused), take: holds(|memory| memory.take_refused) }
     }
 
-    /// Whether control may go with a message, as far as is known.
+    /// Whether control can go inside a send, as far as is known.
     pub(super) fn has_inline_control(&self, own: &PageMemory, now: Timestamp) -> bool {
         !self.is_remembered(own, |memory| memory.inline_refused, now)
     }
@@ -320,7 +324,7 @@ impl<'a> Context<'a> {
 }
 
 impl Config {
-    /// Whether the thread is broken in this way.
+    /// Whether this safeguard is left out.
     #[cfg(feature = "broken-designs")]
     pub(super) fn is(&self, broken: Broken) -> bool {
         self.broken == Some(broken)
@@ -338,7 +342,7 @@ mod tests {
     use super::super::page::PageCall;
     use super::*;
 
-    /// What a Page refused is remembered for a while, and not beyond a change of roles, whoever remembers it.
+    /// Refusals expire after a while or at a change of roles, for the Page and for the thread.
     #[test]
     fn refusals_are_remembered_for_a_while() {
         let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);

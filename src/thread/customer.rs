@@ -1,4 +1,4 @@
-//! What customers do besides writing: they take messages back and change them, react, follow links, read.
+//! Customer events other than messages: unsent and edited messages, receipts, reactions, referrals.
 
 use crate::event::{Channel, EventKind, Inbound, PrivateText};
 use crate::id::MessageId;
@@ -11,7 +11,7 @@ use super::notice::Notice;
 use super::output::Reply;
 
 impl Thread {
-    /// Nobody answers these. Each is told once.
+    /// Notifies the host once of an event that needs no answer.
     pub(super) fn something_else(
         &mut self,
         cx: &Context<'_>,
@@ -56,12 +56,12 @@ impl Thread {
     }
 }
 
-/// A message as it is after this edit.
+/// The message after this edit.
 fn edited(mut inbound: Inbound, mid: &MessageId, text: Option<&str>) -> Inbound {
     if inbound.mid.as_ref() == Some(mid) {
         inbound.text = text.map(str::to_owned);
         inbound.must_be_fetched = text.is_none();
-        // It holds what was written before.
+        // The raw JSON holds the old text.
         inbound.raw = None;
     }
     inbound

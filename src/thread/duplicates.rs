@@ -1,4 +1,4 @@
-//! Digests of what was delivered and sent lately, by which duplicates are recognised.
+//! Duplicate detection: digests of recent messages, control events and idempotency keys.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use crate::time::{Span, Timestamp};
 use super::config::Config;
 use super::is_default;
 
-/// A message, a control event or an idempotency key in eight bytes. The lowest bit is a mark: the host was told that the
-/// message is ours to answer.
+/// An 8-byte digest of a message, a control event or an idempotency key. The lowest bit is a mark: the host was
+/// notified of the message as its own to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Digest(u64);
 
 impl Digest {
-    /// A message is recognised by its `mid`, which the standby copy and the owner's copy share; one without a `mid` by its
-    /// time and content. Without a time either it counts as new: rather told twice than lost.
+    /// The digest of a message: of its `mid`, which the standby copy and the owner's copy
+    /// [share](crate::protocol#standby), or else of its time and content. `None` without `mid` and time: such a
+    /// message counts as new, because a duplicate is better than a loss.
     pub(super) fn message(inbound: &Inbound) -> Option<Self> {
         let Inbound { mid, at, text, payload, postback, attachments, .. } = inbound;
         match mid {
@@ -34,8 +35,8 @@ impl Digest {
         }
     }
 
-    /// A pass, take or request event: one was seen four times in production (facts §4.4). Without a stamp two cannot be
-    /// told from one that came twice.
+    /// The digest of a pass, take or request event: one was [delivered four times](crate::protocol#redelivery) in
+    /// production. `None` without a stamp, because a second event looks like a duplicate then.
     pub(super) fn control(at: Span, kind: &EventKind) -> Option<Self> {
         (at != Span::UNKNOWN).then(|| Self::new(&(2_u8, at, kind)))
     }
@@ -44,15 +45,15 @@ impl Digest {
         Self::new(&(3_u8, key.as_str()))
     }
 
-    /// The same in every process. Where another version of Rust hashes otherwise, what comes again right after an update is
-    /// told again.
+    /// Stable across processes. If another version of Rust hashes differently, events redelivered right after an
+    /// update are notified twice.
     fn new(of: &impl Hash) -> Self {
         let mut hasher = SipHasher13::new();
         of.hash(&mut hasher);
         Self(hasher.finish() & !1)
     }
 
-    /// What is too long to be part of a key.
+    /// The digest of a name that is too long to be part of a key.
     pub(super) fn name(name: &str) -> Self {
         Self::new(&(5_u8, name))
     }
@@ -61,8 +62,9 @@ impl Digest {
         Self::new(&(0_u8, mid))
     }
 
-    /// What customers do besides writing. Only one thing can be done once to a message; of others two without a stamp cannot
-    /// be told from one that came twice.
+    /// The digest of an event other than a message: an unsent message by its `mid`, an edit by `mid` and number,
+    /// anything else by time and content. `None` without a stamp, because a second event looks like a duplicate
+    /// then.
     pub(super) fn of_change(at: Span, kind: &EventKind) -> Option<Self> {
         match kind {
             EventKind::Unsent(mid) => Some(Self::new(&(6_u8, mid))),
@@ -75,7 +77,7 @@ impl Digest {
         format!("{:016x}", self.0)
     }
 
-    /// A message that another app sent.
+    /// The digest of the echo of another app's message.
     pub(super) fn echo(mid: &MessageId) -> Self {
         Self::new(&(4_u8, mid))
     }
@@ -93,7 +95,7 @@ impl Digest {
     }
 }
 
-/// How long, and how many, digests are remembered at this moment.
+/// The bounds in time and number for digests at this moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Horizon {
     pub(super) now: Timestamp,
@@ -107,24 +109,24 @@ impl Horizon {
         Self { now, age: config.timeouts.redelivery, most: config.limits.seen.max(1) }
     }
 
-    /// Digests that are remembered and forgotten together.
+    /// The number of digests that are stored and dropped together.
     fn part(self) -> usize {
         self.most.div_ceil(4).min(LONGEST_PART)
     }
 }
 
-/// A write of a thread copies the latest part; copies share the others.
+/// Every write of a thread copies the latest part, and shares the others. So a part is bounded.
 const LONGEST_PART: usize = 128;
 
-/// Digests of the platform's redelivery time, at most [`Horizon::most`] of them; the latest part and the one before it
-/// are kept for longer. What was touched at this very moment is of the delivery at hand and never forgotten, however
-/// many there are: else a large delivery that is delivered again would be taken for new, for ever.
+/// Digests of the last [`Timeouts::redelivery`](super::Timeouts::redelivery), at most `Horizon::most`; the latest
+/// part and the one before it are kept longer. Digests touched at this very moment belong to the current delivery and
+/// are never dropped, so that all of a delivery larger than the limit is recognised when it is redelivered.
 #[derive(Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Recent {
     #[serde(skip_serializing_if = "is_default")]
     latest: Digests,
-    /// The oldest first.
+    /// Oldest first.
     #[serde(skip_serializing_if = "is_default")]
     before: Vec<Part>,
 }
@@ -132,11 +134,11 @@ pub(super) struct Recent {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct Part {
     digests: Arc<Digests>,
-    /// When one of them was last remembered or recognised.
+    /// The last time one of them was stored or recognised.
     touched: Timestamp,
 }
 
-/// Written as one text, 11 bytes a digest.
+/// Stored as one base64 text of about 11 bytes for each digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Digests(Vec<Digest>);
 
@@ -150,17 +152,17 @@ impl Serialize for Digests {
 impl<'de> Deserialize<'de> for Digests {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = BASE64.decode(text).map_err(|_| de::Error::custom("digests that are not base64"))?;
+        let bytes = BASE64.decode(text).map_err(|_| de::Error::custom("invalid digests: not base64"))?;
         let (digests, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() {
-            return Err(de::Error::custom("half a digest"));
+            return Err(de::Error::custom("invalid digests: incomplete"));
         }
         Ok(Self(digests.iter().map(|digest| Digest(u64::from_le_bytes(*digest))).collect()))
     }
 }
 
 impl Digests {
-    /// Nearly always the answer is no: to look at all is quicker than to stop.
+    /// Compares all, without an early exit: a match is rare, and the loop without a branch is faster.
     fn contains(&self, digest: Digest) -> bool {
         self.0.iter().fold(false, |found, other| found | other.is(digest))
     }
@@ -173,7 +175,7 @@ impl Digests {
 }
 
 impl Clone for Recent {
-    /// With room for one more: that is what it is copied for.
+    /// With room for one more digest, because a thread is copied to be changed.
     fn clone(&self) -> Self {
         let mut latest = Vec::with_capacity(self.latest.0.len() + 1);
         latest.extend_from_slice(&self.latest.0);
@@ -196,13 +198,13 @@ impl Recent {
         }
         let latest = &mut self.latest.0;
         if latest.len() == latest.capacity() {
-            // Most conversations see one or two.
+            // Most conversations have one or two digests.
             latest.reserve_exact(latest.len().max(1));
         }
         latest.push(digest);
     }
 
-    /// A duplicate came: it may come once more, so that the platform's redelivery time begins anew for it.
+    /// Restarts the redelivery time of a digest, because a duplicate may be followed by another.
     pub(super) fn touch(&mut self, digest: Digest, now: Timestamp) {
         if self.latest.contains(digest) {
             return;
@@ -245,7 +247,7 @@ mod tests {
         Digest::new(&number)
     }
 
-    /// Room for 16, which is parts of 4, and an hour.
+    /// Room for 16 digests, in parts of 4, for an hour.
     fn at(seconds: u64) -> Horizon {
         Horizon { now: NOW.plus(Duration::from_secs(seconds)), age: Duration::from_hours(1), most: 16 }
     }
@@ -283,7 +285,7 @@ mod tests {
             recent.remember(digest(number), at(0));
         }
         assert_eq!(known(&recent).len(), 100);
-        // It comes again, with more behind it: all of it is recognised, however often.
+        // The delivery is repeated with one more event behind it: all of it is recognised, each time.
         for again in 1..5 {
             for number in 0..100 {
                 assert!(recent.find(digest(number)).is_some(), "{again}: {number}");
@@ -291,7 +293,7 @@ mod tests {
             }
             recent.remember(digest(100 + again), at(again));
         }
-        // Others push it out when it does not come any more.
+        // Later digests push it out when it is no longer repeated.
         for number in 200..230 {
             recent.remember(digest(number), at(10 + number));
         }

@@ -1,3 +1,5 @@
+//! Webhook events: each one updates the belief and the queues, and may notify the host.
+
 use crate::call::MessageKey;
 use crate::event::{Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound};
 use crate::policy::{Role, ThreadControlPolicy};
@@ -30,7 +32,8 @@ impl Thread {
             }
             self.inbox.see(at, &kind, Horizon::new(config, now));
         }
-        // What has no stamp happened before it arrived; else it would be newer than all that follows.
+        // An event without a stamp happened before it arrived; otherwise it would be newer than all events that
+        // follow.
         let arrived = now.plus(config.timeouts.clock_tolerance);
         let at = if at == Span::UNKNOWN { Span { to: arrived, ..at } } else { at };
         if !is_control {
@@ -52,7 +55,8 @@ impl Thread {
         }
     }
 
-    /// Direction is read from the ids, not from the event's name (facts §4.6).
+    /// Applies a pass or take event. The direction is read from the ids, [not from the event's
+    /// name](crate::protocol#control-events).
     fn control_changed(
         &mut self,
         cx: &Context<'_>,
@@ -65,14 +69,14 @@ impl Thread {
         let owner = match (&change.new_owner, &change.previous_owner) {
             (Some(new), _) if *new == config.app => Owner::Us,
             (Some(new), _) => Owner::Other(Some(new.clone())),
-            // The take event of 2017 named only who lost control.
+            // The take event of 2017 names only the previous owner.
             (None, Some(previous)) if take && *previous == config.app => Owner::Other(None),
             (None, _) => Owner::Unknown,
         };
         let tolerance = config.timeouts.clock_tolerance;
         let (had_control, is_ours) = (*self.belief.owner() == Owner::Us, owner == Owner::Us);
         let learnt = match owner {
-            // An event that names nobody we know is never taken for ours.
+            // An event that names no new owner never means that control is ours.
             Owner::Unknown => self.belief.event_of_nobody(at),
             owner if config.is(Broken::EventsAsTheyArrive) => self.belief.arrived(owner, at),
             owner => self.belief.event(owner, at, tolerance),
@@ -92,18 +96,18 @@ impl Thread {
             && (had_control || self.people.are_asked_for())
             && change.new_owner.is_some_and(|app| config.is_of_people(&app))
         {
-            // People have taken over, without being asked for.
+            // People took over without being asked.
             self.people_come(cx, now);
         }
         Reply::Done
     }
 
-    /// Control came to us though people were asked for.
+    /// Control came to us while people were asked for: either an event from before the request, or people are done.
     fn control_came_back(&mut self, config: &Config, by_people: bool, at: Span) {
         let has_asked =
             self.transfer.as_ref().is_none_or(|transfer| matches!(transfer.stage, Stage::Asked { .. }));
         if self.people.were_asked_after(at) {
-            // That is news from before: they have yet to come.
+            // The event is older than the request: people have yet to come.
             self.people.have_yet_to_come();
             if self.transfer.is_none() && (config.desk_endpoint || config.desk.is_some()) {
                 self.start_transfer(Target::Desk);
@@ -113,7 +117,7 @@ impl Thread {
         }
     }
 
-    /// People are there.
+    /// People are there: a bot falls silent.
     pub(super) fn people_come(&mut self, cx: &Context<'_>, now: Timestamp) {
         if cx.config.role == Role::Bot {
             self.people.come(now, cx.config.timeouts.people);
@@ -132,7 +136,7 @@ impl Thread {
         if by.as_ref() == Some(&config.app) {
             return Reply::Ignored;
         }
-        // Only the owner and the primary are asked, so it speaks against another owner.
+        // Only the owner and the primary receive requests, so this is evidence against another owner.
         self.belief.seen_on_messaging(at);
         let granted = by.as_ref().is_some_and(|by| config.trusted.contains(by));
         let grant = config.timeouts.grant;
@@ -143,8 +147,8 @@ impl Thread {
         Reply::Done
     }
 
-    /// Recognises a duplicate, which is accepted even when the notice queue is full. A message on `messaging` that was told as
-    /// somebody else's is none: it speaks against the belief.
+    /// Recognises a duplicate, which is accepted even when the notice queue is full. A message on `messaging` that
+    /// was notified as another app's to answer is no duplicate, because it speaks against the belief.
     pub(super) fn recognise(&mut self, event: &Event, now: Timestamp) -> bool {
         match &event.kind {
             EventKind::Inbound(inbound) => {
@@ -156,14 +160,14 @@ impl Thread {
         }
     }
 
-    /// Whether what a customer writes is this host's to answer.
+    /// Whether this host should answer the customer's message.
     fn is_to_answer(&self, cx: &Context<'_>, channel: Channel) -> bool {
         let config = cx.config;
         match self.belief.owner() {
             _ if self.is_silent(cx) => false,
             Owner::Us => true,
             Owner::Idle | Owner::Unknown => channel == Channel::Messaging,
-            // Where the desk is primary a bot asks it for control, and is refused while an agent is engaged.
+            // A bot whose desk is primary asks it for control, and is refused while an agent is engaged.
             Owner::Other(owner) => {
                 let asks = cx.policy == ThreadControlPolicy::EdPrimary && config.desk_endpoint;
                 config.role == Role::Bot
@@ -173,9 +177,9 @@ impl Thread {
         }
     }
 
-    /// Whether a typing indicator may be shown: where control is ours, and where the customer's last message came to us and
-    /// nobody else is known to have control. Without a primary that is so for every app, so that it says nothing. Not where
-    /// people are busy with the customer.
+    /// Whether a typing indicator may be shown: if control is ours, or if the customer's last message came to us and
+    /// no other app is known to have control. Without a primary every app receives the messages, so they are no
+    /// evidence. Never while people are busy with the customer.
     #[cfg(feature = "service")]
     pub(crate) fn may_show(&self, policy: ThreadControlPolicy, now: Timestamp) -> bool {
         let (mut belief, active) = (self.belief.clone(), self.inbox.active_until());
@@ -195,7 +199,7 @@ impl Thread {
         let is_owned = matches!(self.belief.owner(), Owner::Other(_));
         if channel == Channel::Messaging && !is_owned && self.people.have_control() {
             if self.belief.in_doubt {
-                // The owner that is being read may be the one from before this message.
+                // The owner being read may be the one from before this message.
                 self.belief.changed();
             } else {
                 // The platform routes the customer to us again.
@@ -203,15 +207,16 @@ impl Thread {
             }
         }
         let to_answer = self.is_to_answer(cx, channel);
-        // A person who answers elsewhere has read it; what the desk has to be asked for may be refused.
+        // A person who answers from another app has read it. A message for which a bot must ask the desk is stored,
+        // because the desk may refuse.
         let answered_elsewhere = self.is_silent(cx) && !self.people.are_asked_for();
         let waits = is_owned && to_answer || !to_answer && !answered_elsewhere;
         if self.inbox.note(&inbound, to_answer, waits, config.limits, horizon) == Novelty::Known {
             return Reply::Ignored;
         }
         if to_answer && !is_owned && self.inbox.has_unanswered() {
-            // Control came back without a word: a release and an expiry send none. What was written
-            // meanwhile and not answered is ours now too.
+            // Control came back without an event, because a release and an expiry send none (docs/protocol.md#idle).
+            // The unanswered messages are ours to answer now.
             let mut inbox = std::mem::take(&mut self.inbox);
             let (unanswered, _) = inbox.take_unanswered(|inbound| self.is_replied_to(inbound));
             self.inbox = inbox;
@@ -226,19 +231,19 @@ impl Thread {
         Reply::Done
     }
 
-    /// Our own answer that an echo is of.
+    /// Our own message that this echo belongs to.
     fn message_of(&self, config: &Config, echo: &Echo) -> Option<MessageKey> {
         if echo.app_id.as_ref().is_some_and(|app| *app != config.app) {
             return None;
         }
         let key = |metadata: &String| MessageKey::from_metadata(metadata, &config.app);
         let by_metadata = echo.metadata.as_ref().and_then(key);
-        // Instagram's echoes may come without it.
+        // Instagram's echoes may come without metadata.
         by_metadata.or_else(|| self.outbox.by_echo(echo.mid.as_ref(), echo.text.as_deref()))
     }
 
-    /// Whether a host may have to be notified of an event, so that there must be room for that. An echo of our own only settles
-    /// an answer that was accepted before.
+    /// Whether the host may have to be notified of an event, so that the queue needs room. An echo of our own only
+    /// settles a message that was accepted before.
     pub(super) fn is_notified(&self, config: &Config, event: &Event) -> bool {
         match &event.kind {
             EventKind::Echo(echo) => {
@@ -276,8 +281,9 @@ impl Thread {
     }
 }
 
-/// Whether a person has written a message, as far as can be told: in the desk, an inbox or the phone app, which sends no app id
-/// (facts §4.8). Meta's AI writes under the inbox's id, and says so in the metadata (facts §2.7).
+/// Whether a person wrote a message, as far as can be seen: in the desk, in an inbox, or in the phone app, which
+/// sends [no app id](crate::protocol#echoes). Meta's AI writes under the inbox's id, but its echo is
+/// [marked](crate::protocol#meta-ai).
 fn is_by_person(config: &Config, echo: &Echo) -> bool {
     !echo.ai_generated && echo.app_id.as_ref().is_none_or(|app| config.is_of_people(app))
 }

@@ -1,4 +1,4 @@
-//! What follows from what a handler did with a notice, in the same write as that the notice was dealt with.
+//! The results of the host's handler: its actions are stored in the same write that acknowledges the notice.
 
 use crate::call::MessageKey;
 use crate::event::Inbound;
@@ -15,14 +15,14 @@ use super::outcome::MessageStatus;
 use super::output::{Output, Reply};
 use super::terms::{CommandRefused, NoticeId};
 
-/// The key of the `nth` reply to a message. A name that no key can hold is shortened.
+/// The key of the `nth` reply to a message. A name that is too long for a key is replaced by its digest.
 fn reply_key(name: &str, nth: usize) -> Option<MessageKey> {
     let key = |name: &str| MessageKey::new(format!("re:{name}:{nth}")).ok();
     key(name).or_else(|| key(&Digest::name(name).in_words()))
 }
 
 impl Thread {
-    /// A handler has ended.
+    /// Takes the result of a handler.
     pub(super) fn notice_done(
         &mut self,
         cx: &Context<'_>,
@@ -44,7 +44,7 @@ impl Thread {
                     self.notices.keep_aside(SetAside { id, attempts, at: now, notice }, limits, out);
                 }
             }
-            // Where too many answers wait, it is told again when some are settled.
+            // When too many messages wait, the notice is retried later, when some are settled.
             Handled::Done(_) | Handled::Retry => {
                 let pause = |attempts| cx.backoff().wait(attempts, None, cx.jitter);
                 self.notices.retry(now, limits, pause, out);
@@ -56,8 +56,9 @@ impl Thread {
         Reply::Done
     }
 
-    /// Does what the handler of a notice wants. What is refused is told, once: whether the notice was already of that kind, and
-    /// is to be set aside, so that a handler that insists can't go round for ever.
+    /// Carries out the actions of a handler. The host is notified once of each refused action. Returns whether such a
+    /// notice was itself answered with a refused action: it is set aside then, so that a handler that insists cannot
+    /// loop.
     fn act(
         &mut self,
         cx: &Context<'_>,
@@ -99,14 +100,14 @@ impl Thread {
         false
     }
 
-    /// Whether a message was answered by a reply that is on its way or arrived.
+    /// Whether a reply to this message is under way or was sent.
     pub(super) fn is_replied_to(&self, inbound: &Inbound) -> bool {
         let key = name_of(inbound).and_then(|name| reply_key(&name, 0));
         let status = key.and_then(|key| self.outbox.status(&key));
         status.is_some_and(|status| !matches!(status, MessageStatus::Failed(_)))
     }
 
-    /// People are busy with the customer: the bot says nothing more, and claims nothing.
+    /// People are busy with the customer: the bot's waiting messages fail.
     pub(super) fn fall_silent(&mut self, cx: &Context<'_>, now: Timestamp) {
         if cx.config.role == Role::Bot {
             let failed = self.outbox.all_failed(&super::FailReason::WithPeople, cx.config, now);
@@ -114,12 +115,12 @@ impl Thread {
         }
     }
 
-    /// Whether people are busy with the customer, so that a bot says nothing.
+    /// Whether this is a bot that must stay silent, because people are busy with the customer.
     pub(super) fn is_silent(&self, cx: &Context<'_>) -> bool {
         cx.config.role == Role::Bot && self.people.are_busy() && !cx.config.is(super::Broken::TalksOverPeople)
     }
 
-    /// Why a bot may not speak now.
+    /// The refusal of a bot's message while people are busy.
     pub(super) fn refused_for_people(&self, cx: &Context<'_>) -> Option<Reply> {
         self.is_silent(cx).then_some(Reply::Refused(CommandRefused::WithPeople))
     }

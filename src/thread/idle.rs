@@ -1,3 +1,5 @@
+//! Threads at rest: when nothing is under way, and when the state of a conversation is dropped.
+
 use std::time::Duration;
 
 use crate::time::Timestamp;
@@ -5,12 +7,12 @@ use crate::time::Timestamp;
 use super::Thread;
 use super::config::Context;
 
-/// A thread at rest is written again for what happens in it only after this part of its retention.
+/// While a thread is at rest, its time of rest is rewritten at most once in this fraction of its retention.
 const PARTS: u32 = 8;
 
 impl Thread {
-    /// Whether nothing is under way: no answer, call, claim, hand-over or notice. Answers that were
-    /// reported as unknown and held may remain.
+    /// Whether nothing is under way: no message, call, claim, transfer or notice. Held messages with an unknown
+    /// outcome may remain.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {
         self.in_flight.is_none()
@@ -21,8 +23,8 @@ impl Thread {
             && !self.belief.in_doubt
     }
 
-    /// Whether somebody still has to do something: the service, or the host with an answer of unknown outcome,
-    /// a notice that was set aside, a request for control or an open intervention.
+    /// Whether work is left for the service, or for the host: a held message, a notice that was set aside, a request
+    /// for control or an open intervention.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
         !self.is_at_rest()
@@ -32,17 +34,17 @@ impl Thread {
             || self.requests.waiting().next().is_some()
     }
 
-    /// Whether little waits in it.
+    /// Whether at most 8 items wait in each queue.
     #[cfg(feature = "service")]
     pub(crate) fn is_small(&self) -> bool {
         const FEW: usize = 8;
         self.notices.len() <= FEW && self.outbox.len() <= FEW && self.inbox.len() <= FEW
     }
 
-    /// Whether nothing is known that a thread nobody has heard of would not know: it need not be kept.
+    /// Whether the thread equals a new one, so that it need not be stored.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        // Numbers go on with time, wherever they start from.
+        // Numbers differ between fresh threads, because they grow with time ([`Context::ids_from`]).
         let fresh = Self {
             last_id: self.last_id,
             notices: self.notices.none_left(),
@@ -52,7 +54,7 @@ impl Thread {
         *self == fresh
     }
 
-    /// Notes that the thread is at rest, or forgets what it knows when it has been for long.
+    /// Notes when the thread came to rest, and resets it when its retention has passed.
     pub(super) fn note_rest(&mut self, cx: &Context<'_>, now: Timestamp, is_news: bool) {
         let retention = cx.config.timeouts.retention;
         if retention == Duration::MAX || !self.is_at_rest() || self.intervention.is_open() || self.is_fresh()
@@ -65,7 +67,7 @@ impl Thread {
         }
     }
 
-    /// When nothing of it need be known any more.
+    /// The time at which the thread is reset.
     pub(super) fn forgotten_at(&self, cx: &Context<'_>) -> Option<Timestamp> {
         let retention = cx.config.timeouts.retention;
         Some(self.at_rest_since?.plus(retention.saturating_add(retention / PARTS)))

@@ -1,3 +1,5 @@
+//! Incoming messages: the customer's unanswered messages and the detection of duplicates.
+
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,7 @@ use super::belief::CONTROL_LASTS;
 use super::duplicates::{Digest, Horizon, Recent};
 use super::is_default;
 
-/// What came from the customer while it was not ours to answer, and what was seen already.
+/// The customer's messages that were not ours to answer, and digests of recent events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Inbox {
@@ -20,25 +22,27 @@ pub(super) struct Inbox {
     more: u32,
     #[serde(skip_serializing_if = "is_default")]
     seen: Recent,
-    /// Control events: these are few, and a pass that is taken for new would be believed.
+    /// Digests of control events, apart from the others, because they are few and a redelivered pass would change the
+    /// belief.
     #[serde(skip_serializing_if = "is_default")]
     controls: Recent,
-    /// Until when control lasts because of what the customer did.
+    /// The end of control that follows from the customer's last act.
     #[serde(skip_serializing_if = "is_default")]
     active_until: Option<Timestamp>,
 }
 
-/// What an inbound message is to us, by what was seen before.
+/// Whether a message is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Novelty {
     New,
-    /// It was told before as somebody else's to answer, and now it is ours.
+    /// A message that was notified as another app's to answer, and now is ours.
     NowOurs,
     Known,
 }
 
 impl Inbox {
-    /// Notes a message. One that is not ours to answer waits for whoever gains control next, if it `waits`.
+    /// Stores a message's digest, and with `waits` the message itself, for the next time we gain control. Returns
+    /// whether it is new.
     pub(super) fn note(
         &mut self,
         inbound: &Inbound,
@@ -70,7 +74,7 @@ impl Inbox {
         Novelty::New
     }
 
-    /// Recognises a message that was seen before as what it is now: ours to answer, or somebody else's.
+    /// Recognises a duplicate: notified before as ours to answer, or not ours now either.
     pub(super) fn recognise(&mut self, inbound: &Inbound, ours: bool, now: Timestamp) -> bool {
         let Some(id) = Digest::message(inbound) else { return false };
         let known = self.seen.find(id).is_some_and(|seen| !ours || seen.is_marked());
@@ -80,7 +84,7 @@ impl Inbox {
         known
     }
 
-    /// The customer did something then, at the latest.
+    /// The customer did something, at `at` or before.
     pub(super) fn active(&mut self, at: Span, now: Timestamp) {
         let until = at.to.min(now).plus(CONTROL_LASTS);
         self.active_until = self.active_until.max(Some(until));
@@ -90,7 +94,7 @@ impl Inbox {
         self.active_until
     }
 
-    /// Recognises a control event that was seen before.
+    /// Recognises a control event that was delivered before.
     pub(super) fn recognise_control(&mut self, at: Span, kind: &EventKind, now: Timestamp) -> bool {
         let Some(event) = Digest::control(at, kind) else { return false };
         let known = self.controls.find(event).is_some();
@@ -100,14 +104,14 @@ impl Inbox {
         known
     }
 
-    /// A control event is recognised from now on.
+    /// Stores the digest of a control event.
     pub(super) fn see(&mut self, at: Span, kind: &EventKind, horizon: Horizon) {
         if let Some(event) = Digest::control(at, kind) {
             self.controls.remember(event, horizon);
         }
     }
 
-    /// Whether an echo of another app was seen before; it is recognised from now on.
+    /// Recognises the echo of another app's message, or stores its digest.
     pub(super) fn see_echo(&mut self, mid: &MessageId, horizon: Horizon) -> bool {
         let echo = Digest::echo(mid);
         let known = self.seen.find(echo).is_some();
@@ -119,7 +123,7 @@ impl Inbox {
         known
     }
 
-    /// Whether an event was seen before; it is recognised from now on.
+    /// Recognises an event that was delivered before, or stores its digest.
     pub(super) fn has_seen(&mut self, at: Span, kind: &EventKind, horizon: Horizon) -> bool {
         let Some(id) = Digest::of_change(at, kind) else { return false };
         let known = self.seen.find(id).is_some();
@@ -131,7 +135,7 @@ impl Inbox {
         known
     }
 
-    /// The customer took a message back. If it comes after that it is no news any more.
+    /// Removes a message that the customer unsent. If it arrives later it counts as a duplicate.
     pub(super) fn forget_message(&mut self, mid: &MessageId, horizon: Horizon) {
         self.unanswered.retain(|inbound| inbound.mid.as_ref() != Some(mid));
         let message = Digest::mid(mid).marked(true);
@@ -141,12 +145,12 @@ impl Inbox {
         self.seen.mark(message);
     }
 
-    /// Changes what is unanswered.
+    /// Changes or removes unanswered messages.
     pub(super) fn change(&mut self, change: impl Fn(Inbound) -> Option<Inbound>) {
         self.unanswered = std::mem::take(&mut self.unanswered).into_iter().filter_map(change).collect();
     }
 
-    /// Another app or a person answered: what was written up to then is taken care of.
+    /// Another app or a person answered: messages up to then need no answer any more.
     pub(super) fn another_answered(&mut self, at: Span) {
         self.unanswered.retain(|inbound| inbound.at.from > at.to);
         if self.unanswered.is_empty() {
@@ -154,7 +158,7 @@ impl Inbox {
         }
     }
 
-    /// How many messages wait for whoever gains control next.
+    /// The number of unanswered messages that are stored.
     #[cfg(feature = "service")]
     pub(super) fn len(&self) -> usize {
         self.unanswered.len()
@@ -168,9 +172,9 @@ impl Inbox {
         !self.unanswered.is_empty()
     }
 
-    /// Hands over what is unanswered to the host, who holds control now.
+    /// Takes out the unanswered messages, because this host answers them now, and the number of dropped ones.
     ///
-    /// What a reply is on its way to is not handed over again.
+    /// Messages with a reply under way are left out.
     pub(super) fn take_unanswered(
         &mut self,
         is_replied_to: impl Fn(&Inbound) -> bool,

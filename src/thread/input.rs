@@ -1,4 +1,4 @@
-//! What a thread is told: events, commands, how calls and handlers ended.
+//! The inputs of a thread: events, commands, and the ends of calls and handlers.
 
 use crate::call::{CallId, CallOutcome, MessageKey, OutgoingMessage};
 use crate::event::Event;
@@ -9,81 +9,82 @@ use super::actions::Handled;
 use super::note::Note;
 use super::terms::{ClaimOrigin, NoticeId, Target};
 
-/// What a thread is told.
+/// One input of [`Thread::step`](super::Thread::step).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The platform's webhook.
+    /// An event of the platform's webhook.
     Event(Event),
-    /// The host wants something.
+    /// A command of the host.
     Command(Command),
     /// A call ended.
     CallEnded {
-        /// Which call.
+        /// The number of the call.
         call: CallId,
-        /// How.
+        /// The outcome.
         outcome: CallOutcome,
     },
-    /// The host's handler has ended.
+    /// The host's handler ended.
     NoticeHandled {
-        /// Which notice.
+        /// The number of the notice.
         notice: NoticeId,
-        /// How it ended.
+        /// The handler's result.
         handled: Handled,
     },
     /// The time of [`super::Thread::next_wake`] has come. Harmless at any other time.
     Wake,
 }
 
-/// What a host can want.
+/// A command of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Command {
-    /// Send an answer to the customer, once.
+    /// Send a message to the customer, once.
     Send {
-        /// The host's own id of this answer.
+        /// The message's idempotency key, chosen by the host.
         key: MessageKey,
-        /// Its content.
+        /// The message.
         message: OutgoingMessage,
     },
     /// An agent engages with the customer (desk): control is claimed and kept.
     OpenIntervention,
-    /// The agent is done (desk): control is released when the answers are settled.
+    /// The agent is done (desk): control is released when the messages are settled.
     CloseIntervention,
-    /// Engage Digital reports that an intervention was opened or closed then. Its events come unordered
-    /// and again (facts §8.4): of reports and of what the host itself said, the last by its stamp wins,
-    /// and the close where stamps are equal. A desk engages and releases; a bot looks who has control
-    /// after a close.
+    /// Engage Digital reports that an intervention was opened or closed. Its events are [unordered and may
+    /// repeat](crate::protocol#ed-events), so the latest stamp wins among reports and the host's own commands, and
+    /// with equal stamps the close wins. A desk then claims or releases control; a bot stays silent after an open and
+    /// reads the owner after a close.
     InterventionReported {
-        /// Opened, or closed.
+        /// Whether the intervention was opened; `false` if it was closed.
         open: bool,
-        /// When, by Engage Digital's clock; now if it does not say.
+        /// The event's time by Engage Digital's clock. `None` means now.
         at: Option<Timestamp>,
     },
-    /// Get control without having anything to send.
+    /// Get control without a message to send.
     Claim {
-        /// Why.
+        /// The reason for the claim.
         origin: ClaimOrigin,
-        /// A note that travels with the take or the request.
+        /// The note that goes with the take or the request.
         note: Option<Note>,
     },
-    /// Give control away when the answers are settled. A bot that hands over to people stays silent until they are done.
+    /// Give control away when the messages are settled. A bot that hands over to people stays silent until they are
+    /// done.
     Transfer {
-        /// To whom.
+        /// The new owner.
         target: Target,
-        /// A note that travels with it.
+        /// The note that goes with it.
         note: Option<Note>,
     },
-    /// People are done, says the host (bot): it answers again.
+    /// The host knows that people are done (bot): the bot answers again.
     ResumeBot,
-    /// Grant the request of an app, shown by [`Notice::ControlRequested`].
+    /// Grant an app's request for control, shown by [`Notice::ControlRequested`](super::Notice::ControlRequested).
     Grant(AppId),
-    /// Do not grant it.
+    /// Refuse an app's request for control.
     Refuse(AppId),
-    /// Let the answers behind an unknown one go on.
+    /// Let the messages behind one with an unknown outcome continue.
     Continue(MessageKey),
-    /// Take back an answer that still waits.
+    /// Cancel a message that still waits.
     Cancel(MessageKey),
-    /// The host has dealt with a notice that was set aside.
+    /// Drop a notice that was set aside, because the host has dealt with it.
     DismissSetAside(NoticeId),
 }

@@ -1,3 +1,5 @@
+//! Interventions: an agent's engagement with the customer, and the control it needs.
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -6,36 +8,36 @@ use crate::time::Timestamp;
 
 use super::is_default;
 
-/// How far a report may be stamped ahead of us. Clocks differ a little; a stamp from far ahead would
-/// outdate all that follows.
+/// The most that a report's stamp may be ahead of our clock. A stamp further ahead is cut, because it would outdate
+/// all later reports.
 const MAX_AHEAD: Duration = Duration::from_mins(5);
 
-/// An agent's engagement with the customer (desk).
+/// The state of the agent's engagement with the customer (desk).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Intervention {
     #[serde(skip_serializing_if = "is_default")]
     open: bool,
-    /// Control is to be claimed for it.
+    /// Whether control must be claimed for it.
     #[serde(skip_serializing_if = "is_default")]
     wants_control: bool,
-    /// Control that was asked for may still come until then though nobody needs it any more: it is given back.
+    /// Control requested earlier may still be granted until this time and is then released, because nobody needs it.
     #[serde(skip_serializing_if = "is_default")]
     give_back: Option<Timestamp>,
-    /// When what is known of it was true: what is older changes nothing.
+    /// The time of the latest report; older ones change nothing.
     #[serde(skip_serializing_if = "is_default")]
     as_of: Timestamp,
-    /// When a bot looks again whether the desk has released, and how often it has looked.
+    /// The next time a bot reads the owner after a close, and the number of reads so far.
     #[serde(skip_serializing_if = "is_default")]
     look: Option<(Timestamp, u8)>,
 }
 
-/// How late control that was asked for may come and still count as that. What comes later is a bot's own wish that
-/// people take over, which looks the same. Longer than the lease of a look that was cut off.
+/// The time for which late control counts as granted by an earlier request. Control that comes later is a bot's wish
+/// for people, which looks the same. Longer than the lease of a call.
 const LATE_GRANT: Duration = Duration::from_mins(2);
 
-/// A desk has answers to settle before it releases: a bot that was told of the close at the same moment
-/// looks again after so long.
+/// The waits before a bot reads the owner again after a close, because the desk may have messages to settle before it
+/// releases control.
 const LOOK_AGAIN: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(15), Duration::from_mins(1)];
 
 impl Intervention {
@@ -51,14 +53,14 @@ impl Intervention {
         (self.open, self.wants_control) = (true, true);
     }
 
-    /// What the host itself says is newer than all that was reported, also by a clock ahead of ours.
+    /// The host's own command is newer than all reports, also than those stamped by a clock ahead of ours.
     pub(super) fn set_current(&mut self, now: Timestamp) {
         self.as_of = now.max(self.as_of.plus(Duration::from_millis(1)));
     }
 
-    /// Answers whether a report is news. The last by its stamp wins, whatever order they come in. With
-    /// one stamp the close does: control that was released is claimed again by the next answer, control
-    /// that was kept by mistake would be kept for ever.
+    /// Stores a report and returns whether it is news. The latest stamp wins, in any order of arrival. With equal
+    /// stamps the close wins, because released control is claimed again by the next message, and control kept by
+    /// mistake would never be released.
     pub(super) fn accept_report(&mut self, open: bool, at: Timestamp, now: Timestamp) -> bool {
         let at = at.min(now.plus(MAX_AHEAD));
         let news = at > self.as_of || at == self.as_of && self.open && !open;
@@ -81,7 +83,7 @@ impl Intervention {
         self.look.map(|(at, _)| at)
     }
 
-    /// Answers whether it is time to look.
+    /// Returns whether a read of the owner is due, and plans the next one.
     pub(super) fn take_look(&mut self, now: Timestamp) -> bool {
         let Some((_, looked)) = self.look.take_if(|(at, _)| *at <= now) else { return false };
         let wait = LOOK_AGAIN.get(usize::from(looked) + 1);
@@ -89,7 +91,7 @@ impl Intervention {
         true
     }
 
-    /// The owner is another one by now.
+    /// The owner has changed.
     pub(super) fn stop_looking(&mut self) {
         self.look = None;
     }
@@ -98,8 +100,7 @@ impl Intervention {
         self.wants_control = false;
     }
 
-    /// Control could not be had. It is not claimed again for this intervention alone: that would be
-    /// a fight.
+    /// Control was not granted. It is not claimed again for this intervention alone, so that two apps do not fight.
     pub(super) fn claim_failed(&mut self) {
         self.wants_control = false;
     }
@@ -108,7 +109,7 @@ impl Intervention {
         self.give_back = Some(now.plus(LATE_GRANT));
     }
 
-    /// Control is wanted after all, whatever was asked for before.
+    /// Control is wanted, so it is no longer released when it comes.
     pub(super) fn keep(&mut self) {
         self.give_back = None;
     }
@@ -117,7 +118,7 @@ impl Intervention {
         self.give_back.is_some()
     }
 
-    /// Control came. Answers whether it is what was asked for and is not needed any more.
+    /// Control came. Returns whether it must be released, because it was requested earlier and nobody needs it.
     pub(super) fn take_give_back(&mut self, now: Timestamp) -> bool {
         self.give_back.take().is_some_and(|until| now < until) && !self.open
     }

@@ -1,9 +1,9 @@
-//! The state machine of one conversation, sans-IO: it is told what happened and what time it is, and
-//! says what to do. It knows no clock, socket, task or database.
+//! The state machine of one conversation, without I/O: [`Thread::step`] takes an input and the current time and
+//! returns the work to do. It uses no clock, socket, task or database.
 //!
-//! Everything that a crash must not lose is in [`Thread`], which is serialisable; what it puts out can
-//! be derived from it again. So a host saves the thread, then does what was put out, and after a
-//! restart loads it and steps it with [`Input::Wake`].
+//! [`Thread`] is serialisable and holds everything that must survive a crash. Every output can be derived from it
+//! again. So a host saves the thread, does the work, and after a restart loads the thread and steps it with
+//! [`Input::Wake`].
 
 mod actions;
 mod belief;
@@ -72,8 +72,8 @@ use people::People;
 use requests::Requests;
 use transfer::{Transfer, TransferEnd};
 
-/// One conversation: who is believed to own it, the answers that wait, what was asked of the platform
-/// and what the host has yet to be told.
+/// One conversation: its believed owner, the messages that wait, the call under way and the notices that the host has
+/// not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Thread {
@@ -105,29 +105,29 @@ pub struct Thread {
     in_flight: Option<Box<InFlight>>,
     #[serde(skip_serializing_if = "is_default")]
     pause: Pause,
-    /// The host was told that control is ours, and not yet that it is gone.
+    /// The host was notified that control is ours, and not yet that it was lost.
     #[serde(skip_serializing_if = "is_default")]
     announced_ours: bool,
-    /// The host was told to answer while nobody was known to have control.
+    /// The host was notified of a message to answer while the owner was unknown or the thread idle.
     #[serde(skip_serializing_if = "is_default")]
     announced_to_answer: bool,
-    /// Who passed control to us, and what came with it, or went with it when it left: until that is told.
+    /// The previous owner and the note of the latest change of control, until the host is notified of it.
     #[serde(skip_serializing_if = "is_default")]
     last_change: Option<Box<LastChange>>,
     #[serde(skip_serializing_if = "is_default")]
     last_id: u64,
-    /// Since when nothing has happened, give or take.
+    /// The time at which the thread came to rest, at most an eighth of [`Timeouts::retention`] too early.
     #[serde(skip_serializing_if = "is_default")]
     at_rest_since: Option<Timestamp>,
 }
 
-/// What is as in a fresh thread is not written down.
+/// Fields with the value of a fresh thread are not stored.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// The one call that is being made. Saved before it is made; after the lease its process is taken for
-/// dead and its outcome for unknown.
+/// The one call under way. It is saved before the call is made. When its lease expires, its process counts as dead
+/// and its outcome as unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 struct InFlight {
     id: CallId,
@@ -138,7 +138,7 @@ struct InFlight {
     revision: u32,
 }
 
-/// How control came, or went.
+/// The previous owner and the note of a change of control.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct LastChange {
@@ -173,7 +173,7 @@ impl Made {
     }
 }
 
-/// No call is made until then, after so many passing faults in a row.
+/// A pause in which no call is made, and the number of passing faults in a row that led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Pause {
@@ -183,27 +183,28 @@ struct Pause {
     until: Option<Timestamp>,
 }
 
-/// What to do next.
+/// The next thing to do.
 enum Move {
     Rest,
-    /// Something was settled without a call: look again.
+    /// A decision was made without a call: look for the next move.
     Again,
     Call(Call),
 }
 
-/// More moves than any state needs without a call in between; a bound, so that no state can loop.
+/// The most moves in one step without a call in between. No state needs so many; the bound keeps any state from
+/// looping.
 const MAX_MOVES: usize = 32;
 
 impl Thread {
-    /// A conversation of which nothing is known.
+    /// A conversation without any knowledge: owner unknown, nothing waiting.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in one input and puts out what to do, in order. Total: no input in no state panics.
+    /// Takes one input and appends the work to `out`, in order. It is total: no input in any state panics.
     ///
-    /// Save the thread before doing what was put out, and step it again at [`Self::next_wake`].
+    /// Save the thread before you do the work, and step it again at [`Self::next_wake`].
     #[must_use = "a command may have been refused"]
     pub fn step(&mut self, cx: &Context<'_>, input: Input, now: Timestamp, out: &mut Vec<Output>) -> Reply {
         if let Input::Event(event) = &input
@@ -211,7 +212,7 @@ impl Thread {
             && !cx.has_room
             && !self.has_room(cx.config)
         {
-            // The platform delivers again what is new.
+            // The platform redelivers a refused event.
             let known = self.recognise(event, now);
             return if known { Reply::Ignored } else { Reply::Refused(CommandRefused::NoticesFull) };
         }
@@ -238,11 +239,11 @@ impl Thread {
         reply
     }
 
-    /// When [`Input::Wake`] is due, if nothing happens before. A wake at any other time is harmless.
+    /// The time at which [`Input::Wake`] is due if nothing happens before. A wake at any other time is harmless.
     #[must_use]
     pub fn next_wake(&self, cx: &Context<'_>) -> Option<Timestamp> {
-        // One call at a time, and none in a pause; a claim comes before a hand-over, and so do answers. A
-        // deadline that nothing can follow from yet would only wake the host over and over.
+        // One call at a time and none during a pause; a claim and unsettled messages come before a transfer.
+        // Deadlines that cannot lead to a move yet are left out, because they would wake the host over and over.
         let blocked = self.in_flight.as_ref().map(|call| call.until).or(self.pause.until);
         let claim = self.claim.as_deref().and_then(Claim::next_wake);
         let transfer = self.transfer.as_deref().and_then(Transfer::next_wake);
@@ -254,43 +255,43 @@ impl Thread {
         };
         let look = self.intervention.next_look().filter(|_| blocked.is_none());
         let waits = [next_move, look, self.notices.next_wake(), self.outbox.next_wake()];
-        // What was written while people were busy is told then.
+        // Messages that came in while people were busy are notified then.
         let waits_for_people = *self.belief.owner() == Owner::Us && self.inbox.has_unanswered();
         let people = self.people.next_wake().filter(|_| waits_for_people);
         let forget = self.forgotten_at(cx).into_iter().chain(people).min();
         waits.into_iter().chain([forget]).flatten().min()
     }
 
-    /// Who is believed to own the thread.
+    /// The believed owner of the thread.
     #[must_use]
     pub fn owner(&self) -> &Owner {
         self.belief.owner()
     }
 
-    /// Where an answer stands, if its key is still known.
+    /// The status of a message, if its key is still stored.
     #[must_use]
     pub fn message_status(&self, key: &MessageKey) -> Option<MessageStatus> {
         self.outbox.status(key)
     }
 
-    /// Whether people are busy with the customer, as far as a bot knows: they were asked for, or a person answers elsewhere. The
-    /// bot says nothing until they are done.
+    /// Whether people are busy with the customer, as far as a bot can tell: the host or the desk asked for them, or a
+    /// person writes from another app. The bot sends nothing until they are done.
     #[must_use]
     pub fn people_are_busy(&self) -> bool {
         self.people.are_busy()
     }
 
-    /// What the customer wrote and nobody has answered, as far as this host is not to answer it now.
+    /// The customer's unanswered messages that are not this host's to answer now.
     pub fn unanswered(&self) -> impl Iterator<Item = &Inbound> {
         self.inbox.unanswered()
     }
 
-    /// Notices that the handler failed on too often, the oldest first.
+    /// Notices that the handler failed on too often, oldest first.
     pub fn set_aside(&self) -> impl Iterator<Item = &SetAside> {
         self.notices.set_aside()
     }
 
-    /// Whether there is room for more notices. A delivery whose first event finds room is taken in whole
+    /// Whether the notice queue has room. A delivery whose first event finds room is accepted as a whole
     /// ([`Context::has_room`]).
     #[must_use]
     pub fn has_room(&self, config: &Config) -> bool {
@@ -303,7 +304,7 @@ impl Thread {
         self.intervention.is_open()
     }
 
-    /// The apps that asked for control and wait for the host's word.
+    /// The apps that asked for control and wait for [`Command::Grant`] or [`Command::Refuse`].
     pub fn waiting_requests(&self) -> impl Iterator<Item = &AppId> {
         self.requests.waiting()
     }
@@ -313,7 +314,7 @@ impl Thread {
         self.last_id
     }
 
-    /// What time alone changes.
+    /// Applies all deadlines that have passed.
     fn lapse(&mut self, cx: &Context<'_>, input: &Input, now: Timestamp, out: &mut Vec<Output>) {
         self.belief.lapse(now, self.inbox.active_until());
         if self.pause.until.is_some_and(|until| until <= now) {
@@ -321,7 +322,7 @@ impl Thread {
         }
         let answers = |id| matches!(input, Input::CallEnded { call, .. } if *call == id);
         if let Some(lost) = self.in_flight.take_if(|call| call.until <= now && !answers(call.id)) {
-            let words = "the call was never answered: its process may have ended";
+            let words = "no outcome within the lease of the call: its process may have ended";
             let result = CallOutcome::Unknown(Failure::new(FailureKind::Transport, words));
             self.conclude(cx, *lost, result, now, out);
         }
@@ -341,7 +342,7 @@ impl Thread {
         }
     }
 
-    /// The call under way gives control away.
+    /// Whether the call under way gives control away.
     fn is_leaving(&self) -> bool {
         match self.in_flight.as_ref().map(|call| &call.made) {
             Some(Made::Pass(_) | Made::Release) => true,
@@ -350,7 +351,7 @@ impl Thread {
         }
     }
 
-    /// Goes on until a call is under way or nothing is left to do.
+    /// Makes moves until a call is under way or nothing is left to do.
     fn advance(&mut self, cx: &Context<'_>, now: Timestamp, out: &mut Vec<Output>) {
         for _ in 0..MAX_MOVES {
             if self.in_flight.is_some() || self.pause.until.is_some() {
@@ -400,8 +401,8 @@ impl Thread {
         Move::Call(Call::SendMessage { key, message })
     }
 
-    /// Without a primary a thread starts idle and every app is told what the customer writes: a bot
-    /// asks for control first, so that not two of them answer (seed, third picture).
+    /// Without a primary a thread starts idle and every app receives the customer's message. A bot requests control
+    /// first, so that two bots do not both answer ([workflows](crate::protocol#ed-workflows)).
     fn claims_before_it_speaks(cx: &Context<'_>) -> bool {
         cx.config.role == Role::Bot && cx.policy == ThreadControlPolicy::NoPrimary
     }

@@ -1,4 +1,4 @@
-//! What the host is notified of.
+//! Notices: the events that the host's handler is notified of.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,147 +11,151 @@ use super::belief::Owner;
 use super::outcome::{FailReason, NoEcho, NotGranted};
 use super::terms::{ClaimOrigin, CommandRefused, Target};
 
-/// What the host is told, at least once, in order, until its handler returned `Ok`.
+/// One notice to the host's handler: delivered at least once and in order, until the handler returns `Ok` or the
+/// notice is set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Notice {
     /// The customer wrote.
     Message {
-        /// What.
+        /// The message.
         inbound: Inbound,
-        /// On which channel it came.
+        /// The channel on which it came.
         channel: Channel,
-        /// Whether it is this host's to answer: it holds control, or nobody else is known to, or it can ask the desk for
-        /// control; and a bot only while no people are busy with the customer. Otherwise it is told again with
-        /// [`Notice::ControlGained`] unless somebody answers it.
+        /// Whether this host should answer it. True if the host has control, if no other app is known to have it, or
+        /// if a bot can ask the desk for it; false for a bot while people are busy with the customer. A message that
+        /// is not to be answered comes again in [`Notice::ControlGained`] unless another app or a person answers it.
         to_answer: bool,
     },
-    /// We hold control now. It comes again where that was in doubt and messages came in meanwhile.
+    /// We have control now. This notice repeats if control was in doubt and messages came in meanwhile.
     ControlGained {
-        /// Who had it, if an event says so.
+        /// The previous owner, if an event names it.
         from: Option<AppId>,
-        /// The note that came with it: the `metadata` of the event.
+        /// The note that came with control: the `metadata` of the event.
         note: Option<PrivateText>,
-        /// What the customer wrote meanwhile and nobody has answered yet.
+        /// The customer's messages since then that nobody has answered.
         unanswered: Vec<Inbound>,
-        /// How many older unanswered messages there are beyond those.
+        /// The number of older unanswered messages that were dropped.
         more: u32,
     },
-    /// Somebody else holds control now.
+    /// We lost control: another app has it, or the thread is idle.
     ControlLost {
-        /// Who, if it is known.
+        /// The new owner, if the platform names it.
         to: Option<AppId>,
-        /// The note that went with it: the `metadata` of the event.
+        /// The note that went with control: the `metadata` of the event.
         note: Option<PrivateText>,
     },
-    /// An app asks for control.
+    /// Another app requests control. Reply with [`Command::Grant`](super::Command::Grant) or
+    /// [`Command::Refuse`](super::Command::Refuse) unless it is `granted`.
     ControlRequested {
-        /// Who, if it is known.
+        /// The requesting app, if the platform names it.
         by: Option<AppId>,
-        /// The note that came with it: the `metadata` of the event.
+        /// The note of the request: the `metadata` of the event.
         note: Option<PrivateText>,
-        /// Whether control will be passed without the host's word.
+        /// Whether control will be passed without asking the host ([`Config::trusted`](super::Config::trusted)).
         granted: bool,
     },
-    /// An answer reached the platform; or a late echo showed that an unknown one did.
+    /// The platform accepted a message, or a late echo proved that it had accepted one with an unknown outcome.
     MessageSent {
-        /// Which.
+        /// The message's idempotency key.
         key: MessageKey,
-        /// The platform's id of the message, where it told.
+        /// The platform's id of the message, if it returned one.
         mid: Option<MessageId>,
-        /// It was sent more than once ([`super::OnUnknown::Resend`]): the customer may read it twice.
+        /// Whether the message was sent more than once ([`OnUnknown::Resend`](super::OnUnknown::Resend)), so that the
+        /// customer may read it twice.
         maybe_doubled: bool,
     },
-    /// An answer was certainly not sent.
+    /// A message was certainly not sent.
     MessageFailed {
-        /// Which.
+        /// The message's idempotency key.
         key: MessageKey,
-        /// Why.
+        /// The reason.
         reason: FailReason,
     },
-    /// An answer may or may not have arrived.
+    /// A message may or may not have been sent.
     MessageUnknown {
-        /// Which.
+        /// The message's idempotency key.
         key: MessageKey,
-        /// What happened when it was sent.
+        /// The failure of the send.
         cause: Failure,
-        /// Why its echo does not settle it.
+        /// The reason why no echo settles it.
         echo: NoEcho,
     },
-    /// Control was claimed, not for an answer, and could not be had.
+    /// A claim for something other than a message failed.
     ControlNotGranted {
-        /// Why it was claimed.
+        /// The reason for the claim.
         origin: ClaimOrigin,
-        /// What was tried.
+        /// The steps that were tried, with their outcomes.
         report: NotGranted,
     },
     /// Control was given away.
     Transferred {
-        /// To whom; nobody means released.
+        /// The new owner, or `None` if control was released.
         to: Option<AppId>,
     },
-    /// Somebody else has answered the customer: another app, or a person in an inbox or the phone app.
+    /// Another app or a person answered the customer.
     AnsweredElsewhere {
-        /// The message.
+        /// The echo of that message.
         echo: Echo,
-        /// A person has written it, as far as can be told: a bot stands back ([`super::Timeouts::stand_back`]).
+        /// Whether a person wrote it, as far as can be seen. A bot then stands back for
+        /// [`Timeouts::stand_back`](super::Timeouts::stand_back).
         by_person: bool,
     },
-    /// The customer took this message back: do not show it any more. Where it was still to be told, or to be answered, it is
-    /// gone from there.
+    /// The customer unsent this message ([unsent](crate::protocol#unsent-and-edited)): stop showing it. It is also
+    /// removed from notices that wait and from the unanswered messages.
     Unsent {
-        /// The message.
+        /// The platform's id of the message.
         mid: MessageId,
     },
-    /// The customer changed a message. Where it was still to be told it is told as it is now.
+    /// The customer edited a message. Notices that wait carry the new text.
     Edited {
-        /// The message.
+        /// The platform's id of the message.
         mid: MessageId,
-        /// What it says now. `None` if the platform does not say: fetch it by `mid`.
+        /// The new text. `None` if the platform does not send it: fetch it by `mid`.
         text: Option<PrivateText>,
-        /// How many times it was edited so far, from 1.
+        /// The number of edits so far, from 1.
         number: u32,
     },
-    /// Something that nobody has to answer: a reaction, a referral, an opt-in, or what has no type here.
+    /// An event that needs no answer: a reaction, a referral, an opt-in, or an event without a type in this crate.
     Other {
-        /// What.
+        /// The event.
         other: Other,
-        /// On which channel it came.
+        /// The channel on which it came.
         channel: Channel,
     },
-    /// Messages reached the customer's device ([`super::Config::receipts`]).
+    /// Messages reached the customer's device. Sent only with [`Config::receipts`](super::Config::receipts).
     Delivered {
-        /// The messages. Older reports name none.
+        /// The messages. Older receipts name none.
         mids: Vec<MessageId>,
-        /// Everything until then.
+        /// All messages up to this time were delivered.
         watermark: Option<Timestamp>,
     },
-    /// The customer has read messages ([`super::Config::receipts`]).
+    /// The customer has read messages. Sent only with [`Config::receipts`](super::Config::receipts).
     Read {
-        /// Everything until then, on Messenger.
+        /// All messages up to this time were read (Messenger).
         watermark: Option<Timestamp>,
-        /// The message, on Instagram.
+        /// The message that was read (Instagram).
         mid: Option<MessageId>,
     },
-    /// Something that the handler of a notice wanted done is not possible.
+    /// An action that a handler returned was refused.
     ActionRefused {
-        /// What.
+        /// The refused action.
         action: RefusedAction,
-        /// Why not.
+        /// The reason.
         why: CommandRefused,
     },
     /// Control could not be given away.
     TransferFailed {
-        /// To whom it should have gone.
+        /// The intended new owner.
         target: Target,
-        /// Why not.
+        /// The reason.
         reason: Failure,
     },
 }
 
 impl Notice {
-    /// What the customer wrote that this host should answer now. Reply to each, or to the last.
+    /// The customer's messages that this host should answer now. Reply to each, or to the last.
     #[must_use]
     pub fn to_answer(&self) -> &[Inbound] {
         match self {
@@ -161,7 +165,7 @@ impl Notice {
         }
     }
 
-    /// What the customer wrote, whoever is to answer it.
+    /// The customer's messages in this notice, to be answered by this host or not.
     pub(super) fn messages(&self) -> &[Inbound] {
         match self {
             Self::Message { inbound, .. } => std::slice::from_ref(inbound),
@@ -179,13 +183,13 @@ impl From<&Owner> for Option<AppId> {
     }
 }
 
-/// An action that was returned by a handler and not done.
+/// An action that a handler returned and that was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusedAction {
     /// A reply, by the key that it would have had.
     Reply(MessageKey),
-    /// A hand-over.
+    /// A transfer of control.
     Transfer(Target),
 }

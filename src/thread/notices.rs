@@ -1,4 +1,4 @@
-//! The notices that the host has yet to be told, and those that were set aside.
+//! The notice queue: notices that the host has not acknowledged, and notices that were set aside.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,39 +14,39 @@ use super::notice::Notice;
 use super::output::Output;
 use super::terms::NoticeId;
 
-/// In order, one at a time, until the handler returned `Ok` or has failed too often.
+/// A queue that delivers one notice at a time, in order, until the handler returns `Ok` or has failed too often.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Notices {
     #[serde(skip_serializing_if = "is_default")]
     queue: VecDeque<Notice>,
-    /// The number of the first in the queue.
+    /// The number of the first notice in the queue.
     #[serde(skip_serializing_if = "is_default")]
     first: u64,
-    /// The first is with a handler, or its handler failed: not again before then.
+    /// The end of the first notice's lease or pause: it is not put out again before.
     #[serde(skip_serializing_if = "is_default")]
     not_before: Timestamp,
-    /// How often the first was put out.
+    /// The number of times the first notice was put out.
     #[serde(skip_serializing_if = "is_default")]
     attempts: u32,
-    /// The oldest first.
+    /// Oldest first.
     #[serde(skip_serializing_if = "is_default")]
     set_aside: Vec<SetAside>,
 }
 
-/// A notice that the handler failed on [`Limits::attempts`] times. The next one was told instead, so that one notice never
-/// stops its conversation.
+/// A notice that the handler failed on [`Limits::attempts`] times. The handler got the next one instead, so that one
+/// notice never blocks its conversation.
 ///
-/// A conversation keeps the last [`Limits::set_aside`] of them, until the host says that it has dealt with them
+/// A conversation keeps the last [`Limits::set_aside`] of them, until the host dismisses them
 /// ([`Command::DismissSetAside`](super::Command::DismissSetAside)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SetAside {
     /// The notice's number within its conversation.
     pub id: NoticeId,
-    /// How often it was told.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When it was set aside.
+    /// The time at which it was set aside.
     pub at: Timestamp,
     /// The notice.
     pub notice: Notice,
@@ -57,14 +57,14 @@ impl Notices {
         self.first = first;
     }
 
-    /// As they are when all of them were dealt with.
+    /// An empty queue that goes on with the same numbers.
     pub(super) fn none_left(&self) -> Self {
         Self { first: self.first, ..Self::default() }
     }
 
     pub(super) fn push(&mut self, notice: Notice) {
         if self.queue.is_empty() {
-            // Seldom are there more.
+            // The queue seldom holds more than one.
             self.queue.reserve_exact(1);
         }
         self.queue.push_back(notice);
@@ -74,7 +74,7 @@ impl Notices {
         self.queue.extend(notices);
     }
 
-    /// Changes the messages in notices that no handler is busy with, and drops those of which nothing is left.
+    /// Changes the messages in notices that no handler has begun, and drops notices that become empty.
     pub(super) fn change(&mut self, change: impl Fn(Inbound) -> Option<Inbound>) {
         let begun = usize::from(self.attempts > 0).min(self.queue.len());
         let later = self.queue.split_off(begun);
@@ -86,7 +86,7 @@ impl Notices {
         self.set_aside = aside.filter_map(one).collect();
     }
 
-    /// How often the first was put out.
+    /// The number of times the first notice was put out.
     pub(super) fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -99,7 +99,7 @@ impl Notices {
         self.set_aside.iter()
     }
 
-    /// The host has dealt with one that was set aside. Whether it was there.
+    /// Drops a notice that was set aside. Returns whether it existed.
     pub(super) fn dismiss(&mut self, id: NoticeId) -> bool {
         let before = self.set_aside.len();
         self.set_aside.retain(|one| one.id != id);
@@ -110,12 +110,12 @@ impl Notices {
         (!self.queue.is_empty()).then_some(self.not_before)
     }
 
-    /// Puts out the first, if no handler is busy with it, and leases it.
+    /// Puts out the first notice and leases it, unless a lease or a pause is running.
     pub(super) fn emit(&mut self, now: Timestamp, lease: Duration, limits: Limits, out: &mut Vec<Output>) {
         if self.not_before > now {
             return;
         }
-        // Whoever was told so often has ended each time, without a word.
+        // A handler that was notified this often ended each time without a result.
         while self.attempts >= limits.attempts && self.set_first_aside(now, limits, out) {}
         if let Some(notice) = self.queue.front() {
             if out.is_empty() {
@@ -128,12 +128,12 @@ impl Notices {
         }
     }
 
-    /// Whether this notice is at hand: it was put out, and its handler may have ended.
+    /// Whether this is the first notice and was put out at least once.
     pub(super) fn is_at_hand(&self, id: NoticeId) -> bool {
         id == NoticeId(self.first) && !self.queue.is_empty() && self.attempts > 0
     }
 
-    /// The handler of the notice at hand could not deal with it.
+    /// The handler failed on the first notice: it is retried after `pause`, or set aside at the limit.
     pub(super) fn retry(
         &mut self,
         now: Timestamp,
@@ -148,11 +148,11 @@ impl Notices {
         }
     }
 
-    /// The notice at hand was dealt with.
+    /// Removes the first notice.
     pub(super) fn next(&mut self) -> Option<Notice> {
         let first = self.queue.pop_front();
         if self.queue.is_empty() {
-            // Its memory, too: hardly any conversation has something to tell at a time.
+            // Frees the memory, because few conversations have a notice waiting at a time.
             self.queue = VecDeque::new();
         }
         self.first = self.first.wrapping_add(1);
@@ -161,7 +161,7 @@ impl Notices {
         first
     }
 
-    /// The notice at hand is not told any more.
+    /// Sets the first notice aside. Returns whether there was one.
     pub(super) fn set_first_aside(&mut self, now: Timestamp, limits: Limits, out: &mut Vec<Output>) -> bool {
         let (id, attempts) = (NoticeId(self.first), self.attempts);
         let Some(notice) = self.next() else { return false };
@@ -169,7 +169,7 @@ impl Notices {
         true
     }
 
-    /// Keeps a notice for the host to look into.
+    /// Stores a notice for the host to look into, and drops the oldest one above the limit.
     pub(super) fn keep_aside(&mut self, aside: SetAside, limits: Limits, out: &mut Vec<Output>) {
         let is_full = self.set_aside.len() >= limits.set_aside.max(1);
         let dropped = is_full.then(|| self.set_aside.remove(0).id);
@@ -178,7 +178,7 @@ impl Notices {
     }
 }
 
-/// The notice with its messages changed, unless nothing is left of it.
+/// The notice with its messages changed, or `None` if a message notice lost its message.
 fn changed(notice: Notice, change: impl Fn(Inbound) -> Option<Inbound>) -> Option<Notice> {
     Some(match notice {
         Notice::Message { inbound, channel, to_answer } => {

@@ -1,3 +1,5 @@
+//! The outgoing messages of a thread, sent one at a time in the order in which they were accepted.
+
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use super::is_default;
 use super::notice::Notice;
 use super::outcome::{FailReason, MessageStatus, NoEcho};
 
-/// The answers of one thread, in the order they were accepted (design §3.3).
+/// The messages that wait, and the outcomes of earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Outbox {
@@ -21,7 +23,7 @@ pub(super) struct Outbox {
     waiting: VecDeque<Answer>,
     #[serde(skip_serializing_if = "is_default")]
     finished: VecDeque<(MessageKey, MessageStatus)>,
-    /// The keys of answers that are sent, or may be, and have no place among the finished any more.
+    /// The keys of older messages that were sent, or may have been.
     #[serde(skip_serializing_if = "is_default")]
     settled: Recent,
 }
@@ -30,31 +32,31 @@ pub(super) struct Outbox {
 struct Answer {
     key: MessageKey,
     message: OutgoingMessage,
-    /// It is too old from then on.
+    /// The message fails as expired at this time.
     expires: Timestamp,
     state: State,
     /// The last call that tried to send it.
     call: Option<CallId>,
-    /// How often the platform refused it because control was gone.
+    /// The number of refusals because control was lost.
     lost_control: u8,
-    /// It was sent again after an unknown outcome.
+    /// Whether it was sent again after an unknown outcome.
     resent: bool,
     #[serde(default)]
     inline: Inline,
-    /// How the messaging window refused it, where it is sent again with the `HUMAN_AGENT` tag.
+    /// The refusal by the messaging window, if the message is sent again with the `HUMAN_AGENT` tag.
     #[serde(default, skip_serializing_if = "is_default")]
     outside_window: Option<Box<Failure>>,
 }
 
-/// Whether an answer's `thread_control` went with it.
+/// Whether `thread_control` goes with the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Inline {
     #[default]
     No,
-    /// It was last sent so.
+    /// `thread_control` went with the last attempt.
     Sent,
-    /// It was refused so: never again.
+    /// `thread_control` was refused once and is left out from then on.
     Refused,
 }
 
@@ -63,20 +65,20 @@ enum Inline {
 enum State {
     Waiting,
     Sending,
-    /// The outcome is not known; the echo may tell until then.
+    /// The outcome is unknown; an echo may settle it until the deadline.
     AwaitingEcho {
         until: Timestamp,
         cause: Failure,
     },
-    /// Reported as unknown; those behind it wait for the host's word.
+    /// Reported as unknown; the messages behind it wait for [`Command::Continue`](super::Command::Continue).
     Held(NoEcho),
 }
 
-/// What the head of the queue needs.
+/// The state of the first message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Head<'a> {
     Empty,
-    /// Something is under way or must be waited for.
+    /// A call or a deadline must pass first.
     Blocked,
     Ready(&'a MessageKey, &'a OutgoingMessage),
 }
@@ -88,7 +90,7 @@ impl Answer {
 }
 
 impl Outbox {
-    /// Takes in an answer whose key is not known.
+    /// Accepts a message. Its key must not be in use.
     pub(super) fn accept(
         &mut self,
         key: MessageKey,
@@ -96,7 +98,7 @@ impl Outbox {
         now: Timestamp,
         config: &Config,
     ) {
-        // After it has failed the host has decided to try again.
+        // The host tries a failed message again.
         self.finished.retain(|(finished, _)| *finished != key);
         self.waiting.push_back(Answer {
             key,
@@ -111,7 +113,8 @@ impl Outbox {
         });
     }
 
-    /// Whether there is room for so many more; for more than there can ever be, when it is empty.
+    /// Whether there is room for this many more. An empty queue accepts any number, because more than the limit would
+    /// never fit.
     pub(super) fn has_room_for(&self, more: usize, config: &Config) -> bool {
         more == 0 || self.waiting.len() + more.min(config.limits.answers) <= config.limits.answers
     }
@@ -133,7 +136,8 @@ impl Outbox {
         }
     }
 
-    /// Where an answer stands whose key was given again; none if it failed, so that it is a new attempt.
+    /// The status of a message whose key is used again; `None` if the message failed, so that the key starts a new
+    /// attempt.
     pub(super) fn recognise(&mut self, key: &MessageKey, now: Timestamp) -> Option<MessageStatus> {
         let status = self.status(key)?;
         if matches!(status, MessageStatus::Failed(_)) {
@@ -162,27 +166,27 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
-    /// No answer may still change the conversation. A reported unknown one alone does not count.
+    /// Whether no message can change the conversation any more. One held message alone counts as settled.
     pub(super) fn is_settled(&self) -> bool {
         self.waiting.iter().all(Answer::is_held) && self.waiting.len() <= 1
     }
 
-    /// An answer is still to be sent; one that awaits its echo needs no control.
+    /// Whether a message is still to be sent. One that awaits its echo needs no control.
     pub(super) fn wants_control(&self) -> bool {
         self.waiting.iter().any(|answer| answer.state == State::Waiting)
     }
 
-    /// An answer was reported as unknown and waits for the host's word.
+    /// Whether a message has an unknown outcome and waits for the host.
     pub(super) fn is_held(&self) -> bool {
         self.waiting.iter().any(Answer::is_held)
     }
 
-    /// Nothing waits behind the answer at the head, and it was not refused with its `thread_control`.
+    /// Whether the first message is the only one, and was not refused with its `thread_control`.
     pub(super) fn may_go_inline(&self) -> bool {
         self.waiting.len() == 1 && self.waiting.front().is_some_and(|answer| answer.inline != Inline::Refused)
     }
 
-    /// Perhaps only its `thread_control` was refused: once more without.
+    /// Retries the message without `thread_control`, because perhaps only that was refused.
     pub(super) fn refused_inline(&mut self, key: &MessageKey) {
         if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
             answer.inline = Inline::Refused;
@@ -190,8 +194,8 @@ impl Outbox {
         }
     }
 
-    /// The messaging window certainly refused it: it waits again in its place, now with the `HUMAN_AGENT` tag. Never twice, and
-    /// never where an earlier attempt may have arrived.
+    /// Retries a message that the messaging window refused, with the `HUMAN_AGENT` tag. Returns `false` if it had the
+    /// tag already, or if an earlier attempt may have arrived.
     pub(super) fn send_as_person(&mut self, key: &MessageKey, failure: &Failure) -> bool {
         let may = |answer: &&mut Answer| {
             answer.key == *key
@@ -201,14 +205,16 @@ impl Outbox {
         let Some(answer) = self.waiting.iter_mut().find(may) else { return false };
         answer.message = answer.message.clone().with_messaging_type(MessagingType::HumanAgent);
         answer.outside_window = Some(Box::new(failure.clone()));
-        // Then only the tag can be what is refused: a missing approval must not look like a Page without `thread_control`.
+        // Without `thread_control` only the tag can be refused: a missing approval must not look like a Page without
+        // `thread_control`.
         answer.inline = Inline::Refused;
         answer.state = State::Waiting;
         true
     }
 
-    /// Why an answer failed that the platform refused for good. Where the tag was refused, as for an app that is not approved
-    /// for it, the window is why, since the answer may be sent when the customer has written; the words name both.
+    /// The reason for a message that the platform refused. If the tag was refused, for example because the app is not
+    /// approved for it, the reason is the window, because the message can be sent after the customer has written; the
+    /// text names both.
     pub(super) fn fail_reason(&self, key: &MessageKey, failure: Failure) -> FailReason {
         let answer = self.waiting.iter().find(|answer| answer.key == *key);
         let window = answer.and_then(|answer| answer.outside_window.as_deref());
@@ -221,13 +227,13 @@ impl Outbox {
         FailReason::OutsideWindow(both)
     }
 
-    /// What becomes of control after an answer, and whether it went with it.
+    /// The `thread_control` of a message, and whether it went with the last attempt.
     pub(super) fn farewell(&self, key: &MessageKey) -> Option<(InlineControl, bool)> {
         let answer = self.waiting.iter().find(|answer| answer.key == *key)?;
         Some((answer.message.control()?.clone(), answer.inline == Inline::Sent))
     }
 
-    /// Control goes with no answer any more, but with one that is on its way with it.
+    /// Removes `thread_control` from all messages, except from one under way with it.
     pub(super) fn keep_control(&mut self) {
         let stays = |answer: &&mut Answer| !(answer.inline == Inline::Sent && answer.state != State::Waiting);
         for answer in self.waiting.iter_mut().filter(stays) {
@@ -247,7 +253,7 @@ impl Outbox {
         }
     }
 
-    /// The answer was not sent and waits again.
+    /// The message was certainly not sent and waits again.
     pub(super) fn not_sent(&mut self, key: &MessageKey, control_lost: bool) {
         if let Some(answer) = self.waiting.iter_mut().find(|answer| answer.key == *key) {
             answer.state = State::Waiting;
@@ -255,7 +261,7 @@ impl Outbox {
         }
     }
 
-    /// How often control was lost under an answer.
+    /// The number of times that control was lost for a message.
     pub(super) fn lost_control(&self, key: &MessageKey) -> u8 {
         self.waiting.iter().find(|answer| answer.key == *key).map_or(0, |answer| answer.lost_control)
     }
@@ -266,7 +272,7 @@ impl Outbox {
         }
     }
 
-    /// It reached the platform: by the answer of the call, or by an echo, however late.
+    /// Settles a message as sent, by the outcome of its call or by an echo, however late.
     pub(super) fn delivered(
         &mut self,
         key: &MessageKey,
@@ -300,7 +306,7 @@ impl Outbox {
         let answer = self.waiting.remove(at)?;
         let key = answer.key;
         if answer.resent {
-            // The first attempt may have arrived, so this one's failure does not say that it did not.
+            // The first attempt may have arrived, so the failure of the second settles nothing.
             let echo = NoEcho::SentAgain;
             self.finish(key.clone(), MessageStatus::Unknown(echo), config, now);
             let cause = Failure::new(
@@ -313,7 +319,7 @@ impl Outbox {
         Some(Notice::MessageFailed { key, reason })
     }
 
-    /// All that wait for control fail with the same reason.
+    /// Fails all messages that wait for control, with one reason.
     pub(super) fn all_failed(&mut self, reason: &FailReason, config: &Config, now: Timestamp) -> Vec<Notice> {
         let keys: Vec<_> = self
             .waiting
@@ -324,7 +330,7 @@ impl Outbox {
         keys.iter().filter_map(|key| self.failed(key, reason.clone(), config, now)).collect()
     }
 
-    /// The answer that an echo without our metadata is of: by its id, or by its text where its outcome is not known yet.
+    /// The message of an echo without our metadata: found by its `mid`, or by its text while its outcome is open.
     pub(super) fn by_echo(&self, mid: Option<&MessageId>, text: Option<&str>) -> Option<MessageKey> {
         let is_it = |status: &MessageStatus| matches!(status, MessageStatus::Sent { mid: Some(sent), .. } if Some(sent) == mid);
         let finished = self.finished.iter().find(|(_, status)| is_it(status)).map(|(key, _)| key);
@@ -336,7 +342,7 @@ impl Outbox {
         finished.or_else(waiting).cloned()
     }
 
-    /// The answer whose last attempt was this call.
+    /// The message whose last attempt was this call.
     pub(super) fn by_call(&self, call: CallId) -> Option<MessageKey> {
         self.waiting.iter().find(|answer| answer.call == Some(call)).map(|answer| answer.key.clone())
     }
@@ -350,7 +356,7 @@ impl Outbox {
         }
     }
 
-    /// The host's word on an unknown answer: those behind it may go on.
+    /// The host continues behind a held message. Returns whether it was held.
     pub(super) fn resume(&mut self, key: &MessageKey, config: &Config, now: Timestamp) -> bool {
         let held = self.waiting.iter().enumerate().find_map(|(at, answer)| match answer.state {
             State::Held(echo) if answer.key == *key => Some((at, echo)),
@@ -362,8 +368,8 @@ impl Outbox {
         true
     }
 
-    /// What time alone changes: answers that got too old, echoes that did not come. `has_left` says that control is known
-    /// to be elsewhere.
+    /// Applies deadlines: fails expired messages, and reports or resends those whose echo is overdue. `has_left` says
+    /// that control is known to be elsewhere.
     pub(super) fn lapse(&mut self, now: Timestamp, config: &Config, has_left: bool) -> Vec<Notice> {
         let is_expired = |answer: &&Answer| answer.state == State::Waiting && answer.expires <= now;
         let expired: Vec<_> =

@@ -1,4 +1,4 @@
-//! How answers and claims end.
+//! Outcomes of messages and claims.
 
 use std::fmt;
 
@@ -8,36 +8,36 @@ use crate::call::{Failure, FailureKind};
 use crate::id::MessageId;
 use crate::policy::ClaimStep;
 
-/// Why an answer was not sent.
+/// The reason why a message was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FailReason {
-    /// Control could not be had.
+    /// Control was not granted.
     #[error("{0}")]
     NotGranted(NotGranted),
-    /// The platform says that the messaging window is closed until the customer writes again (facts §2.8).
+    /// The [messaging window](crate::protocol#windows) is closed until the customer writes again.
     #[error("{0}")]
     OutsideWindow(Failure),
-    /// This person cannot be reached.
+    /// The platform cannot reach this person.
     #[error("{0}")]
     RecipientUnavailable(Failure),
-    /// The platform refused the message for good, for any other reason.
+    /// The platform refused the message for another reason.
     #[error("{0}")]
     Rejected(Failure),
-    /// It was older than [`super::Timeouts::answer_age`].
-    #[error("the answer waited too long")]
+    /// The message waited longer than [`Timeouts::answer_age`](super::Timeouts::answer_age).
+    #[error("expired before it was sent")]
     Expired,
-    /// People got busy with the customer while the bot's answer waited.
+    /// People became busy with the customer while the bot's message waited.
     #[error("people are busy with the customer")]
     WithPeople,
-    /// The host took it back.
+    /// The host cancelled it.
     #[error("cancelled")]
     Cancelled,
 }
 
 impl FailReason {
-    /// What a failure of the platform's means for an answer.
+    /// The reason for a message that got this failure.
     pub(super) fn refused(failure: Failure) -> Self {
         match failure.kind {
             FailureKind::OutsideWindow => Self::OutsideWindow(failure),
@@ -47,54 +47,57 @@ impl FailReason {
     }
 }
 
-/// Why no echo tells whether an answer arrived.
+/// The reason why no echo settles a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NoEcho {
-    /// It could come, and did not within [`super::Timeouts::echo_grace`]. It may still, and then the answer
-    /// ends as delivered.
-    #[error("its echo did not come")]
+    /// The echo did not come within [`Timeouts::echo_grace`](super::Timeouts::echo_grace). If it comes later, the
+    /// message ends as sent.
+    #[error("echo overdue")]
     Overdue,
-    /// Control left with the answer or right after it, and the platform keeps the echo back from an app that
-    /// has no control any more (facts §4.8).
-    #[error("control left, so its echo may never come")]
+    /// Control left with the message or right after it, and an app that has given control away [may never get the
+    /// echo](crate::protocol#echoes).
+    #[error("control left, so the echo may never come")]
     ControlLeft,
-    /// The app is not subscribed to `message_echoes` ([`super::Config::echoes`]).
-    #[error("echoes are not subscribed")]
+    /// The app is not subscribed to `message_echoes` ([`Config::echoes`](super::Config::echoes)).
+    #[error("app not subscribed to echoes")]
     NotSubscribed,
-    /// It was sent again ([`super::OnUnknown::Resend`]) and failed then; the first one may have arrived.
-    #[error("it was sent again and failed, and the first one may have arrived")]
+    /// The message was sent again ([`OnUnknown::Resend`](super::OnUnknown::Resend)) and that attempt failed; the
+    /// first one may have arrived.
+    #[error("second attempt failed, and the first one may have arrived")]
     SentAgain,
 }
 
-/// Where an answer stands, asked for by its key.
+/// The status of a message, by its key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MessageStatus {
     /// Not settled yet.
     Waiting,
-    /// It reached the platform.
+    /// The platform accepted it.
     Sent {
-        /// The platform's id, where it told.
+        /// The platform's id of the message, if it returned one.
         mid: Option<MessageId>,
-        /// The customer may read it twice.
+        /// Whether the customer may read it twice.
         maybe_doubled: bool,
     },
-    /// It was certainly not sent.
+    /// The message was certainly not sent.
     Failed(FailReason),
-    /// It may or may not have arrived.
+    /// The message may or may not have been sent.
     Unknown(NoEcho),
-    /// It was sent, or may have been, before [`super::Limits::finished`] others: how is not remembered any more.
+    /// The message was sent or may have been, and more than [`Limits::finished`](super::Limits::finished) others ended since:
+    /// its exact outcome is no longer stored.
     Settled,
 }
 
-/// Control could not be had: each step tried, the platform's words, and who can change it.
+/// The report of a claim that failed: each step with the platform's words. [`NotGranted::remedy`] says who can change
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, thiserror::Error)]
 #[non_exhaustive]
 pub struct NotGranted {
-    /// What was tried, in order.
+    /// The steps in the order they were tried.
     pub steps: Vec<TriedStep>,
 }
 
@@ -102,25 +105,25 @@ pub struct NotGranted {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TriedStep {
-    /// What was tried.
+    /// The step.
     pub step: ClaimStep,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: StepOutcome,
 }
 
-/// How a step of a claim ended.
+/// The outcome of one step of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StepOutcome {
     /// The platform refused.
     Refused(Failure),
-    /// It was accepted, and nothing came of it.
+    /// The request was accepted, and control did not come.
     Unanswered,
-    /// The owner is an app that never answers a request, such as an inbox or Meta's AI, so none was made
-    /// (facts §2.7).
+    /// No request was made, because the owner is an app that [never answers one](crate::protocol#request): an inbox
+    /// or Meta's AI.
     Futile,
-    /// The host has not configured what it needs.
+    /// The host has not configured this step.
     NotConfigured,
 }
 
@@ -149,7 +152,7 @@ impl fmt::Display for NotGranted {
 }
 
 impl NotGranted {
-    /// What a Page admin, or somebody else, can change so that the next claim succeeds.
+    /// The change, by a Page admin or another person, with which the next claim can succeed.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         let refused = |step| {
@@ -177,7 +180,7 @@ impl NotGranted {
                  a default application under Page settings, Conversation routing",
             ),
             _ if outcome(StepOutcome::Unanswered) => Some(
-                "Whoever owns the thread has to answer requests with pass_thread_control: check that its \
+                "The owner of the thread has to answer requests with pass_thread_control: check that its \
                  webhook is subscribed to messaging_handovers",
             ),
             _ => None,
@@ -191,7 +194,7 @@ mod tests {
 
     type Case<'a> = (&'a [(ClaimStep, &'a StepOutcome)], Option<&'a str>);
 
-    /// Why control was not granted is read by an agent: the most certain cause has the word.
+    /// An agent reads the remedy, so it follows from the most certain cause.
     #[test]
     fn the_remedy_is_that_of_the_most_certain_cause() {
         let refused = |kind, code| {

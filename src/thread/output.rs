@@ -1,4 +1,4 @@
-//! What a thread wants to be done, and how a command was received.
+//! The outputs of a thread: the work it wants done, and the reply to each input.
 
 use crate::call::{Call, CallId, Failure};
 
@@ -8,77 +8,78 @@ use super::outcome::MessageStatus;
 use super::page::PageCall;
 use super::terms::{CommandRefused, NoticeId};
 
-/// How a command was received. For inputs that are no commands, [`Reply::Done`] or [`Reply::Ignored`].
+/// The reply to an input. Inputs other than commands get [`Reply::Done`] or [`Reply::Ignored`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// Done, or noted.
+    /// Done, or stored.
     Done,
-    /// Nothing to do: a duplicate, or an answer to a call that was never made.
+    /// Nothing to do: a duplicate, or the outcome of a call that was never made.
     Ignored,
-    /// The answer is accepted and will have exactly one end.
+    /// The message is accepted and will end exactly once, as sent, failed or unknown.
     Accepted,
-    /// This key is known already; nothing was added.
+    /// A message with this key was accepted before; nothing was added.
     Duplicate(MessageStatus),
-    /// Control is being claimed; the number identifies this claim.
+    /// Control is being claimed. The number identifies the claim for
+    /// [`Thread::claim_progress`](super::Thread::claim_progress).
     Claiming(u64),
     /// Control is ours already.
     AlreadyOurs,
-    /// Control is being given away; the number identifies this attempt. `waits` says that answers
-    /// must be settled first.
+    /// Control is being given away. Follow it with [`Thread::transfer_progress`](super::Thread::transfer_progress).
     Transferring {
-        /// Identifies the attempt.
+        /// The number of this transfer.
         id: u64,
-        /// Unsettled answers come first.
+        /// Whether messages must be settled first.
         waits: bool,
     },
-    /// The target has control already.
+    /// The target already has control.
     AlreadyThere,
-    /// Not possible now; nothing changed.
+    /// The command is not possible now; nothing changed.
     Refused(CommandRefused),
 }
 
-/// What a thread wants to be done. Everything here can be derived from the saved state again.
+/// Work for the host. All of it can be derived from the saved state again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Make this call and answer with [`Input::CallEnded`].
+    /// Make this call, then step the thread with [`Input::CallEnded`](super::Input::CallEnded).
     Call {
-        /// Its number.
+        /// The number of the call.
         id: CallId,
         /// The call.
         call: Call,
-        /// Calls of this thread failed just before: it may be held back where many fail.
+        /// Whether calls of this thread failed just before. The host may hold such a call back while many calls fail.
         retry: bool,
-        /// What travels with it.
+        /// The note that goes with the call.
         note: Option<Note>,
     },
-    /// Tell the host, then answer with [`Input::NoticeHandled`].
+    /// Notify the host, then step the thread with [`Input::NoticeHandled`](super::Input::NoticeHandled).
     Notice {
-        /// Its number: the same when it comes again.
+        /// The number of the notice, the same for each attempt.
         id: NoticeId,
-        /// How often it was told, this time counted.
+        /// The number of this attempt, from 1.
         attempt: u32,
-        /// What to tell.
+        /// The notice.
         notice: Notice,
     },
-    /// The handler failed on a notice too often: it is not told any more, and can be read
-    /// ([`Thread::set_aside`](super::Thread::set_aside)). Log it.
+    /// The handler failed on a notice too often, so it is set aside and can be read with
+    /// [`Thread::set_aside`](super::Thread::set_aside). Log it.
     SetAside {
-        /// Its number.
+        /// The number of the notice.
         id: NoticeId,
-        /// How often it was told.
+        /// The number of attempts.
         attempts: u32,
-        /// The oldest that was set aside, which had to be dropped for it.
+        /// The oldest notice set aside, if it was dropped to make room.
         dropped: Option<NoticeId>,
     },
-    /// The Page refused this call, perhaps for all its threads: give it to [`PageRefusals::refused`](super::PageRefusals).
+    /// The Page refused this call, perhaps for all its threads. Give it to
+    /// [`PageRefusals::refused`](super::PageRefusals::refused).
     PageRefuses {
-        /// The call.
+        /// The refused call.
         call: PageCall,
-        /// How it was refused.
+        /// The failure.
         failure: Failure,
-        /// Whether it is known to be the Page's configuration, and not about this person.
+        /// Whether the failure is certainly about the Page's configuration, not about this person.
         certain: bool,
     },
 }

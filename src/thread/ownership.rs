@@ -1,4 +1,4 @@
-//! What follows from who has control.
+//! Changes of the owner and their consequences: notices, requests, claims, transfers and people.
 
 use crate::time::Timestamp;
 
@@ -10,7 +10,7 @@ use super::terms::{ClaimOrigin, Target};
 use super::{LastChange, Thread};
 
 impl Thread {
-    /// What follows from a change of the owner, whatever brought it about.
+    /// Acts on the owner after each input, compared with `before`.
     pub(super) fn owner_settled(&mut self, cx: &Context<'_>, before: &Owner, now: Timestamp) {
         let owner = self.belief.owner().clone();
         if !matches!(owner, Owner::Unknown | Owner::Other(_)) && self.intervention.next_look().is_some() {
@@ -18,11 +18,11 @@ impl Thread {
         }
         match &owner {
             Owner::Unknown => {}
-            // Control is on its way elsewhere, or may have gone with a message: nothing follows from that
-            // it was ours.
+            // Control is leaving by the call under way, or may have gone with a message, so the host is not notified
+            // that it is ours.
             Owner::Us if self.belief.in_doubt || self.is_leaving() => {}
             Owner::Us => {
-                // Passed back to us.
+                // Control was passed back to us.
                 if *before != Owner::Us && self.people.have_control() {
                     self.people.are_done();
                 }
@@ -63,8 +63,8 @@ impl Thread {
         }
     }
 
-    /// Tells the host that control is ours, and what nobody has answered. What came in while that was in doubt, or while people
-    /// were busy, would be told to nobody.
+    /// Notifies the host that control is ours, with the unanswered messages. It repeats for messages that came in
+    /// while control was in doubt or people were busy, because no other notice would ask the host to answer them.
     fn tell_gained(&mut self, cx: &Context<'_>) {
         let silent = self.is_silent(cx);
         if self.announced_ours && (silent || !self.inbox.has_unanswered()) {
@@ -84,7 +84,8 @@ impl Thread {
         self.notices.push(Notice::ControlGained { from, note, unanswered, more });
     }
 
-    /// Control is not ours while people were asked for. Where nobody has it any more, they are done.
+    /// Another app owns the thread, or none, while people were asked for. If it became idle after they had control,
+    /// they are done.
     fn people_have_control(&mut self, owner: &Owner, before: &Owner) {
         if *owner == Owner::Idle && self.people.have_control() && !before.agrees(owner) {
             self.people.are_done();

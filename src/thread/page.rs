@@ -1,4 +1,4 @@
-//! Calls that a Page refused: which refusals are about the Page, and which about one person.
+//! Refused calls of a Page: refusals about the Page's configuration are kept apart from those about one person.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 
 use super::is_default;
 
-/// A call that a Page's configuration may not have.
+/// A call that may be unavailable in a Page's configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -21,26 +21,26 @@ pub enum PageCall {
     InlineControl,
 }
 
-/// What is known of a Page at this moment, from any of its threads.
+/// The refusals of a Page that count now, collected from all its threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PageMemory {
-    /// When the Page last refused `request` as not available.
+    /// The last time the Page refused `request` as not available.
     #[serde(skip_serializing_if = "is_default")]
     pub request_refused: Option<Timestamp>,
-    /// When the Page last refused `take` as not available.
+    /// The last time the Page refused `take` as not available.
     #[serde(skip_serializing_if = "is_default")]
     pub take_refused: Option<Timestamp>,
-    /// When the Page last refused control that goes with a message.
+    /// The last time the Page refused control inside a send.
     #[serde(skip_serializing_if = "is_default")]
     pub inline_refused: Option<Timestamp>,
-    /// Roles changed then (`app_roles`): refusals before that count no more.
+    /// The last change of roles (`app_roles`): earlier refusals no longer count.
     #[serde(skip_serializing_if = "is_default")]
     pub forgotten: Option<Timestamp>,
 }
 
 impl PageMemory {
-    /// The Page refused a call as not available.
+    /// Stores that the Page refused a call as not available.
     pub fn refuses(&mut self, call: PageCall, at: Timestamp) {
         match call {
             PageCall::Request => self.request_refused = Some(at),
@@ -50,10 +50,10 @@ impl PageMemory {
     }
 }
 
-/// What all threads of a Page have found out about it.
+/// The refusals that all threads of a Page have seen.
 ///
-/// A failure may be about one person only: who blocked the Page, or an id that is not theirs. It counts for the whole Page
-/// where it is known to be its configuration, or when two people were refused alike.
+/// A failure may be about one person only: someone who blocked the Page, or an invalid id. It counts for the whole
+/// Page if it is certainly about the configuration, or if two people got the same failure.
 #[derive(Debug, Clone, Default)]
 pub struct PageRefusals {
     memory: PageMemory,
@@ -70,7 +70,7 @@ struct Suspected {
 }
 
 impl PageRefusals {
-    /// A call about this person was refused ([`Output::PageRefuses`](super::Output::PageRefuses)).
+    /// Stores a refused call ([`Output::PageRefuses`](super::Output::PageRefuses)).
     pub fn refused(
         &mut self,
         call: PageCall,
@@ -94,13 +94,13 @@ impl PageRefusals {
         }
     }
 
-    /// The roles of the Page's apps changed: what was refused before is tried again.
+    /// The roles of the Page's apps changed, so that refused calls are tried again.
     pub fn forget(&mut self, at: Timestamp) {
         self.suspected.clear();
         self.memory.forgotten = Some(at);
     }
 
-    /// What counts for every thread of the Page.
+    /// The refusals that count for every thread of the Page.
     #[must_use]
     pub fn memory(&self) -> PageMemory {
         self.memory

@@ -1,4 +1,4 @@
-//! When a bot stays silent: people were asked for, or a person answers somewhere else.
+//! Silence of a bot: people were asked for, or a person answers from another app.
 
 use std::time::Duration;
 
@@ -8,38 +8,38 @@ use crate::time::{Span, Timestamp};
 
 use super::is_default;
 
-/// What a bot knows of the people beside it. Until they are done it claims nothing and answers nothing.
+/// The bot's knowledge of the people beside it. Until they are done it claims nothing and sends nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct People {
-    /// People were asked for. It counts until then, if they give no sign.
+    /// People were asked for. Without a sign of them this expires at the time.
     #[serde(skip_serializing_if = "is_default")]
     asked_until: Option<Timestamp>,
-    /// When the host asked for them, until they are there.
+    /// The time at which the host asked for them, until they are there.
     #[serde(skip_serializing_if = "is_default")]
     asked_at: Option<Timestamp>,
-    /// Control has left us since they were asked for.
+    /// Control left us after they were asked for.
     #[serde(skip_serializing_if = "is_default")]
     left: bool,
-    /// A person has answered elsewhere, and may go on until then.
+    /// A person answered from another app; the bot stands back until this time.
     #[serde(skip_serializing_if = "is_default")]
     answers_until: Option<Timestamp>,
 }
 
 impl People {
-    /// People were asked for, or show that they are there: they are waited for from now on.
+    /// People were asked for, or gave a sign: the wait for them starts now.
     pub(super) fn ask(&mut self, now: Timestamp, wait: Duration) {
         self.asked_until = Some(now.plus(wait));
     }
 
-    /// The host asks for them.
+    /// The host asks for people.
     pub(super) fn are_wanted(&mut self, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
         self.asked_at = Some(now);
     }
 
-    /// Whether they were asked for after this had happened. Where our clock is ahead it may seem so: then it takes the
-    /// customer's next message to see that they are done.
+    /// Whether people were asked for after this event. If our clock is ahead this can be wrong; then the customer's
+    /// next message shows that they are done.
     pub(super) fn were_asked_after(&self, at: Span) -> bool {
         self.asked_at.is_some_and(|asked| at.to <= asked)
     }
@@ -48,13 +48,13 @@ impl People {
         self.left = false;
     }
 
-    /// They are there.
+    /// People are there.
     pub(super) fn come(&mut self, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
         (self.asked_at, self.left) = (None, true);
     }
 
-    /// A person has answered in an app that needs no control for it.
+    /// A person answered in an app that needs no control for it.
     pub(super) fn answer_elsewhere(&mut self, now: Timestamp, stand_back: Duration) {
         if !stand_back.is_zero() {
             self.answers_until = Some(now.plus(stand_back));
@@ -65,7 +65,7 @@ impl People {
         self.asked_until.is_some()
     }
 
-    /// Control is elsewhere. If it comes back, people are done.
+    /// Control is elsewhere. When it comes back, people are done.
     pub(super) fn control_left(&mut self) {
         self.left = self.asked_until.is_some();
     }
@@ -79,12 +79,12 @@ impl People {
         *self = Self::default();
     }
 
-    /// The bot stays silent.
+    /// Whether the bot must stay silent.
     pub(super) fn are_busy(&self) -> bool {
         self.asked_until.is_some() || self.answers_until.is_some()
     }
 
-    /// What time alone changes.
+    /// Applies all deadlines that have passed.
     pub(super) fn lapse(&mut self, now: Timestamp) {
         if self.asked_until.is_some_and(|until| until <= now) {
             (self.asked_until, self.asked_at, self.left) = (None, None, false);

@@ -1,3 +1,5 @@
+//! Requests of other apps for control, until they are granted, refused or voided by a new owner.
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -8,11 +10,11 @@ use crate::time::Timestamp;
 
 use super::is_default;
 
-/// The most apps that are remembered as waiting for control.
+/// The most requests stored; the oldest is dropped for one more.
 const MAX_REQUESTS: usize = 8;
 
-/// Apps that asked us for control, in order. Any change of the owner voids them: who still wants
-/// control asks the new owner.
+/// The apps that asked us for control, oldest first. A change of the owner voids all of them, because an app that
+/// still wants control asks the new owner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(super) struct Requests(VecDeque<Request>);
 
@@ -21,7 +23,7 @@ struct Request {
     by: AppId,
     at: Timestamp,
     granted: bool,
-    /// Control was passed to it, and whether it went is not known.
+    /// A pass to this app has an unknown outcome.
     #[serde(default, skip_serializing_if = "is_default")]
     unsure: bool,
     /// The host refused it.
@@ -34,8 +36,8 @@ impl Requests {
         self.0.is_empty()
     }
 
-    /// Notes a request, and answers whether it is news for the host. Who asks asks again while nothing comes of it: that is
-    /// the same request, also where the host has refused it, for as long as a request is waited for.
+    /// Stores a request and returns whether it is news for the host. An app repeats its request until it is granted,
+    /// so a repeat within `grant` is a duplicate, also after the host has refused it.
     pub(super) fn push(&mut self, by: AppId, granted: bool, at: Timestamp, grant: Duration) -> bool {
         if let Some(request) = self.0.iter_mut().find(|request| request.by == by) {
             let is_news = at.since(request.at) >= grant || granted && !request.granted;
@@ -53,7 +55,7 @@ impl Requests {
         true
     }
 
-    /// The host refuses what an app asked for, if it did.
+    /// Refuses the request of an app. Returns whether there was one.
     pub(super) fn refuse(&mut self, app: &AppId, now: Timestamp) -> bool {
         let request = self.0.iter_mut().find(|request| request.by == *app && !request.refused);
         let Some(request) = request else { return false };
@@ -61,33 +63,33 @@ impl Requests {
         true
     }
 
-    /// Grants what an app asked for, if it did.
+    /// Grants the request of an app. Returns whether there was one.
     pub(super) fn grant(&mut self, app: &AppId) -> bool {
         let request = self.0.iter_mut().find(|request| request.by == *app);
         request.map(|request| (request.granted, request.refused) = (true, false)).is_some()
     }
 
-    /// Control may have gone to that app, if the thread was not idle.
+    /// A pass to this app has an unknown outcome. On an idle thread a pass that failed looks the same.
     pub(super) fn may_have_gone(&mut self, app: &AppId, was_owned: bool) {
         if let Some(request) = self.0.iter_mut().find(|request| request.by == *app) {
             request.unsure = was_owned;
         }
     }
 
-    /// Control may have gone to an app that asked for it, and nobody has it: it went, and was released. If not, who
-    /// asked finds the thread idle.
+    /// The thread is idle after a pass with an unknown outcome: control was passed and released again, or it was
+    /// never passed and the app finds the thread idle. Either way the request is done.
     pub(super) fn came_back(&mut self) {
         self.0.retain(|request| !request.unsure);
     }
 
-    /// Takes out what was asked for too long ago to be passed a second time: control may have gone then, and have
-    /// been released, and come to us again since.
+    /// Removes a request that is too old to be passed a second time: control may have gone there, been released, and
+    /// come back to us since.
     pub(super) fn take_stale(&mut self, now: Timestamp, grant: Duration) -> Option<AppId> {
         let at = self.0.iter().position(|request| request.unsure && request.at.plus(grant) <= now)?;
         self.0.remove(at).map(|request| request.by)
     }
 
-    /// Forgets what an app asked for, if it did.
+    /// Removes the request of an app. Returns whether there was one.
     pub(super) fn remove(&mut self, app: &AppId) -> bool {
         let before = self.0.len();
         self.0.retain(|request| request.by != *app);

@@ -1,40 +1,41 @@
-//! What commands, notices and outputs speak of.
+//! Terms shared by commands, notices and outputs: claim origins, targets, refusals, notice ids.
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX};
 
-/// Why control is claimed.
+/// The reason for a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ClaimOrigin {
-    /// An answer waits to be sent.
+    /// A message waits to be sent.
     Message,
     /// An agent opened an intervention.
     Intervention,
-    /// The bot called ED's endpoint, bot to agent: it asks to be asked, so `request` comes first
-    /// under every policy (seed, "Handover from bot to agent").
+    /// The bot called Engage Digital's endpoint, bot to agent. The desk must then [request
+    /// control](crate::protocol#ed-bots-endpoint), so `request` comes first under every policy.
     BotAsked,
     /// The host wants control.
     Host,
 }
 
-/// Who should get control.
+/// The new owner of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Target {
-    /// Nobody: `release_thread_control`.
+    /// No app: `release_thread_control`.
     Nobody,
     /// An app: `pass_thread_control`.
     App(AppId),
-    /// The desk, from a bot: through ED's endpoint where there is one, else passed to its app.
+    /// The desk, from a bot: through Engage Digital's endpoint if it is configured, otherwise by a pass to the desk's
+    /// app.
     Desk,
 }
 
 impl Target {
-    /// The Page inbox, where people answer who have no desk.
+    /// The Page inbox, for people without an agent desk.
     #[must_use]
     pub fn page_inbox() -> Self {
         Self::App(AppId::from(PAGE_INBOX))
@@ -47,45 +48,48 @@ impl Target {
     }
 }
 
-/// Why a command is refused.
+/// The reason why a command was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CommandRefused {
-    /// As many answers wait as one thread may keep. Try again when some are settled.
+    /// The message queue is full ([`Limits::answers`](super::Limits::answers)). Try again when some messages are
+    /// settled.
     #[error("too many answers wait on this thread already")]
     QueueFull,
-    /// As many notices are unacknowledged as one thread may keep: the host's handler must catch up.
+    /// The notice queue is full ([`Limits::notices`](super::Limits::notices)). Try again when the handler has caught
+    /// up.
     #[error("too many notices wait for the host's handler")]
     NoticesFull,
-    /// People are busy with this customer (seed: no handover while an intervention is engaged).
+    /// An agent is engaged with this customer, and control [must not move](crate::protocol#ed-bots-endpoint)
+    /// meanwhile.
     #[error("an intervention is engaged with this customer")]
     InterventionOpen,
-    /// Neither we nor the target own the thread, and the policy does not allow to take it.
+    /// Neither we nor the target own the thread, and the policy does not allow taking it.
     #[error("another app owns the thread")]
     AnotherAppOwns,
-    /// Control cannot be given to the app that gives it.
-    #[error("control cannot be handed over to ourselves")]
+    /// The target of the transfer is this app itself.
+    #[error("the target of the transfer is this app itself")]
     ToOurselves,
-    /// There is no desk to hand over to: neither its endpoint nor its app id is configured.
+    /// No desk is configured: neither its endpoint nor its app id.
     #[error("no desk is configured")]
     NoDesk,
-    /// No answer with this key is in that state.
-    #[error("no such answer waits")]
+    /// No message with this key is in the required state.
+    #[error("no such message waits")]
     NoSuchMessage,
-    /// No such app waits for control.
+    /// This app has not asked for control.
     #[error("this app has not asked for control")]
     NoSuchRequest,
-    /// People were asked for, or a person answers elsewhere: the bot stays silent until they are done
-    /// ([`Command::ResumeBot`] if the host knows better).
+    /// People were asked for, or a person answers from another app: the bot stays silent until they are done. Send
+    /// [`Command::ResumeBot`](super::Command::ResumeBot) if the host knows that they are.
     #[error("people are busy with the customer")]
     WithPeople,
-    /// No notice with this number was set aside.
-    #[error("no such notice was set aside")]
+    /// No notice with this number is set aside.
+    #[error("no such notice is set aside")]
     NoSuchNotice,
 }
 
-/// The number of one notice of one thread.
+/// The number of a notice within its thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NoticeId(pub u64);

@@ -1,3 +1,5 @@
+//! Transfers: giving control away, to an app, to the desk or by a release.
+
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Direction, Failure, FailureKind, InlineControl};
@@ -14,21 +16,21 @@ use super::output::Reply;
 use super::terms::{CommandRefused, Target};
 use super::{Move, Thread};
 
-/// Control is to be given away.
+/// A transfer under way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Transfer {
     pub(super) id: u64,
     pub(super) target: Target,
-    /// What travels with it.
+    /// The note that goes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<Note>,
     pub(super) stage: Stage,
-    /// Who had control before it was taken to be passed on: whoever that was gets it back where the
-    /// pass is refused.
+    /// The owner from whom control was taken to pass it on. It gets control back if the pass is refused.
     taken_from: Option<Owner>,
-    /// Why it is being given back.
+    /// The failure because of which control is given back.
     giving_back: Option<Failure>,
-    /// Control was ours before the call with the unknown outcome: if nobody has it then, it went and came back.
+    /// Whether control was ours before the call with the unknown outcome. An idle thread then means that control was
+    /// passed and released again.
     #[serde(default)]
     had_control: bool,
 }
@@ -36,36 +38,36 @@ pub(super) struct Transfer {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
-    /// Nothing was tried yet.
+    /// No call was made yet.
     Start,
-    /// ED's endpoint accepted: its request is waited for until then.
+    /// Engage Digital's endpoint accepted; its request is expected until then.
     Asked { until: Timestamp },
-    /// Straight through Graph: the desk's endpoint did not help.
+    /// The desk's endpoint did not help, or does not apply: pass through Graph.
     Direct,
     /// The pass, take or release has an unknown outcome: read the owner.
     Unsure,
-    /// It went with a message, whose answer says nothing about control: read the owner.
+    /// Control went with a message, whose outcome does not cover it: read the owner.
     Inline,
 }
 
-/// How the last attempt to give control away ended.
+/// The end of the last transfer, for [`Thread::transfer_progress`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct TransferEnd {
     pub(super) id: u64,
     pub(super) failed: Option<Failure>,
 }
 
-/// Where an attempt to give control away stands.
+/// The progress of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransferProgress {
-    /// Under way, or waiting for answers to be settled.
+    /// Under way, or waiting for messages to be settled.
     Waiting,
-    /// Done.
+    /// Control was given away.
     Done,
-    /// It could not be done.
+    /// Control was not given away.
     Failed(Failure),
-    /// It was given up, or is too long ago.
+    /// The transfer is no longer stored, or never existed.
     Gone,
 }
 
@@ -79,7 +81,7 @@ impl Transfer {
 }
 
 impl Thread {
-    /// Where an attempt stands, by the number that [`Reply::Transferring`] gave.
+    /// The progress of a transfer, by the number in [`Reply::Transferring`].
     #[must_use]
     pub fn transfer_progress(&self, id: u64) -> TransferProgress {
         if self.transfer.as_ref().is_some_and(|transfer| transfer.id == id) {
@@ -118,7 +120,7 @@ impl Thread {
             Target::App(app) => cx.config.is_of_people(app),
             Target::Nobody => false,
         };
-        // What still waits to be sent will have claimed control first.
+        // Otherwise waiting messages claim control first, so the owner will change.
         let settled = self.outbox.is_settled() && self.claim.is_none();
         match (self.belief.owner(), wanted) {
             (Owner::Idle | Owner::Other(_), None) if settled && target == Target::Nobody => {
@@ -129,7 +131,7 @@ impl Thread {
                 if cx.config.role == Role::Desk {
                     return Reply::AlreadyThere;
                 }
-                // Nobody tells a bot of a release: it looks, so that people do come.
+                // A bot receives no event for the desk's release, so it reads the owner to be sure that people come.
                 self.belief.in_doubt = true;
             }
             (Owner::Other(Some(_)), _)
@@ -143,8 +145,8 @@ impl Thread {
         if let Some(transfer) = self.transfer.as_ref().filter(|transfer| transfer.target == target) {
             return Reply::Transferring { id: transfer.id, waits: !self.outbox.is_settled() };
         }
-        // What waits for control now would only take back what is given away.
-        self.end_transfer(Some(Failure::new(FailureKind::Conflict, "replaced by a later hand-over")));
+        // The new transfer replaces an earlier one.
+        self.end_transfer(Some(Failure::new(FailureKind::Conflict, "replaced by a later transfer")));
         let id = self.start_transfer(target);
         if let Some(transfer) = &mut self.transfer {
             transfer.note = note;
@@ -152,18 +154,18 @@ impl Thread {
         Reply::Transferring { id, waits: !self.outbox.is_settled() }
     }
 
-    /// A bot that hands over to people says nothing more until they are done.
+    /// A bot that hands over to people sends nothing until they are done.
     fn people_are_asked(&mut self, cx: &Context<'_>, asks_people: bool, now: Timestamp) {
         if asks_people && cx.config.role == Role::Bot {
             self.people.are_wanted(now, cx.config.timeouts.people);
         }
     }
 
-    /// The note that travels with a call: that of the claim or of the hand-over that it is made for.
+    /// The note of the claim or transfer that a call is made for.
     pub(super) fn note_for(&self, cx: &Context<'_>, call: &Call) -> Option<Note> {
         let transfer = self.transfer.as_deref();
         let of_transfer = match (call, &transfer?.target) {
-            // An app that asked for control may be another one than the note is for.
+            // The pass may be for another app that asked for control, and the note is not for that one.
             (Call::PassThreadControl { to }, Target::App(app)) => app == to,
             (Call::PassThreadControl { to }, Target::Desk) => {
                 cx.config.desk.as_ref().is_none_or(|desk| desk == to)
@@ -188,14 +190,14 @@ impl Thread {
         id
     }
 
-    /// A refused pass leads to a take first.
+    /// Whether a refused pass is followed by a take.
     pub(super) fn transfer_may_take(&self, cx: &Context<'_>) -> bool {
         self.transfer
             .as_ref()
             .is_some_and(|transfer| transfer.stage == Stage::Start && may_take_to_pass(cx, &transfer.target))
     }
 
-    /// The take under way is for passing the thread on, not for ourselves.
+    /// Whether the take under way is for passing the thread on, not for ourselves.
     pub(super) fn transfer_takes(&self) -> bool {
         self.transfer.as_ref().is_some_and(|transfer| {
             transfer.stage == Stage::Direct && matches!(transfer.target, Target::App(_))
@@ -210,7 +212,7 @@ impl Thread {
         self.transfer.as_ref().is_some_and(|transfer| transfer.stage == Stage::Inline)
     }
 
-    /// Ends the open attempt without a word to the host.
+    /// Ends the transfer without a notice to the host.
     pub(super) fn end_transfer(&mut self, failed: Option<Failure>) -> Option<Target> {
         let transfer = self.transfer.take()?;
         self.last_transfer =
@@ -220,7 +222,7 @@ impl Thread {
 
     pub(super) fn transfer_failed(&mut self, reason: Failure) {
         if let Some(target) = self.end_transfer(Some(reason.clone())) {
-            // Nobody comes: the bot is all that the customer has.
+            // Nobody comes, so the bot answers again.
             if !self.people.have_control() && target != Target::Nobody {
                 self.people.are_done();
             }
@@ -228,8 +230,8 @@ impl Thread {
         }
     }
 
-    /// The platform refuses to pass control to the target. What was taken for that is given back, so that
-    /// a handover that cannot be made changes nothing.
+    /// The platform refuses the pass. Control that was taken for it is given back, so that a failed transfer changes
+    /// nothing.
     pub(super) fn pass_refused(&mut self, reason: Failure) {
         let ours = *self.belief.owner() == Owner::Us;
         let Some(transfer) = self.transfer.as_mut().filter(|transfer| ours && transfer.taken_from.is_some())
@@ -237,7 +239,7 @@ impl Thread {
             return self.transfer_failed(reason);
         };
         let back = match transfer.taken_from.take() {
-            // Once: if this fails too, nobody has it, and the next who wants it may.
+            // Only once: if this pass fails too, control is released.
             Some(Owner::Other(Some(app))) => {
                 transfer.taken_from = Some(Owner::Idle);
                 Target::App(app)
@@ -251,8 +253,8 @@ impl Thread {
         }
     }
 
-    /// The next move to give control away. Only when the answers are settled: passing control right
-    /// after a send suppresses its echo, and an unsettled answer could not be sent any more.
+    /// The next move to give control away. It waits for settled messages, because a pass right after a send may
+    /// suppress the echo, and an unsettled message could not be sent afterwards.
     pub(super) fn give_away(&mut self, cx: &Context<'_>, now: Timestamp) -> Move {
         let settled = self.outbox.is_settled() || cx.config.is(Broken::PassesUnsettled);
         if !settled || self.claim.is_some() {
@@ -261,19 +263,19 @@ impl Thread {
         if !self.requests.is_empty()
             && let Some(by) = self.requests.take_stale(now, cx.config.timeouts.grant)
         {
-            let words = "whether control went to it is not known, and it does not wait for it any more";
+            let words = "pass with an unknown outcome, and the request is too old to pass again";
             let reason = Failure::new(FailureKind::Conflict, words);
             self.notices.push(Notice::TransferFailed { target: Target::App(by), reason });
             return Move::Again;
         }
-        // People are busy with the customer: whoever asked waits until they are done.
+        // While an agent is engaged, granted requests wait.
         let granted = self.requests.granted().filter(|_| !self.intervention.is_open());
         if let Some(by) = granted.cloned() {
             match self.belief.owner() {
                 Owner::Us | Owner::Unknown | Owner::Idle => {
                     return Move::Call(Call::PassThreadControl { to: by });
                 }
-                // Whoever owns the thread now is asked anew by the one who waits.
+                // The requesting app asks the new owner itself.
                 Owner::Other(_) => {
                     self.requests.clear();
                     return Move::Again;
@@ -339,7 +341,7 @@ impl Thread {
     fn release(&mut self) -> Move {
         match self.belief.owner() {
             Owner::Us | Owner::Unknown => Move::Call(Call::ReleaseThreadControl),
-            // Not ours any more: there is nothing to release.
+            // Control is not ours, so there is nothing to release.
             Owner::Idle | Owner::Other(_) => {
                 self.end_transfer(None);
                 Move::Again
@@ -347,10 +349,10 @@ impl Thread {
         }
     }
 
-    /// Control may go with the answer at the head: it is ours, nothing waits behind the answer, nobody is
-    /// engaged, and the Page has not refused it.
+    /// Whether control may go with the first message: control is ours, no other message waits, no agent is engaged,
+    /// and the Page has not refused it.
     pub(super) fn may_give_away_inline(&self, cx: &Context<'_>, now: Timestamp) -> bool {
-        // Where nobody knows, a message that gets out proves that control was ours to give.
+        // With an unknown owner, a message that is sent proves that control was ours.
         matches!(self.belief.owner(), Owner::Us | Owner::Unknown)
             && self.outbox.may_go_inline()
             && !self.intervention.is_open()
@@ -359,11 +361,11 @@ impl Thread {
             && cx.has_inline_control(&self.refused, now)
     }
 
-    /// A farewell was delivered: control goes with it, or now.
+    /// A farewell, a message with `thread_control`, was sent: control went with it, or is given away now.
     pub(super) fn farewell_delivered(&mut self, control: InlineControl, inline: bool) {
-        // Whether control went with the message its answer does not say.
+        // The outcome of the message does not say whether control went with it.
         self.belief.in_doubt |= inline;
-        // An agent engaged meanwhile, control is wanted, or the host has another wish by now.
+        // An agent has engaged, control is claimed, or the host started another transfer.
         if self.intervention.is_open() || self.claim.is_some() || self.transfer.is_some() {
             return;
         }
@@ -376,7 +378,7 @@ impl Thread {
         }
     }
 
-    /// The owner was read after a farewell: whoever passes control away may not see the new owner's name.
+    /// The owner was read after a farewell. The new owner's name may be hidden from the app that passed control away.
     pub(super) fn farewell_looked_into(&mut self, cx: &Context<'_>, now: Timestamp) {
         let Some(transfer) = self.transfer.as_ref().filter(|transfer| transfer.stage == Stage::Inline) else {
             return;
@@ -404,8 +406,7 @@ impl Thread {
         }
     }
 
-    /// Control is where it should go. Answers that were accepted meanwhile take it back first, and then it is given
-    /// away again.
+    /// Control is at the target. If messages were accepted meanwhile, they claim it back and it is given away again.
     pub(super) fn transfer_reached(&mut self) {
         if self.outbox.is_settled() && self.claim.is_none() {
             self.end_transfer(None);
@@ -414,7 +415,7 @@ impl Thread {
         }
     }
 
-    /// Control went to `to` by our own call.
+    /// Our own call gave control to `to`.
     pub(super) fn gave_away(&mut self, cx: &Context<'_>, to: Option<AppId>, now: Timestamp) {
         self.requests.clear();
         if to.as_ref().is_some_and(|app| cx.config.is_of_people(app)) {
@@ -433,7 +434,8 @@ impl Thread {
     }
 }
 
-/// Only a desk that is primary takes a thread from a third app to pass it on (design §6).
+/// Only a desk that is primary takes a thread from a third app to pass it on, because only a [primary
+/// receiver](crate::protocol#handover-protocol) may take at any time.
 fn may_take_to_pass(cx: &Context<'_>, target: &Target) -> bool {
     cx.config.role == Role::Desk
         && cx.policy == ThreadControlPolicy::EdPrimary

@@ -1,5 +1,5 @@
-//! What a stranger, a broken proxy or a bot with a bug may send: a 4xx, nothing changed, nothing said that
-//! is secret.
+//! Requests from strangers, broken proxies and buggy bots: each gets a 4xx, changes nothing, and its response
+//! contains no secret.
 
 use messenger_handover::bots_api as bots;
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary};
@@ -53,7 +53,7 @@ fn holds_no_secret(text: &str) {
 }
 
 #[tokio::test]
-async fn webhooks_that_are_not_to_be_trusted_change_nothing() {
+async fn webhook_without_valid_signature_changes_nothing() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     let good = message();
     let signed = |secret: &str, body: &[u8]| Some(sign(&secret.into(), body));
@@ -87,14 +87,14 @@ async fn webhooks_that_are_not_to_be_trusted_change_nothing() {
     }
     assert_eq!(world.desk.handover.thread(&thread()).await.unwrap(), Thread::new());
     assert!(world.desk.ear.all().is_empty());
-    // The very same body is welcome with the right signature: it was not the body that was refused.
+    // The same body with the right signature is accepted, so the signature was the reason for the refusal.
     let answer = deliver(&world, good.clone(), mine(&good)).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     world.until("the message is told", |world| !world.desk.ear.all().is_empty()).await;
 }
 
 #[tokio::test]
-async fn a_handshake_with_a_wrong_token_is_refused() {
+async fn webhook_handshake_with_wrong_token_is_refused() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     let shake = async |query: &str| {
         let mut url = world.desk.url.join("webhook").unwrap();
@@ -133,7 +133,7 @@ async fn bots_api(world: &World, method: Method, query: &str, bearer: Option<&st
 }
 
 #[tokio::test]
-async fn each_wrong_parameter_of_the_bots_api_is_refused_and_changes_nothing() {
+async fn bots_api_wrong_parameters_are_refused_and_change_nothing() {
     let world = World::start(Setup::new(Rules::primary(DESK), EdPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -196,7 +196,7 @@ async fn each_wrong_parameter_of_the_bots_api_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn no_handover_to_the_bot_while_an_intervention_is_engaged() {
+async fn bots_api_refuses_handover_to_bot_while_an_intervention_is_engaged() {
     let world = World::start(Setup::new(Rules::primary(DESK), EdPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -210,7 +210,7 @@ async fn no_handover_to_the_bot_while_an_intervention_is_engaged() {
     assert_eq!((status, &body["error"]), (409, &json!("intervention_engaged")));
     let after = (world.desk.handover.thread(&thread()).await.unwrap(), world.calls(&crate::world::desk()));
     assert_eq!(after, before);
-    // The bot's own client reads that failure for what it is.
+    // The bot's client reads the response as this same failure.
     let user = thread().user;
     let endpoint = bots::Client::new(&world.desk.url, ED_TOKEN.into()).unwrap();
     let refused = endpoint.agent_to_bot(&user, &bot()).await.unwrap_err();
@@ -218,9 +218,9 @@ async fn no_handover_to_the_bot_while_an_intervention_is_engaged() {
     assert!(refused.to_string().contains("intervention_engaged"), "{refused}");
 }
 
-/// A desk that was started with an empty token lets nobody in.
+/// A desk that starts with an empty token authenticates nobody.
 #[tokio::test]
-async fn an_empty_ed_token_is_no_open_door() {
+async fn bots_api_with_empty_token_refuses_everybody() {
     let world = World::start(Setup::new(Rules::primary(DESK), EdPrimary)).await;
     let parameters = format!("identity_foreign_id={CUSTOMER}&from=bot&to=agent&type=messenger");
     for token in ["", "  "] {

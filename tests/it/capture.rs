@@ -1,11 +1,11 @@
-//! Everything that is logged, at every level: what `tracing` says and what `log` says.
+//! Captures everything that is logged, at every level, through `tracing` and through `log`.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// A log that can be read.
+/// A log in memory that tests can read.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -18,7 +18,7 @@ impl Log {
         self.text().lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
     }
 
-    /// Writes all of it here.
+    /// A subscriber that writes every event here.
     pub fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
@@ -47,7 +47,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Dependencies log here: reqwest and mio, among others.
+/// Some dependencies log through `log`: reqwest and mio, among others.
 impl log::Log for Log {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
         true

@@ -1,4 +1,4 @@
-//! Claims, farewells and what a Page refuses, against the simulated platform under every rule set.
+//! Claims, farewells and refusals that are cached per Page, against the simulated platform under every rule set.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn inbox() -> AppId {
     AppId::from(PAGE_INBOX)
 }
 
-/// The bot has control of the conversation; nobody has anything under way.
+/// Starts a world in which the bot has control and nothing is pending.
 async fn bot_has_control(mut setup: Setup, request: RequestUnderDefaultApp) -> World {
     setup.platform = Platform::new().with_request_under_default_app(request);
     let world = World::start(setup).await;
@@ -31,7 +31,7 @@ async fn bot_has_control(mut setup: Setup, request: RequestUnderDefaultApp) -> W
     world
 }
 
-/// By whoever has control; nobody has it of an idle thread, so the app itself.
+/// Passes control to `app`, on behalf of the owner; while the thread is idle, on behalf of `app` itself.
 async fn give_to(world: &World, app: &AppId) {
     let by = world.owner().unwrap_or_else(|| app.clone());
     if by != *app || world.owner().is_none() {
@@ -56,15 +56,15 @@ struct Row {
     policy: ThreadControlPolicy,
     request: RequestUnderDefaultApp,
     may_take: bool,
-    /// The desk's calls that are about control.
+    /// The desk's calls that concern control.
     calls: &'static [&'static str],
-    /// What the report's remedy says, where control is not had.
+    /// The remedy in the failure report, if control is not obtained.
     remedy: Option<&'static str>,
 }
 
-/// The desk has something to say while the bot has control: which steps are tried, and what comes of it.
+/// The desk sends while the bot has control: the steps of the claim and its outcome.
 #[tokio::test]
-async fn the_claim_plan_under_every_rule_set() {
+async fn claim_plan_under_every_rule_set() {
     let row = |rules, policy, request, may_take, calls, remedy| Row {
         rules,
         policy,
@@ -75,11 +75,11 @@ async fn the_claim_plan_under_every_rule_set() {
     };
     let none = None;
     let rows = [
-        // The handover protocol.
+        // Handover protocol.
         row(Rules::primary(BOT), BotPrimary, Refused, false, &[REQUEST][..], none),
         row(Rules::primary(DESK), EdPrimary, Refused, false, &[TAKE], none),
         row(Rules::no_primary(), NoPrimary, Refused, false, &[REQUEST], none),
-        // Conversation Routing with a default application: no requests, and take by the app's switch.
+        // Conversation Routing with a default application: requests are unavailable, and the app's switch permits take.
         row(
             Rules::default_app(BOT),
             BotPrimary,
@@ -129,7 +129,7 @@ async fn the_claim_plan_under_every_rule_set() {
             &["take_thread_control #10", REQUEST, REQUEST, REQUEST],
             Some("can let this app take control"),
         ),
-        // Without one: take answers #27, and requests go to the owner.
+        // Without a default application: take is refused with #27, and requests go to the owner.
         row(Rules::zero_config(), NoPrimary, Refused, false, &[REQUEST], none),
         row(Rules::zero_config(), EdPrimary, Refused, true, &["take_thread_control #27", REQUEST], none),
     ];
@@ -157,10 +157,10 @@ async fn the_claim_plan_under_every_rule_set() {
     }
 }
 
-/// The bot says goodbye and gives control away with the same call where the Page has it, else with the next
-/// one. A refused call tells the Page's other conversations, too.
+/// The bot sends its last message and passes control in the same call where the Page supports it, otherwise in the
+/// next call. A refusal applies to the other conversations of the Page, too.
 #[tokio::test]
-async fn a_farewell_goes_with_control_or_before_it() {
+async fn farewell_is_sent_with_the_pass_or_before_it() {
     for (rules, inline) in [(Rules::default_app(BOT), true), (Rules::primary(BOT), false)] {
         let world = bot_has_control(Setup::new(rules, BotPrimary), Refused).await;
         for (index, control) in
@@ -193,9 +193,9 @@ async fn a_farewell_goes_with_control_or_before_it() {
     }
 }
 
-/// Handing to people who have no desk.
+/// Transfer to people who work in the Page inbox and have no desk.
 #[tokio::test]
-async fn the_page_inbox_gets_the_customer() {
+async fn transfer_to_page_inbox_gives_it_control() {
     for rules in [Rules::primary(BOT), Rules::default_app(BOT)] {
         let world = bot_has_control(Setup::new(rules, BotPrimary), Refused).await;
         let started = world.bot.handover.hand_over(&thread(), Target::page_inbox()).await.unwrap();
@@ -206,14 +206,14 @@ async fn the_page_inbox_gets_the_customer() {
     }
 }
 
-/// Meta's own apps never answer a request: it is not made, and nobody waits a minute for it.
+/// Meta's own apps never grant a request, so the desk makes none and the send fails at once, not after a minute.
 #[tokio::test]
-async fn a_request_to_the_inbox_is_futile_and_told_at_once() {
+async fn claim_from_page_inbox_fails_at_once_without_a_request() {
     let mut setup = Setup::new(Rules::zero_config(), NoPrimary);
     setup.timeouts.grant = Duration::from_mins(1);
     let world = bot_has_control(setup, Refused).await;
     give_to(&world, &inbox()).await;
-    // The platform hides the owner from the desk, unless an event has named it.
+    // The platform hides the owner from the desk unless an event names it.
     let taken = serde_json::json!({"object": "page", "entry": [{"id": thread().page, "messaging": [{
         "sender": {"id": thread().user}, "recipient": {"id": thread().page}, "timestamp": u64::MAX / 4,
         "pass_thread_control": {"previous_owner_app_id": BOT, "new_owner_app_id": PAGE_INBOX}}]}]});
@@ -229,9 +229,9 @@ async fn a_request_to_the_inbox_is_futile_and_told_at_once() {
     assert_eq!(world.owner(), Some(inbox()));
 }
 
-/// What a Page refused is tried again when its apps' roles change.
+/// Cached refusals of a Page are dropped when the roles of its apps change.
 #[tokio::test]
-async fn what_a_page_refused_is_forgotten_when_roles_change() {
+async fn claim_refusals_are_forgotten_when_roles_change() {
     let world = bot_has_control(Setup::new(Rules::default_app(BOT), BotPrimary), Refused).await;
     world.desk.send("a").await.unwrap();
     not_granted(&world, "a").await;
@@ -242,7 +242,7 @@ async fn what_a_page_refused_is_forgotten_when_roles_change() {
     };
     assert_eq!(about_control(world.calls(&desk())), refused);
 
-    // The next one does not ask for what was refused.
+    // The next claim skips the refused call.
     world.desk.send("b").await.unwrap();
     let ended = |world: &World| {
         world.desk.ear.all().iter().filter(|n| matches!(n, Notice::MessageFailed { .. })).count() == 2
@@ -259,9 +259,9 @@ async fn what_a_page_refused_is_forgotten_when_roles_change() {
     assert_eq!(about_control(world.calls(&desk()))[2..], [REQUEST]);
 }
 
-/// What a desk says when it wants control reaches the bot, whichever call it takes.
+/// The desk's note reaches the bot, whether control comes by request or by take.
 #[tokio::test]
-async fn a_note_arrives_with_a_request_and_a_take() {
+async fn claim_note_arrives_with_request_and_take() {
     for (rules, policy) in [(Rules::primary(BOT), BotPrimary), (Rules::primary(DESK), EdPrimary)] {
         let world = bot_has_control(Setup::new(rules, policy), Refused).await;
         let wait = Duration::from_secs(5);
@@ -276,9 +276,9 @@ async fn a_note_arrives_with_a_request_and_a_take() {
     }
 }
 
-/// Meta's AI takes the thread: the bot stops at once, asks nobody in vain, and goes on when the AI has left.
+/// Meta's AI takes the thread: the bot stops at once, makes no request, and continues when the AI has left.
 #[tokio::test]
-async fn metas_ai_comes_and_goes() {
+async fn meta_ai_takes_and_leaves_the_thread() {
     let mut setup = Setup::new(Rules::zero_config(), NoPrimary);
     setup.timeouts.grant = Duration::from_mins(1);
     let world = bot_has_control(setup, Refused).await;
@@ -304,9 +304,9 @@ async fn metas_ai_comes_and_goes() {
     assert_eq!(world.conversation(), ["hello", "I am an AI.", "b"]);
 }
 
-/// A lead ad asks its questions: what waits goes out when they are answered.
+/// A lead ad asks its questions; waiting messages are sent when they are answered.
 #[tokio::test]
-async fn an_answer_waits_for_a_lead_ad_to_end() {
+async fn lead_ad_delays_messages_until_it_ends() {
     let world = bot_has_control(Setup::new(Rules::default_app(BOT), BotPrimary), Refused).await;
     let (page, user) = (thread().page, thread().user);
     world.sim.with_platform(|platform, now| platform.lead_ad_begins(&page, &user, now).unwrap());

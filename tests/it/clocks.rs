@@ -1,4 +1,4 @@
-//! A machine's clock that is hours off is said once, in words, and fails nothing.
+//! A machine's clock that is hours off is logged once as a warning, and no message fails because of it.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ use crate::world::{BOT, DESK, Ear, PAGE, Setup, World, bot, desk, thread};
 
 const HOURS: Duration = Duration::from_hours(2);
 
-/// What is logged on this thread.
+/// The log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -61,7 +61,7 @@ impl Log {
     }
 }
 
-/// Graph, by whose clock it is this.
+/// A mock of Graph whose clock shows this time.
 async fn graph_at(time: Option<SystemTime>) -> (MockServer, GraphClient) {
     let server = MockServer::start().await;
     let answer = ResponseTemplate::new(200).set_body_json(json!({"data": []}));
@@ -113,7 +113,7 @@ async fn clock_behind_the_stamps_of_events_is_warned_of_once() {
             Some("this machine's clock is 2 h 0 min behind the platform's"),
         ),
         (now.plus(Duration::from_mins(4)), None),
-        // Delivered again.
+        // The same event, redelivered.
         (now.minus(HOURS), None),
     ] {
         let (log, _guard) = Log::listen();
@@ -136,9 +136,9 @@ async fn clock_behind_the_stamps_of_events_is_warned_of_once() {
     }
 }
 
-/// No agent's answer fails because of the clock: what the platform stamps seems to be older than all its answers then.
+/// No message fails because of the clock, although the platform's timestamps then look older than every message.
 #[tokio::test]
-async fn clocks_ahead_fail_no_answer() {
+async fn clocks_ahead_fail_no_message() {
     for ahead in [Duration::ZERO, Duration::from_hours(2), Duration::from_hours(30)] {
         for (rules, policy) in [
             (Rules::primary(BOT), BotPrimary),
@@ -147,7 +147,7 @@ async fn clocks_ahead_fail_no_answer() {
         ] {
             let mut setup = Setup::new(rules, policy);
             setup.ahead = ahead;
-            // So that a grant which is not believed shows.
+            // With this timeout the test fails if a grant is ignored.
             setup.timeouts.grant = Duration::from_mins(1);
             let world = World::start(setup).await;
             for round in 0..6 {

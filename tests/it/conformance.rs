@@ -1,4 +1,4 @@
-//! The checks for stores find nothing wrong with a store that is right, and tell by name what a wrong one does.
+//! The conformance checks for stores pass for a correct store, and name the defect of a wrong one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use messenger_handover::thread::Thread;
 use messenger_handover::time::Timestamp;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_store_in_memory_conforms() {
+async fn conformance_of_memory_store() {
     let store = Arc::new(MemoryStore::new());
     let report = conformance::check(Arc::clone(&store) as Arc<dyn ThreadStore>).await;
     assert!(report.is_ok(), "{report}");
@@ -21,7 +21,7 @@ async fn the_store_in_memory_conforms() {
     assert!(store.is_empty(), "the checks leave something behind");
 }
 
-/// What a store can get wrong.
+/// Defects that a store can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     IgnoresTheVersion,
@@ -57,7 +57,7 @@ use Fault::*;
 #[derive(Debug)]
 struct Faulty {
     inner: MemoryStore,
-    /// What a load a moment ago has found.
+    /// Results of earlier loads.
     cache: Mutex<BTreeMap<ThreadKey, Loaded>>,
     fault: Fault,
 }
@@ -154,7 +154,7 @@ impl ThreadStore for Faulty {
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let (now, lease, limit) = match self.fault {
             HasNoLease => (now, Duration::ZERO, limit),
-            // As where the sum goes round.
+            // Like an implementation whose addition overflows.
             LosesTheEndOfTime if lease == Duration::MAX => (now, Duration::ZERO, limit),
             LeasesForever => (now, Duration::MAX, limit),
             IgnoresTheLimit => (now, lease, usize::MAX),
@@ -205,9 +205,9 @@ impl ThreadStore for Faulty {
     }
 }
 
-/// Each fault is found by a check whose name says what it is about.
+/// Each fault fails a check whose name describes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_a_store_gets_wrong_is_told_by_name() {
+async fn conformance_names_each_fault_of_a_store() {
     for (fault, check) in [
         (IgnoresTheVersion, "only_the_expected_version_is_overwritten"),
         (IgnoresTheVersion, "writers_at_the_same_time_lose_nothing"),

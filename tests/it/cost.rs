@@ -1,4 +1,4 @@
-//! What a handover costs a store. The figures are in docs/stores.md.
+//! The number and size of store writes in a transfer. docs/stores.md states the figures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use messenger_sim::Rules;
 
 use crate::world::{BOT, DESK, Host, Setup, World, thread};
 
-/// Counts what is written.
+/// A store that counts its writes.
 #[derive(Debug, Default)]
 struct Counting {
     inner: MemoryStore,
@@ -54,13 +54,13 @@ impl ThreadStore for Counting {
     }
 }
 
-/// The record of the conversation, in bytes.
+/// The size of the conversation's record in bytes.
 async fn record(host: &Host) -> usize {
     let now = host.handover.thread(&thread()).await.unwrap();
     Records::new().encode(&thread(), &now).unwrap().len()
 }
 
-/// A customer writes while the bot has control or nobody, an agent answers, and control goes back.
+/// The customer writes while the bot or nobody has control, an agent replies, and control returns to the bot.
 async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
     let stores = [Arc::new(Counting::default()), Arc::new(Counting::default())];
     let mut setup = Setup::new(rules, policy);
@@ -85,7 +85,7 @@ async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
 }
 
 #[tokio::test]
-async fn a_handover_costs_few_writes() {
+async fn cost_of_a_transfer_is_few_writes() {
     for (rules, policy, most) in [
         (Rules::primary(BOT), BotPrimary, [9, 15]),
         (Rules::primary(DESK), EdPrimary, [5, 14]),

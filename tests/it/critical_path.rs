@@ -1,5 +1,5 @@
-//! How many calls of Graph, and how many webhooks, lie between an agent's answer and the customer who reads it: as few
-//! as the protocol allows, and exactly one more for a wrong belief.
+//! Number of Graph calls and webhooks between an agent's message and its arrival at the customer: the minimum that
+//! the protocol allows, and exactly one more call for a wrong belief.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use messenger_sim::{ApiCall, Fault, FaultAction, Rules, Wire};
 
 use crate::world::{BOT, DESK, Host, Setup, World, bot, desk, thread};
 
-/// What is on the wire, in order, up to the call that sends this text.
+/// The traffic, in order, up to the call that sends this text.
 fn until_it_is_sent(wires: &[Wire], text: &str) -> Vec<String> {
     let who = |app: &AppId| if *app == bot() { "bot" } else { "desk" };
     let mut path = Vec::new();
@@ -30,7 +30,7 @@ fn until_it_is_sent(wires: &[Wire], text: &str) -> Vec<String> {
     panic!("{text} was never sent: {wires:#?}");
 }
 
-/// As the apps themselves do it, so that both know.
+/// Changes the owner through the apps themselves, so that both are up to date.
 async fn give_to(world: &World, app: &AppId) {
     let host = |app: &AppId| if *app == bot() { &world.bot } else { &world.desk };
     match world.owner() {
@@ -42,7 +42,7 @@ async fn give_to(world: &World, app: &AppId) {
             let claimed =
                 host(app).handover.claim(&thread(), ClaimOrigin::Host, Duration::from_secs(5)).await;
             assert!(claimed.is_ok(), "{claimed:?}");
-            // The other app reads along, and knows from then on.
+            // The other app reads on standby and is up to date afterwards.
             host(app).send("an earlier answer").await.unwrap();
         }
     }
@@ -50,7 +50,7 @@ async fn give_to(world: &World, app: &AppId) {
     assert_eq!(world.owner().as_ref(), Some(app));
 }
 
-/// The customer has written, and somebody or nobody has control.
+/// The customer has written, and `owner` has control.
 async fn start(rules: Rules, policy: ThreadControlPolicy, may_take: bool, owner: Option<AppId>) -> World {
     let mut setup = Setup::new(rules, policy);
     setup.desk_may_take = may_take;
@@ -80,7 +80,7 @@ fn owners(policy: ThreadControlPolicy) -> Rules {
 }
 
 #[tokio::test]
-async fn who_has_control_already_sends() {
+async fn critical_path_of_the_owner_is_one_send() {
     for policy in ThreadControlPolicy::ALL {
         let world = start(owners(policy), policy, false, Some(desk())).await;
         assert_eq!(path(&world, &world.desk).await, ["desk messages"], "{policy}");
@@ -90,15 +90,15 @@ async fn who_has_control_already_sends() {
 }
 
 #[tokio::test]
-async fn the_primary_takes_and_sends_without_waiting_for_a_webhook() {
+async fn critical_path_of_the_primary_is_take_and_send() {
     let world = start(owners(EdPrimary), EdPrimary, false, Some(bot())).await;
-    // What the other app is told meanwhile is not waited for.
+    // The desk does not wait for the webhook that notifies the bot.
     let path = path(&world, &world.desk).await;
     assert_eq!(calls_of(&path), ["desk take_thread_control", "desk messages"]);
 }
 
 #[tokio::test]
-async fn a_secondary_asks_is_passed_control_and_sends() {
+async fn critical_path_of_a_secondary_is_request_pass_and_send() {
     let expected = [
         "desk request_thread_control",
         "bot hears request_thread_control",
@@ -112,9 +112,9 @@ async fn a_secondary_asks_is_passed_control_and_sends() {
     }
 }
 
-/// The first to answer; without a primary a bot asks before it speaks, and gets control at once.
+/// The first app to send gets control; without a primary a bot requests it before it sends, and gets it at once.
 #[tokio::test]
-async fn of_an_idle_thread() {
+async fn critical_path_of_an_idle_thread() {
     for policy in ThreadControlPolicy::ALL {
         let world = start(Rules::no_primary(), policy, false, None).await;
         assert_eq!(path(&world, &world.desk).await, ["desk messages"], "{policy}");
@@ -124,12 +124,12 @@ async fn of_an_idle_thread() {
     assert_eq!(path(&world, &world.bot).await, expected);
 }
 
-/// An answer goes out on a belief, and nothing is asked first; a wrong one costs the call that is refused, and no more.
+/// A message is sent on a belief, without a query first; a wrong belief costs the one refused call.
 #[tokio::test]
-async fn a_wrong_belief_costs_one_call() {
+async fn critical_path_with_a_wrong_belief_is_one_call_longer() {
     for (policy, right) in [(EdPrimary, 2), (BotPrimary, 3), (NoPrimary, 3)] {
         let world = start(owners(policy), policy, false, Some(desk())).await;
-        // It goes to the bot, and the desk is not told: not even by an answer of its own call.
+        // Control goes to the bot without a notification to the desk, not even by the response to the desk's own call.
         let mut lost = Fault::new("webhook", FaultAction::Lose);
         lost.app = Some(desk());
         world.sim.add_fault(lost).unwrap();

@@ -1,5 +1,5 @@
-//! Deliveries of any size, delivered again, split and mixed: each message is told once and answered once, and every delivery is
-//! accepted in the end.
+//! Deliveries of any size, redelivered, split and mixed: each message is notified once and answered once, and every
+//! delivery is accepted in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use crate::world::Virtual;
 
 const START: u64 = 1_790_000_000_000;
 
-/// A platform on which everything succeeds after a millisecond; how often each text was sent.
+/// A platform on which every call succeeds after 1 ms; counts how often each text was sent.
 #[derive(Debug, Default)]
 struct Graph(Mutex<BTreeMap<String, usize>>);
 
@@ -77,16 +77,16 @@ enum Manner {
     Quick,
     Slow,
     FailsForAWhile,
-    /// It never ends.
+    /// The handler never returns.
     Stuck,
 }
 
-/// Answers each message; how often it has dealt with each.
+/// Sends a reply to each message; counts how often each message was handled.
 struct Bot {
     manner: Manner,
     began: Instant,
     told: Arc<Mutex<BTreeMap<String, usize>>>,
-    /// A notice comes again where too many answers wait.
+    /// Ids seen before: a notification is repeated if the queue of outgoing messages was full.
     ids: Mutex<BTreeSet<(ThreadKey, NoticeId)>>,
 }
 
@@ -131,7 +131,7 @@ impl World {
         Self { bot: bot.unwrap(), graph, store, told }
     }
 
-    /// The longest record of these customers, in bytes.
+    /// The size of the largest record of these customers, in bytes.
     async fn record(&self, customers: u64) -> usize {
         let keys: Vec<_> = (0..customers).map(thread).collect();
         let loaded = self.store.load(&keys).await.unwrap();
@@ -140,7 +140,7 @@ impl World {
         keys.iter().zip(threads.collect::<Vec<_>>().iter().map(|thread| &**thread)).map(bytes).max().unwrap()
     }
 
-    /// Every message was told once and answered once.
+    /// Whether every message was notified once and answered once.
     fn is_done(&self, messages: usize) -> bool {
         let once = |times: &BTreeMap<String, usize>| {
             assert!(times.values().all(|times| *times == 1), "more than once: {times:?}");
@@ -172,7 +172,7 @@ fn message(customer: u64, number: usize) -> (ThreadKey, Event) {
     (thread(customer), event)
 }
 
-/// As the platform does: again until it is accepted. How many times it took.
+/// Redelivers until accepted, as the platform does. Returns the number of attempts.
 async fn deliver(world: &World, delivery: &[(ThreadKey, Event)], spacing: Duration) -> usize {
     for times in 1..10_000 {
         match world.bot.events(delivery.to_vec()).await {
@@ -185,10 +185,10 @@ async fn deliver(world: &World, delivery: &[(ThreadKey, Event)], spacing: Durati
     panic!("it is never accepted");
 }
 
-/// One customer's delivery of any size is accepted at once, however the handler is; and when the platform does not hear that
-/// and delivers it again, nothing is told again.
+/// A delivery of one customer is accepted at once, whatever its size and the handler; if the platform misses the
+/// response and redelivers, no notification is repeated.
 #[test]
-fn deliveries_of_one_customer_end() {
+fn deliveries_of_one_customer_are_notified_once() {
     for size in [1, 256, 257, 1_000, 2_000] {
         for manner in [Manner::Quick, Manner::Slow, Manner::FailsForAWhile] {
             for spacing in [200, 2_000].map(Duration::from_millis) {
@@ -201,7 +201,7 @@ fn deliveries_of_one_customer_end() {
                         sleep(spacing).await;
                     }
                     world.until_done(size).await;
-                    // After the whole hour, too.
+                    // Also over the full hour of redelivery.
                     for _ in 0..4 {
                         sleep(Duration::from_mins(15)).await;
                         deliver(&world, &delivery, spacing).await;
@@ -216,9 +216,10 @@ fn deliveries_of_one_customer_end() {
     }
 }
 
-/// What nobody deals with is bounded: of deliveries by one more than fills the queue, and of commands by the queue.
+/// The backlog of a stuck handler is bounded: deliveries by the queue's size plus one delivery, commands by the queue's
+/// size.
 #[test]
-fn a_handler_that_never_ends_holds_a_bounded_queue() {
+fn deliveries_to_a_stuck_handler_fill_a_bounded_queue() {
     in_virtual_time(1, async {
         let world = World::new(Manner::Stuck, Limits::default());
         let mut accepted = 0;
@@ -227,7 +228,7 @@ fn a_handler_that_never_ends_holds_a_bounded_queue() {
             accepted += usize::from(world.bot.events(delivery).await.is_ok());
         }
         assert_eq!(accepted, 3, "256 are waiting after three");
-        // Others are not kept out: of a mixed delivery, theirs is taken in.
+        // Other customers are not blocked: their part of a mixed delivery is accepted.
         let mixed = vec![message(0, 9_000), message(1, 1)];
         let refused = world.bot.events(mixed).await.unwrap_err();
         assert!(matches!(refused, HandoverError::Refused(CommandRefused::NoticesFull)), "{refused:?}");
@@ -245,17 +246,17 @@ fn a_handler_that_never_ends_holds_a_bounded_queue() {
             }
             sleep(Duration::from_millis(5)).await;
         }
-        // The last hundred may have been on their way when the queue was full.
+        // Up to 100 messages may have been under way when the queue became full.
         assert!((255..=256 + 100).contains(&sent), "{sent} of 2,000 were accepted");
         let record = world.record(3).await;
         assert!(record < 100_000, "{record} bytes");
     });
 }
 
-/// A handler whose error never goes away: its notice is set aside, visibly, and the conversation goes on.
+/// If the handler's error is permanent, the notification is set aside visibly and the conversation continues.
 #[test]
-fn a_handler_that_always_fails_does_not_stop_its_conversation() {
-    /// Fails on one message.
+fn deliveries_to_a_failing_handler_do_not_stop_the_conversation() {
+    /// A handler that fails on one message.
     struct Picky(Arc<AtomicUsize>, Arc<Mutex<Vec<String>>>);
 
     #[async_trait]
@@ -304,9 +305,9 @@ fn a_handler_that_always_fails_does_not_stop_its_conversation() {
     });
 }
 
-/// Every timer fires when it is due, and not only the earliest.
+/// Every timer fires when it is due, not only the earliest.
 #[test]
-fn timers_fire_when_they_are_due() {
+fn deliveries_and_timers_fire_when_due() {
     #[derive(Clone, Default)]
     struct Ends(Arc<Mutex<BTreeMap<ThreadKey, Instant>>>);
 
@@ -321,7 +322,7 @@ fn timers_fire_when_they_are_due() {
     }
 
     in_virtual_time(1, async {
-        // Held by another app that answers nothing, until the answers are too old.
+        // Another app has control and never grants it, until the messages expire.
         let (ends, policy) = (Ends::default(), ThreadControlPolicy::BotPrimary);
         let graph = Arc::<Graph>::default();
         let desk = Handover::builder(AppId::from(1), Role::Desk, policy, graph as _, ends.clone());
@@ -349,17 +350,17 @@ fn timers_fire_when_they_are_due() {
     });
 }
 
-/// One customer's messages, cut into deliveries that are mixed with others' and repeated in another cut.
+/// Messages of several customers, cut into mixed deliveries and redelivered with other cuts.
 #[derive(Debug, Clone)]
 struct Plan {
     manner: Manner,
     notices: usize,
-    /// How many messages each customer writes.
+    /// Number of messages per customer.
     sizes: Vec<usize>,
-    /// Lengths of the pieces that the platform makes of all of them, used over and over.
+    /// Lengths of the pieces that the platform cuts the sequence into, used cyclically.
     cuts: Vec<usize>,
     spacing: Duration,
-    /// Which pieces come again though they were accepted.
+    /// Pieces that are redelivered although they were accepted.
     unheard: Vec<bool>,
 }
 
@@ -403,7 +404,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
     #[test]
-    fn deliveries_cut_mixed_and_repeated_are_told_once(plan in plan()) {
+    fn deliveries_cut_mixed_and_repeated_are_notified_once(plan in plan()) {
         in_virtual_time(1, async {
             let limits = { let mut limits = Limits::default(); limits.notices = plan.notices; limits };
             let world = World::new(plan.manner, limits);
@@ -421,7 +422,7 @@ proptest! {
                     deliver(&world, piece, plan.spacing).await;
                 }
             }
-            // All of it comes once more, in another cut.
+            // Everything once more, cut differently.
             let cuts = plan.cuts.iter().rev().map(|cut| cut + 1).cycle();
             for piece in pieces(&all, cuts) {
                 deliver(&world, piece, plan.spacing).await;

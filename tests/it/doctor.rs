@@ -50,7 +50,7 @@ fn graph(server: &Server) -> GraphClient {
     builder.page(page(), DESK_TOKEN.into()).build().unwrap()
 }
 
-/// A desk asks.
+/// A doctor for the desk.
 fn doctor(server: &Server, policy: ThreadControlPolicy) -> Doctor {
     Doctor::new(graph(server), page(), desk(), Role::Desk, policy).peer(bot()).patience(Duration::ZERO)
 }
@@ -74,7 +74,7 @@ pub fn assert_found(report: &Report, check: Check, verdict: Verdict, words: &str
 }
 
 #[tokio::test]
-async fn a_page_as_it_should_be() {
+async fn doctor_finds_nothing_wrong_with_a_correct_page() {
     let server = platform(Rules::primary(DESK), false).await;
     let report = doctor(&server, EdPrimary).person(customer()).examine().await;
     assert_eq!(report.worst(), Verdict::Ok, "{report}");
@@ -94,7 +94,7 @@ async fn a_page_as_it_should_be() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_good_says_why_and_stops_the_rest() {
+async fn doctor_bad_token_is_explained_and_skips_the_rest() {
     for (subcode, remedy) in [(463, "expired"), (460, "password"), (458, "removed")] {
         let server = platform(Rules::primary(DESK), false).await;
         server.with_platform(|platform, _| platform.end_token(&page(), &desk(), subcode));
@@ -104,7 +104,7 @@ async fn a_token_that_is_no_good_says_why_and_stops_the_rest() {
         assert!(told.contains(remedy), "{told}");
         assert_found(&report, Check::Subscription, Verdict::Unknown, "not looked at");
     }
-    // A token of another app: the app that asks may not even look at it, so it looks at itself.
+    // A token of another app: this app may not inspect it, so the token inspects itself.
     let server = platform(Rules::primary(DESK), false).await;
     let url = server.url().parse().unwrap();
     let graph = GraphClient::builder().base_url(url).page(page(), BOT_TOKEN.into()).build().unwrap();
@@ -113,7 +113,7 @@ async fn a_token_that_is_no_good_says_why_and_stops_the_rest() {
 }
 
 #[tokio::test]
-async fn missing_permissions_and_missing_fields() {
+async fn doctor_lists_missing_permissions_and_fields() {
     let server = platform(Rules::primary(DESK), false).await;
     server.with_platform(|platform, _| platform.set_scopes(&page(), &desk(), &["pages_messaging"]));
     let report = doctor(&server, EdPrimary).examine().await;
@@ -131,7 +131,7 @@ async fn missing_permissions_and_missing_fields() {
 }
 
 #[tokio::test]
-async fn the_role_against_the_policy() {
+async fn doctor_compares_role_and_policy() {
     let server = platform(Rules::primary(BOT), false).await;
     let report = doctor(&server, EdPrimary).examine().await;
     assert_found(&report, Check::Role, Verdict::Problem, "secondary receiver");
@@ -145,7 +145,7 @@ async fn the_role_against_the_policy() {
 }
 
 #[tokio::test]
-async fn owners_and_the_window() {
+async fn doctor_shows_owner_and_window() {
     let look = async |server: &Server| doctor(server, NoPrimary).person(customer()).examine().await;
     let server = platform(Rules::default_app(BOT), false).await;
     assert_found(&look(&server).await, Check::Owner, Verdict::Unknown, "only the owner and the default");
@@ -159,9 +159,9 @@ async fn owners_and_the_window() {
     assert_found(&look(&server).await, Check::Conversation, Verdict::Problem, "may not write");
 }
 
-/// A probe says what can be had, and leaves control where it was.
+/// A probe reports the available calls and leaves the owner unchanged.
 #[tokio::test]
-async fn what_take_and_request_answer() {
+async fn doctor_probe_reports_take_and_request() {
     use Verdict::{Ok, Problem, Unknown};
     for (rules, may_take, policy, request, take, verdict, words) in [
         (Rules::primary(BOT), false, BotPrimary, Unknown, Unknown, Unknown, "whether the owner answers"),
@@ -185,10 +185,10 @@ async fn what_take_and_request_answer() {
     }
 }
 
-/// Every configuration there is: a probe leaves control where it was, and what it says of take is what the
-/// platform then does.
+/// In every configuration, a probe leaves the owner unchanged, and its finding about take matches the platform's
+/// behaviour.
 #[tokio::test]
-async fn a_probe_is_right_in_every_configuration() {
+async fn doctor_probe_is_right_in_every_configuration() {
     let all = [
         Rules::primary(BOT),
         Rules::primary(DESK),
@@ -197,13 +197,13 @@ async fn a_probe_is_right_in_every_configuration() {
         Rules::default_app(DESK),
         Rules::zero_config(),
     ];
-    // One for all: to read the root certificates takes longer than the whole examination.
+    // One transport for all, because reading the root certificates takes longer than the whole examination.
     let transport = Arc::new(ReqwestTransport::new().unwrap());
     let (mut takes, mut refusals, mut problems) = (0, 0, 0);
     for rules in all {
         for requests in [RequestUnderDefaultApp::Refused, RequestUnderDefaultApp::SilentSuccess] {
             for may_take in [true, false] {
-                // The conversation is idle, the bot's, or whoever's the rules say.
+                // The owner by the rules, the bot, or the Page inbox.
                 for owner in [None, Some(bot()), Some(AppId::from(PAGE_INBOX))] {
                     let server = platform_that(requests, rules.clone(), may_take).await;
                     let call = |server: &Server, app: &AppId, call: ApiCall| {
@@ -233,7 +233,7 @@ async fn a_probe_is_right_in_every_configuration() {
                             let done =
                                 call(&server, &desk(), ApiCall::Take { user: customer(), metadata: None });
                             if done {
-                                // As it was.
+                                // Restore the owner.
                                 let back = match &before {
                                     Some(app) => ApiCall::Pass {
                                         user: customer(),
@@ -261,9 +261,9 @@ async fn a_probe_is_right_in_every_configuration() {
     assert!(takes > 20 && refusals > 20 && problems > 20, "{takes} {refusals} {problems}");
 }
 
-/// The desk is the default application, and another app owns the thread: what is taken is given back.
+/// The desk is the default application and another app owns the thread: the probe returns control to that app.
 #[tokio::test]
-async fn what_was_taken_is_given_back() {
+async fn doctor_probe_returns_control_that_it_took() {
     for may_take in [true, false] {
         let server = platform(Rules::default_app(DESK), may_take).await;
         server.with_platform(|platform, now| {
@@ -281,9 +281,9 @@ async fn what_was_taken_is_given_back() {
     }
 }
 
-/// A bot asks, as the primary receiver and as the default application.
+/// A doctor for the bot, as the primary receiver and as the default application.
 #[tokio::test]
-async fn from_the_side_of_a_bot() {
+async fn doctor_examines_for_a_bot() {
     let doctor = |server: &Server, policy| {
         let builder = GraphClient::builder().base_url(server.url().parse().unwrap());
         let graph = builder.page(page(), BOT_TOKEN.into()).build().unwrap();
@@ -303,9 +303,9 @@ async fn from_the_side_of_a_bot() {
     assert_found(&report, Check::Owner, Verdict::Ok, "the other side");
 }
 
-/// Another permission, and no field for echoes (facts §4.1).
+/// Instagram has another permission and no field for echoes (docs/protocol.md#page-subscriptions).
 #[tokio::test]
-async fn an_account_on_instagram() {
+async fn doctor_examines_an_instagram_account() {
     let server = platform(Rules::default_app(DESK), false).await;
     let examine = async || doctor(&server, EdPrimary).instagram().person(customer()).examine().await;
     let report = examine().await;
@@ -319,9 +319,9 @@ async fn an_account_on_instagram() {
     }
 }
 
-/// Where a default application is set, a request can be accepted and lead to nothing (facts §5.2).
+/// Under a default application, a request can be accepted without effect (docs/protocol.md#request).
 #[tokio::test]
-async fn a_request_that_is_accepted_in_silence() {
+async fn doctor_probe_detects_a_request_without_effect() {
     let server = platform_that(RequestUnderDefaultApp::SilentSuccess, Rules::default_app(BOT), false).await;
     let report = doctor(&server, NoPrimary).probe(customer()).examine().await;
     assert_found(&report, Check::Request, Verdict::Unknown, "accepted, which is not control");
@@ -335,7 +335,7 @@ fn seconds_from_now(seconds: i64) -> i64 {
     i64::try_from(now.as_secs()).unwrap() + seconds
 }
 
-/// A platform with another clock, and a token that ends: the simulator's does neither.
+/// A platform with a wrong clock and an expiring token, which the simulator does not offer.
 async fn odd_platform(date: i64, expires_at: i64) -> Report {
     let server = MockServer::start().await;
     let token = json!({"data": {
@@ -360,11 +360,11 @@ async fn odd_platform(date: i64, expires_at: i64) -> Report {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_off_and_a_token_that_ends() {
+async fn doctor_reports_clock_skew_and_token_expiry() {
     let report = odd_platform(seconds_from_now(0), 0).await;
     assert_found(&report, Check::Clock, Verdict::Ok, "agree");
     assert_found(&report, Check::Token, Verdict::Ok, "does not end");
-    // What the platform did not answer is not held against it.
+    // A missing response leaves the verdict unknown.
     assert_eq!(found(&report, Check::Subscription).0, Verdict::Unknown);
     for off in [-3600, 3600] {
         let report = odd_platform(seconds_from_now(off), seconds_from_now(90_000)).await;
@@ -375,9 +375,9 @@ async fn a_clock_that_is_off_and_a_token_that_ends() {
     assert_found(&report, Check::Token, Verdict::Ok, "another 60 days");
 }
 
-/// A bot that is alive and trusts the desk grants the request a moment later.
+/// A live bot that trusts the desk grants the request a moment later.
 #[tokio::test]
-async fn what_a_live_bot_grants_to_a_probe_is_given_back() {
+async fn doctor_probe_returns_control_that_a_bot_grants() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -391,9 +391,9 @@ async fn what_a_live_bot_grants_to_a_probe_is_given_back() {
     assert_eq!(world.owner(), Some(bot()), "{report}");
 }
 
-/// The take is done and its answer lost: where control is then is looked up.
+/// Take succeeds but its response is lost: the doctor reads the owner afterwards.
 #[tokio::test]
-async fn a_take_without_an_answer_is_looked_into() {
+async fn doctor_reads_the_owner_after_a_take_without_response() {
     for (owner, expected) in [(DESK, Verdict::Ok), (BOT, Verdict::Unknown)] {
         let server = MockServer::start().await;
         let answer = |what: &str, status, body: serde_json::Value| {

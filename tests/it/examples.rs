@@ -1,4 +1,4 @@
-//! The examples that are tools: what they print, what they keep to themselves, and how they end.
+//! The examples that are tools: their output, the secrets they leave out, and their exit codes.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::doctor::platform;
 use crate::world::{BOT, CUSTOMER, DESK, DESK_SECRET, DESK_TOKEN, PAGE};
 
-/// `cargo test` builds the examples beside the tests; a test that is named alone uses them as they are.
+/// The command of an example. `cargo test` builds the examples; a test that is run by name uses the existing build.
 pub fn example(name: &str) -> Command {
     let mut path: PathBuf = std::env::current_exe().unwrap();
     path.pop();
@@ -28,7 +28,7 @@ pub fn example(name: &str) -> Command {
 fn run(command: &mut Command, stdin: &[u8]) -> (i32, String, String) {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A tool that ends before it has read everything closes the pipe.
+    // The tool may exit before it has read everything, which closes the pipe.
     let _ = child.stdin.take().unwrap().write_all(stdin);
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -39,7 +39,7 @@ const BODY: &[u8] = br#"{"object":"page","entry":[{"id":"10","standby":[{"sender
     "recipient":{"id":"10"},"timestamp":1789036800123,"message":{"mid":"m","text":"private"}}]}]}"#;
 
 #[test]
-fn webhook_inspect_reads_one_delivery() {
+fn examples_webhook_inspect_reads_one_delivery() {
     let inspect = |arguments: &[&str], stdin: &[u8]| run(example("webhook_inspect").args(arguments), stdin);
     let (status, out, err) = inspect(&["--app", "1001"], BODY);
     let line: Value = serde_json::from_str(&out).unwrap();
@@ -69,7 +69,7 @@ fn webhook_inspect_reads_one_delivery() {
         assert_eq!((status, out.as_str()), (1, ""));
         assert!(err.contains("not JSON"), "{err}");
     }
-    // JSON that is no delivery is read, and not understood; why is said.
+    // JSON that is not a delivery gives an `unknown` row with the reason.
     let (status, out, _) = inspect(&[], b"[1]");
     assert!(status == 0 && out.starts_with("{\"kind\":\"unknown\",\"channel\":null,"), "{out}");
     let entry =
@@ -100,7 +100,7 @@ fn webhook_inspect_reads_one_delivery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_ends_as_its_worst_finding() {
+async fn examples_doctor_exit_code_is_the_worst_finding() {
     let server = platform(Rules::primary(DESK), false).await;
     let (page, app) = (PAGE.to_string(), DESK.to_string());
     let ask = |policy: &str, arguments: &[&str], token: &str| {
@@ -121,7 +121,7 @@ async fn the_doctor_ends_as_its_worst_finding() {
     let customer = CUSTOMER.to_string();
     let (status, out, _) = ask("ed_primary", &["--thread", &customer], DESK_TOKEN);
     assert!(status == 0 && out.contains("thread owner  ok               this app"), "{out}");
-    // The thread is ours, so a probe tries nothing and knows nothing more.
+    // The desk owns the thread, so a probe makes no calls and adds no findings.
     let (status, out, _) = ask("ed_primary", &["--probe", &customer, "--json"], DESK_TOKEN);
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((status, report["worst"].as_str()), (1, Some("unknown")), "{out}");
@@ -142,19 +142,19 @@ async fn the_doctor_ends_as_its_worst_finding() {
     assert_eq!(run(&mut example("doctor"), b"").0, 64);
 }
 
-/// Ends the process with the test.
+/// A child process that is killed when the test ends.
 pub struct Running(pub std::process::Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_simulator_runs_from_a_file() {
+async fn examples_simulator_runs_from_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let file = |name: &str, text: &str| {

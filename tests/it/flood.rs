@@ -1,4 +1,4 @@
-//! Many answers at once, in a process that may open few files: calls are bounded, and webhooks get in meanwhile.
+//! Thousands of messages at once in a process with few file descriptors: calls are bounded, and webhooks are accepted meanwhile.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -28,8 +28,7 @@ use tokio::process::{Child, Command};
 use crate::world::{BOT_SECRET, PAGE, VERIFY_TOKEN, bot, http};
 
 const SINGLES: u64 = 20;
-/// How many customers there are in one delivery, how many files the host may open, and how many calls it makes at once.
-/// Other numbers are for measuring.
+/// Number of customers in one delivery, limit of open files, and limit of concurrent calls. Override them to measure.
 const CUSTOMERS: (&str, &str) = ("FLOOD_CUSTOMERS", "3000");
 const FILES: (&str, &str) = ("FLOOD_FILES", "256");
 const CALLS: (&str, &str) = ("FLOOD_CALLS", "200");
@@ -40,7 +39,7 @@ fn setting((name, default): (&str, &str)) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// Answers each message, as a host does.
+/// A handler that sends a reply to each message.
 struct Answers;
 
 #[async_trait]
@@ -51,10 +50,10 @@ impl Handler for Answers {
     }
 }
 
-/// The host: not a test, but what one starts. It ends with its parent.
+/// The host, started as a child process by another test. It exits with its parent.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the process that another test starts"]
-async fn host_with_few_files() {
+async fn flood_host_with_few_files() {
     let Ok(graph) = std::env::var(GRAPH) else { return };
     let graph = GraphClient::builder().base_url(graph.parse().unwrap());
     let graph = Arc::new(graph.page(PageId::from(PAGE), "token".into()).build().unwrap());
@@ -82,7 +81,7 @@ async fn start_host(graph: &str) -> (Child, String) {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n \"$1\"; shift; exec \"$@\"", "sh", &setting(FILES)]);
     command.arg(std::env::current_exe().unwrap());
-    command.args(["flood::host_with_few_files", "--exact", "--ignored", "--nocapture"]);
+    command.args(["flood::flood_host_with_few_files", "--exact", "--ignored", "--nocapture"]);
     command.env(GRAPH, graph).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -96,7 +95,7 @@ async fn start_host(graph: &str) -> (Child, String) {
     panic!("the host does not start");
 }
 
-/// What Graph got: how often for each customer.
+/// The number of sends that Graph received, per customer.
 type Got = Arc<Mutex<BTreeMap<String, u64>>>;
 
 async fn slow_graph(got: Got, peak: Arc<AtomicUsize>) -> String {
@@ -135,7 +134,7 @@ async fn deliver(
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg(target_os = "linux")]
-async fn flood_of_answers_leaves_files_for_webhooks_and_all_are_sent_once() {
+async fn flood_of_messages_leaves_files_for_webhooks_and_all_are_sent_once() {
     let (got, at_once) = (Got::default(), Arc::new(AtomicUsize::new(0)));
     let graph = slow_graph(Arc::clone(&got), Arc::clone(&at_once)).await;
     let (host, url) = start_host(&graph).await;
@@ -150,7 +149,7 @@ async fn flood_of_answers_leaves_files_for_webhooks_and_all_are_sent_once() {
         })
     };
 
-    // A connection for each delivery, as from a platform of many machines.
+    // A new connection for each delivery, because the platform delivers from many machines.
     let client = http().pool_max_idle_per_host(0).timeout(Duration::from_secs(20)).build().unwrap();
     let customers: u64 = setting(CUSTOMERS).parse().unwrap();
     let begun = Instant::now();

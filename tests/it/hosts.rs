@@ -1,4 +1,4 @@
-//! The example hosts among strangers: slow heads, slow bodies, more connections than they take.
+//! The example hosts against slow heads, slow bodies and more connections than their limit.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{ChildStdout, Command, Stdio};
@@ -47,7 +47,7 @@ pub fn settings(graph_url: Url, limits: Limits) -> Settings {
     }
 }
 
-/// A desk in this process, with limits of its own.
+/// A desk in this process with its own limits.
 struct Host {
     port: u16,
     stop: Option<oneshot::Sender<()>>,
@@ -72,7 +72,7 @@ impl Drop for Host {
     }
 }
 
-/// The head of a delivery, with a signature of the right form if any.
+/// The head of a delivery, with a well-formed signature if any.
 fn head(length: usize, signature: Option<&str>) -> String {
     let signature = signature.map(|value| format!("{SIGNATURE_HEADER}: {value}\r\n")).unwrap_or_default();
     format!("POST /webhook HTTP/1.1\r\nhost: desk\r\ncontent-length: {length}\r\n{signature}\r\n")
@@ -82,16 +82,16 @@ fn forged() -> String {
     format!("sha256={}", "0".repeat(64))
 }
 
-/// A stranger who sends so much of a body of 1 MiB and stops.
+/// Opens a request with a 1 MiB body and stalls after `sent` bytes.
 async fn stalls(port: u16, sent: usize) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(head(MIB, Some(&forged())).as_bytes()).await.unwrap();
-    // The host may have closed it already.
+    // The host may have closed the connection already.
     let _ = stream.write_all(&vec![b'x'; sent]).await;
     stream
 }
 
-/// What comes until the host closes the connection.
+/// Reads until the host closes the connection.
 async fn rest_of(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     let mut chunk = [0; 4096];
@@ -101,7 +101,7 @@ async fn rest_of(stream: &mut TcpStream) -> String {
     String::from_utf8(all).unwrap()
 }
 
-/// A delivery of the platform.
+/// Posts a signed delivery of the platform. Returns the response's status.
 async fn delivers(port: u16, mid: &str) -> u16 {
     let body = json!({"object": "page", "entry": [{"id": PAGE.to_string(), "messaging": [{
         "sender": {"id": CUSTOMER.to_string()}, "recipient": {"id": PAGE.to_string()},
@@ -117,14 +117,14 @@ async fn delivers(port: u16, mid: &str) -> u16 {
     std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
 }
 
-/// A line of `/proc/PID/status`, in KiB.
+/// The value of one line of `/proc/PID/status`, in KiB.
 fn memory(process: u32, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A host as it is run, what it says, and its port.
+/// Runs an example host. Returns the process, its output and its port.
 fn run(name: &str) -> (Running, BufReader<ChildStdout>, u16) {
     let mut command = example(name);
     command.envs([
@@ -148,7 +148,7 @@ fn run(name: &str) -> (Running, BufReader<ChildStdout>, u16) {
     (host, out, url.port().unwrap())
 }
 
-/// Without `RUST_LOG`, as somebody runs it who has a wrong app secret and does not know.
+/// Without `RUST_LOG`, as an operator with a wrong app secret would run it.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_show_refused_deliveries_and_end_at_sigterm() {
@@ -172,7 +172,7 @@ async fn hosts_show_refused_deliveries_and_end_at_sigterm() {
     }
 }
 
-/// With the limits that it has when it is run.
+/// With the example's default limits.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_300_slow_bodies_cost_little_and_hold_up_nobody() {
@@ -193,7 +193,7 @@ async fn hosts_300_slow_bodies_cost_little_and_hold_up_nobody() {
     let peak = memory(process, "VmHWM");
     println!("{} MiB before, {} MiB at most under {STRANGERS} half bodies", before / 1024, peak / 1024);
     assert!(peak - before < 80 * 1024, "{before} KiB before, {peak} KiB then");
-    // Ten seconds for a body, and some for a loaded machine.
+    // 10 s for a body, and a margin for a loaded machine.
     let all = timeout(Duration::from_secs(20), strangers.join_all()).await;
     let all = all.unwrap_or_else(|_| panic!("open after {:?}", begun.elapsed()));
     assert_eq!(all.len(), STRANGERS);
@@ -215,12 +215,12 @@ async fn hosts_close_slow_heads_slow_bodies_and_idle_connections() {
         ("", ""),
         (half_a_head, ""),
         (&head(100, Some(&forged())), "HTTP/1.1 408"),
-        // Chunks without an end.
+        // A chunked body without an end.
         (
             &head(0, Some(&forged())).replace("content-length: 0", "transfer-encoding: chunked"),
             "HTTP/1.1 408",
         ),
-        // Served, and idle then.
+        // A served connection that is idle afterwards.
         (&handshake, "HTTP/1.1 200"),
     ] {
         let mut stream = TcpStream::connect(("127.0.0.1", host.port)).await.unwrap();
@@ -229,7 +229,7 @@ async fn hosts_close_slow_heads_slow_bodies_and_idle_connections() {
         let said = said.unwrap_or_else(|_| panic!("still open: {sent}"));
         assert!(said.starts_with(answer) && said.is_empty() == answer.is_empty(), "{sent}: {said}");
     }
-    // A drip keeps no body open for longer.
+    // A body that arrives byte by byte gets no extra time.
     let mut stream = stalls(host.port, 0).await;
     let begun = Instant::now();
     while stream.write_all(b"x").await.is_ok() {
@@ -239,7 +239,7 @@ async fn hosts_close_slow_heads_slow_bodies_and_idle_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_refuse_by_the_head_what_has_no_signature_or_is_too_long() {
+async fn hosts_refuse_by_the_head_without_signature_or_too_long() {
     let host = Host::start(Limits::default()).await;
     for (head, answer) in [
         (head(MIB, None), "HTTP/1.1 401"),
@@ -248,7 +248,7 @@ async fn hosts_refuse_by_the_head_what_has_no_signature_or_is_too_long() {
     ] {
         let mut stream = TcpStream::connect(("127.0.0.1", host.port)).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        // Nothing of the body was sent.
+        // The client has sent none of the body.
         let said =
             timeout(Duration::from_secs(5), rest_of(&mut stream)).await.expect("it waits for the body");
         assert!(said.starts_with(answer), "{said}");
@@ -260,7 +260,7 @@ async fn hosts_let_the_oldest_slow_body_make_room() {
     let slow = Duration::from_secs(30);
     let host = Host::start(Limits { held: MIB, head: slow, body: slow, ..Limits::default() }).await;
     let mut first = stalls(host.port, MIB / 5 * 2).await;
-    // Time to be read.
+    // Time for the host to read it.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let mut second = stalls(host.port, MIB / 5 * 2).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -271,7 +271,7 @@ async fn hosts_let_the_oldest_slow_body_make_room() {
     for kept in [&mut second, &mut third] {
         assert!(timeout(Duration::from_millis(100), rest_of(kept)).await.is_err(), "it need not make room");
     }
-    // What was counted is given back.
+    // Closed connections return their share of the budget.
     drop((second, third));
     for index in 0..20 {
         let mut gone = stalls(host.port, MIB / 5).await;
@@ -282,12 +282,12 @@ async fn hosts_let_the_oldest_slow_body_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hosts_take_so_many_connections_and_stop_when_told() {
+async fn hosts_limit_connections_and_stop_on_request() {
     let mut host = Host::start(Limits { connections: 2, ..short() }).await;
     let connect = async || TcpStream::connect(("127.0.0.1", host.port)).await.unwrap();
     let (_first, _second) = (connect().await, connect().await);
     let begun = Instant::now();
-    // It is let in when the idle ones are closed.
+    // The delivery is accepted once the idle connections are closed.
     assert_eq!(timeout(Duration::from_secs(5), delivers(host.port, "m_1")).await, Ok(200));
     assert!(begun.elapsed() > Duration::from_millis(200), "nobody had to wait");
 

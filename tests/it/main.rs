@@ -1,4 +1,4 @@
-//! Behaviour through the public API, over real HTTP.
+//! Integration tests: behaviour through the public API, over real HTTP where a test does not need virtual time.
 
 mod account;
 mod bad_input;

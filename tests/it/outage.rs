@@ -1,4 +1,4 @@
-//! The platform refuses everything for a while, and many conversations wait.
+//! A platform outage while many conversations have messages waiting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use crate::world::{Ear, PAGE, bot};
 
 const CONVERSATIONS: u64 = 70;
-/// What the service allows a Page: so many retries at once, and so many a second.
+/// The retry budget of a Page: this many retries at once, and this many per second.
 const AT_ONCE: u64 = 50;
 const A_SECOND: u64 = 5;
 
@@ -29,19 +29,19 @@ fn key() -> MessageKey {
     MessageKey::new("a").unwrap()
 }
 
-/// Thousands of threads that each try again politely are no politeness: the Page has one budget. When the
-/// platform is back, every answer gets out, once.
+/// Backoff per thread is not enough with thousands of threads, so the Page has one retry budget. After the outage every
+/// message is sent once.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_is_not_made_worse_and_nothing_is_lost() {
+async fn outage_calls_are_bounded_and_no_message_is_lost() {
     let graph = MockServer::start().await;
-    // A failure that certainly sent nothing: else no message would be sent again at all.
+    // A refusal that proves that nothing was sent; after any other failure no message would be sent again.
     let down = json!({"error": {"message": "(#4) Application request limit reached", "code": 4}});
     Mock::given(method("POST"))
         .respond_with(ResponseTemplate::new(400).set_body_json(down))
         .mount(&graph)
         .await;
     let client = GraphClient::builder().base_url(graph.uri().parse().unwrap());
-    // The client would stop by itself at the first failure of this kind: here the service alone must.
+    // Unpaced: the client's own pacing would stop at the first failure of this kind, but this test is about the service.
     let client = client.page(PageId::from(PAGE), "token".into()).unpaced();
     let client = Arc::new(client.build().unwrap());
     let mut timeouts = Timeouts::default();
@@ -60,7 +60,7 @@ async fn an_outage_is_not_made_worse_and_nothing_is_lost() {
     let made = graph.received_requests().await.unwrap().len() as u64;
     let seconds = begun.elapsed().as_secs() + 1;
     assert!(made >= CONVERSATIONS + AT_ONCE, "{made}: it does try again");
-    // Without a budget it would be some twenty for each conversation.
+    // Without a budget there would be about 20 calls per conversation.
     assert!(made <= CONVERSATIONS + AT_ONCE + A_SECOND * seconds, "{made} calls in {seconds} s");
 
     graph.reset().await;

@@ -1,4 +1,4 @@
-//! More than the host can deal with: it is refused before it takes memory, and everything goes on as soon as it can.
+//! Overload: events beyond the limits are refused before they take memory, and are accepted once there is capacity.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use crate::world::{BOT_SECRET, VERIFY_TOKEN, bot};
 const AT_ONCE: usize = 50;
 const CUSTOMERS: u64 = 300;
 
-/// Lets nobody through while it is closed.
+/// Blocks callers while it is closed.
 #[derive(Debug, Clone)]
 struct Gate(watch::Sender<bool>);
 
@@ -38,7 +38,7 @@ impl Gate {
     }
 }
 
-/// A store that does not answer, and counts what it is asked for.
+/// A store that blocks, and counts its calls.
 #[derive(Debug)]
 struct Stuck {
     inner: MemoryStore,
@@ -75,7 +75,7 @@ impl ThreadStore for Stuck {
     }
 }
 
-/// Counts what it was told of each conversation.
+/// A handler that counts its notifications per conversation.
 #[derive(Clone)]
 struct Slow {
     gate: Gate,
@@ -117,7 +117,7 @@ fn host(store_gate: Gate, handler_gate: Gate) -> Host {
 }
 
 impl Host {
-    /// One message of one customer; always the same.
+    /// Posts the one message of this customer, always the same.
     async fn deliver(&self, customer: u64) -> u16 {
         let body = json!({"object": "page", "entry": [{"id": "10", "time": 1, "messaging": [{
             "sender": {"id": customer.to_string()}, "recipient": {"id": "10"},
@@ -145,7 +145,7 @@ impl Host {
         answers.join_all().await
     }
 
-    /// As the platform does with what was not accepted.
+    /// Redelivers refused deliveries until all are accepted, as the platform does.
     async fn deliver_until_all_is_accepted(&self) {
         let begun = Instant::now();
         while self.deliver_all().await.iter().any(|answer| *answer != 200) {
@@ -165,7 +165,7 @@ fn count(answers: &[u16], status: u16) -> usize {
 }
 
 #[tokio::test]
-async fn while_the_store_does_not_answer_little_is_taken_in() {
+async fn overload_with_a_stuck_store_bounds_accepted_events() {
     let (gate, open) = (Gate::closed(), Gate::closed());
     open.0.send_replace(true);
     let host = host(gate.clone(), open);
@@ -173,7 +173,7 @@ async fn while_the_store_does_not_answer_little_is_taken_in() {
         let answers = host.deliver_all().await;
         assert_eq!(count(&answers, 503), answers.len());
     }
-    // What was begun goes on; nothing was begun for the others.
+    // Work that was begun continues; no work was begun for the refused deliveries.
     let asked = host.store.asked.load(Ordering::SeqCst);
     assert!((AT_ONCE / 2..=AT_ONCE).contains(&asked), "{asked}");
     let begun = Instant::now();
@@ -184,14 +184,14 @@ async fn while_the_store_does_not_answer_little_is_taken_in() {
 }
 
 #[tokio::test]
-async fn while_the_handler_does_not_end_little_is_taken_in() {
+async fn overload_with_a_stuck_handler_bounds_accepted_events() {
     let (gate, open) = (Gate::closed(), Gate::closed());
     open.0.send_replace(true);
     let host = host(open, gate.clone());
     let accepted = count(&host.deliver_all().await, 200);
     assert!((1..=AT_ONCE).contains(&accepted), "{accepted}");
     for _ in 0..3 {
-        // What is known already may be accepted again.
+        // Duplicates of accepted events may be acknowledged.
         let again = count(&host.deliver_all().await, 503);
         assert!(again >= usize::try_from(CUSTOMERS).unwrap() - AT_ONCE, "{again}");
     }

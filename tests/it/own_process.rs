@@ -1,4 +1,4 @@
-//! What is only seen in a process of its own: whose TLS provider is the process's, and which certificates are trusted.
+//! Tests of process-wide state, each in a child process: the default TLS provider and the trusted certificates.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::world::PAGE;
 
 const ALONE: &str = "HANDOVER_TEST_ALONE";
 
-/// Runs one test of this binary again, in a process of its own with these variables; `inner` runs there.
+/// Runs one test of this binary again in a child process with these variables; `inner` runs there.
 fn alone(test: &str, variables: &[(&str, OsString)], inner: impl Future<Output = ()>) {
     if std::env::var_os(ALONE).is_some() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -34,7 +34,7 @@ const KEY: &str = include_str!("../fixtures/tls/localhost.key");
 const ANOTHER: (&str, &str) =
     (include_str!("../fixtures/tls/another.crt"), include_str!("../fixtures/tls/another.key"));
 
-/// The simulator with a certificate of `localhost`.
+/// A simulator with a certificate for `localhost`.
 async fn encrypted(certificate: &str, key: &str) -> Server {
     let config = json!({
         "apps": [{"id": "1001"}],
@@ -60,7 +60,7 @@ fn tls_provider_of_the_process_is_left_to_the_host() {
         let server = encrypted(CERTIFICATE, KEY).await;
         let plain = Server::start(Platform::new()).await.unwrap();
         let graph = client(&server);
-        // Over TLS, as far as it gets: nobody trusts this certificate.
+        // The TLS handshake starts and fails, because this certificate is not trusted.
         let error = graph.platform_time(&page()).await.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Transport);
         assert!(CryptoProvider::get_default().is_none());
@@ -69,20 +69,24 @@ fn tls_provider_of_the_process_is_left_to_the_host() {
     });
 }
 
-/// `SSL_CERT_FILE` names what this machine trusts, as for other programs.
+/// `SSL_CERT_FILE` sets the trusted certificates, as it does for other programs.
 #[test]
 #[cfg(target_os = "linux")]
-fn tls_trusts_what_the_machine_trusts() {
+fn tls_trusts_the_certificates_of_the_machine() {
     let dir = tempfile::tempdir().unwrap();
     let trusted = std::env::var_os("SSL_CERT_FILE").filter(|_| std::env::var_os(ALONE).is_some());
     let trusted = trusted.unwrap_or_else(|| dir.path().join("trusted.pem").into_os_string());
-    alone("own_process::tls_trusts_what_the_machine_trusts", &[("SSL_CERT_FILE", trusted.clone())], async {
-        let server = encrypted(CERTIFICATE, KEY).await;
-        std::fs::write(&trusted, CERTIFICATE).unwrap();
-        let other = encrypted(ANOTHER.0, ANOTHER.1).await;
-        client(&server).platform_time(&page()).await.expect("it is trusted");
-        let error = client(&other).platform_time(&page()).await.unwrap_err();
-        assert_eq!(error.kind(), FailureKind::Transport, "its certificate is another one");
-        assert!(CryptoProvider::get_default().is_none());
-    });
+    alone(
+        "own_process::tls_trusts_the_certificates_of_the_machine",
+        &[("SSL_CERT_FILE", trusted.clone())],
+        async {
+            let server = encrypted(CERTIFICATE, KEY).await;
+            std::fs::write(&trusted, CERTIFICATE).unwrap();
+            let other = encrypted(ANOTHER.0, ANOTHER.1).await;
+            client(&server).platform_time(&page()).await.expect("it is trusted");
+            let error = client(&other).platform_time(&page()).await.unwrap_err();
+            assert_eq!(error.kind(), FailureKind::Transport, "its certificate is another one");
+            assert!(CryptoProvider::get_default().is_none());
+        },
+    );
 }

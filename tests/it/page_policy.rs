@@ -1,4 +1,4 @@
-//! One service, Pages with policies of their own: each conversation goes by its Page's.
+//! One service for several Pages, each with its own policy.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::world::{Ear, Virtual, bot, desk};
 
-/// Graph, on which everything succeeds; the calls of each Page.
+/// A mock of Graph on which every call succeeds; records the calls per Page.
 #[derive(Debug, Default)]
 struct Graph(Mutex<BTreeMap<String, Vec<String>>>);
 
@@ -52,7 +52,7 @@ async fn page_policy_is_that_of_the_conversations_page() {
     let at = Span::from_platform(1_790_000_000_000);
     let change = || ControlChange::new(None, Some(bot()));
     let passed = || Event::new(Channel::Messaging, at, EventKind::PassThreadControl(change()));
-    // In one delivery, mixed.
+    // Events of several Pages, mixed in one delivery.
     let keys = [key(10, 1), key(11, 1), key(10, 2), key(11, 2), key(12, 1)];
     handover.events(keys.iter().map(|key| (key.clone(), passed())).collect()).await.unwrap();
     for key in &keys {

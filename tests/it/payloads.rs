@@ -1,5 +1,4 @@
-//! Every payload there is: our own fixtures with the rows that they must give, a folder of recorded ones,
-//! and what becomes of either when it is damaged.
+//! Payload fixtures: ours with their expected rows, a folder of recorded ones, and damaged variants of both.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +36,7 @@ fn own_fixtures() -> Vec<(PathBuf, Value)> {
     json_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/webhooks"))
 }
 
-/// Without what does not apply.
+/// Removes absent fields.
 fn dense(row: &Value) -> Value {
     let set = row.as_object().unwrap().iter().filter(|(_, value)| !value.is_null());
     Value::Object(set.map(|(name, value)| (name.clone(), value.clone())).collect())
@@ -49,7 +48,7 @@ fn rows_of(payload: &Value, app: Option<&AppId>) -> Vec<Value> {
 }
 
 #[test]
-fn our_own_fixtures_give_their_rows() {
+fn payloads_of_fixtures_give_their_rows() {
     let fixtures = own_fixtures();
     assert!(fixtures.len() >= 70);
     for (path, fixture) in fixtures {
@@ -73,7 +72,7 @@ fn our_own_fixtures_give_their_rows() {
     }
 }
 
-/// Some tools hand their tests keys in camel case.
+/// Converts keys to snake case, because some projects store them in camel case.
 fn snake_case(value: Value) -> Value {
     let snake = |key: String| {
         let mut out = String::new();
@@ -92,7 +91,7 @@ fn snake_case(value: Value) -> Value {
     }
 }
 
-/// What an element of a delivery must be read as, by the name of its body.
+/// The event kind that an element of a delivery must be parsed as, by the name of its body.
 fn kind_of(element: &Value) -> &'static str {
     match () {
         () if element["message"]["is_echo"] == true => "echo",
@@ -112,7 +111,7 @@ fn kind_of(element: &Value) -> &'static str {
     }
 }
 
-/// An answer of the API, through the client that reads it.
+/// Parses a response of the API through the client.
 async fn read_answer(body: &Value) {
     let server = MockServer::start().await;
     let status = if body["error"].is_object() { 400 } else { 200 };
@@ -128,9 +127,9 @@ async fn read_answer(body: &Value) {
     }
 }
 
-/// Recorded payloads of other projects, if `HANDOVER_FIXTURES` names a folder of them.
+/// Checks recorded payloads of other projects, if `HANDOVER_FIXTURES` names a folder of them.
 #[tokio::test]
-async fn a_folder_of_recorded_payloads() {
+async fn payloads_recorded_in_a_folder_are_read() {
     let Ok(dir) = std::env::var("HANDOVER_FIXTURES") else {
         eprintln!("HANDOVER_FIXTURES names no folder of recorded payloads: there is nothing to do");
         return;
@@ -160,7 +159,7 @@ async fn a_folder_of_recorded_payloads() {
     assert!(seen > 0, "{dir} holds no payloads");
 }
 
-/// A place in a value, chosen by a number.
+/// Picks a place in a JSON value by a number.
 fn place(mut value: &mut Value, mut choice: usize) -> &mut Value {
     loop {
         let children = match value {
@@ -168,7 +167,7 @@ fn place(mut value: &mut Value, mut choice: usize) -> &mut Value {
             Value::Array(list) => list.len(),
             _ => 0,
         };
-        // One in as many ends here.
+        // Stops at this node with a probability of 1 / (children + 1).
         let next = choice % (children + 1);
         if next == children {
             return value;
@@ -221,10 +220,10 @@ fn a_fixture() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Damaged anywhere and any number of times, a payload is read or refused; whatever an event says
-    /// survives being saved; and the form of the JSON does not matter.
+    /// A payload with any number of damaged places is parsed or refused; every parsed event survives a round trip through
+    /// its record; and the formatting of the JSON does not matter.
     #[test]
-    fn a_damaged_payload_is_read_or_refused(
+    fn payloads_with_damaged_values_are_read_or_refused(
         mut payload in a_fixture(),
         damages in prop::collection::vec((any::<u8>(), any::<usize>()), 0..6),
     ) {
@@ -248,7 +247,7 @@ proptest! {
         }
         let pretty = serde_json::to_vec_pretty(&payload).unwrap();
         prop_assert_eq!(&dangerous_parse_unverified(&pretty).unwrap(), &delivery);
-        // As Meta writes it: everything beyond ASCII escaped (facts §4.3).
+        // Meta escapes every character beyond ASCII (docs/protocol.md#signatures).
         let escaped: String = String::from_utf8(body).unwrap().encode_utf16().map(|unit| match unit {
             0..0x80 => char::from(u8::try_from(unit).unwrap()).to_string(),
             _ => format!("\\u{unit:04x}"),
@@ -257,9 +256,9 @@ proptest! {
         let _ = rows_of(&payload, Some(&AppId::from(1)));
     }
 
-    /// Cut off or with bytes changed, it never panics; what is no JSON is refused.
+    /// Truncated or changed bytes never cause a panic, and invalid JSON is refused.
     #[test]
-    fn damaged_bytes_never_panic(
+    fn payloads_with_damaged_bytes_never_panic(
         payload in a_fixture(),
         changes in prop::collection::vec((any::<usize>(), any::<u8>()), 0..8),
         cut in prop::option::of(any::<usize>()),
@@ -274,7 +273,7 @@ proptest! {
         }
         let read = dangerous_parse_unverified(&body);
         if let (Err(error), true) = (serde_json::from_slice::<Value>(&body), read.is_ok()) {
-            // A lone surrogate, or a number beyond all bounds in what is passed over, we read and serde_json does not.
+            // In ignored fields we accept a lone surrogate or an out-of-range number, which serde_json refuses.
             let is_number = error.to_string().starts_with("number out of range");
             prop_assert!(is_number || body.windows(3).any(|bytes| bytes.eq_ignore_ascii_case(b"\\ud")));
         }

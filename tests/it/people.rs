@@ -1,4 +1,4 @@
-//! What people mean by a handover, over real HTTP: the bot and the desk as they are shipped, on the simulated platform.
+//! Transfers as people experience them, over real HTTP: the default bot and desk on the simulated platform.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ impl Shop {
         Self { sim, bots, desk_url, agent }
     }
 
-    /// What the customer reads when nothing moves any more.
+    /// The customer's view of the conversation, once both hosts are at rest.
     async fn reads(&self) -> Vec<String> {
         assert!(self.sim.settled(Duration::from_secs(10)).await);
         let mut last = Vec::new();
@@ -110,9 +110,9 @@ impl Shop {
 const PERSON: &str = "a person please";
 const WILL_COME: &str = "I am a bot. A colleague will be with you in a moment.";
 
-/// "A person please", "are you there?": the bot says nothing more until people are done, under all policies and rules.
+/// After the customer asks for a person, the bot stays silent until people are done, under all policies and rules.
 #[tokio::test]
-async fn who_asked_for_a_person_does_not_get_the_bot_back() {
+async fn people_keep_a_customer_who_asked_for_a_person() {
     for (rules, policy) in [
         (Rules::primary(BOT), BotPrimary),
         (Rules::primary(DESK), EdPrimary),
@@ -148,7 +148,7 @@ async fn who_asked_for_a_person_does_not_get_the_bot_back() {
         );
         shop.agent("close", "").await;
         shop.reads().await;
-        // Engage Digital tells the bot that the intervention is closed.
+        // Engage Digital notifies the bot that the intervention is closed.
         shop.bots.intervention_closed(&thread(), None).await.unwrap();
         shop.reads().await;
         let said = shop.customer_writes("hello again").await;
@@ -156,9 +156,9 @@ async fn who_asked_for_a_person_does_not_get_the_bot_back() {
     }
 }
 
-/// The bot's note and categories reach the agents, by Graph and by Engage Digital's endpoint.
+/// The bot's note and categories reach the agents, through Graph and through Engage Digital's endpoint.
 #[tokio::test]
-async fn what_the_bot_knows_is_shown_to_the_agents() {
+async fn people_see_the_note_of_the_bot() {
     let shop = Shop::open(Rules::primary(BOT), BotPrimary).await;
     shop.customer_writes(PERSON).await;
     let events = shop.shown().await["events"].to_string();
@@ -174,9 +174,9 @@ async fn what_the_bot_knows_is_shown_to_the_agents() {
     assert!(events.contains("control gained: angry") && events.contains("BotToAgent 42 43"), "{events}");
 }
 
-/// The shop's owner answers from the phone app, which has no app id and needs no control.
+/// The shop's owner writes from the phone app, which has no app id and needs no control.
 #[tokio::test]
-async fn a_person_in_the_phone_app_is_not_talked_over() {
+async fn people_in_the_phone_app_silence_the_bot() {
     let shop = Shop::open(Rules::primary(BOT), BotPrimary).await;
     assert_eq!(shop.customer_writes("hello").await.len(), 2);
     let echo = json!({"object": "page", "entry": [{"id": thread().page, "messaging": [{

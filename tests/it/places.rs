@@ -1,4 +1,4 @@
-//! Calls that wait for a place: they are made once, whoever hangs, and a service that stops does not wait for them.
+//! The limit of concurrent calls: a waiting call is made once, other Pages are not blocked, and shutdown does not wait for it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use crate::world::{Ear, Virtual, bot};
 const SLOW_PAGE: u64 = 10;
 const QUICK_PAGE: u64 = 11;
 
-/// Graph, which takes so long for the slow Page, and counts.
+/// A mock of Graph that is slow for one Page and counts calls.
 #[derive(Debug, Clone)]
 struct Graph {
     slow: Duration,
@@ -41,7 +41,7 @@ impl Graph {
         self.sent.lock().unwrap().len()
     }
 
-    /// How many different messages were sent.
+    /// Number of distinct messages that were sent.
     fn different(&self) -> usize {
         let mut sent = self.sent.lock().unwrap().clone();
         sent.sort_unstable();
@@ -100,7 +100,7 @@ async fn all_are_delivered(handover: &Handover, page: u64, users: u64) {
     }
 }
 
-/// They wait much longer than a call's lease: none of them counts as lost meanwhile.
+/// Calls that wait much longer than a call's lease do not count as lost.
 #[tokio::test(start_paused = true)]
 async fn calls_that_wait_long_for_a_place_are_each_made_once() {
     let (graph, store, begun) = (Graph::new(Duration::from_secs(10)), Arc::default(), Instant::now());
@@ -109,12 +109,12 @@ async fn calls_that_wait_long_for_a_place_are_each_made_once() {
     all_are_delivered(&handover, SLOW_PAGE, 200).await;
     assert_eq!((graph.sent(), graph.different()), (200, 200));
     assert_eq!(graph.peak.load(Ordering::SeqCst), 4, "half of the places");
-    // 200 messages, 4 at once, 10 s each.
+    // 200 messages, 4 at once, 10 s each: 500 s at least.
     let took = begun.elapsed();
     assert!(took < Duration::from_mins(10), "{took:?}, and no place may stay empty");
 }
 
-/// More of them than may wait are put off, and made later.
+/// Calls beyond the limit of waiting calls are postponed and made later.
 #[tokio::test(start_paused = true)]
 async fn calls_that_find_no_room_to_wait_are_put_off() {
     let (graph, store, begun) = (Graph::new(Duration::from_secs(1)), Arc::default(), Instant::now());

@@ -1,4 +1,4 @@
-//! Records as earlier versions of this crate have kept them are read: one of each format that was released.
+//! Compatibility of stored records: one record of each released format is read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ fn events(channel: &str, item: &Value) -> Vec<Event> {
     parsed.items.into_iter().map(event).collect()
 }
 
-/// A bot's conversation with something of everything: control that came, answers in several states, a message of
-/// the customer, an app that waits, a notice that the host has not dealt with.
+/// A bot's thread with something in most fields: gained control, messages in several states, a customer's message, a
+/// waiting app, and a pending notification.
 fn busy_thread() -> Thread {
     let config =
         Config::new(AppId::from(BOT), Role::Bot, ThreadControlPolicy::BotPrimary).with_desk(DESK.into());
@@ -64,7 +64,7 @@ fn busy_thread() -> Thread {
     thread
 }
 
-/// What a record was written for is still known.
+/// Checks that the record's contents were read.
 fn is_the_busy_one(thread: &Thread) {
     assert_eq!(*thread.owner(), Owner::Us);
     for name in ["a", "b"] {
@@ -74,9 +74,9 @@ fn is_the_busy_one(thread: &Thread) {
     assert!(thread.needs_attention() && !thread.is_at_rest());
 }
 
-/// `HANDOVER_WRITE_RECORD=1` writes the one of a new format, once.
+/// Run with `HANDOVER_WRITE_RECORD=1` once per new format to write its record.
 #[test]
-fn a_record_of_every_format_is_read() {
+fn records_of_every_format_are_read() {
     let records = Records::new();
     if std::env::var_os("HANDOVER_WRITE_RECORD").is_some() && !fixture(FORMAT).exists() {
         fs::create_dir_all(fixture(FORMAT).parent().unwrap()).unwrap();
@@ -92,7 +92,7 @@ fn a_record_of_every_format_is_read() {
 }
 
 #[test]
-fn what_is_as_in_a_fresh_thread_is_not_written_down() {
+fn records_omit_default_values() {
     let mut thread = Thread::new();
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::BotPrimary);
     let pass = json!({"sender": {"id": "77"}, "recipient": {"id": "10"}, "timestamp": 1_790_000_000_000_u64,

@@ -1,5 +1,4 @@
-//! Every error of Graph's that is known, what it means, and what a desk does about it: how many calls it makes, and what the
-//! host is told.
+//! Every known Graph error: its kind, and the desk's reaction to it (number of calls and notification to the host).
 
 use std::time::Duration;
 
@@ -23,10 +22,10 @@ use serde_json::json;
 const DESK: u64 = 1;
 const BOT: u64 = 2;
 
-/// HTTP status, code, subcode, the platform's words, and what that means.
+/// HTTP status, code, subcode, message, and the kind that they mean.
 type Row = (u16, i64, Option<i64>, &'static str, FailureKind);
 
-/// Codes whose words do not count: each is tried with words of other languages, too.
+/// Errors that are classified by code alone; each is also tested with messages in other languages.
 #[rustfmt::skip]
 const CODES: &[Row] = &[
     (400, 10, Some(2_018_300), "(#10) Message failed to send because another app is controlling this thread now.", NotThreadOwner),
@@ -99,7 +98,7 @@ const OTHER_LANGUAGES: &[&str] = &[
     "",
 ];
 
-/// Sentences that come without a subcode, or are of codes that stand for many things.
+/// Errors that are classified by their message, because they have no subcode or an ambiguous code.
 #[rustfmt::skip]
 const SENTENCES: &[Row] = &[
     (400, 10, None, "(#10) Message failed to send because another app is controlling this thread now.", NotThreadOwner),
@@ -122,7 +121,7 @@ const SENTENCES: &[Row] = &[
     (400, 100, None, "(#100) Tried accessing nonexisting field (user_id) on node type (Page)", Invalid),
     (400, 2500, None, "Unknown path components: /me", NotAvailable),
     (400, 2500, None, "An active access token must be used to query information about the current user.", Token),
-    // What says nothing that is known: by the status.
+    // Unknown messages: classified by the status.
     (400, 100, None, "(#100) Ask the thread owner for permission to see the access token", Invalid),
     (400, 10, None, "(#10) aplicativo não controla", Invalid),
     (403, 10, None, "(#10) irgendetwas", Permission),
@@ -132,7 +131,7 @@ const SENTENCES: &[Row] = &[
     (503, 9999, None, "?", Transient),
 ];
 
-/// Answers every call with one error.
+/// A mock of Graph that returns one error for every call.
 #[derive(Debug)]
 struct Graph(u16, String);
 
@@ -143,7 +142,7 @@ impl Transport for Graph {
     }
 }
 
-/// How a call ends that is answered so.
+/// The outcome of a call with this error.
 async fn result(row: Row) -> CallOutcome {
     let (status, code, subcode, message, _) = row;
     let mut error = json!({"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "A"});
@@ -159,7 +158,7 @@ async fn result(row: Row) -> CallOutcome {
     error.into_outcome()
 }
 
-/// A desk in a world where every call of one kind ends so, for a minute.
+/// A desk for which every call of one kind has this outcome, simulated for one minute.
 struct Minute {
     config: Config,
     thread: Thread,
@@ -207,7 +206,7 @@ impl Minute {
         }
     }
 
-    /// Sends a message, and answers its calls: of this kind with this result, all others well.
+    /// Sends a message. Calls that `refused` matches have the outcome `result`; all others succeed.
     fn send(mut self, refused: fn(&Call) -> bool, result: &CallOutcome) -> Self {
         let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap());
         self.step(Input::Command(Command::Send { key, message }));
@@ -250,7 +249,7 @@ impl Minute {
 fn all() -> Vec<Row> {
     let translated = |row: &Row| {
         let row = *row;
-        // The words of #27 say whether it is about the Page.
+        // Code 27 is classified by its message, so translations do not apply.
         let languages = OTHER_LANGUAGES.iter().filter(move |_| row.1 != 27);
         languages.map(move |words| (row.0, row.1, row.2, *words, row.4)).chain([row])
     };
@@ -258,7 +257,7 @@ fn all() -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn refusals_of_a_message_mean_what_they_say() {
+async fn refusals_of_a_message_have_their_effect() {
     for row in all() {
         let result = result(row).await;
         let kind = match &result {
@@ -271,7 +270,7 @@ async fn refusals_of_a_message_mean_what_they_say() {
         let calls = desk.calls.len();
         match kind {
             NotThreadOwner => {
-                // It takes what it lost, and does not fight for ever.
+                // The desk takes control back, a limited number of times.
                 assert!(
                     matches!(desk.failed(), Some(FailReason::Rejected(_))),
                     "{row:?}: {:?}",
@@ -284,7 +283,7 @@ async fn refusals_of_a_message_mean_what_they_say() {
                 assert!((4..=7).contains(&calls), "{row:?}: {calls}");
             }
             Transient => {
-                // It may have arrived: it is not sent again.
+                // The message may have been sent, so it is not sent again.
                 assert!(matches!(desk.notices[..], [Notice::MessageUnknown { .. }]), "{row:?}");
                 assert_eq!(calls, 1, "{row:?}");
             }
@@ -307,7 +306,7 @@ async fn refusals_of_a_message_mean_what_they_say() {
 }
 
 #[tokio::test]
-async fn refusals_of_a_request_mean_what_they_say() {
+async fn refusals_of_a_request_have_their_effect() {
     let is_request = |call: &Call| *call == Call::RequestThreadControl;
     for row in all() {
         let result = result(row).await;
@@ -315,7 +314,7 @@ async fn refusals_of_a_request_mean_what_they_say() {
         let takes = desk.calls.iter().filter(|call| **call == Call::TakeThreadControl).count();
         let requests = desk.calls.iter().filter(|call| is_request(call)).count();
         match row.4 {
-            // About this person: nothing more is tried, and nobody else is concerned.
+            // The error concerns this person only: the claim ends, and other conversations are not affected.
             RecipientUnavailable => {
                 assert!(matches!(desk.failed(), Some(FailReason::RecipientUnavailable(_))), "{row:?}");
                 assert_eq!((desk.calls.len(), desk.refused.len()), (1, 0), "{row:?}");
@@ -324,7 +323,7 @@ async fn refusals_of_a_request_mean_what_they_say() {
                 assert!(matches!(desk.failed(), Some(FailReason::NotGranted(_))), "{row:?}");
                 assert_eq!((desk.calls.len(), desk.refused.len()), (1, 0), "{row:?}");
             }
-            // There is no request here: control is taken. Only configuration counts for other people.
+            // Request is unavailable, so the desk takes control. Only refusals by configuration are cached for the Page.
             NotAvailable => {
                 assert_eq!((takes, &desk.refused[..]), (1, &[(PageCall::Request, true)][..]), "{row:?}");
             }

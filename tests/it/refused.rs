@@ -1,4 +1,4 @@
-//! A refused request is seen in the log: once a minute for each reason, with a count, and with nothing of it.
+//! Refused requests are logged once a minute per reason, with a count and without their content.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn handover(store: Arc<dyn ThreadStore>) -> Handover {
     builder.store(store).start().unwrap()
 }
 
-/// What one request does, with a name for the reason.
+/// One request and the name of its reason for refusal.
 struct Asked {
     reason: &'static str,
     method: Method,
@@ -52,7 +52,7 @@ fn handshake(reason: &'static str, query: &'static str) -> Asked {
     Asked { method: Method::GET, query, ..asked(reason, 403, None, b"") }
 }
 
-/// A thousand times each, and once more a minute later.
+/// Makes each request 1,000 times, and once more a minute later.
 macro_rules! refuse {
     ($endpoint:literal, $all:expr, $ask:expr) => {{
         let log = Log::default();
@@ -82,9 +82,9 @@ macro_rules! refuse {
     }};
 }
 
-/// What the operator hears of a signed delivery that is about no conversation.
+/// Log entries for items of a signed delivery that belong to no conversation.
 #[tokio::test(start_paused = true)]
-async fn webhook_items_that_are_not_understood_are_logged_once_a_minute_and_enforcement_each_time() {
+async fn refused_webhook_items_are_logged_once_a_minute_and_enforcement_each_time() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.subscriber());
     let handover = handover(Arc::new(MemoryStore::new()));
@@ -130,7 +130,7 @@ async fn refused_webhooks_are_logged_with_their_reason() {
         handshake("not_a_handshake", "x=PRIVATE"),
     ];
     refuse!("webhook", all, async |asked: &Asked| {
-        // As a host does it: what the head refuses is read no further.
+        // As a host does: if the head is refused, the body is not read.
         match server.check_head(&asked.method, &asked.headers) {
             Ok(()) => {
                 server.handle(&asked.method, Some(asked.query), &asked.headers, &asked.body).await.status()
@@ -186,7 +186,7 @@ async fn refused_events_of_engage_digital_are_logged_with_their_reason() {
             }
         }
     });
-    // The secret is in the head, so nobody else's body needs to be read.
+    // The secret is in a header, so the host need not read the body of an unauthenticated request.
     assert_eq!(heads.get(), 2 * 1001);
 }
 
@@ -216,9 +216,9 @@ async fn call(server: &bots_api::Endpoint) -> (StatusCode, String, String) {
     (answer.status(), text("error"), text("message"))
 }
 
-/// The caller learns whose fault it is, and the log learns the store's own words.
+/// The response tells store failures from platform failures, and the log contains the store's error text.
 #[tokio::test]
-async fn bots_api_own_faults_are_not_the_platforms() {
+async fn refused_calls_of_the_bots_api_separate_store_and_platform_failures() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.subscriber());
     let store = Arc::new(Moody::default());

@@ -1,4 +1,4 @@
-//! A Page that the platform restricts, and forty messages that wait for it; in virtual time.
+//! A Page that the platform restricts while forty messages wait, in virtual time.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::world::{Ear, PAGE, Virtual, bot};
 
 const MESSAGES: u64 = 40;
 
-/// Graph, which restricts the Page until then.
+/// A mock of Graph that restricts the Page until a given time.
 #[derive(Debug, Clone)]
 struct Graph {
     until: Instant,
@@ -48,15 +48,15 @@ impl Transport for Graph {
 }
 
 struct Outcome {
-    /// Calls in the first 40 s.
+    /// Number of calls in the first 40 s.
     early: usize,
-    /// Calls that were refused in all.
+    /// Number of refused calls in total.
     refused: usize,
-    /// How long after the restriction's end all were sent.
+    /// Time from the end of the restriction until all messages were sent.
     sent_after: Duration,
 }
 
-/// A first message, and later the others, while the Page is restricted for so long.
+/// Sends a first message and, after `others_after`, the others, while the Page is restricted for `lasts`.
 async fn run(failure: &'static str, lasts: Duration, others_after: Duration, paced: bool) -> Outcome {
     let begun = Instant::now();
     let graph = Graph { until: begun + lasts, failure, refused: Arc::default(), sent: Arc::default() };
@@ -108,16 +108,16 @@ async fn restricted_page_with_forty_waiting_messages_gets_few_calls() {
                     "{minutes} min: {early} calls in 40 s, {refused} in all, sent {sent_after:?} after its end"
                 );
                 assert!(early <= at_most, "{early} calls in 40 s");
-                // One, two, four, eight minutes later, then each fifteen.
+                // Retries after 1, 2, 4 and 8 minutes, then every 15 minutes.
                 assert!(refused <= at_most + 8, "{refused} calls in {minutes} min");
-                // The next try comes within a quarter of an hour, and all follow within a minute.
+                // The next retry is at most 15 minutes away, and all messages follow within a minute.
                 assert!(sent_after < Duration::from_mins(16), "sent only {sent_after:?} after it was over");
             }
         }
     }
 }
 
-/// What the restriction costs where something else keeps the limits: for comparison.
+/// For comparison: the cost of a restriction if another component enforces the limits.
 #[tokio::test(start_paused = true)]
 #[ignore = "measures what it was"]
 async fn restricted_page_unpaced() {

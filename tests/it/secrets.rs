@@ -1,4 +1,4 @@
-//! No token, secret, signature or proof, and nothing of what people wrote, is in any log, error or `Debug`.
+//! No token, secret, signature, proof or message text appears in any log, error or `Debug` output.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -23,11 +23,11 @@ use crate::world::{
     World, bot, desk, thread,
 };
 
-/// One run through everything that handles a secret, with the most talkative log there is.
+/// One run through everything that handles a secret, with all log levels on.
 #[tokio::test]
-async fn no_secret_is_logged_or_shown() {
+async fn secrets_are_never_logged_or_shown() {
     let log = Log::default();
-    // For the whole process: what the other tests log holds no secret either.
+    // Process-wide, so that the logs of the other tests are checked, too.
     tracing::subscriber::set_global_default(log.subscriber()).unwrap();
     log::set_logger(Box::leak(Box::new(log.clone()))).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
@@ -39,7 +39,7 @@ async fn no_secret_is_logged_or_shown() {
         "bots/handover",
         "a call of the Bots API was refused",
         "request_thread_control",
-        // A host's own lines, those of dependencies, and those of refused requests.
+        // Lines of the host itself, of its dependencies, and of refused requests must be in the log.
         "::agent_desk::customers: told",
         "hyper_util::client",
         "log: reqwest",
@@ -50,7 +50,7 @@ async fn no_secret_is_logged_or_shown() {
     assert!(shown.len() > 1000 && shown.contains("GraphClient"));
     assert!(stored.contains("PRIVATE") && !stored.contains("SECRET"));
     for text in [&log, &shown] {
-        // Every secret of the tests is called so, and all that people write here. A signature is in a header only.
+        // All secrets and all message texts of these tests contain one of these words. A signature appears in a header only.
         for private in ["SECRET", "PRIVATE", "sha256="] {
             let found = text.match_indices(private).map(|(at, _)| at);
             let found = found.filter(|at| !text[*at..].starts_with("sha256=` and 64"));
@@ -63,7 +63,7 @@ async fn no_secret_is_logged_or_shown() {
     }
 }
 
-/// The hosts of the examples, from the customer's first words to the end of the intervention, and a stranger.
+/// The example hosts, from the customer's first message to the end of the intervention, and a forged request.
 async fn example_hosts(shown: &mut String) {
     let platform = sim::Platform::new()
         .with_app(sim::App::new(BOT, "Bot", BOT_SECRET, VERIFY_TOKEN))
@@ -130,7 +130,7 @@ async fn example_hosts(shown: &mut String) {
     until("the agent answers", &|| said().iter().any(|text| text.ends_with("words of an agent"))).await;
     agent("close", "").await;
     until("released", &|| sim.owner(&thread().page, &thread().user).is_none()).await;
-    // A stranger, with everything wrong.
+    // A forged request: wrong signature, wrong tokens.
     let body = "PRIVATE body of a stranger";
     let forged = webhook::sign(&"SECRET of another app".into(), body.as_bytes());
     let stranger = client.post(desk_url.join("webhook").unwrap()).body(body);
@@ -147,7 +147,7 @@ async fn say(host: &Host, text: &str) {
     host.handover.send(&thread(), key, OutgoingMessage::text(text).unwrap()).await.unwrap();
 }
 
-/// `stored` is what is there to hold what people wrote: a saved conversation, and the simulated platform.
+/// `stored` collects the places that may hold message texts: a stored thread and the simulated platform.
 async fn everything(shown: &mut String, stored: &mut String) {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     world.customer_writes("PRIVATE hello");
@@ -160,7 +160,7 @@ async fn everything(shown: &mut String, stored: &mut String) {
     world.until("released", |world| world.owner().is_none()).await;
     world.rest().await;
 
-    // Wrong everywhere: tokens that nobody knows, servers that are not there.
+    // Calls with unknown tokens and to servers that do not exist.
     let gone = "http://127.0.0.1:1/".parse().unwrap();
     let mut client = |base: url::Url, token: &str| {
         let graph = GraphClient::builder().base_url(base).page(PageId::from(10), token.into()).build();

@@ -1,4 +1,4 @@
-//! An agent sends while another app has control, and the ways in which control comes.
+//! Sends by an agent while another app has control, and each way of obtaining control.
 
 use messenger_handover::call::{FailureKind, MessageKey, OutgoingMessage};
 use messenger_handover::handover::{Accepted, HandoverError};
@@ -12,14 +12,14 @@ use messenger_sim::{Platform, RequestUnderDefaultApp, Rules};
 
 use crate::world::{BOT, DESK, Setup, World, bot, desk, thread};
 
-/// Three answers are accepted while the bot has control; all reach the customer, once and in order.
+/// Three messages are accepted while the bot has control; all reach the customer, once and in order.
 async fn three_answers(setup: Setup, claims: &[&str]) -> World {
     let policy = setup.policy;
     let world = World::start(setup).await;
     world.customer_writes("hello");
     world.rest().await;
     if policy != BotPrimary {
-        // The bot gets control first, as it would to answer.
+        // The bot obtains control first, as it would in order to reply.
         world.bot.send("at your service").await.unwrap();
         world.until("the bot has control", |world| world.owner() == Some(bot())).await;
         world.rest().await;
@@ -34,7 +34,7 @@ async fn three_answers(setup: Setup, claims: &[&str]) -> World {
     read.extend(["a", "b", "c"].map(str::to_owned));
     assert_eq!(world.conversation(), read);
     let calls = world.calls(&desk());
-    // A belief that is no more than a guess costs one refused send.
+    // If the belief is only a guess, it costs one refused send.
     let claim: Vec<_> = calls[before.1..].iter().filter(|call| !call.starts_with("messages")).collect();
     assert_eq!(claim, claims, "{calls:?}");
     for key in ["a", "b", "c"] {
@@ -49,32 +49,31 @@ async fn three_answers(setup: Setup, claims: &[&str]) -> World {
 }
 
 #[tokio::test]
-async fn bot_primary_requests_and_sends_again() {
+async fn send_under_bot_primary_requests_control() {
     three_answers(Setup::new(Rules::primary(BOT), BotPrimary), &["request_thread_control"]).await;
 }
 
 #[tokio::test]
-async fn ed_primary_takes_and_sends_again() {
+async fn send_under_ed_primary_takes_control() {
     three_answers(Setup::new(Rules::primary(DESK), EdPrimary), &["take_thread_control"]).await;
 }
 
 #[tokio::test]
-async fn no_primary_requests_and_sends_again() {
+async fn send_under_no_primary_requests_control() {
     three_answers(Setup::new(Rules::no_primary(), NoPrimary), &["request_thread_control"]).await;
     three_answers(Setup::new(Rules::zero_config(), NoPrimary), &["request_thread_control"]).await;
 }
 
 #[tokio::test]
-async fn routing_takes_where_request_is_not_available() {
+async fn send_under_routing_takes_where_request_is_unavailable() {
     let mut setup = Setup::new(Rules::default_app(BOT), BotPrimary);
     setup.desk_may_take = true;
     three_answers(setup, &["request_thread_control #36100", "take_thread_control"]).await;
 }
 
-/// The second conversation of a Page does not pay for what the first one learned: here, the second
-/// claim of the same one.
+/// Refusals are cached per Page, so the second claim skips the refused call.
 #[tokio::test]
-async fn what_a_page_refuses_is_remembered() {
+async fn send_uses_cached_refusals_of_the_page() {
     let mut setup = Setup::new(Rules::default_app(BOT), BotPrimary);
     setup.desk_may_take = true;
     let world = three_answers(setup, &["request_thread_control #36100", "take_thread_control"]).await;
@@ -88,9 +87,9 @@ async fn what_a_page_refuses_is_remembered() {
     assert!(!calls[before..].iter().any(|call| call.starts_with("request")), "{:?}", &calls[before..]);
 }
 
-/// `success` from a request is no grant. What stays unanswered is taken, where the Page's admin lets the desk.
+/// The `success` of a request is not a grant. If the request stays unanswered, the desk takes control where permitted.
 #[tokio::test]
-async fn a_request_that_is_never_answered_becomes_a_take() {
+async fn send_with_unanswered_request_takes_control() {
     let mut setup = Setup::new(Rules::default_app(BOT), BotPrimary);
     setup.platform = Platform::new().with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess);
     setup.desk_may_take = true;
@@ -103,9 +102,9 @@ async fn a_request_that_is_never_answered_becomes_a_take() {
     assert_eq!(world.owner(), Some(desk()));
 }
 
-/// Nothing is taken where the host says so.
+/// The desk never takes control if the host's configuration forbids it.
 #[tokio::test]
-async fn a_request_that_is_never_answered_fails_the_answer_where_nothing_is_taken() {
+async fn send_with_unanswered_request_fails_where_take_is_forbidden() {
     let mut setup = Setup::new(Rules::default_app(BOT), BotPrimary);
     setup.platform = Platform::new().with_request_under_default_app(RequestUnderDefaultApp::SilentSuccess);
     setup.desk_may_take = true;
@@ -126,9 +125,9 @@ async fn a_request_that_is_never_answered_fails_the_answer_where_nothing_is_take
     assert_eq!(world.conversation(), ["hello"]);
 }
 
-/// The bot passes straight to the desk's app where the desk's request leads to nothing.
+/// If the desk's request has no effect, the bot passes control to the desk's app directly.
 #[tokio::test]
-async fn a_customer_who_wants_a_person_gets_one_though_the_request_is_silent() {
+async fn send_to_a_person_works_though_requests_have_no_effect() {
     for policy in [BotPrimary, EdPrimary] {
         let default = if policy == BotPrimary { BOT } else { DESK };
         let mut setup = Setup::new(Rules::default_app(default), policy);
@@ -146,9 +145,9 @@ async fn a_customer_who_wants_a_person_gets_one_though_the_request_is_silent() {
     }
 }
 
-/// An unknown requester is a notice that the host may grant, never an automatic pass.
+/// A request by an unknown app is notified to the host, which may grant it; it is never granted automatically.
 #[tokio::test]
-async fn an_unknown_requester_waits_for_the_hosts_word() {
+async fn send_by_unknown_app_waits_for_the_host_to_grant() {
     let mut setup = Setup::new(Rules::primary(BOT), BotPrimary);
     setup.bot_trusts = false;
     setup.timeouts.grant = std::time::Duration::from_mins(1);
@@ -166,9 +165,9 @@ async fn an_unknown_requester_waits_for_the_hosts_word() {
     world.until("the bot's host is told", |world| world.bot.ear.heard(lost)).await;
 }
 
-/// A person presses "move to inbox": the bot passes.
+/// A person presses "move to inbox", and the bot passes control to the Page inbox.
 #[tokio::test]
-async fn the_inbox_is_granted_what_it_asks_for() {
+async fn send_to_inbox_request_is_granted() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -177,9 +176,9 @@ async fn the_inbox_is_granted_what_it_asks_for() {
     world.until("the inbox has control", |world| world.owner() == inbox()).await;
 }
 
-/// What the customer wrote while the bot was on standby is told when control comes back.
+/// Messages that the customer wrote while the bot was on standby are notified when it gains control.
 #[tokio::test]
-async fn the_bot_learns_what_was_written_meanwhile() {
+async fn send_after_standby_notifies_messages_written_meanwhile() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -196,7 +195,7 @@ async fn the_bot_learns_what_was_written_meanwhile() {
     world.desk.handover.close_intervention(&thread()).await.unwrap();
     world.until("released", |world| world.owner().is_none()).await;
     world.rest().await;
-    // Nobody is told of a release: the bot looks when it hears that the intervention is closed.
+    // No webhook announces a release: the bot reads the owner when it is notified that the intervention is closed.
     let (key, message) = (MessageKey::new("x").unwrap(), OutgoingMessage::text("x").unwrap());
     let refused = world.bot.handover.send(&thread(), key, message).await;
     assert!(matches!(refused, Err(HandoverError::Refused(CommandRefused::WithPeople))), "{refused:?}");
@@ -220,9 +219,9 @@ async fn the_bot_learns_what_was_written_meanwhile() {
     assert_eq!(unanswered, ["are you still there?"], "{told:#?}");
 }
 
-/// The platform's own refusals keep their reason.
+/// Refusals by the platform keep their reason.
 #[tokio::test]
-async fn an_answer_outside_the_window_fails_with_that_reason() {
+async fn send_outside_the_window_fails_with_that_reason() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -236,9 +235,9 @@ async fn an_answer_outside_the_window_fails_with_that_reason() {
     assert_eq!(world.conversation(), ["hello"]);
 }
 
-/// With the tag people have seven days, if the app is approved for it; what was sent first arrives first.
+/// With the `HUMAN_AGENT` tag agents have seven days, if the app is approved for it; messages arrive in order.
 #[tokio::test]
-async fn human_agent_reaches_a_customer_who_wrote_days_ago() {
+async fn send_as_human_agent_reaches_a_customer_who_wrote_days_ago() {
     let mut setup = Setup::new(Rules::primary(BOT), BotPrimary);
     setup.human_agent = true;
     setup.timeouts.answer_age = std::time::Duration::from_hours(24 * 30);

@@ -1,4 +1,4 @@
-//! Typing indicators and read marks: shown while control is ours, and never a reason to claim it.
+//! Typing indicators and read marks: sent only with control, and never a reason to claim it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ async fn typing(handover: &Handover) -> Shown {
 }
 
 #[tokio::test]
-async fn sender_action_is_shown_by_who_has_control_and_claims_nothing() {
+async fn sender_action_is_shown_by_the_owner_and_claims_nothing() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     assert!(matches!(typing(&world.bot.handover).await, Shown::NotOurs), "nobody has written");
     world.customer_writes("hello");
@@ -53,7 +53,7 @@ async fn sender_action_is_shown_by_who_has_control_and_claims_nothing() {
 }
 
 #[tokio::test]
-async fn sender_action_is_not_shown_in_a_thread_that_nobody_has() {
+async fn sender_action_is_not_shown_in_an_idle_thread() {
     let world = World::start(Setup::new(Rules::no_primary(), NoPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -67,14 +67,14 @@ async fn sender_action_is_not_shown_in_a_thread_that_nobody_has() {
     assert!(matches!(typing(&world.desk.handover).await, Shown::NotOurs));
 }
 
-/// What is believed stays: the next message finds out.
+/// The believed owner does not change; the next message finds out.
 #[tokio::test]
 async fn sender_action_that_the_platform_refuses_is_an_outcome() {
     let world = World::start(Setup::new(Rules::primary(DESK), EdPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
     assert!(matches!(typing(&world.desk.handover).await, Shown::Accepted));
-    // The bot's host is told what is not so.
+    // A wrong notification to the bot's host.
     let change = ControlChange::new(None, Some(bot()));
     let at = Span::at(world.sim.now());
     let event = Event::new(Channel::Messaging, at, EventKind::PassThreadControl(change));
@@ -86,7 +86,7 @@ async fn sender_action_that_the_platform_refuses_is_an_outcome() {
     assert_eq!(world.calls(&bot()), ["messages #10"]);
 }
 
-/// Graph, which never answers in time.
+/// A mock of Graph that never responds in time.
 #[derive(Debug, Default)]
 struct Hangs(AtomicUsize);
 
@@ -100,7 +100,7 @@ impl Transport for Hangs {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sender_action_has_its_place_among_the_calls_and_ends_with_the_service() {
+async fn sender_action_counts_as_a_call_and_ends_with_the_service() {
     let graph = Arc::<Hangs>::default();
     let client = GraphClient::builder().transport(Arc::clone(&graph) as _);
     let client = Arc::new(client.page(PageId::from(PAGE), "token".into()).build().unwrap());

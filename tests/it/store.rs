@@ -1,4 +1,4 @@
-//! Stores that fail in the worst ways, and how a service stops and forgets.
+//! Stores that fail in the worst ways, and a service's shutdown and deletion of threads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,9 +57,9 @@ impl ThreadStore for PanicsOnce {
     }
 }
 
-/// What must be woken is woken all the same: an answer to nowhere is tried again until it is too old.
+/// Due threads are still woken: a message that cannot be sent is retried until it expires.
 #[tokio::test]
-async fn a_store_that_panics_does_not_end_the_waker() {
+async fn store_that_panics_does_not_end_the_waker() {
     let graph = GraphClient::builder().base_url("http://127.0.0.1:1".parse().unwrap());
     let graph = Arc::new(graph.page(thread().page, "token".into()).build().unwrap());
     let (ear, store) = (Ear::default(), Arc::new(PanicsOnce::default()));
@@ -79,17 +79,17 @@ async fn a_store_that_panics_does_not_end_the_waker() {
     assert!(!ear.all().is_empty(), "nobody is told that the answer expired");
 }
 
-/// What a store does to its caller once, or as long as it is told to.
+/// A store with faults that a test switches on.
 #[derive(Debug, Default)]
 pub struct Moody {
     pub inner: MemoryStore,
-    /// So many writes are written, and answered with an error.
+    /// Number of writes that succeed but return an error.
     hides: AtomicUsize,
-    /// So many are not written.
+    /// Number of writes that fail.
     pub refuses: AtomicUsize,
-    /// How long a write takes.
+    /// Duration of a write in milliseconds.
     pub slow_ms: AtomicU64,
-    /// Whose record cannot be read, and why.
+    /// The thread whose record cannot be read, and the error.
     unreadable: Mutex<Option<(ThreadKey, RecordError)>>,
     loads: AtomicUsize,
 }
@@ -137,7 +137,7 @@ impl ThreadStore for Moody {
     }
 }
 
-/// A desk on a Page of its own, where it is the primary receiver, in front of a platform that takes a while.
+/// A desk that is the primary receiver of its Page, with a mock of Graph that responds after `call_ms`.
 async fn a_desk(store: Arc<Moody>, call_ms: u64) -> (MockServer, Ear, Handover) {
     a_desk_with(store, call_ms, |desk| desk).await
 }
@@ -183,7 +183,7 @@ fn text(name: &str) -> OutgoingMessage {
     OutgoingMessage::text(name).unwrap()
 }
 
-/// A message of the customer to the thread's owner.
+/// A customer's message to the thread's owner.
 pub fn message(mid: &str) -> (ThreadKey, Event) {
     let body = json!({"object": "page", "entry": [{"id": thread().page, "time": 1, "messaging": [{
         "sender": {"id": thread().user}, "recipient": {"id": thread().page}, "timestamp": 1_790_000_000_500_u64,
@@ -213,9 +213,9 @@ async fn delivered(desk: &Handover, name: &str) {
     panic!("{name} was not delivered");
 }
 
-/// What was written is known by its version: nothing waits for a lease, and nothing is done twice.
+/// The write is recognized by its version: the service waits for no lease and repeats nothing.
 #[tokio::test]
-async fn a_write_that_was_answered_with_an_error_is_recognised() {
+async fn store_write_that_returned_an_error_is_recognised() {
     let store = Arc::new(Moody::default());
     store.hides.store(2, Ordering::SeqCst);
     let (graph, _, desk) = a_desk(Arc::clone(&store), 0).await;
@@ -225,16 +225,16 @@ async fn a_write_that_was_answered_with_an_error_is_recognised() {
     assert!(matches!(desk.send(&thread(), key("a"), text("a")).await.unwrap(), Accepted::Duplicate(_)));
 }
 
-/// The platform is refused before it gives up by itself; what was begun goes on, and is known when it comes again.
+/// The delivery is refused before the platform's own timeout; the work continues, and its redelivery is a duplicate.
 #[tokio::test]
-async fn a_delivery_is_refused_while_the_store_is_too_slow() {
+async fn store_that_is_too_slow_refuses_deliveries() {
     let store = Arc::new(Moody::default());
     store.slow_ms.store(1500, Ordering::SeqCst);
     let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
     let refused = desk.events(vec![message("m1")]).await.unwrap_err();
     assert!(matches!(refused, HandoverError::TooSlow) && refused.advice() == Advice::RetryLater);
     store.slow_ms.store(0, Ordering::SeqCst);
-    // The conversation is still locked by what was begun.
+    // The work still holds the conversation's lock.
     desk.events(vec![message("m1")]).await.unwrap_err();
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -246,9 +246,9 @@ async fn a_delivery_is_refused_while_the_store_is_too_slow() {
     assert_eq!(told, 1);
 }
 
-/// Its lease may be over before it is made, and another replica make it: it is saved anew first.
+/// The call's lease may expire before the call is made, and another replica could make it: it is stored again first.
 #[tokio::test]
-async fn a_call_that_was_saved_too_slowly_is_not_made() {
+async fn store_write_that_is_too_slow_delays_the_call() {
     let store = Arc::new(Moody::default());
     let mut timeouts = Timeouts::default();
     timeouts.call_lease = Duration::from_millis(400);
@@ -262,9 +262,9 @@ async fn a_call_that_was_saved_too_slowly_is_not_made() {
     assert_eq!(messages(&graph).await, 1);
 }
 
-/// Nothing is kept of a conversation in which nothing happens any more.
+/// The service deletes a thread in which nothing happens any more.
 #[tokio::test]
-async fn a_conversation_at_rest_is_not_kept_for_ever() {
+async fn store_deletes_a_thread_at_rest_after_retention() {
     let store = Arc::new(Moody::default());
     let mut timeouts = Timeouts::default();
     (timeouts.retention, timeouts.redelivery) = (Duration::from_millis(500), Duration::from_millis(500));
@@ -281,10 +281,10 @@ async fn a_conversation_at_rest_is_not_kept_for_ever() {
     assert_eq!(ear.all().len(), 1, "it is told, and told once");
 }
 
-/// One conversation that cannot be read keeps nobody else waiting, and is left as it is. Only what another process may be able
-/// to read is delivered again: a damaged record would have the platform end all deliveries.
+/// A record that cannot be read blocks no other conversation and is not modified. Its events are redelivered only if
+/// another process might read the record; with a damaged record, redelivery would make the platform stop all deliveries.
 #[tokio::test]
-async fn a_record_that_cannot_be_read_stops_only_its_own_conversation() {
+async fn store_record_that_cannot_be_read_stops_only_its_own_conversation() {
     let key = ThreadKey::new(thread().page, 666.into());
     for (why, again) in [(RecordError::Newer(2), true), (RecordError::Damaged("no head".into()), false)] {
         let unreadable = Mutex::new(Some((key.clone(), why)));
@@ -312,9 +312,9 @@ async fn a_record_that_cannot_be_read_stops_only_its_own_conversation() {
     }
 }
 
-/// How a call ended that nobody can save any more is not tried for minutes: its conversation is damaged.
+/// If the record is damaged meanwhile, saving a call's outcome is not retried for minutes.
 #[tokio::test]
-async fn an_outcome_that_can_never_be_saved_is_not_tried_for_long() {
+async fn store_outcome_that_can_never_be_saved_is_not_retried_for_long() {
     let store = Arc::new(Moody::default());
     let (graph, _, desk) = a_desk_with(Arc::clone(&store), 300, |desk| desk.copies(0)).await;
     desk.send(&thread(), key("a"), text("a")).await.unwrap();
@@ -326,9 +326,9 @@ async fn an_outcome_that_can_never_be_saved_is_not_tried_for_long() {
     assert!(desk.stats().damaged_records > 0);
 }
 
-/// The call under way is finished and saved; what waits behind it is not begun, and goes on at once elsewhere.
+/// Shutdown completes and saves the call under way; it starts no waiting work, which another process continues at once.
 #[tokio::test]
-async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
+async fn store_stop_leaves_waiting_work_to_the_next_process() {
     let store = Arc::new(Moody::default());
     let (graph, _, first) = a_desk(Arc::clone(&store), 300).await;
     first.send(&thread(), key("a"), text("a")).await.unwrap();
@@ -362,9 +362,9 @@ async fn a_service_that_stops_leaves_the_rest_to_the_next_one() {
     assert_eq!(second.threads_needing_attention(None, 9).await.unwrap(), []);
 }
 
-/// Forgotten is forgotten, and what was under way comes to nobody.
+/// A deleted thread stays deleted, and pending work reaches nobody.
 #[tokio::test]
-async fn a_conversation_is_forgotten_when_the_host_says_so() {
+async fn store_forgets_a_conversation_on_request() {
     let store = Arc::new(Moody::default());
     let (graph, ear, desk) = a_desk(Arc::clone(&store), 200).await;
     desk.send(&thread(), key("a"), text("a")).await.unwrap();
@@ -383,10 +383,10 @@ pub fn messages_told(ear: &Ear) -> usize {
     ear.all().iter().filter(|notice| matches!(notice, Notice::Message { .. })).count()
 }
 
-/// What it wrote itself is at hand; only what would change nothing is looked up, and after a write of which the end is not
-/// known, what was written.
+/// The service caches the threads that it wrote. It loads again only for an event that would change nothing, and after
+/// a write with an unknown outcome.
 #[tokio::test]
-async fn what_was_written_lately_is_not_loaded_again() {
+async fn store_is_not_read_again_after_a_recent_write() {
     let store = Arc::new(Moody::default());
     let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
     let loads = || store.loads.swap(0, Ordering::SeqCst);
@@ -402,9 +402,9 @@ async fn what_was_written_lately_is_not_loaded_again() {
     assert!(loads() > 0);
 }
 
-/// A copy that another process has outdated decides nothing.
+/// A cached thread that another process has changed is never used for a decision.
 #[tokio::test]
-async fn what_another_process_wrote_counts() {
+async fn store_write_of_another_process_outdates_the_cache() {
     let store = Arc::new(Moody::default());
     let (_, first_ear, first) = a_desk(Arc::clone(&store), 0).await;
     let (_, second_ear, second) = a_desk(Arc::clone(&store), 0).await;
@@ -416,7 +416,7 @@ async fn what_another_process_wrote_counts() {
     first.events(vec![message("m2")]).await.unwrap();
     first.events(vec![message("m3")]).await.unwrap();
     assert_eq!(told(), (2, 1));
-    // It is known to the first one's copy only.
+    // Only the first process has it, in its cache.
     second.forget(&thread()).await.unwrap();
     first.events(vec![message("m3")]).await.unwrap();
     assert_eq!((told(), store.inner.len()), ((3, 1), 1));

@@ -1,4 +1,4 @@
-//! When the host is told, and how often.
+//! Notifications: when the handler is called, and how often.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,7 +31,7 @@ async fn is_all_saved(desk: &Handover) -> bool {
     desk.threads_needing_attention(None, 1).await.unwrap().is_empty()
 }
 
-/// Whom a notice is about, and its id.
+/// A handler that records the thread and the id of each notification.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<Vec<(ThreadKey, NoticeId)>>>);
 
@@ -49,9 +49,9 @@ impl Handler for Heard {
     }
 }
 
-/// Of a delivery, what waits for nothing is told and done with while another conversation is busy.
+/// Conversations of one delivery are notified and completed independently, even while one of them is busy.
 #[tokio::test]
-async fn a_busy_conversation_keeps_the_others_of_its_delivery_from_nothing() {
+async fn notifications_of_a_delivery_do_not_wait_for_a_busy_conversation() {
     let (store, graph, heard) = (Arc::new(Moody::default()), a_graph(0).await, Heard::default());
     let desk = desk_at(&graph, Arc::clone(&store), heard.clone(), as_it_is);
     let (busy, other) = (thread(), ThreadKey::new(thread().page, UserId::from(4711)));
@@ -78,9 +78,9 @@ async fn a_busy_conversation_keeps_the_others_of_its_delivery_from_nothing() {
     assert_eq!(told(&other), 1);
 }
 
-/// What many take in at the same time, on several threads, is told once, and all of it.
+/// Events that several threads submit at the same time are each notified once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn under_load_nothing_is_told_twice() {
+async fn notifications_under_load_are_not_repeated() {
     const MANY: usize = 400;
     let (store, graph, ear) = (Arc::new(Moody::default()), a_graph(0).await, Ear::default());
     let desk = desk_at(&graph, store, ear.clone(), as_it_is);
@@ -105,9 +105,9 @@ async fn under_load_nothing_is_told_twice() {
     assert!(is_all_saved(&desk).await);
 }
 
-/// A delivery that the store refused is taken in when it comes again.
+/// A delivery that the store refused is accepted when it is redelivered.
 #[tokio::test]
-async fn a_store_that_fails_for_a_while_loses_nothing() {
+async fn notifications_are_not_lost_while_the_store_fails() {
     let (store, graph, ear) = (Arc::new(Moody::default()), a_graph(0).await, Ear::default());
     let desk = desk_at(&graph, Arc::clone(&store), ear.clone(), as_it_is);
     desk.events(vec![message("m1")]).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_store_that_fails_for_a_while_loses_nothing() {
     assert!(is_all_saved(&desk).await);
 }
 
-/// The store goes away when it is told something.
+/// A handler that makes the store fail when it is notified.
 #[derive(Clone)]
 struct LosesItsStore(Heard, Arc<Moody>);
 
@@ -134,9 +134,9 @@ impl Handler for LosesItsStore {
     }
 }
 
-/// A process that is killed is followed by one that is told again what was not saved, with the same id.
+/// After a kill, the next process repeats the notification that was not saved, with the same id.
 #[tokio::test]
-async fn after_a_kill_it_is_told_again_with_the_same_id() {
+async fn notifications_after_a_kill_are_repeated_with_the_same_id() {
     let (store, graph, heard) = (Arc::new(Moody::default()), a_graph(0).await, Heard::default());
     let lease = |desk: Builder| {
         let mut timeouts = Timeouts::default();
@@ -158,7 +158,7 @@ async fn after_a_kill_it_is_told_again_with_the_same_id() {
     soon("it is not saved", async || is_all_saved(&second).await).await;
 }
 
-/// Fails at the first notice.
+/// A handler that fails on its first notification.
 #[derive(Clone, Default)]
 struct FailsFirst(Arc<AtomicUsize>);
 
@@ -170,7 +170,7 @@ impl Handler for FailsFirst {
 }
 
 #[tokio::test]
-async fn a_handler_that_fails_at_once_is_told_again() {
+async fn notifications_that_fail_at_once_are_repeated() {
     let (store, graph, fails) = (Arc::new(Moody::default()), a_graph(0).await, FailsFirst::default());
     let desk = desk_at(&graph, store, fails.clone(), as_it_is);
     desk.events(vec![message("m1")]).await.unwrap();

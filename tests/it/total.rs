@@ -1,5 +1,5 @@
-//! `Thread::step` is total: whatever it is told, in whatever state, at whatever time, it neither panics nor loops nor
-//! forgets what it accepted, and comes to rest when the world is well again.
+//! `Thread::step` is total: for any input, state and time it neither panics nor loops nor loses an accepted message, and it
+//! comes to rest once calls succeed.
 
 use std::time::Duration;
 
@@ -155,7 +155,7 @@ fn failure() -> impl Strategy<Value = Failure> {
     })
 }
 
-/// Also such as no call of that kind ends with.
+/// Any outcome, including those that no call of that kind has.
 fn result() -> impl Strategy<Value = CallOutcome> {
     let expires = prop::option::of((0_u64..100_000_000).prop_map(|ms| Timestamp::from_millis(NOW + ms)));
     let owner = prop_oneof![
@@ -177,12 +177,12 @@ fn result() -> impl Strategy<Value = CallOutcome> {
 #[derive(Debug, Clone)]
 enum What {
     Told(Input),
-    /// An answer to the call under way, if there is one.
+    /// The outcome of the call under way, if any.
     Answer(CallOutcome),
-    /// An answer to a call of long ago, or of never.
+    /// The outcome of an old call, or of a call that was never made.
     Stray(u64, CallOutcome),
     Notice(Handled),
-    /// Milliseconds, backwards too.
+    /// Milliseconds that pass; may be negative.
     Time(i64),
     Again,
 }
@@ -203,7 +203,7 @@ fn what() -> impl Strategy<Value = What> {
     ]
 }
 
-/// Such as no builder accepts, too.
+/// Durations, including some that no builder accepts.
 fn extreme() -> impl Strategy<Value = Duration> {
     select(vec![Duration::ZERO, Duration::from_millis(1), Duration::from_hours(1_000_000), Duration::MAX])
 }
@@ -225,7 +225,7 @@ fn config() -> impl Strategy<Value = Config> {
         rest.into_iter()
             .zip(&durations[5..])
             .for_each(|(timeout, drawn)| *timeout = drawn.unwrap_or(*timeout));
-        // What is kept for no time at all is gone at once, and rightly so.
+        // A lifetime of zero would rightly delete the thread at once.
         for (timeout, drawn) in [answer_age, retention].into_iter().zip(&durations[9..]) {
             *timeout = drawn.filter(|drawn| !drawn.is_zero()).map_or(*timeout, |_| Duration::MAX);
         }
@@ -247,7 +247,7 @@ struct Machine {
     now: Timestamp,
     call: Option<(CallId, Call)>,
     notice: Option<NoticeId>,
-    /// Keys that were accepted, and not told an end of.
+    /// Keys of accepted messages without a final status so far.
     open: Vec<MessageKey>,
 }
 
@@ -314,7 +314,7 @@ impl Machine {
         self.step(input);
     }
 
-    /// Everything is answered well, and time passes.
+    /// Lets every call succeed and time pass.
     fn recover(&mut self) {
         for _ in 0..400 {
             if let Some(notice) = self.notice.take() {
@@ -344,7 +344,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
-    fn whatever_a_thread_is_told_it_goes_on(config in config(), acts in prop::collection::vec(what(), 0..120)) {
+    fn total_thread_continues_after_any_input(config in config(), acts in prop::collection::vec(what(), 0..120)) {
         let (thread, now) = (Thread::new(), Timestamp::from_millis(NOW));
         let mut machine = Machine { config, thread, now, call: None, notice: None, open: Vec::new() };
         let mut before = None;
@@ -355,9 +355,9 @@ proptest! {
         prop_assert!(machine.open.is_empty(), "{:?} have no end", machine.open);
     }
 
-    /// An answer to a call that was never made, and one that comes twice, change nothing but what time does.
+    /// The outcome of a call that was never made, or a repeated outcome, changes no more than the passing of time does.
     #[test]
-    fn stray_answers_change_nothing(config in config(), acts in prop::collection::vec(what(), 0..60), stray in result()) {
+    fn total_stray_outcomes_change_nothing(config in config(), acts in prop::collection::vec(what(), 0..60), stray in result()) {
         let (thread, now) = (Thread::new(), Timestamp::from_millis(NOW));
         let mut machine = Machine { config, thread, now, call: None, notice: None, open: Vec::new() };
         for act in acts {

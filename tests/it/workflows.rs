@@ -1,4 +1,4 @@
-//! The four workflows of the seed page, as the quickstart plays them.
+//! The four workflows of Engage Digital's documentation (docs/protocol.md#ed-workflows), as the quickstart plays them.
 
 use messenger_sim::RequestUnderDefaultApp::Refused;
 
@@ -37,9 +37,9 @@ workflows! {
     routing_agent_interrupts_bot: "routing-agent-interrupts-bot",
 }
 
-/// The judge can say no: a step that is missing, comes twice or in another order is found.
+/// The check detects a step that is missing, repeated or out of order.
 #[tokio::test]
-async fn a_deviation_is_found_and_diagrams_show_every_arrow() {
+async fn workflows_detect_deviations_and_draw_every_arrow() {
     let played = play("handover-bot-primary").await;
     let steps: Vec<_> =
         played.arrows.iter().filter(|arrow| arrow.kind == diagram::Kind::Step).cloned().collect();

@@ -1,5 +1,5 @@
-//! The simulated platform, a bot and a desk, each host with its own HTTP server. The hosts do nothing by
-//! themselves: a test tells them what to do and reads what they were told.
+//! The test world: the simulated platform, a bot and a desk, each host with its own HTTP server. The hosts only record
+//! their notifications; the test decides on all actions.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -53,14 +53,14 @@ pub fn thread() -> ThreadKey {
     ThreadKey::new(PageId::from(PAGE), UserId::from(CUSTOMER))
 }
 
-/// A client of the tests' own.
+/// A builder of HTTP clients for tests.
 pub fn http() -> reqwest::ClientBuilder {
-    // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+    // reqwest needs a process-wide TLS provider, even for plain HTTP.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy()
 }
 
-/// A clock whose time passes with tokio's.
+/// A clock that follows tokio's time.
 pub struct Virtual(pub Instant);
 
 impl Clock for Virtual {
@@ -69,7 +69,7 @@ impl Clock for Virtual {
     }
 }
 
-/// What a host was told, in order.
+/// A handler that records the host's notifications in order.
 #[derive(Clone, Default)]
 pub struct Ear(Arc<Mutex<Vec<Notice>>>);
 
@@ -91,7 +91,7 @@ impl Ear {
     }
 }
 
-/// The desk's database: it knows one customer.
+/// The desk's database, which knows one customer.
 pub struct Known;
 
 #[async_trait]
@@ -131,20 +131,20 @@ pub struct Setup {
     pub rules: Rules,
     pub policy: ThreadControlPolicy,
     pub desk_may_take: bool,
-    /// What the desk does where its request stays unanswered, if not what desks do.
+    /// The desk's action on an unanswered request, if not the default.
     pub when_unanswered: Option<Unanswered>,
     pub timeouts: Timeouts,
-    /// Whether the bot grants what the desk asks for by itself.
+    /// Whether the bot grants the desk's requests by itself.
     pub bot_trusts: bool,
-    /// Whether the desk answers as a person what the window refuses.
+    /// Whether the desk sends with the `HUMAN_AGENT` tag after the window has closed.
     pub human_agent: bool,
-    /// Where the bot and the desk keep their conversations.
+    /// The stores of the bot and the desk.
     pub stores: [Arc<dyn ThreadStore>; 2],
-    /// How far the hosts' clocks are ahead of the platform's.
+    /// Lead of the hosts' clocks over the platform's.
     pub ahead: Duration,
 }
 
-/// A clock that is wrong.
+/// A clock that is ahead.
 struct Ahead(Duration);
 
 impl Clock for Ahead {
@@ -155,7 +155,7 @@ impl Clock for Ahead {
 
 impl Setup {
     pub fn new(rules: Rules, policy: ThreadControlPolicy) -> Self {
-        // Long enough for a loaded machine, short enough to be waited for.
+        // Long enough for a loaded machine, short enough for a test.
         let mut timeouts = Timeouts::default();
         timeouts.grant = Duration::from_secs(2);
         timeouts.backoff = Duration::from_millis(20);
@@ -237,13 +237,13 @@ impl World {
         self.sim.owner(&PageId::from(PAGE), &UserId::from(CUSTOMER))
     }
 
-    /// What the customer can read, in order.
+    /// The messages that the customer can read, in order.
     pub fn conversation(&self) -> Vec<String> {
         let said = self.sim.conversation(&PageId::from(PAGE), &UserId::from(CUSTOMER));
         said.iter().map(|said| said.text().unwrap().to_owned()).collect()
     }
 
-    /// What was on the wire, in order.
+    /// The traffic so far, in order.
     pub fn wires(&self) -> Vec<Wire> {
         self.wires.lock().unwrap().clone()
     }
@@ -252,7 +252,7 @@ impl World {
         self.wires.lock().unwrap().clear();
     }
 
-    /// The calls of one app that would change something, with the code of a failure.
+    /// The calls of one app that change something, with the code of a failure if any.
     pub fn calls(&self, by: &AppId) -> Vec<String> {
         let wires = self.wires.lock().unwrap();
         let calls = wires.iter().filter_map(|wire| match wire {
@@ -265,7 +265,7 @@ impl World {
         calls.collect()
     }
 
-    /// Waits for something, with a bound; panics with what is on the wire if it does not come.
+    /// Waits for a condition, with a timeout; panics with the traffic if it expires.
     #[track_caller]
     pub fn until<'a>(
         &'a self,
@@ -318,7 +318,7 @@ async fn host(handover: Handover, ear: Ear, secret: &str, bots: Option<bots_api:
             }),
         );
     }
-    // What is too large is for the crate to refuse.
+    // The crate's own limit must apply.
     let router = router.layer(DefaultBodyLimit::disable());
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();

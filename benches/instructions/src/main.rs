@@ -1,5 +1,5 @@
-//! What `.ci/instructions` lets callgrind count: the same work in every run, with nothing of it left to chance. Each
-//! piece is named by its function, `counted_…`; what it needs is prepared outside of it.
+//! The program whose instructions `.ci/instructions` counts with callgrind: deterministic work, the same in every run.
+//! Each measured piece is a function `counted_…`; its preparation happens outside of it.
 
 #[path = "../../common/mod.rs"]
 mod common;
@@ -52,7 +52,7 @@ fn counted_record(thread: &Thread) {
 }
 
 fn main() -> Result<(), BoxError> {
-    // Each conversation has seen more messages than it remembers.
+    // Each conversation has seen more messages than its deduplication memory holds.
     let mut threads = Threads::new(CUSTOMERS);
     for _ in 0..200 {
         let (header, body) = threads.delivery();
@@ -63,7 +63,7 @@ fn main() -> Result<(), BoxError> {
     counted_step(&mut threads, deliveries);
     counted_record(threads.thread(7));
 
-    // Time stands still, so that nothing depends on how fast this machine is.
+    // Virtual time, so that nothing depends on the speed of this machine.
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build()?;
     let service = Service::new(runtime, CUSTOMERS)?;
     for _ in 0..200 {

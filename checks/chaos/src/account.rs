@@ -1,4 +1,4 @@
-//! What was accepted, what was told of it, and what customers have read.
+//! The account of a run: accepted messages, their notifications, and what customers have read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use messenger_handover::id::{AppId, MessageId, UserId};
 use crate::DESK;
 use crate::replica::{News, What};
 
-/// Whose answer: of the bot or of an agent, to whom, and its key.
+/// A message's sender (the bot or an agent), its customer and its key.
 type Of = (bool, UserId, MessageKey);
 
 #[derive(Default)]
@@ -21,9 +21,9 @@ pub struct Account {
 #[derive(Default)]
 struct State {
     answers: HashMap<Of, Answer>,
-    /// What customers wrote, by its id, and which hosts were told of it.
+    /// The customers' messages by id, and which of the two hosts was notified.
     written: HashMap<String, [bool; 2]>,
-    /// What each customer has read, by whom.
+    /// The messages that each customer has read, and their sender.
     read: HashMap<UserId, Vec<(bool, String)>>,
     conflicts: HashMap<u32, u64>,
     slowest: Duration,
@@ -35,7 +35,7 @@ struct Answer {
     ends: Vec<What>,
 }
 
-/// How it went.
+/// The result of a run.
 pub struct Table {
     rows: Vec<(String, u64)>,
     broken: bool,
@@ -84,18 +84,18 @@ impl Account {
         state.read.entry(user).or_default().push((bot, text));
     }
 
-    /// How many answers have no end yet, and how many messages were not told to both hosts.
+    /// Number of messages without a final status, plus customer messages that were not notified to both hosts.
     pub fn waiting(&self) -> usize {
         let state = self.state();
         state.answers.values().filter(|answer| answer.ends.is_empty()).count() + state.unheard()
     }
 
-    /// How many messages customers have read.
+    /// Number of messages that customers have read.
     pub fn read(&self) -> usize {
         self.state().read.values().map(Vec::len).sum()
     }
 
-    /// Everything is settled, or nothing more is waited for; so many of so many processes were killed.
+    /// The result. `settled` is false if the run timed out; `kills` of `wanted` processes were killed.
     pub fn table(&self, settled: bool, kills: u64, wanted: u64) -> Table {
         let state = self.state();
         let nothing = Vec::new();
@@ -119,7 +119,7 @@ impl Account {
                     misreported += u64::from(read);
                 }
             }
-            // Only an echo that comes late corrects what was told.
+            // Only a late echo corrects an earlier notification.
             let corrected = answer.ends == [What::Unknown, What::Delivered];
             misreported += u64::from(answer.ends.len() > 1 && !corrected);
         }
@@ -164,13 +164,13 @@ impl Account {
             ]
             .map(|(name, number)| (name.to_owned(), number)),
         );
-        // Nobody takes a conversation from a desk, nor from a bot but the desk: faults that pass fail no claim.
+        // No other app takes control from a desk, and only the desk takes it from a bot, so transient faults must fail no claim.
         let not_granted = failed.get("not_granted").copied().unwrap_or_default();
         let wrong = lost + doubled + out_of_order + misreported + not_granted + state.unheard() as u64;
         Table { rows, broken: wrong > 0 || !settled || kills < wanted || delivered == 0 }
     }
 
-    /// What went wrong, one answer a line.
+    /// The violations, one line per message.
     pub fn complaints(&self) -> Vec<String> {
         let state = self.state();
         let mut lines: Vec<_> = state

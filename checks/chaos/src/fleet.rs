@@ -1,4 +1,4 @@
-//! The replicas as child processes, and the balancer in front of them.
+//! The replicas as child processes, and the load balancer in front of them.
 
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use crate::replica::Orders;
 
-/// Of so many deliveries one goes to two replicas.
+/// One delivery in this many goes to two replicas.
 const TWICE: u32 = 10;
 
 pub struct Fleet {
@@ -29,7 +29,7 @@ struct Replica {
 
 impl Fleet {
     pub async fn start(replicas: usize, orders: &Orders, rng: fastrand::Rng) -> Result<Self, BoxError> {
-        // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+        // reqwest needs a process-wide TLS provider, even for plain HTTP.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let fleet = Self {
             orders: format!("{}\n", serde_json::to_string(orders)?),
@@ -56,7 +56,7 @@ impl Fleet {
         Ok(Replica { child, port })
     }
 
-    /// Kills any one by its pid, without a word, and starts another for it.
+    /// Kills a random replica without warning, and starts another in its place.
     pub async fn kill(&self) -> Result<(), BoxError> {
         let unlucky = self.below(self.replicas.len());
         let replica = lock(&self.replicas[unlucky]).take();
@@ -69,7 +69,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Kills all of them; none is left that could write.
+    /// Kills all replicas, so that nothing writes any more.
     pub async fn end(&self) -> Result<(), BoxError> {
         for replica in &self.replicas {
             let last = lock(replica).take();
@@ -84,7 +84,7 @@ impl Fleet {
         lock(&self.rng).usize(..end.max(1))
     }
 
-    /// Any that runs, and the others behind it.
+    /// The ports of the running replicas, starting with a random one.
     fn ports(&self) -> Vec<u16> {
         let mut ports: Vec<_> =
             self.replicas.iter().filter_map(|replica| Some(lock(replica).as_ref()?.port)).collect();
@@ -92,7 +92,7 @@ impl Fleet {
         ports
     }
 
-    /// As a balancer does: to one that answers, and now and then to two.
+    /// Forwards a request as a load balancer does: to a replica that responds, and sometimes to two.
     pub async fn forward(
         &self,
         method: Method,
@@ -136,7 +136,7 @@ impl Fleet {
         Ok(response)
     }
 
-    /// What an agent does, at any replica; whether it was taken in.
+    /// Calls the agents' interface of any replica. Returns whether the call was accepted.
     pub async fn agent(&self, user: u64, action: &str, key: &str) -> bool {
         let Ok(uri) = format!("/agent/{user}/{action}").parse() else { return false };
         let body = Bytes::from(key.to_owned());

@@ -1,4 +1,4 @@
-//! Who writes, and what goes wrong meanwhile.
+//! The load of a run: customers and agents who write, faults, and kills.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +15,8 @@ use crate::account::Account;
 use crate::fleet::Fleet;
 use crate::{Options, PAGE};
 
-/// Of calls one in eight is refused, lost before or after it was made, or slow; of webhooks one in ten comes twice, late or
-/// in another order.
+/// One call in eight is refused, lost before or after it was made, or slow; one webhook in ten is duplicated, late or
+/// reordered.
 pub fn faults() -> Vec<Fault> {
     let fault = |on, action, chance, ms| {
         let mut fault = Fault::new(on, action);
@@ -35,7 +35,7 @@ pub fn faults() -> Vec<Fault> {
     ]
 }
 
-/// What all conversations share.
+/// Shared by all conversations.
 struct Desk {
     sim: Arc<Server>,
     fleet: Arc<Fleet>,
@@ -44,7 +44,7 @@ struct Desk {
     accepted: Arc<AtomicU64>,
 }
 
-/// Customers and agents write, and replicas are killed, spread over what agents write. Answers how many were.
+/// Runs customers and agents, and spreads the kills over the agents' messages. Returns the number of kills.
 pub async fn run(
     options: &Options,
     rng: &mut fastrand::Rng,
@@ -84,7 +84,7 @@ pub async fn run(
     while let Some(ended) = conversations.join_next().await {
         ended??;
     }
-    // Those that are left die while the rest is worked off.
+    // The remaining kills happen while the backlog is processed.
     while kills < options.kills {
         tokio::time::sleep(Duration::from_millis(rng.u64(..500))).await;
         fleet.kill().await?;
@@ -116,7 +116,7 @@ impl Desk {
         self.until_taken(user, "close", "").await
     }
 
-    /// As the client of an agent does: it asks again until it is answered, under the same key.
+    /// Retries under the same key until accepted, as an agent's client does.
     async fn until_taken(&self, user: u64, action: &str, key: &str) -> Result<(), BoxError> {
         for _ in 0..300 {
             if self.fleet.agent(user, action, key).await {

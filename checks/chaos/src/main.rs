@@ -1,13 +1,13 @@
-//! Hosts that are killed at any moment, over one store: nothing is lost, nothing is doubled.
+//! Replicas over one store, killed at any moment: checks that no message is lost or duplicated.
 //!
 //! ```text
 //! cargo run --release -p check-chaos -- --store sqlite --replicas 3 --threads 50 --messages 500 --kills 20 --seed 7
 //! cargo run --release -p check-chaos -- --store postgres://user:password@127.0.0.1/db --replicas 3
 //! ```
 //!
-//! The parent is the simulated platform, with faults, a balancer in front of the replicas, and whoever writes: customers and
-//! agents. Each replica is a process that is both a desk and a bot. The exit status is 1 if anything was lost, doubled,
-//! out of order or reported wrongly, or failed because control was not granted: nothing but passing faults happens here.
+//! The parent process is the simulated platform with faults, a load balancer in front of the replicas, and the customers and
+//! agents who write. Each replica is a process that is both a desk and a bot. The exit status is 1 if a message was lost,
+//! duplicated, out of order or misreported, or failed because control was not granted, because all faults are transient.
 
 mod account;
 mod fleet;
@@ -39,7 +39,7 @@ const DESK: u64 = 2002;
 const PAGE: u64 = 10;
 const SECRET: &str = "secret";
 const TOKEN: &str = "token";
-/// Longer than any lease, that of a due thread (30 s) included: what a replica still had to do, it has done.
+/// Longer than every lease, including that of a due thread (30 s), so that all remaining work has been done.
 const QUIET: Duration = Duration::from_secs(35);
 
 const HELP: &str = "\
@@ -96,7 +96,7 @@ async fn platform(account: &Arc<Account>, seed: u64) -> Result<Server, BoxError>
     Ok(Server::builder(platform).observer(observer).faults(load::faults()).seed(seed).start().await?)
 }
 
-/// Serves the balancer and what replicas tell, until the process ends.
+/// Serves the load balancer and the replicas' reports until the process ends.
 fn serve(listener: tokio::net::TcpListener, fleet: Arc<Fleet>, account: Arc<Account>) {
     let news = async move |body: Bytes| match serde_json::from_slice::<News>(&body) {
         Ok(news) => {
@@ -149,7 +149,7 @@ async fn run(options: Options) -> Result<account::Table, BoxError> {
     Ok(table)
 }
 
-/// Until every answer has its end, and nothing more comes.
+/// Waits until every message has a final status and nothing more arrives.
 async fn settle(sim: &Server, account: &Account, bar: &ProgressBar, patience: Duration) -> bool {
     let (begun, mut quiet, mut read) = (Instant::now(), Instant::now(), account.read());
     while begun.elapsed() < patience {

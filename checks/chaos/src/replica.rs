@@ -1,4 +1,4 @@
-//! A process that is both a desk and a bot, over stores that it shares with the other replicas. It is killed without a word.
+//! A replica: a process that is both a desk and a bot, over stores shared with the other replicas. It is killed without warning.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,35 +30,35 @@ use url::Url;
 use crate::storage::{Counting, Storage};
 use crate::{BOT, DESK, SECRET, TOKEN};
 
-/// What a replica is told when it starts, as one line.
+/// The configuration that a replica reads from standard input as one line.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Orders {
     pub page: PageId,
     pub graph: Url,
-    /// The balancer, and who is told what happened.
+    /// The URL of the load balancer, which also receives the reports.
     pub parent: Url,
     pub storage: Storage,
 }
 
-/// What a replica tells its parent, until that has heard it.
+/// A report of a replica to its parent, repeated until it is acknowledged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct News {
     pub bot: bool,
     pub user: UserId,
     pub key: MessageKey,
     pub what: What,
-    /// Which process, and how often another was faster so far.
+    /// The process, and the number of its write conflicts so far.
     pub process: u32,
     pub conflicts: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
-    /// The customer's message with this id as key was told.
+    /// The host was notified of the customer's message whose id is the key.
     Heard,
     Accepted,
     Delivered,
-    /// Its name, and the reason in words.
+    /// The name of the failure, and its reason in words.
     Failed(String, String),
     Unknown,
 }
@@ -85,7 +85,7 @@ impl Host {
         Ok(())
     }
 
-    /// The bot's answers. Each is promised before it is saved: it is told again until it is.
+    /// The bot's replies. Each is reported before it is saved, because the notification is repeated until it is saved.
     async fn answers(&self, notification: &Notification) -> Result<Actions, BoxError> {
         let mut actions = Actions::none();
         for inbound in notification.to_answer() {
@@ -108,16 +108,16 @@ impl Host {
                 tracing::info!(%thread, %key, %reason, "failed");
                 self.tell(thread, key, What::Failed(name(reason).to_owned(), reason.to_string())).await
             }
-            // People were asked for meanwhile.
+            // People took over meanwhile.
             Notice::ActionRefused { action: RefusedAction::Reply(key), why } => {
                 let name = if *why == CommandRefused::WithPeople { "taken_by_people" } else { "refused" };
                 self.tell(thread, key, What::Failed(name.to_owned(), why.to_string())).await
             }
             Notice::MessageUnknown { key, .. } => {
                 self.tell(thread, key, What::Unknown).await?;
-                // Nobody here knows better: those behind it go on.
+                // No person decides here, so the messages behind the unknown one continue.
                 match handover.resume(thread, key.clone()).await {
-                    // A late echo was faster.
+                    // A late echo has already resolved it.
                     Err(HandoverError::Refused(_)) => Ok(()),
                     ended => Ok(ended?),
                 }
@@ -140,7 +140,7 @@ impl Handler for Host {
 
 fn name(reason: &FailReason) -> &'static str {
     match reason {
-        // Nothing may be tried: people have the conversation, and a bot does not take it from them.
+        // No step is permitted: people have the conversation, and a bot does not take control from them.
         FailReason::NotGranted(report) if report.steps.is_empty() => "taken_by_people",
         FailReason::WithPeople => "taken_by_people",
         FailReason::NotGranted(_) => "not_granted",
@@ -153,7 +153,7 @@ fn name(reason: &FailReason) -> &'static str {
     }
 }
 
-/// Everybody who writes is known.
+/// An identity lookup that knows everybody who writes.
 struct Identities(PageId);
 
 #[async_trait]
@@ -171,7 +171,7 @@ struct App {
     bots_api: bots_api::Endpoint,
 }
 
-/// Short, so that what a killed process had under way is taken up while one looks on.
+/// Short timeouts, so that work of a killed process is resumed within the run.
 fn timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();
     timeouts.grant = Duration::from_secs(20);
@@ -184,7 +184,7 @@ fn timeouts() -> Timeouts {
 }
 
 async fn app(orders: Orders) -> Result<App, BoxError> {
-    // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+    // reqwest needs a process-wide TLS provider, even for plain HTTP.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
     let builder = async |bot: bool| -> Result<Builder, BoxError> {
@@ -239,7 +239,7 @@ async fn bots(
     app.bots_api.handle(&method, query.as_deref(), &headers).await
 }
 
-/// What an agent does: `open`, `close`, `answer` with a key, which is the text too.
+/// An agent's action: `open`, `close`, or `answer` with a key that is also the text.
 async fn agent(
     app: State<Arc<App>>,
     Path((user, action)): Path<(String, String)>,
@@ -260,7 +260,7 @@ async fn agent(
     }
 }
 
-/// Serves until it is killed; tells its port as a line.
+/// Serves until it is killed; prints its port as a line.
 pub async fn run() -> Result<(), BoxError> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -272,7 +272,7 @@ pub async fn run() -> Result<(), BoxError> {
         .with_state(Arc::new(app));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
-    // With its parent it ends too.
+    // The replica exits with its parent.
     tokio::task::spawn_blocking(|| {
         let _ = std::io::stdin().read_line(&mut String::new());
         std::process::exit(0);

@@ -1,4 +1,4 @@
-//! The store of a run: as a word that replicas get too, opened by each, and removed at the end.
+//! The store of a run: described by a string that replicas receive, opened by each of them, and removed at the end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,20 +16,20 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 
-/// A database that is away for longer ends the run.
+/// A database outage that lasts longer ends the run.
 const LONGEST_AWAY: Duration = Duration::from_mins(1);
 
-/// Where a run keeps its conversations: the store of a host is this with the host's name.
+/// The location of a run's conversations; each host adds its own name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Storage {
     /// `sqlite`, or the URL of a server.
     pub place: String,
-    /// A folder for SQLite; a schema or prefix that no other run has.
+    /// A folder for SQLite; otherwise a schema or prefix that no other run uses.
     pub name: String,
 }
 
 impl Storage {
-    /// Whoever starts hosts starts them again while their database is away.
+    /// Opens the store. Retries during a database outage, as a supervisor that restarts the host would.
     pub async fn open(&self, host: &str) -> Result<Arc<dyn ThreadStore>, BoxError> {
         let begun = Instant::now();
         loop {
@@ -50,7 +50,7 @@ impl Storage {
             Some("postgres" | "postgresql") => {
                 Arc::new(PostgresStore::builder(&*self.place).schema(name).connections(4).connect().await?)
             }
-            // Each process has its own: what this costs shows that the accounts can tell.
+            // Not shared between processes, so the run must fail: this proves that the account detects losses.
             Some("memory") => Arc::new(MemoryStore::new()),
             Some("redis" | "rediss") => {
                 let (url, is_cluster) = self.node();
@@ -62,15 +62,15 @@ impl Storage {
         })
     }
 
-    /// A URL of Redis that ends with `?cluster` is that of a node of one.
+    /// The URL of a Redis node, and whether it belongs to a cluster, which a suffix `?cluster` marks.
     fn node(&self) -> (&str, bool) {
         self.place.strip_suffix("?cluster").map_or((&*self.place, false), |url| (url, true))
     }
 
-    /// Removes what the run has written; in a cluster what the named node has of it.
+    /// Removes everything that the run has written; in a cluster, only the data of the named node.
     pub async fn remove(&self, hosts: &[&str]) -> Result<(), BoxError> {
         if self.place.starts_with("postgres") {
-            // Also through a pooler that refuses the parameter.
+            // A pooler may refuse this parameter.
             let options: PgConnectOptions = self.place.parse()?;
             let mut db = options.extra_float_digits(None).connect().await?;
             for host in hosts {
@@ -90,7 +90,7 @@ impl Storage {
     }
 }
 
-/// Counts how often somebody else was faster.
+/// A store that counts its write conflicts.
 #[derive(Debug)]
 pub struct Counting {
     pub inner: Arc<dyn ThreadStore>,

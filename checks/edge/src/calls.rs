@@ -1,4 +1,4 @@
-//! Calls of Graph in a process of their own, so that what they cost is not mixed with the server's.
+//! Graph calls in a separate process, so that their cost is not mixed with the server's.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ impl Caller {
             let thread = ThreadKey::new(PageId::from(PAGE), UserId::from(USER));
             Ok(Self::Typed { client, thread, message: OutgoingMessage::text(TEXT)? })
         } else {
-            // Which fails where there is one already.
+            // An error means that a provider is installed already.
             let _ = rustls::crypto::ring::default_provider().install_default();
             let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
             let body = format!(
@@ -61,7 +61,7 @@ impl Caller {
     }
 }
 
-/// Makes so many calls, and prints the median of their times and the CPU time of each, in nanoseconds.
+/// Makes `calls` calls, and prints the median of their durations and the CPU time per call, in nanoseconds.
 pub async fn run(which: &str, port: u16, in_flight: usize, calls: usize) -> Result<(), BoxError> {
     let caller = Arc::new(Caller::new(which, port)?);
     for _ in 0..200 {

@@ -1,4 +1,4 @@
-//! A process that is measured.
+//! Child processes whose CPU time is measured.
 
 use std::process::Stdio;
 
@@ -8,14 +8,14 @@ use tokio::process::{Child, Command};
 
 use crate::common::os;
 
-/// A server that is a child of this process.
+/// A server that runs as a child process.
 pub struct Server {
     child: Child,
     pub port: u16,
 }
 
 impl Server {
-    /// This program, as one of its servers.
+    /// Starts this program as one of its servers.
     pub async fn own(what: &str) -> Result<Self, BoxError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--serve", what]);
@@ -30,13 +30,13 @@ impl Server {
         Ok(Self { child, port })
     }
 
-    /// The CPU time that it has used until now, in nanoseconds.
+    /// The CPU time that it has used so far, in nanoseconds.
     pub fn cpu(&self) -> Result<u64, BoxError> {
         Ok(os::cpu_nanos(self.child.id().ok_or("the server has ended")?)?)
     }
 }
 
-/// Runs this program once more and answers what it prints.
+/// Runs this program again and returns its output.
 pub async fn output(arguments: &[&str]) -> Result<String, BoxError> {
     let mut command = Command::new(std::env::current_exe()?);
     let output = command.args(arguments).kill_on_drop(true).output().await?;

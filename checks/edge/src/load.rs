@@ -1,4 +1,4 @@
-//! Deliveries over some connections that are kept, each sent when the one before was answered.
+//! The load generator: deliveries over persistent connections, each sent after the previous response.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::child::Server;
 use crate::common::deliveries::Deliveries;
 
 const CONNECTIONS: usize = 16;
-/// What a server begins to do after it has answered is done then.
+/// Time for work that a server starts after its response.
 const SETTLES: Duration = Duration::from_millis(200);
 
-/// Sends so many deliveries of so many events. Answers the CPU time of the server for each delivery, in nanoseconds.
+/// Sends deliveries of `events` events each. Returns the server's CPU time per delivery, in nanoseconds.
 pub async fn cpu_per_request(
     server: &Server,
     deliveries: &mut Deliveries,
@@ -52,8 +52,8 @@ pub async fn cpu_per_request(
     Ok((server.cpu()? - before) as f64 / requests as f64)
 }
 
-/// To wake whoever waits for an answer costs the server that sends it half as much as all it does otherwise; who is kept
-/// waiting for less sleeps less. So nobody sleeps here, as the processor does not that serves a network card under load.
+/// The load generator busy-polls: if it slept, the kernel would charge each wake-up to the server under test, which would
+/// add half of the server's own cost. Wake-ups also depend on the response time, so the comparison would be unfair.
 async fn stay_awake() {
     loop {
         tokio::task::yield_now().await;

@@ -1,9 +1,9 @@
-//! What this crate costs where HTTP is involved, as ratios in one table. Servers and callers are processes of their own
-//! and take turns, A B A B; what is compared is the CPU time that the operating system counts for each, and for calls
-//! the time until their answer.
+//! The crate's costs where HTTP is involved, as ratios in one table. Servers and callers are separate processes and
+//! take turns, A B A B. The figures are the CPU time that the operating system counts for each, and for calls also the
+//! time until their response.
 //!
-//! `cargo run --release -p check-edge`; `-- --rounds 3 --requests 2000` is quicker. `docs/performance.md` says how
-//! to read it.
+//! `cargo run --release -p check-edge`; `-- --rounds 3 --requests 2000` is quicker. `docs/performance.md` explains the
+//! figures.
 
 mod calls;
 mod child;
@@ -21,11 +21,11 @@ use child::Server;
 use common::deliveries::{Deliveries, SECRET};
 use common::table::{self, Target};
 
-/// As a host in production has one: with that of the system the same costs twice as much (docs/performance.md).
+/// As in a production host; with the system's allocator the same work costs twice as much (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How many customers write.
+/// Number of customers.
 const CUSTOMERS: u64 = 1_000;
 
 struct Effort {
@@ -33,12 +33,12 @@ struct Effort {
     requests: usize,
 }
 
-/// The CPU time of each server for a delivery, in nanoseconds, round by round.
+/// The CPU time of each server per delivery, in nanoseconds, by round.
 async fn webhook(servers: &[&Server], effort: &Effort, events: usize) -> Result<Vec<Vec<f64>>, BoxError> {
     let mut deliveries = Deliveries::new(CUSTOMERS);
     let requests = effort.requests / events.min(10);
     let mut rounds = Vec::new();
-    // One more, which warms up and does not count.
+    // One extra round to warm up, which does not count.
     for _ in 0..=effort.rounds {
         let mut round = Vec::new();
         for server in servers {
@@ -49,7 +49,7 @@ async fn webhook(servers: &[&Server], effort: &Effort, events: usize) -> Result<
     Ok(rounds.split_off(1))
 }
 
-/// The time and the CPU time of a call, in nanoseconds, of each caller, round by round.
+/// The duration and the CPU time of a call, in nanoseconds, per caller and round.
 async fn graph(effort: &Effort, in_flight: usize) -> Result<Vec<[(f64, f64); 2]>, BoxError> {
     let server = Server::own("graph").await?;
     let (port, in_flight) = (server.port.to_string(), in_flight.to_string());
@@ -69,7 +69,7 @@ async fn graph(effort: &Effort, in_flight: usize) -> Result<Vec<[(f64, f64); 2]>
     Ok(rounds.split_off(1))
 }
 
-/// A line of figures in nanoseconds.
+/// Prints a line of figures in nanoseconds.
 fn line(what: &str, rounds: &[(f64, f64)], target: Target) {
     let micros: Vec<_> = rounds.iter().map(|(ours, other)| (ours / 1000.0, other / 1000.0)).collect();
     table::rounds(what, &micros, "µs", target);
@@ -112,7 +112,7 @@ async fn measure(effort: Effort) -> Result<(), BoxError> {
 
 fn main() -> Result<(), BoxError> {
     let mut arguments = Arguments::from_env();
-    // Each process has one thread, as node has: on two processors, servers and callers are not in each other's way.
+    // One thread per process, as in Node: on two processors, server and caller do not compete.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(what) = arguments.opt_value_from_str::<_, String>("--serve")? {
         return runtime.block_on(served::serve(&what));

@@ -1,4 +1,4 @@
-//! The servers that are measured, each a process of its own: it prints its port and ends with its standard input.
+//! The measured servers, each a separate process that prints its port and exits when its standard input closes.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 use crate::common::deliveries::SECRET;
 
-/// A host that has nothing to do when it is told something.
+/// A handler that ignores every notification.
 struct Deaf;
 
 #[async_trait]
@@ -40,9 +40,9 @@ async fn webhook(
     server.handle(&method, query.0.as_deref(), &headers, &body).await
 }
 
-/// All that a host does with a delivery, over the store in memory.
+/// A complete host over the in-memory store.
 fn ours() -> Result<Router, BoxError> {
-    // Nothing of what is measured calls Graph.
+    // No measured work calls Graph.
     let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).build()?;
     let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
     let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf).start()?;
@@ -51,7 +51,7 @@ fn ours() -> Result<Router, BoxError> {
     Ok(Router::new().route("/", any(webhook)).with_state(server))
 }
 
-/// The body is read, and 200 is the answer.
+/// A server that reads the body and responds with 200.
 fn noop() -> Router {
     async fn read(_: HeaderMap, _: Bytes) -> StatusCode {
         StatusCode::OK
@@ -59,7 +59,7 @@ fn noop() -> Router {
     Router::new().route("/", any(read))
 }
 
-/// Graph, as far as a message is concerned.
+/// A mock of Graph that accepts messages.
 fn graph() -> Router {
     async fn sent(_: Bytes) -> ([(&'static str, &'static str); 1], &'static str) {
         let json = r#"{"recipient_id":"7000000000000077","message_id":"m_AG5Hz2Uq7tuwNEhXfYYKj8mJEM_QPpz5jdCK48PnKAjSdjfipqx"}"#;

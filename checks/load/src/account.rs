@@ -1,4 +1,4 @@
-//! What customers wrote and what the host was told of it; what the bot answered and what customers have read.
+//! The account of a run: the customers' messages and their notifications, the bot's replies and what customers have read.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use crate::host::News;
 
 #[derive(Default)]
 pub struct Account {
-    /// Whose each message is. Its place is its number, which stands in its text.
+    /// The customer of each message. The index is the message's number, which its text contains.
     written: Mutex<Vec<usize>>,
     state: Mutex<State>,
 }
@@ -19,21 +19,21 @@ struct State {
     messages: Vec<Message>,
     answers: HashMap<u64, Answer>,
     told: u64,
-    /// How many messages each conversation took for new.
+    /// Number of messages per conversation that were new to it.
     taken: HashMap<usize, u64>,
     told_twice: u64,
     told_when_forgotten: u64,
     told_anew: u64,
 }
 
-/// How it was told, as ours to answer or as somebody else's: it may be told as both.
+/// The notifications of a message, as one to be answered and as one for another app; both are possible.
 #[derive(Default, Clone, Copy)]
 struct Message {
     ours: Option<Told>,
     theirs: Option<Told>,
 }
 
-/// By which notice, and how many its conversation had taken for new before.
+/// The notification's id, and the number of new messages in its conversation before it.
 #[derive(Clone, Copy)]
 struct Told {
     notice: u64,
@@ -43,7 +43,7 @@ struct Told {
 #[derive(Default)]
 struct Answer {
     end: Option<End>,
-    /// It had another end before, which was not that its outcome is unknown.
+    /// Whether the reply had two final statuses, the first of which was not "unknown".
     ended_twice: bool,
     read: u64,
 }
@@ -62,21 +62,21 @@ enum End {
     Unknown,
 }
 
-/// How it stands.
+/// The result.
 #[derive(Default)]
 pub struct Sums {
     pub written: u64,
-    /// Messages that were not told, and answers without an end or that nobody has read.
+    /// Messages without a notification, and replies without a final status or that were never read.
     pub lost: u64,
-    /// Messages told anew under another notice, and answers read twice.
+    /// Messages notified again under another id, and replies read twice.
     pub doubled: u64,
     /// The latter alone.
     pub read_twice: u64,
-    /// Answers that failed, as was told, and were read; or that had two ends.
+    /// Replies reported as failed that were read, or that had two final statuses.
     pub misreported: u64,
-    /// Messages told again under the same notice.
+    /// Notifications repeated under the same id.
     pub told_twice: u64,
-    /// Messages that came again, and were told anew, after so many others that the conversation had forgotten them.
+    /// Messages that were redelivered after so many others that the conversation no longer recognized the duplicate.
     pub told_when_forgotten: u64,
     pub answers: u64,
     pub failed: u64,
@@ -99,7 +99,7 @@ impl Account {
         written.len() as u64 - 1
     }
 
-    /// Something that the host says.
+    /// Records a report of the host.
     pub fn hears(&self, news: News) {
         let customer = |number: u64| self.written().get(usize::try_from(number).ok()?).copied();
         let mut state = self.state();
@@ -116,12 +116,12 @@ impl Account {
         }
     }
 
-    /// A customer reads the bot's answer to the message with this number.
+    /// Records that a customer read the bot's reply to the message with this number.
     pub fn reached(&self, number: u64) {
         self.state().answer(number).read += 1;
     }
 
-    /// How many messages were not told yet, and answers have no end.
+    /// Number of messages without a notification, plus replies without a final status.
     pub fn waiting(&self) -> u64 {
         let written = self.written().len() as u64;
         let state = self.state();

@@ -1,4 +1,4 @@
-//! The host as a child process: what it says goes into the account, and what it takes is measured.
+//! The host as a child process: its reports go into the account, and its CPU time and memory are measured.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::os;
 const LOOKS_EACH: Duration = Duration::from_millis(200);
 
 pub struct Host {
-    /// It ends with this.
+    /// Killed when this is dropped.
     _child: Child,
     stdin: ChildStdin,
     pub pid: u32,
@@ -47,21 +47,21 @@ impl Host {
         Ok(host)
     }
 
-    /// One line.
+    /// Sends the host one line.
     pub async fn say(&mut self, line: &str) -> Result<(), BoxError> {
         Ok(self.stdin.write_all(format!("{line}\n").as_bytes()).await?)
     }
 
-    /// The CPU time that it has used until now.
+    /// The CPU time that it has used so far.
     pub fn cpu(&self) -> Result<Duration, BoxError> {
         Ok(Duration::from_nanos(os::cpu_nanos(self.pid)?))
     }
 }
 
-/// How much memory the host had, five times a second.
+/// Samples the host's memory, five times a second.
 pub struct Memory(JoinHandle<Vec<(Instant, u64)>>);
 
-/// The same when it is over.
+/// The samples of a finished run.
 pub struct Sizes(Vec<(Instant, u64)>);
 
 impl Memory {
@@ -69,7 +69,7 @@ impl Memory {
         Self(tokio::spawn(async move {
             let mut sizes = Vec::new();
             while Instant::now() < until {
-                // Where nobody keeps account there is nothing to tell.
+                // No samples on systems without `/proc`.
                 sizes.extend(os::resident_bytes(pid).ok().map(|bytes| (Instant::now(), bytes)));
                 tokio::time::sleep(LOOKS_EACH).await;
             }
@@ -83,14 +83,14 @@ impl Memory {
 }
 
 impl Sizes {
-    /// The mean of the second around it, in bytes.
+    /// The mean of the second around this moment, in bytes.
     pub fn at(&self, moment: Instant) -> u64 {
         let near = |at: Instant| at.max(moment) - at.min(moment) <= Duration::from_millis(500);
         let near: Vec<_> = self.0.iter().filter(|(at, _)| near(*at)).map(|(_, bytes)| bytes).collect();
         near.iter().copied().sum::<u64>() / (near.len() as u64).max(1)
     }
 
-    /// The most in this time.
+    /// The maximum in this period, in bytes.
     pub fn peak(&self, from: Instant, to: Instant) -> u64 {
         let then = self.0.iter().filter(|(at, _)| (from..to).contains(at));
         then.map(|(_, bytes)| *bytes).max().unwrap_or_default()

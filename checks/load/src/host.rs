@@ -1,4 +1,4 @@
-//! The host that is measured: a bot in a process of its own. It tells its parent what it was told, a line each.
+//! The measured host: a bot in a separate process that reports its notifications to its parent, one per line.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -26,25 +26,25 @@ use url::Url;
 
 use crate::platform::{BOT, BOT_TOKEN, DESK, PAGE, SECRET};
 
-/// Of so many messages one is answered.
+/// One message in this many is answered.
 const ANSWERED: u64 = 20;
-/// How much may wait to be written to the parent; the handler waits where there is more.
+/// Number of reports that may wait to be written to the parent; beyond it the handler blocks.
 const UNWRITTEN: usize = 10_000;
 
-/// What the host is told when it starts, as one line.
+/// The configuration that the host reads from standard input as one line.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Orders {
     pub graph: Url,
-    /// The file of its store; in memory if there is none.
+    /// The file of the SQLite store; `None` for the in-memory store.
     pub sqlite: Option<String>,
     pub events_at_once: Option<usize>,
 }
 
-/// From now on its handler does not end, until it may again.
+/// Commands from the parent: block the handler, and release it.
 pub const HOLD: &str = "hold";
 pub const GO_ON: &str = "go on";
 
-/// What happened, by the number of the customer's message.
+/// A report, with the number of the customer's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     Told { number: u64, ours: bool, notice: u64 },
@@ -56,7 +56,7 @@ pub enum News {
 
 impl News {
     fn write(self, line: &mut Vec<u8>) {
-        // Nothing is wrong with memory.
+        // Writing to a `String` cannot fail.
         let _ = match self {
             Self::Told { number, ours: true, notice } => writeln!(line, "ours {number} {notice}"),
             Self::Told { number, ours: false, notice } => writeln!(line, "theirs {number} {notice}"),
@@ -83,7 +83,7 @@ impl News {
     }
 }
 
-/// The number of a message, with which its text begins.
+/// The number of a message, which is the first word of its text.
 fn number(inbound: &Inbound) -> Option<u64> {
     inbound.text.as_deref()?.split(' ').next()?.parse().ok()
 }
@@ -91,7 +91,7 @@ fn number(inbound: &Inbound) -> Option<u64> {
 struct Bot {
     news: mpsc::Sender<News>,
     may_end: watch::Receiver<bool>,
-    /// The number of the message that each reply answers, by its key.
+    /// The number of the message that each reply answers, by the reply's key.
     replies: Mutex<HashMap<String, u64>>,
 }
 
@@ -100,7 +100,7 @@ impl Bot {
         self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Each is promised before it is saved: it is told again until it is.
+    /// The bot's replies. Each is reported before it is saved, because the notification is repeated until it is saved.
     async fn answers(&self, messages: &[Inbound]) -> Result<Actions, HandlerError> {
         let mut actions = Actions::none();
         for inbound in messages {
@@ -141,7 +141,7 @@ impl Handler for Bot {
                 tracing::info!(%thread, %key, %reason, "failed");
                 self.ended(key, News::Failed).await?;
             }
-            // People are busy with the customer.
+            // People have taken over the customer.
             Notice::ActionRefused { action: RefusedAction::Reply(key), .. } => {
                 self.ended(key, News::Failed).await?;
             }
@@ -166,11 +166,11 @@ fn start(orders: Orders, bot: Bot) -> Result<Router, BoxError> {
     let graph = GraphClient::builder().base_url(orders.graph).timeout(Duration::from_millis(1500));
     let graph = graph.page(PageId::from(PAGE), BOT_TOKEN.into()).build()?;
     let mut timeouts = Timeouts::default();
-    // Short, so that what a fault left in doubt is settled while one looks on.
+    // Short, so that calls with an unknown outcome are resolved within the run.
     timeouts.echo_grace = Duration::from_secs(4);
     timeouts.backoff = Duration::from_millis(200);
     timeouts.backoff_max = Duration::from_secs(2);
-    // What conversations remember is full after some seconds: then memory says something.
+    // Small limits, which are reached within seconds, so that memory growth after that shows a leak.
     let mut limits = Limits::default();
     limits.finished = 16;
     let mut builder = Handover::builder(AppId::from(BOT), Role::Bot, BotPrimary, Arc::new(graph), bot)
@@ -198,7 +198,7 @@ async fn hook(
     server.handle(&method, query.0.as_deref(), &headers, &body).await
 }
 
-/// Writes what comes to standard output, much of it at once.
+/// Writes the reports to standard output in batches.
 fn tell(mut news: mpsc::Receiver<News>) {
     std::thread::spawn(move || {
         let (mut some, mut lines) = (Vec::new(), Vec::new());
@@ -209,13 +209,13 @@ fn tell(mut news: mpsc::Receiver<News>) {
                 return;
             }
             lines.clear();
-            // What comes meanwhile is written together.
+            // Reports that arrive meanwhile go into the next batch.
             std::thread::sleep(Duration::from_millis(5));
         }
     });
 }
 
-/// Serves until its parent ends or closes its standard input.
+/// Serves until the parent ends or closes this process's standard input.
 pub async fn run() -> Result<(), BoxError> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;

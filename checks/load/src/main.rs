@@ -1,28 +1,29 @@
-//! How much a host takes in: a minute of mixed traffic, as fast as the machine can, with everything accounted for.
+//! A load test: the throughput of a host under a minute of mixed traffic at full speed, with every message accounted for.
 //!
 //! ```text
 //! cargo run --release -p check-load -- --store memory --seconds 60 --threads 1000 --seed 7
 //! cargo run --release -p check-load -- --store sqlite --seconds 60 --overload
 //! ```
 //!
-//! The host is a bot in a process of its own, which is measured. The parent is everybody else: the simulated platform with
+//! The host is a bot in a separate process, which is measured. The parent is everything else: the simulated platform with
 //! faults, its customers, and a desk. Nine deliveries in ten hold one event and the tenth holds twenty; one turn in twenty is
-//! a handover to the desk and back; one message in twenty is answered.
+//! a transfer to the desk and back; one message in twenty is answered.
 //!
-//! The simulator delivers one event at a time to an app, knows no batches, and keeps whatever was said. So what customers
-//! write is made and signed here, on the channel that is right by the simulator's owner of the thread; calls, their faults,
-//! echoes and events of control are the simulator's. All of it is delivered over so many connections, again where it was
-//! not accepted, as Meta does: each waits for its answer, so the host decides how fast it goes.
+//! The simulator delivers one event at a time to an app, has no batches, and keeps every message. Therefore the load
+//! generator makes and signs the customers' messages itself, on the channel that follows from the simulator's owner of the
+//! thread; calls, their faults, echoes and control events come from the simulator. All deliveries go over a fixed number of
+//! connections and are redelivered until accepted, as Meta does. Each connection waits for its response, so the host
+//! determines the speed.
 //!
-//! With `--overload` the host may have a thousand events under way (`Builder::events_at_once`), and its handler does not end
-//! for ten seconds, while customers go on. What waits in a conversation behind a notice that is being told is not under way,
-//! so it takes in more than a thousand: `overload.events_taken_in`.
+//! With `--overload` the host may have 1,000 events under way (`Builder::events_at_once`), and its handler blocks for 10 s
+//! while customers continue. An event that waits in a conversation behind a pending notification is not under way, so the
+//! host accepts more than 1,000: `overload.events_taken_in`.
 //!
-//! Conversations remember their last messages and answers, which fills up in some hundred messages each: memory is not judged
-//! in a run of less than half a minute, and on a slow machine with many conversations it still grows.
+//! Conversations remember their last messages, and reach their limits after some hundred messages each. Memory is therefore
+//! not judged in a run of less than 30 s, and on a slow machine with many conversations it may still grow.
 //!
-//! The exit status is 1 if anything was lost or doubled, if the 99th percentile of answers is beyond a second, or if memory
-//! grows.
+//! The exit status is 1 if a message was lost or duplicated, if the 99th percentile of response times exceeds 1 s, or if
+//! memory grows.
 
 mod account;
 mod child;
@@ -41,7 +42,7 @@ use std::time::Duration;
 use messenger_handover::handover::BoxError;
 use pico_args::Arguments;
 
-/// As a host in production has one (docs/performance.md).
+/// As in a production host (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

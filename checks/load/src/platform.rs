@@ -1,4 +1,4 @@
-//! The simulated platform with its faults, and the desk, which is the other app in each conversation.
+//! The simulated platform with its faults, and the desk as the other app of each conversation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +20,11 @@ pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub const BOT_TOKEN: &str = "token-bot";
 const DESK_TOKEN: &str = "token-desk";
 const FIRST_USER: u64 = 7_000_000_000_000_000;
-/// So long an agent has control, at most.
+/// The longest time that an agent keeps control.
 const AGENT_TAKES: u64 = 300;
 
-/// Of the bot's calls one in fourteen is refused, lost before or after it was made, or slow; of webhooks one in ten comes
-/// twice, late or in another order.
+/// One of the bot's calls in fourteen is refused, lost before or after it was made, or slow; one webhook in ten is
+/// duplicated, late or reordered.
 fn faults() -> Vec<Fault> {
     let fault = |on, action, chance, ms| {
         let mut fault = Fault::new(on, action);
@@ -45,7 +45,7 @@ fn faults() -> Vec<Fault> {
 
 pub struct Platform {
     pub sim: Server,
-    /// Whose conversations the desk has control of.
+    /// Whether the desk has control, per customer.
     at_desk: Arc<[AtomicBool]>,
     desk: GraphClient,
 }
@@ -64,7 +64,7 @@ fn customer(user: &UserId) -> Option<usize> {
 }
 
 impl Platform {
-    /// Its webhooks go to `callback`, as those of a host behind a balancer.
+    /// Starts the platform. Its webhooks go to `callback`, the load balancer.
     pub async fn start(
         customers: usize,
         seed: u64,
@@ -92,7 +92,7 @@ impl Platform {
                 let is_desk = owner == Some(AppId::from(DESK));
                 owners[customer].store(is_desk, Ordering::Relaxed);
                 if is_desk {
-                    // At most one waits for each conversation.
+                    // At most one entry per conversation waits.
                     let _ = handed.send(customer);
                 }
             }
@@ -106,26 +106,26 @@ impl Platform {
         Ok(platform)
     }
 
-    /// Whether the customer talks to the desk.
+    /// Whether the desk has control of the customer's conversation.
     pub fn is_at_desk(&self, customer: usize) -> bool {
         self.at_desk[customer].load(Ordering::Relaxed)
     }
 
-    /// A first message goes through the platform: the bot is primary, so that it gets control.
+    /// Sends a first message through the platform. The bot is primary, so it gets control.
     pub fn opens(&self, customer: usize, text: &str) {
         self.sim.customer_writes(&PageId::from(PAGE), &UserId::from(user(customer)), text);
     }
 
-    /// An agent wants to speak: the bot is asked for control.
+    /// An agent wants to write: the desk requests control from the bot.
     pub fn agent_asks(self: &Arc<Self>, customer: usize) {
         let platform = Arc::clone(self);
         tokio::spawn(async move {
-            // One that is refused comes too late.
+            // A refusal means that the request is too late.
             let _ = platform.desk.request_thread_control(&thread(customer), None).await;
         });
     }
 
-    /// Agents pass conversations back when they are done.
+    /// Agents pass conversations back after a while.
     async fn agents(self: Arc<Self>, mut handed: mpsc::UnboundedReceiver<usize>) {
         while let Some(customer) = handed.recv().await {
             let platform = Arc::clone(&self);

@@ -1,28 +1,28 @@
-//! The table of a run, and what is wrong with it.
+//! The result table of a run, and its verdict.
 
 use std::time::Duration;
 
 use crate::account::Sums;
 use crate::senders::Times;
 
-/// Meta waits for five seconds.
+/// Limit of response times. Meta's own timeout is 5 s.
 const SLOWEST: Duration = Duration::from_secs(1);
-/// How much a host may grow from the middle of a run to its end.
+/// Limit of the host's memory growth from the middle of a run to its end, as a factor.
 const GROWTH: f64 = 1.1;
-/// In a shorter time what conversations remember fills up, and memory says nothing.
+/// Shorter runs are not judged by memory, because conversations are still reaching their limits.
 const FILLS_UP: Duration = Duration::from_secs(30);
-/// How much a host may grow while it is overloaded.
+/// Limit of the host's memory growth during the overload, as a factor.
 const OVERLOAD_TAKES: f64 = 1.5;
-/// What an event may take beyond that which was taken in and waits for the handler: it is the store's, which may be in memory.
+/// Bytes per accepted event that waits for the handler, allowed in addition because the store may be in memory.
 const BYTES_OF_AN_EVENT: u64 = 1024;
 
-/// What was measured while everything was warm.
+/// Measurements after the warm-up.
 pub struct Figures {
     pub took: Duration,
     pub deliveries: u64,
     pub events: u64,
     pub cpu: Duration,
-    /// Bytes, at the start, in the middle and at the end.
+    /// Memory in bytes at the start, in the middle and at the end.
     pub memory: [u64; 3],
     pub times: Times,
     pub sums: Sums,
@@ -30,17 +30,17 @@ pub struct Figures {
     pub overload: Option<Overload>,
 }
 
-/// What happened while the handler did not end, and after it.
+/// Measurements during the overload and after it.
 #[derive(Default)]
 pub struct Overload {
-    /// Bytes, just before it, and the most until the handler went on.
+    /// Memory in bytes before the overload, and its peak during it.
     pub before: u64,
     pub peak: u64,
     pub events_taken_in: u64,
     pub refused: u64,
-    /// Until a delivery was accepted again.
+    /// Time until a delivery was accepted again.
     pub recovered: Option<Duration>,
-    /// Until everything was accepted that had been refused.
+    /// Time until all refused deliveries were accepted.
     pub caught_up: Option<Duration>,
     pub refused_at_the_end: u64,
 }
@@ -64,7 +64,7 @@ fn mebibytes(bytes: u64) -> String {
 }
 
 impl Figures {
-    /// Prints it, one figure a line. Answers what is wrong.
+    /// Prints the table, one figure per line. Returns the violated limits.
     pub fn print(mut self) -> Vec<&'static str> {
         let seconds = self.took.as_secs_f64();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

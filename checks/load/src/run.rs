@@ -1,4 +1,4 @@
-//! One run: warm up, measure, overload the host where that is wanted, and wait until everything has its end.
+//! One run: warm up, measure, optionally overload the host, and wait until every message has a final status.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,17 +22,17 @@ use crate::senders::{Counters, Senders, Times};
 use crate::traffic::{Phase, Traffic};
 
 const WARM_UP: Duration = Duration::from_secs(5);
-/// So long the handler does not end.
+/// Duration for which the handler blocks in an overload.
 const HELD: Duration = Duration::from_secs(10);
-/// Of an overloaded host, before the end; its backlog is worked off.
+/// The last part of a run, in which an overloaded host has processed its backlog and must refuse nothing.
 const LATELY: Duration = Duration::from_secs(5);
 const EVENTS_AT_ONCE: usize = 1_000;
-/// After this time what has no end counts as lost.
+/// A message without a final status after this time counts as lost.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// In this time nothing more comes.
+/// The run has settled if nothing arrives for this time.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// Takes in what the platform tells by itself; the senders deliver it with everything else.
+/// Receives the platform's own webhooks; the senders deliver them with everything else.
 fn serve(listener: TcpListener, traffic: Arc<Traffic>) {
     let hook = async move |headers: HeaderMap, body: Bytes| {
         let signature = headers.get(SIGNATURE_HEADER).and_then(|header| header.to_str().ok());
@@ -106,7 +106,7 @@ pub async fn run(options: &Options) -> Result<Figures, BoxError> {
     })
 }
 
-/// The handler does not end for a while. Answers what came of it, and how much was refused until short before the end.
+/// Blocks the handler for a while. Returns the measurements, and the number of refusals until shortly before the end.
 async fn overload(
     host: &mut Host,
     traffic: &Traffic,
@@ -135,7 +135,7 @@ async fn overload(
     Ok((overload, counters.refused()))
 }
 
-/// Until every message was told and every answer has its end, and nothing more comes.
+/// Waits until every message was notified, every reply has a final status, and nothing more arrives.
 async fn settle(platform: &Platform, traffic: &Traffic, account: &Account) -> bool {
     let (begun, mut quiet) = (Instant::now(), Instant::now());
     while begun.elapsed() < PATIENCE {

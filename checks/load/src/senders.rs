@@ -1,4 +1,4 @@
-//! Senders with a connection each, which send the next delivery when the one before was answered.
+//! Senders with one connection each, which send the next delivery after the previous response.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,11 +16,11 @@ use tokio::task::JoinSet;
 
 use crate::traffic::{Delivery, Next, Traffic};
 
-/// So long the platform waits for an answer.
+/// The platform's timeout for a response.
 const PATIENCE: Duration = Duration::from_secs(5);
 const NOTHING_DUE: Duration = Duration::from_millis(5);
 
-/// What was answered with 200 until now, by all senders.
+/// Deliveries that were accepted with 200 so far, by all senders.
 #[derive(Default)]
 pub struct Counters {
     deliveries: AtomicU64,
@@ -37,20 +37,20 @@ impl Counters {
         self.events.load(Ordering::Relaxed)
     }
 
-    /// What was answered with 503.
+    /// Number of 503 responses.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 }
 
-/// How long answers took, in microseconds.
+/// Response times in microseconds.
 #[derive(Default)]
 pub struct Times {
     pub accepted: Vec<u32>,
-    /// Those of batches among them.
+    /// Response times of batches.
     pub batches: Vec<u32>,
     pub refused: Vec<u32>,
-    /// Neither 200 nor 503, or nothing in time.
+    /// Number of responses other than 200 and 503, and of timeouts.
     pub failed: u64,
 }
 
@@ -67,7 +67,7 @@ pub struct Senders {
     port: u16,
     traffic: Arc<Traffic>,
     counters: Arc<Counters>,
-    /// Answers before that do not count.
+    /// Earlier responses do not count.
     warm: Instant,
 }
 
@@ -111,7 +111,7 @@ impl Senders {
                     connection = Some(sender);
                     status
                 }
-                // What is left of this connection is of no use.
+                // The connection is in an unknown state and is closed.
                 Ok(Err(_)) | Err(_) => 0,
             };
             self.count(status, took, begun, &delivery, &mut times);

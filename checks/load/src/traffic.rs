@@ -1,5 +1,4 @@
-//! What is delivered: messages of customers, and whatever the platform tells of calls. One in ten comes twice or behind
-//! the next.
+//! The deliveries: customers' messages, and the platform's own webhooks. One in ten is duplicated or reordered.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -13,11 +12,11 @@ use messenger_handover::webhook::sign;
 use crate::account::Account;
 use crate::platform::{PAGE, Platform, SECRET, user};
 
-/// The events of a batch; one delivery in ten is one.
+/// Number of events in a batch; one delivery in ten is a batch.
 const BATCH: usize = 20;
-/// What was not accepted comes again after this time.
+/// Delay before a refused delivery is redelivered.
 const AGAIN: Duration = Duration::from_secs(1);
-/// While so many wait to come again, nobody writes anything new.
+/// While this many deliveries wait to be redelivered, customers write nothing new.
 const MOST_REFUSED: usize = 20_000;
 
 #[derive(Clone)]
@@ -37,14 +36,14 @@ pub struct Traffic {
 
 struct State {
     random: fastrand::Rng,
-    /// Of the platform, or to come twice, or held back.
+    /// Deliveries to send: the platform's, duplicates, and reordered ones.
     waiting: VecDeque<Delivery>,
-    /// Not accepted, and when each comes again.
+    /// Refused deliveries, and when each is redelivered.
     refused: VecDeque<(Instant, Delivery)>,
     phase: Phase,
 }
 
-/// How far it is: customers write, what is under way is delivered, or nobody waits for anything more.
+/// The phase of the run: customers write, the rest is delivered, or the run is over.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Writing,
@@ -52,10 +51,10 @@ pub enum Phase {
     Over,
 }
 
-/// What a sender does next.
+/// A sender's next step.
 pub enum Next {
     Send(Delivery),
-    /// Nothing is due.
+    /// No delivery is due.
     Wait,
     End,
 }
@@ -72,19 +71,19 @@ impl Traffic {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every customer writes for the first time.
+    /// Every customer sends a first message.
     pub fn open(&self) {
         for customer in 0..self.customers {
             self.platform.opens(customer, &format!("{} Hello", self.account.write(customer)));
         }
     }
 
-    /// The platform tells something by itself.
+    /// Adds a webhook of the platform.
     pub fn put(&self, signature: String, body: Bytes) {
         self.state().waiting.push_back(Delivery { signature, body, events: 1 });
     }
 
-    /// As Meta does with what is not answered with 200.
+    /// Schedules a redelivery, as Meta does after any response but 200.
     pub fn refuse(&self, delivery: Delivery) {
         self.state().refused.push_back((Instant::now() + AGAIN, delivery));
     }
@@ -93,12 +92,12 @@ impl Traffic {
         self.state().phase = phase;
     }
 
-    /// How many deliveries are to come again.
+    /// Number of deliveries that will be redelivered.
     pub fn refused(&self) -> usize {
         self.state().refused.len()
     }
 
-    /// How many wait to be sent, without those on their way.
+    /// Number of deliveries that wait to be sent, without those under way.
     pub fn waiting(&self) -> usize {
         let state = self.state();
         state.waiting.len() + state.refused.len()
@@ -122,7 +121,7 @@ impl Traffic {
         Next::Send(self.write(&mut random))
     }
 
-    /// Somebody writes: one message, or several customers at the same time.
+    /// A delivery with one customer's message, or a batch of several customers' messages.
     fn write(&self, random: &mut fastrand::Rng) -> Delivery {
         let delivery = self.delivery(random);
         let (first, second) = match random.u8(..20) {
@@ -137,7 +136,7 @@ impl Traffic {
     fn delivery(&self, random: &mut fastrand::Rng) -> Delivery {
         let events = if random.u8(..10) == 0 { BATCH } else { 1 };
         let at = self.platform.sim.now().as_millis();
-        // One turn in twenty is a handover; it begins with the customer or with an agent.
+        // One turn in twenty is a transfer, started by the customer or by an agent.
         let mut handover = match random.u8(..40) {
             0 => Some("May I talk to a person, please?"),
             1 => {
@@ -153,7 +152,7 @@ impl Traffic {
             let channel = if self.platform.is_at_desk(customer) { "standby" } else { "messaging" };
             let comma = if event > 0 { "," } else { "" };
             let (user, says) = (user(customer), handover.take().unwrap_or("My parcel has not come yet."));
-            // Nothing is wrong with memory. A mid has about a hundred characters.
+            // Writing to a `String` cannot fail. A mid has about 100 characters.
             let _ = write!(
                 body,
                 r#"{comma}{{"id":"{PAGE}","time":{at},"{channel}":[{{"sender":{{"id":"{user}"}},"recipient":{{"id":"{PAGE}"}},"timestamp":{at},"message":{{"mid":"m_{number:020}NEhXfYYKj8mJEMQPpz5jdCK48PnKAjSdjfipqxqMvK8ma6AC8fplwlqLP5cgXIbu7I3rBN0P0","text":"{number} {says}"}}}}]}}"#

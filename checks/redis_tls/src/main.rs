@@ -1,5 +1,5 @@
-//! Checks a store in a Redis that speaks TLS: `redis_tls URL`, or `redis_tls URL cluster`; `redis_tls URL untrusted` where
-//! the server's certificate is not to be trusted. See `.ci/redis_tls`.
+//! Checks a store in a Redis server with TLS: `redis_tls URL`, `redis_tls URL cluster`, or `redis_tls URL untrusted` if
+//! the server's certificate must be refused. See `.ci/redis_tls`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    // What a host does that chooses its own provider.
+    // A host may install its own provider, so the store must not have installed one.
     if CryptoProvider::get_default().is_some() || ring::default_provider().install_default().is_err() {
         eprintln!("redis_tls: the store has installed a provider for the whole process");
         return ExitCode::FAILURE;

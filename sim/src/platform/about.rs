@@ -1,4 +1,4 @@
-//! What an app can ask about a Page, a conversation and a token.
+//! The calls that read or configure a Page, a conversation or a token.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use super::{ApiAnswer, ApiCall, GraphError, Platform, Rules};
 use messenger_handover::id::{AppId, PageId, ThreadKey};
 use messenger_handover::time::Timestamp;
 
-/// The permissions that a token has unless it says otherwise (facts §3.3).
+/// The permissions of a token by default ([tokens](messenger_handover::protocol#tokens)).
 pub const DEFAULT_SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
 
-/// The webhook fields there are (facts §4.1, from Meta's own list), as far as messaging goes, and those
-/// that messaging apps set beside them.
+/// The webhook fields that `subscribed_apps` accepts: those for messaging in
+/// [Meta's list](messenger_handover::protocol#page-subscriptions), and others that messaging apps often set.
 pub const KNOWN_FIELDS: [&str; 24] = [
     "messages",
     "messaging_postbacks",
@@ -42,7 +42,7 @@ pub const KNOWN_FIELDS: [&str; 24] = [
 ];
 
 impl Platform {
-    /// The calls that are about no person.
+    /// Handles the calls that name no person.
     pub(super) fn about_page(
         &mut self,
         app: &AppId,
@@ -71,8 +71,8 @@ impl Platform {
         }
     }
 
-    /// Facts §2.1. What each flag means is not documented, so these readings are INF: routing is on, and
-    /// there are several apps beside the inbox.
+    /// `messaging_feature_status`. Meta does not explain its [flags](messenger_handover::protocol#feature-status), so these
+    /// readings are inferred: routing is on, and there are several apps beside the inbox.
     fn feature_status(&self, page: &PageId) -> ApiAnswer {
         let apps = self.pages.get(page).map(|page| page.apps.len()).unwrap_or_default();
         let routing = matches!(self.rules(page), Rules::Routing { default_app: Some(_) });
@@ -80,7 +80,8 @@ impl Platform {
         ApiAnswer::Other(json!({"messaging_feature_status": status, "id": page}))
     }
 
-    /// Every app that is subscribed to something (INF: with a Page token Graph may show fewer).
+    /// Lists every subscribed app. Inferred: with a Page token Graph may list fewer
+    /// ([subscriptions](messenger_handover::protocol#page-subscriptions)).
     fn subscribed_apps(&self, page: &PageId) -> ApiAnswer {
         let connected = self.pages.get(page).map(|page| page.apps.clone()).unwrap_or_default();
         let data = connected.iter().filter_map(|id| {
@@ -91,7 +92,7 @@ impl Platform {
         ApiAnswer::Other(json!({"data": data.collect::<Vec<_>>()}))
     }
 
-    /// Replaces what the app is subscribed to on the Page (facts §4.1).
+    /// Replaces an app's [subscriptions](messenger_handover::protocol#page-subscriptions) on a Page.
     fn subscribe(&mut self, app: &AppId, page: &PageId, fields: &[String]) -> Result<ApiAnswer, GraphError> {
         if let Some(unknown) = fields.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
             let why = format!("{unknown:?} is not one of the webhook fields");
@@ -100,24 +101,24 @@ impl Platform {
         if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(page) {
             page.subscribed.insert(app.clone(), fields.iter().cloned().collect());
         }
-        // As in Meta's sample: the string (facts §3.4).
+        // A string, as in Meta's sample (docs/protocol.md#call-answers).
         Ok(ApiAnswer::Other(json!({"success": "true"})))
     }
 
-    /// Ends what an app is subscribed to on a Page. Nothing happens if there is no such Page.
+    /// Removes all of an app's subscriptions on a Page. Does nothing if there is no such Page.
     pub fn unsubscribe(&mut self, page: &PageId, app: &AppId) {
         if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(page) {
             page.subscribed.insert(app.clone(), BTreeSet::new());
         }
     }
 
-    /// What an app is subscribed to on a Page: what it set there, else what the test gave it.
+    /// An app's subscriptions on a Page: those it set there, or else those of the [`App`](super::App).
     pub(super) fn fields_of(&self, page: &PageId, app: &AppId) -> BTreeSet<String> {
         let own = self.pages.get(page).and_then(|page| page.subscribed.get(app));
         own.or_else(|| self.apps.get(app).map(|app| &app.fields)).cloned().unwrap_or_default()
     }
 
-    /// Facts §2.9: `is_owner` is only there with Conversation Routing.
+    /// Reads one [conversation](messenger_handover::protocol#conversations-api); only Conversation Routing gives it `is_owner`.
     pub(super) fn conversation_of(&self, app: &AppId, key: &ThreadKey, now: Timestamp) -> ApiAnswer {
         let Some(thread) = self.threads.get(key) else { return ApiAnswer::Other(json!({"data": []})) };
         let in_window = thread.last_customer.is_some_and(|last| now.since(last) < super::DAY);
@@ -128,7 +129,7 @@ impl Platform {
         ApiAnswer::Other(json!({"data": [found]}))
     }
 
-    /// `debug_token`: only an app may look at its own tokens.
+    /// `debug_token`: an app can only inspect its own tokens.
     pub(crate) fn debug_token(&self, asking: &AppId, inspected: &str) -> serde_json::Value {
         let found = self.pages.values().find_map(|page| {
             let token = page.tokens.iter().find(|known| known.token.expose_secret() == inspected)?;
@@ -150,8 +151,8 @@ impl Platform {
         json!({ "data": data })
     }
 
-    /// Ends the token of an app for a Page with one of Graph's subcodes: 463 expired, 460 password changed,
-    /// 458 app removed (facts §5.3). Nothing happens if there is no such token.
+    /// Ends the token of an app for a Page with one of Graph's [subcodes](messenger_handover::protocol#tokens): 463 expired, 460
+    /// password changed, 458 app removed. Does nothing if there is no such token.
     pub fn end_token(&mut self, page: &PageId, app: &AppId, subcode: i64) {
         let tokens =
             Arc::make_mut(&mut self.pages).get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
@@ -160,7 +161,7 @@ impl Platform {
         }
     }
 
-    /// Takes permissions from, or gives them to, the token of an app. Nothing happens if there is none.
+    /// Replaces the permissions of an app's token. Does nothing if there is no such token.
     pub fn set_scopes(&mut self, page: &PageId, app: &AppId, scopes: &[&str]) {
         let tokens =
             Arc::make_mut(&mut self.pages).get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
@@ -170,13 +171,13 @@ impl Platform {
     }
 }
 
-/// What the server and its steering look at.
+/// Reads for the server and its steering calls.
 impl Platform {
     pub(crate) fn has_page(&self, page: &PageId) -> bool {
         self.pages.contains_key(page)
     }
 
-    /// All conversations of a Page, the last written first (facts §2.9).
+    /// All [conversations](messenger_handover::protocol#conversations-api) of a Page, the last written first (inferred).
     pub(crate) fn conversations(&self, page: &PageId) -> serde_json::Value {
         let mut found: Vec<_> = self.threads.iter().filter(|(key, _)| key.page == *page).collect();
         found.sort_by_key(|(_, thread)| std::cmp::Reverse(thread.last_customer));
@@ -186,18 +187,18 @@ impl Platform {
         json!({"data": found.collect::<Vec<_>>()})
     }
 
-    /// Whether an app is subscribed to anything of a Page.
+    /// Whether an app is subscribed to any field of a Page.
     pub(crate) fn is_subscribed(&self, page: &PageId, app: &AppId) -> bool {
         !self.fields_of(page, app).is_empty()
     }
 
-    /// Becomes as another one, but for the ids that were given: none comes twice.
+    /// Replaces this platform, but keeps the counters of ids, so that no id is used twice.
     pub(crate) fn begin_anew(&mut self, fresh: Self) {
         let (messages, refusals) = (self.messages, self.refusals);
         *self = Self { messages, refusals, ..fresh };
     }
 
-    /// What must stand in no transcript.
+    /// The secrets to remove from transcripts.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let apps = self.apps.values();
         let of_apps = apps.flat_map(|app| [app.secret.expose_secret(), app.verify_token.expose_secret()]);
@@ -213,7 +214,7 @@ impl Platform {
         self.pages.get(page).is_some_and(|page| page.apps.contains(app))
     }
 
-    /// Apps, Pages and people, without a secret.
+    /// Apps, Pages and people, without secrets.
     pub(crate) fn shown(&self) -> serde_json::Value {
         let apps = self.apps.values().map(|app| {
             json!({"id": app.id, "name": app.name, "callback_url": app.callback, "may_take": app.may_take,

@@ -1,4 +1,4 @@
-//! The calls of the Graph API as values, and its answers.
+//! The calls of the Graph API and its successful responses, as values.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub enum ApiCall {
     Pass {
         /// The person.
         user: UserId,
-        /// The new owner; what its absence means depends on the rules.
+        /// The new owner. Without it the Page's rules choose ([pass](messenger_handover::protocol#pass)).
         target: Option<AppId>,
         /// Opaque text, repeated in the webhook.
         metadata: Option<String>,
@@ -43,7 +43,7 @@ pub enum ApiCall {
     Extend {
         /// The person.
         user: UserId,
-        /// From now on.
+        /// The time from now on, at most 7 days.
         duration: Duration,
     },
     /// `GET thread_owner`.
@@ -55,13 +55,13 @@ pub enum ApiCall {
     SecondaryReceivers,
     /// `GET /me?fields=messaging_feature_status`.
     FeatureStatus,
-    /// `GET /me`, of which only the id is known here.
+    /// `GET /me`, answered with the id and the name.
     Node,
     /// `GET subscribed_apps`.
     SubscribedApps,
     /// `POST subscribed_apps`.
     Subscribe {
-        /// All fields that the app wants from now on.
+        /// All fields that the app wants from now on; other subscriptions end.
         fields: Vec<String>,
     },
     /// `GET conversations` of one person.
@@ -77,32 +77,33 @@ pub enum ApiCall {
         message: Value,
         /// `RESPONSE`, `UPDATE` or `MESSAGE_TAG`.
         messaging_type: Option<String>,
-        /// With `MESSAGE_TAG`: which one.
+        /// The message tag, with `MESSAGE_TAG`.
         tag: Option<String>,
-        /// What happens to control after the message (facts §3.5).
+        /// The change of control after the message
+        /// ([control in a send](messenger_handover::protocol#send-with-control)).
         thread_control: Option<InlineControl>,
     },
     /// `POST messages` with a `sender_action` such as `typing_on`.
     SenderAction {
         /// The person.
         user: UserId,
-        /// Its name.
+        /// The name of the action.
         action: String,
     },
 }
 
-/// The `thread_control` object of the Send API (facts §3.5).
+/// The `thread_control` object of the Send API ([control in a send](messenger_handover::protocol#send-with-control)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InlineControl {
-    /// Control is passed, without a target to the default application.
+    /// Passes control to this app, or to the default application if there is none.
     Pass(Option<AppId>),
-    /// Control is released; also what a missing `control_type` means.
+    /// Releases control, also where `control_type` is missing.
     Release,
 }
 
 impl ApiCall {
-    /// The edge it is made on, such as `take_thread_control` or `messages`.
+    /// The call's edge, such as `take_thread_control` or `messages`.
     #[must_use]
     pub fn edge(&self) -> &'static str {
         match self {
@@ -121,7 +122,7 @@ impl ApiCall {
         }
     }
 
-    /// The person it is about.
+    /// The person that the call is about, if any.
     #[must_use]
     pub fn user(&self) -> Option<&UserId> {
         match self {
@@ -142,8 +143,8 @@ impl ApiCall {
         }
     }
 
-    /// The permissions of which it takes one: the first on Messenger, the others on Instagram (facts §3.3,
-    /// §3.6).
+    /// The permissions of which the call needs one ([tokens](messenger_handover::protocol#tokens)): the first on Messenger, the
+    /// others on Instagram.
     pub(super) fn needs(&self) -> &'static [&'static str] {
         match self {
             Self::SubscribedApps | Self::Subscribe { .. } => &["pages_manage_metadata"],
@@ -151,8 +152,8 @@ impl ApiCall {
         }
     }
 
-    /// What a reader of a trace wants to see beside the edge: the target of a pass, the text of a
-    /// message, the seconds of an extension, the name of an action.
+    /// The detail that a trace shows beside the edge: the target of a pass, the text of a message, the seconds of an extension,
+    /// the name of an action.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
@@ -170,41 +171,41 @@ pub(crate) fn message_text(message: &Value) -> String {
     message["text"].as_str().map_or_else(|| message.to_string(), str::to_owned)
 }
 
-/// A successful answer of the Graph API.
+/// A successful response of the Graph API.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ApiAnswer {
-    /// `{"success":true}`. For a request it means "sent", not "granted" (facts §3.4).
+    /// `{"success":true}`. A [request](messenger_handover::protocol#request) was forwarded by it, not granted.
     Success,
-    /// The answer of `thread_owner`, as far as the caller may see it.
+    /// The response of `thread_owner`, as far as the caller may see it.
     Owner {
-        /// The owner.
+        /// The owner, if the caller may see it.
         app: Option<AppId>,
-        /// When its control lapses.
+        /// The time at which its control expires.
         expiration: Timestamp,
     },
-    /// The answer of `thread_owner` where there is nothing to tell.
+    /// The response of `thread_owner` for an idle thread.
     NoOwner,
-    /// The answer of `secondary_receivers`.
+    /// The response of `secondary_receivers`.
     Receivers(Vec<(AppId, Option<String>)>),
     /// A message was sent.
     Sent {
-        /// To whom.
+        /// The person.
         user: UserId,
-        /// As what.
+        /// The message's id.
         mid: MessageId,
     },
-    /// The body of an answer that is only read.
+    /// The body of another read.
     Other(Value),
     /// A sender action was shown.
     Acted {
-        /// To whom.
+        /// The person.
         user: UserId,
     },
 }
 
 impl ApiAnswer {
-    /// The body, as Graph writes it (facts §3.4).
+    /// The [body](messenger_handover::protocol#call-answers) as Graph writes it.
     #[must_use]
     pub fn body(&self) -> Value {
         match self {
@@ -229,8 +230,8 @@ impl ApiAnswer {
     }
 }
 
-/// An app id as a JSON number where it is one. Meta mixes numbers and strings (facts §3.4, §4.6); the
-/// simulator writes each place the way Meta's sample of that place does.
+/// An app id as a JSON number where it is one. Meta mixes numbers and strings ([app ids](messenger_handover::protocol#app-ids),
+/// [control events](messenger_handover::protocol#control-events)); the simulator follows Meta's sample in each place.
 pub(super) fn number(app: &AppId) -> Value {
     let text = app.to_string();
     text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))

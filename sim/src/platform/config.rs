@@ -1,4 +1,4 @@
-//! What a test says about the world: the apps, the Pages and the rules of each Page.
+//! The configuration of the simulated world: apps, Pages and the rules of each Page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use messenger_handover::id::{AppId, INSTAGRAM_INBOX, PageId, UserId};
 use messenger_handover::secret::{AppSecret, PageToken, VerifyToken};
 
-/// The webhook fields an app is subscribed to unless it says otherwise. The spelling is the one of
-/// `subscribed_apps` (facts §4.1).
+/// The webhook fields that an app is subscribed to by default, spelled as
+/// [`subscribed_apps`](messenger_handover::protocol#page-subscriptions) does.
 pub const DEFAULT_FIELDS: [&str; 5] =
     ["messages", "messaging_postbacks", "messaging_handovers", "standby", "message_echoes"];
 
@@ -27,8 +27,8 @@ pub struct App {
 }
 
 impl App {
-    /// An app without a callback, subscribed to [`DEFAULT_FIELDS`], which may not take control of
-    /// conversations and has the Human Agent feature.
+    /// An app without a callback, subscribed to [`DEFAULT_FIELDS`], with the Human Agent feature and without permission to take
+    /// control.
     pub fn new(
         id: impl Into<AppId>,
         name: impl Into<String>,
@@ -47,29 +47,29 @@ impl App {
         }
     }
 
-    /// Where its webhooks go. The sans-IO platform only keeps it.
+    /// Sets the URL for its webhooks. [`Server`](crate::Server) delivers to it; the platform only stores it.
     #[must_use]
     pub fn callback(mut self, url: impl Into<String>) -> Self {
         self.callback = Some(url.into());
         self
     }
 
-    /// Replaces the webhook fields it is subscribed to.
+    /// Replaces its webhook fields.
     #[must_use]
     pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
         self.fields = fields.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the switch "take control of conversations" (facts §2.1), which only counts where a default
-    /// application is set.
+    /// Sets the switch *take control of conversations*, which only counts where a default application is set
+    /// ([take](messenger_handover::protocol#take)). Default: off.
     #[must_use]
     pub fn may_take(mut self, may: bool) -> Self {
         self.may_take = may;
         self
     }
 
-    /// Sets whether Meta approved the Human Agent feature (facts §2.8).
+    /// Sets whether Meta approved the [Human Agent](messenger_handover::protocol#human-agent) feature. Default: approved.
     #[must_use]
     pub fn human_agent(mut self, approved: bool) -> Self {
         self.human_agent = approved;
@@ -77,16 +77,17 @@ impl App {
     }
 }
 
-/// Whose rules a Page follows (facts §1, §2).
+/// The rules of a Page: the [Handover Protocol](messenger_handover::protocol#handover-protocol) or
+/// [Conversation Routing](messenger_handover::protocol#routing).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rules {
-    /// The handover protocol: a primary receiver, or none.
+    /// The Handover Protocol, with or without a primary receiver.
     Handover {
         /// The primary receiver.
         primary: Option<AppId>,
     },
-    /// Conversation routing: with a default application, or without one ("zero-config").
+    /// Conversation Routing, with a default application or without one ([zero-config](messenger_handover::protocol#zero-config)).
     Routing {
         /// The default application.
         default_app: Option<AppId>,
@@ -94,30 +95,30 @@ pub enum Rules {
 }
 
 impl Rules {
-    /// The handover protocol with this primary receiver.
+    /// The Handover Protocol with this primary receiver.
     pub fn primary(app: impl Into<AppId>) -> Self {
         Self::Handover { primary: Some(app.into()) }
     }
 
-    /// The handover protocol without a primary receiver.
+    /// The Handover Protocol without a primary receiver.
     #[must_use]
     pub fn no_primary() -> Self {
         Self::Handover { primary: None }
     }
 
-    /// Conversation routing with this default application.
+    /// Conversation Routing with this default application.
     pub fn default_app(app: impl Into<AppId>) -> Self {
         Self::Routing { default_app: Some(app.into()) }
     }
 
-    /// Conversation routing without a default application.
+    /// Conversation Routing without a default application.
     #[must_use]
     pub fn zero_config() -> Self {
         Self::Routing { default_app: None }
     }
 
-    /// The role that `app_roles` would name. Routing knows no roles. Where there is no primary every
-    /// app counts as a secondary receiver (INF from facts §1.1: roles are optional since 2021).
+    /// The role that `app_roles` names; Conversation Routing has none. Without a primary receiver every app counts as a secondary
+    /// receiver, which is inferred: roles are optional since 2021 ([timeline](messenger_handover::protocol#timeline)).
     pub(super) fn role_of(&self, app: &AppId) -> Option<&'static str> {
         match self {
             Self::Handover { primary } if primary.as_ref() == Some(app) => Some("primary_receiver"),
@@ -133,52 +134,50 @@ pub(super) struct Access {
     pub(super) token: PageToken,
     pub(super) app: AppId,
     pub(super) scopes: Vec<String>,
-    /// Graph's subcode, where it is no good any more.
+    /// The subcode of Graph's refusal, once the token has ended.
     pub(super) ended: Option<i64>,
 }
 
-/// A Page with the apps that are connected to it and the people it knows. The Page inbox is always
-/// connected.
+/// A Page or Instagram account, with its connected apps and the people it can address. The inbox is always connected.
 #[derive(Debug, Clone)]
 pub struct Page {
     pub(super) id: PageId,
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// The Instagram account that is linked to it.
+    /// The Instagram account that is linked to the Page.
     pub(super) instagram: Option<PageId>,
     pub(super) rules: Rules,
-    /// Where a conversation goes by its entry point, and for how long.
+    /// The app and the duration of control for each entry point.
     pub(super) routes: BTreeMap<EntryPoint, (AppId, Duration)>,
     pub(super) apps: BTreeSet<AppId>,
     pub(super) tokens: Vec<Access>,
-    /// What an app subscribed itself to.
+    /// The fields that an app subscribed to by a call.
     pub(super) subscribed: BTreeMap<AppId, BTreeSet<String>>,
     pub(super) people: BTreeMap<UserId, Option<String>>,
 }
 
-/// How somebody came to write (facts §2.1).
+/// The entry point by which a person came to write ([routing](messenger_handover::protocol#routing)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EntryPoint {
-    /// By a link such as m.me.
+    /// A link such as m.me.
     Link,
-    /// By the Page or a search.
+    /// The Page or a search.
     Social,
-    /// By an ad.
+    /// An ad.
     Campaign,
 }
 
-/// What an account is.
+/// The kind of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Page,
-    /// An Instagram account.
     Instagram,
 }
 
 impl Page {
-    /// A Page with these rules and no app but the inbox.
+    /// A Page with these rules, connected to no app but the inbox.
     pub fn new(id: impl Into<PageId>, rules: Rules) -> Self {
         let (id, apps) = (id.into(), BTreeSet::from([super::inbox()]));
         Self {
@@ -195,23 +194,24 @@ impl Page {
         }
     }
 
-    /// Gives it a name.
+    /// Sets its name. Default: its id.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Links it to an Instagram account, which is to be added too: see [`as_instagram`](Self::as_instagram).
+    /// Links it to an Instagram account; add that too, see [`as_instagram`](Self::as_instagram).
     #[must_use]
     pub fn linked_to(mut self, account: impl Into<PageId>) -> Self {
         self.instagram = Some(account.into());
         self
     }
 
-    /// The Instagram account of this Page: with its rules and apps, people of its own, and no tokens. Calls
-    /// about its people are made with the Page's tokens; tokens that are added are those of Instagram Login,
-    /// with its errors and its `changes` (facts §3.6, §4.5).
+    /// The Instagram account of this Page, with the Page's rules and apps, its own people and no tokens: calls about its people
+    /// use the Page's tokens. Tokens that are added to it are those of
+    /// [Instagram Login](messenger_handover::protocol#instagram-login), with its errors and with webhooks as
+    /// [`changes`](messenger_handover::protocol#webhook-envelope).
     #[must_use]
     pub fn as_instagram(&self, account: impl Into<PageId>) -> Self {
         let mut apps = self.apps.clone();
@@ -221,7 +221,7 @@ impl Page {
         Self { kind: Kind::Instagram, apps, subscribed: self.subscribed.clone(), ..page }
     }
 
-    /// Connects an app, which calls with this token.
+    /// Connects an app with its token for this Page.
     #[must_use]
     pub fn app(mut self, app: impl Into<AppId>, token: impl Into<PageToken>) -> Self {
         let app = app.into();
@@ -231,17 +231,17 @@ impl Page {
         self
     }
 
-    /// Connects an app that can own threads and never does anything, as Meta's own apps are (facts
-    /// §2.7: requests to them succeed, and nothing happens).
+    /// Connects an app that can own threads and never reacts, as Meta's own apps do:
+    /// [requests](messenger_handover::protocol#request) to them succeed without effect.
     #[must_use]
     pub fn silent_app(mut self, app: impl Into<AppId>) -> Self {
         self.apps.insert(app.into());
         self
     }
 
-    /// Routes what comes in by an entry point to an app, for so many days: 1 to 30, others count as 1 (facts
-    /// §2.5; one page says 1 to 7). Under Conversation Routing only, and without a default application only
-    /// for campaigns (facts §2.1).
+    /// Routes an entry point to an app for a number of days: 1 to 30; others count as 1
+    /// ([ads](messenger_handover::protocol#ads); one of Meta's pages says 1 to 7). Counts under Conversation Routing only, and
+    /// without a default application for campaigns only ([routing](messenger_handover::protocol#routing)).
     #[must_use]
     pub fn route(mut self, entry: EntryPoint, app: impl Into<AppId>, days: u32) -> Self {
         let days = if (1..=30).contains(&days) { days } else { 1 };
@@ -249,7 +249,7 @@ impl Page {
         self
     }
 
-    /// Adds a person the Page may address. Whoever writes becomes known anyway.
+    /// Adds a person that the Page may address. A person who writes is added by that.
     #[must_use]
     pub fn person(mut self, user: impl Into<UserId>) -> Self {
         self.people.entry(user.into()).or_default();
@@ -264,41 +264,41 @@ impl Page {
     }
 }
 
-/// What `request_thread_control` does where a default application is set. No source shows the answer
-/// (facts §5.2), so both are INF.
+/// The effect of `request_thread_control` where a default application is set. No source shows the response, so both are inferred
+/// ([request](messenger_handover::protocol#request)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RequestUnderDefaultApp {
-    /// Refused, with [`REQUEST_REFUSED`](super::REQUEST_REFUSED).
+    /// The call is refused with [`REQUEST_REFUSED`](super::REQUEST_REFUSED).
     #[default]
     Refused,
-    /// `{"success":true}`, and nothing happens.
+    /// The call returns `{"success":true}` without effect.
     SilentSuccess,
 }
 
-/// How a Page without a default application treats the apps that do not own a thread.
+/// The rights of apps that do not own a thread, on a Page without a default application
+/// ([zero-config](messenger_handover::protocol#zero-config)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ZeroConfig {
-    /// As production saw it (facts §2.6 and open question 3): once an app owns the thread, the others
-    /// read on standby and may not send.
+    /// As observed in production: once an app owns the thread, the others read on standby and may not send.
     #[default]
     Observed,
-    /// As Meta's page has it (facts §2.1): every app reads on `messaging` and may send.
+    /// As Meta documents it: every app reads on `messaging` and may send.
     Documented,
 }
 
-/// What becomes of the echo of a message whose sender gives control away at once (facts §4.8).
+/// The fate of the [echo](messenger_handover::protocol#echoes) of a message whose sender gives control away at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Echoes {
-    /// It arrives.
+    /// The echo arrives.
     #[default]
     Always,
-    /// An echo that still waits to be delivered when its sender passes or releases the thread is not
-    /// delivered to that sender (OBS).
+    /// An echo that is still pending when its sender passes or releases the thread is not delivered to that sender, as was
+    /// observed.
     LostWhenControlLeaves,
 }

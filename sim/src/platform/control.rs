@@ -13,8 +13,8 @@ use messenger_handover::time::Timestamp;
 type Answer = Result<ApiAnswer, GraphError>;
 
 impl Platform {
-    /// Facts §1.2, §2.4: by the owner, or by anyone when the thread is idle. For the handover protocol
-    /// the latter is INF from the newer page. Parameters are checked before ownership (INF).
+    /// [Passes](messenger_handover::protocol#pass) control: by the owner, or by any app while the thread is idle. Inferred: the
+    /// latter for the Handover Protocol, and that parameters are checked before ownership.
     pub(super) fn pass(
         &mut self,
         app: &AppId,
@@ -27,7 +27,7 @@ impl Platform {
             Some(target) => target.clone(),
             None => self.default_target(app, key).ok_or_else(|| GraphError::missing("target_app_id"))?,
         };
-        // Facts §5.3: 100/2018164. That the target must be connected to the Page is INF.
+        // 100/2018164 (docs/protocol.md#pass). Inferred: the target must be connected to the Page.
         if !self.pages.get(&key.page).is_some_and(|page| page.apps.contains(&target)) {
             return Err(GraphError::no_such_target(&target));
         }
@@ -35,7 +35,7 @@ impl Platform {
         if owner.as_ref().is_some_and(|owner| owner != app) {
             return Err(GraphError::pass_by_stranger());
         }
-        // Facts §2.4: the owner may not lengthen its lease so. Under handover INF.
+        // The owner may not renew its control this way (docs/protocol.md#idle). Under the Handover Protocol inferred.
         if owner.as_ref() == Some(&target) {
             return Err(GraphError::already_owner());
         }
@@ -44,8 +44,8 @@ impl Platform {
         Ok(ApiAnswer::Success)
     }
 
-    /// Where a pass without a target goes. Handover: from a secondary receiver to the primary, and the
-    /// primary must name one (facts §1.2). Routing: to the default application (facts §2.4).
+    /// The target of a [pass](messenger_handover::protocol#pass) without one. Handover Protocol: the primary receiver, which must
+    /// itself name a target. Conversation Routing: the default application.
     fn default_target(&self, app: &AppId, key: &ThreadKey) -> Option<AppId> {
         match self.rules(&key.page) {
             Rules::Handover { primary } => primary.filter(|primary| primary != app),
@@ -53,7 +53,7 @@ impl Platform {
         }
     }
 
-    /// Makes `target` the owner and tells it so (facts §1.3: pass goes to the new owner).
+    /// Makes `target` the owner and notifies it, and nobody else ([pass](messenger_handover::protocol#pass)).
     fn hand(
         &mut self,
         key: &ThreadKey,
@@ -93,22 +93,22 @@ impl Platform {
         let owner = self.holder(key);
         let owns = owner.as_ref() == Some(app);
         match self.rules(&key.page) {
-            // Facts §1.2: the primary at any time, anyone when idle. The refusal is facts §5.2 (3P).
-            // That taking one's own thread changes nothing is INF.
+            // The primary receiver at any time, any app while idle (docs/protocol.md#handover-protocol); the refusal is inferred
+            // (docs/protocol.md#refusals). Inferred: a take by the owner changes nothing.
             Rules::Handover { .. } if owns => return Ok(ApiAnswer::Success),
             Rules::Handover { primary } => {
                 if owner.is_some() && primary.as_ref() != Some(app) {
                     return Err(GraphError::permission_denied());
                 }
             }
-            // Facts §2.4, §5.2.
+            // Observed without a default application (docs/protocol.md#refusals).
             Rules::Routing { default_app: None } => return Err(GraphError::take_without_routing()),
-            // Facts §2.1: the per-app switch, for the default application too since 2024 (facts §0).
+            // Each app has a switch (docs/protocol.md#take); since 2024 the default application too (docs/protocol.md#timeline).
             Rules::Routing { default_app: Some(_) } => {
                 if !self.apps.get(app).is_some_and(|app| app.may_take) {
                     return Err(GraphError::permission_denied());
                 }
-                // Facts §2.4: not to prolong one's own lease.
+                // The owner may not renew its control this way (docs/protocol.md#take).
                 if owns {
                     return Err(GraphError::already_owner());
                 }
@@ -118,13 +118,13 @@ impl Platform {
         Ok(ApiAnswer::Success)
     }
 
-    /// Makes `app` the owner and tells the previous one; a take from idle tells nobody (facts §1.3,
-    /// §2.4).
+    /// Makes `app` the owner and notifies the previous one. A [take](messenger_handover::protocol#take) from idle sends no
+    /// webhook.
     pub(super) fn seize(&mut self, app: &AppId, key: &ThreadKey, metadata: Option<&str>, now: Timestamp) {
         let owner = self.holder(key);
         self.give(key, app, now);
         if let Some(owner) = owner.filter(|owner| owner != app) {
-            // Meta's take sample has the new owner as a number (facts §4.6).
+            // Meta's sample has the new owner as a number (docs/protocol.md#control-events).
             let body = json!({"previous_owner_app_id": owner, "new_owner_app_id": number(app)});
             self.tell_control(&owner, key, "take_thread_control", body, metadata, now);
         }
@@ -139,7 +139,7 @@ impl Platform {
     ) -> Answer {
         let owner = self.holder(key);
         let rules = self.rules(&key.page);
-        // Facts §2.1: not available; the shape is unknown.
+        // Not available; the response is unknown (docs/protocol.md#request).
         if matches!(rules, Rules::Routing { default_app: Some(_) }) {
             return match self.request_under_default_app {
                 RequestUnderDefaultApp::Refused => Err(GraphError::request_under_default_app()),
@@ -150,12 +150,12 @@ impl Platform {
             return Err(GraphError::already_owner());
         }
         let asked = match rules {
-            // Facts §1.2, §1.3: the primary is asked, even about an idle thread or a third app's.
+            // The primary is asked, even about an idle thread or a third app's (docs/protocol.md#request).
             Rules::Handover { primary: Some(primary) } if primary != *app => Some(primary),
-            // The primary itself asks: the owner is (DESIGN §1). Idle: there is nobody to ask, and it
-            // can take (INF).
+            // The primary itself requests, so the owner is asked (docs/protocol.md#request). Inferred: while idle nobody is
+            // asked, because the primary can take.
             Rules::Handover { primary: Some(_) } => owner,
-            // Facts §2.4: the owner is asked; idle: granted at once, and a pass tells so.
+            // The owner is asked; while idle control is granted at once, with a pass webhook (docs/protocol.md#request).
             Rules::Handover { primary: None } | Rules::Routing { .. } => {
                 if owner.is_none() {
                     self.hand(key, None, app, metadata, now);
@@ -164,15 +164,15 @@ impl Platform {
             }
         };
         if let Some(asked) = asked {
-            // Meta's sample has a number here (facts §4.6).
+            // Meta's sample has a number here (docs/protocol.md#control-events).
             let body = json!({"requested_owner_app_id": number(app)});
             self.tell_control(&asked, key, "request_thread_control", body, metadata, now);
         }
-        // "Sent", never "granted"; the inbox and silent apps do not answer (facts §2.7).
+        // Success means forwarded, never granted: inboxes and silent apps do not react (docs/protocol.md#request).
         Ok(ApiAnswer::Success)
     }
 
-    /// Facts §1.2, §2.4: by the owner; nobody is told.
+    /// [Releases](messenger_handover::protocol#release) control: by the owner, without a webhook.
     pub(super) fn release(&mut self, app: &AppId, key: &ThreadKey) -> Answer {
         if self.holder(key).as_ref() != Some(app) {
             return Err(GraphError::release_by_stranger());
@@ -182,7 +182,8 @@ impl Platform {
         Ok(ApiAnswer::Success)
     }
 
-    /// Facts §2.4: by the owner, for at most 7 days. The messaging window does not move (INF).
+    /// [Extends](messenger_handover::protocol#extend) control: by the owner, to at most 7 days from now. Inferred: the messaging
+    /// window does not move.
     pub(super) fn extend(
         &mut self,
         app: &AppId,
@@ -200,8 +201,8 @@ impl Platform {
         Ok(ApiAnswer::Success)
     }
 
-    /// Facts §1.2 (handover: any app of the Page sees all), §2.4 (routing: the owner and the default
-    /// application see all, others only that there is an owner).
+    /// Reads the [owner](messenger_handover::protocol#thread-owner). Handover Protocol: any app of the Page sees it. Conversation
+    /// Routing: the owner and the default application see it, others only see that there is one.
     pub(super) fn thread_owner(&self, app: &AppId, key: &ThreadKey) -> ApiAnswer {
         let Some(lease) = self.threads.get(key).and_then(|thread| thread.lease.as_ref()) else {
             return ApiAnswer::NoOwner;
@@ -213,8 +214,8 @@ impl Platform {
         ApiAnswer::Owner { app: sees_all.then(|| lease.app.clone()), expiration: lease.expires }
     }
 
-    /// Facts §1.2: meant for the primary; §5.3 (2018234): not for the secondary receivers. Without
-    /// roles any app sees the others (INF).
+    /// Lists the [other apps](messenger_handover::protocol#secondary-receivers) for the primary receiver; secondary receivers get
+    /// 2018234. Inferred: without roles any app sees the others.
     pub(super) fn secondary_receivers(&self, app: &AppId, page: &PageId) -> Answer {
         if let Rules::Handover { primary: Some(primary) } = self.rules(page)
             && primary != *app
@@ -234,7 +235,7 @@ impl Platform {
         self.apps.get(app).map(|app| app.name.clone())
     }
 
-    /// Facts §4.8: the echo of a message whose sender gave control away at once may never reach it.
+    /// Drops pending echoes of an app that gives control away ([echoes](messenger_handover::protocol#echoes)), if so configured.
     fn lose_echoes(&mut self, app: &AppId, key: &ThreadKey) {
         if self.echoes == Echoes::LostWhenControlLeaves && self.holder(key).as_ref() == Some(app) {
             self.outgoing.retain(|waiting| {

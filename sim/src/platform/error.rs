@@ -1,4 +1,5 @@
-//! The refusals, with Graph's bodies (facts §5).
+//! The refusals, with the bodies that Graph sends ([refusals](messenger_handover::protocol#refusals),
+//! [error codes](messenger_handover::protocol#error-codes)).
 
 use std::fmt;
 
@@ -6,17 +7,17 @@ use serde_json::{Value, json};
 
 use messenger_handover::id::AppId;
 
-/// The code of a refused `request_thread_control` where a default application is set. INF: no source
-/// shows the real one, so it is one that no list of Meta's has (facts §5.2).
+/// The code of a refused `request_thread_control` where a default application is set. Inferred: no source shows the real one, so
+/// this code is in none of Meta's lists ([request](messenger_handover::protocol#request)).
 pub const REQUEST_REFUSED: i64 = 36_100;
 
-/// An error answer of the Graph API.
+/// An error response of the Graph API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GraphError {
     /// The HTTP status.
     pub status: u16,
-    /// `type`: `OAuthException` or `GraphMethodException`.
+    /// `type`: `OAuthException`, `GraphMethodException`, or `IGApiException` under Instagram Login.
     pub kind: &'static str,
     /// `code`.
     pub code: i64,
@@ -34,7 +35,7 @@ impl GraphError {
         Self { status: 400, kind, code, subcode, message: message.into(), fbtrace_id }
     }
 
-    /// The body, as Graph writes it (facts §5.1).
+    /// The [body](messenger_handover::protocol#error-envelope) as Graph writes it.
     #[must_use]
     pub fn body(&self) -> Value {
         let mut error = json!({"message": self.message, "type": self.kind, "code": self.code});
@@ -45,104 +46,107 @@ impl GraphError {
         json!({"error": error})
     }
 
-    /// Send by an app that may not (facts §5.2, OBS).
+    /// A send by an app that does not own the thread ([observed](messenger_handover::protocol#refusals)).
     pub(super) fn controlled_by_another_app() -> Self {
         let message = "(#10) Message failed to send because another app is controlling this thread now.";
         Self::new(10, Some(2_018_300), message)
     }
 
-    /// While a lead ad asks (facts §5.3: 2018321; that it comes under code 100, and the wording, are INF).
+    /// A call while a [lead ad](messenger_handover::protocol#lead-ads) asks its questions: subcode 2018321. Code and wording
+    /// inferred.
     pub(super) fn asked_by_meta() -> Self {
         let message = "(#100) Messenger's automated questions control this conversation.";
         Self::new(100, Some(2_018_321), message)
     }
 
-    /// Send outside the window (facts §5.3; the wording is BG).
+    /// A send outside the window: [10/2018278](messenger_handover::protocol#windows). The wording is assumed.
     pub(super) fn outside_window() -> Self {
         Self::new(10, Some(2_018_278), "(#10) This message is sent outside of allowed window.")
     }
 
-    /// Facts §2.8, OBS.
+    /// A `HUMAN_AGENT` send without approval ([observed](messenger_handover::protocol#human-agent)).
     pub(super) fn no_human_agent() -> Self {
         Self::new(100, None, "(#100) Cannot tag messages with 'HUMAN_AGENT' without prior approval.")
     }
 
-    /// Facts §5.3: 100/2018001 (the wording is BG).
+    /// An unknown person: [100/2018001](messenger_handover::protocol#error-codes). The wording is assumed.
     pub(super) fn no_such_person() -> Self {
         Self::new(100, Some(2_018_001), "(#100) No matching user found")
     }
 
-    /// Facts §5.3: 100/2018164 (the wording is INF).
+    /// A pass to an app that is not connected: [100/2018164](messenger_handover::protocol#error-codes). The wording is inferred.
     pub(super) fn no_such_target(app: &AppId) -> Self {
         Self::new(100, Some(2_018_164), format!("(#100) Incorrect app id: {app}"))
     }
 
-    /// Facts §5.3: 2018171; that it comes under code 100 is INF.
+    /// A call by an app without a role: subcode [2018171](messenger_handover::protocol#error-codes). The code is inferred.
     pub(super) fn no_role() -> Self {
         let message = "(#100) This action is only available to primary and secondary receivers.";
         Self::new(100, Some(2_018_171), message)
     }
 
-    /// Facts §5.3: 2018234; that it comes under code 100 is INF.
+    /// `secondary_receivers` by a secondary receiver: subcode [2018234](messenger_handover::protocol#error-codes). The code is
+    /// inferred.
     pub(super) fn secondary_may_not_see() -> Self {
         let message = "(#100) A secondary receiver can not get the list of secondary receivers.";
         Self::new(100, Some(2_018_234), message)
     }
 
-    /// Facts §5.2, 3P.
+    /// A take without role or switch ([inferred](messenger_handover::protocol#refusals) from a test's wording).
     pub(super) fn permission_denied() -> Self {
         Self::new(10, None, "(#10) Permission denied")
     }
 
-    /// Facts §5.2, OBS.
+    /// A take without a default application ([observed](messenger_handover::protocol#refusals)).
     pub(super) fn take_without_routing() -> Self {
         let message = "(#27) Take thread control is not supported when Conversation Routing is not enabled.";
         Self::new(27, None, message)
     }
 
-    /// INF, see [`REQUEST_REFUSED`].
+    /// A request with a default application; inferred, see [`REQUEST_REFUSED`].
     pub(super) fn request_under_default_app() -> Self {
         let message = "Request thread control is not supported when Conversation Routing is enabled.";
         Self::new(REQUEST_REFUSED, None, format!("(#{REQUEST_REFUSED}) {message}"))
     }
 
-    /// Facts §5.2, OBS.
+    /// A pass by another app than the owner ([observed](messenger_handover::protocol#refusals)).
     pub(super) fn pass_by_stranger() -> Self {
         Self::new(100, None, "(#100) calling app is not the thread owner")
     }
 
-    /// Facts §5.2, OBS.
+    /// A release by another app than the owner ([observed](messenger_handover::protocol#refusals)).
     pub(super) fn release_by_stranger() -> Self {
         Self::new(100, None, "(#100) Only the current thread owner can release")
     }
 
-    /// The rule is DOC (facts §2.4), the body INF after the one of release.
+    /// An extension by another app than the owner. The rule is [documented](messenger_handover::protocol#extend); the body is
+    /// inferred from that of a release.
     pub(super) fn extend_by_stranger() -> Self {
         Self::new(100, None, "(#100) Only the current thread owner can extend")
     }
 
-    /// Request, take or pass-to-itself by the owner: DOC that it is not allowed (facts §2.4), the body
-    /// is INF.
+    /// A request, a take or a pass to itself by the owner. [Documented](messenger_handover::protocol#refusals) as not allowed;
+    /// the body is inferred.
     pub(super) fn already_owner() -> Self {
         Self::new(100, None, "(#100) calling app is already the thread owner")
     }
 
-    /// Graph's usual words for a missing parameter (BG).
+    /// A missing parameter, in Graph's usual words (assumed).
     pub(crate) fn missing(parameter: &str) -> Self {
         Self::new(100, None, format!("(#100) The parameter {parameter} is required"))
     }
 
-    /// A parameter that does not say anything useful (the wording is BG).
+    /// An invalid parameter. The wording is assumed.
     pub(crate) fn invalid(parameter: &str, why: &str) -> Self {
         Self::new(100, None, format!("(#100) Invalid parameter {parameter}: {why}"))
     }
 
-    /// A token that nobody has (facts §5.3).
+    /// An unknown [token](messenger_handover::protocol#tokens).
     pub(crate) fn bad_token() -> Self {
         Self::new(190, None, "Invalid OAuth access token - Cannot parse access token")
     }
 
-    /// A token that was good once (facts §5.3). The wording is BG.
+    /// A [token](messenger_handover::protocol#tokens) that has ended. The wording is assumed.
     pub(crate) fn token_ended(subcode: i64) -> Self {
         let message = match subcode {
             458 => "Error validating access token: The user has not authorized application",
@@ -155,13 +159,13 @@ impl GraphError {
         Self::new(190, Some(subcode), message)
     }
 
-    /// A permission that the token lacks (facts §5.3: 230, and the family of 200). The wording is BG.
+    /// A permission that the token lacks: [230 or 200](messenger_handover::protocol#error-codes). The wording is assumed.
     pub(super) fn scope_missing(scope: &str) -> Self {
         let code = if scope == "pages_messaging" { 230 } else { 200 };
         Self::new(code, None, format!("(#{code}) Requires {scope} permission to manage the object"))
     }
 
-    /// An object or edge that is not there (facts §5.3: 100/33).
+    /// An object or edge that does not exist: [100/33](messenger_handover::protocol#error-codes).
     pub(crate) fn unsupported(method: &str, node: &str) -> Self {
         let message = format!(
             "Unsupported {method} request. Object with ID '{node}' does not exist, cannot be loaded due to \

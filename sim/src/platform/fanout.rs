@@ -1,4 +1,4 @@
-//! Which webhook goes to whom, on which channel.
+//! The webhooks: their receivers and their channels.
 
 use serde_json::{Map, Value, json};
 
@@ -6,11 +6,11 @@ use super::{Platform, Rules, ZeroConfig, is_inbox};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
-/// The array of a webhook entry that an item comes in (facts §4.5).
+/// The array of a [webhook entry](messenger_handover::protocol#webhook-envelope) that holds an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Channel {
-    /// `messaging`.
+    /// `messaging`: the app may answer.
     Messaging,
     /// `standby`: another app owns the thread.
     Standby,
@@ -27,30 +27,30 @@ impl Channel {
     }
 }
 
-/// One webhook that waits to be delivered.
+/// A pending webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// To which app.
+    /// The receiving app.
     pub app: AppId,
-    /// About which Page.
+    /// The Page or account.
     pub page: PageId,
-    /// About which person; `app_roles` is about none.
+    /// The person; none for `app_roles`.
     pub user: Option<UserId>,
-    /// In which array.
+    /// The array that holds the item.
     pub channel: Channel,
-    /// What it is: `message`, `postback`, `echo`, `delivery`, `read`, `pass_thread_control`,
+    /// The kind of event: `message`, `postback`, `echo`, `delivery`, `read`, `pass_thread_control`,
     /// `take_thread_control`, `request_thread_control` or `app_roles`.
     pub label: &'static str,
     /// The item of the array.
     pub item: Value,
-    /// What the entry says beside the array (facts §2.6).
+    /// The entry's [`hop_context`](messenger_handover::protocol#hop-context), if any.
     pub hop_context: Option<Value>,
-    /// When the platform made it: `entry.time`.
+    /// The time at which the platform made it: `entry.time`.
     pub at: Timestamp,
 }
 
-/// An event from the customer, or about what the customer did.
+/// An event whose sender is the customer.
 pub(super) fn from_customer(key: &ThreadKey, now: Timestamp, name: &str, body: &Value) -> Value {
     let mut item = Map::new();
     item.insert("sender".to_owned(), json!({"id": key.user}));
@@ -61,8 +61,7 @@ pub(super) fn from_customer(key: &ThreadKey, now: Timestamp, name: &str, body: &
 }
 
 impl Platform {
-    /// Tells one app about a thread, if it is subscribed. The inbox and apps that are only an id have
-    /// no webhooks.
+    /// Notifies one app of an event in a thread, if it is subscribed. Inboxes and apps that are only an id have no webhooks.
     pub(super) fn tell(
         &mut self,
         app: &AppId,
@@ -76,7 +75,7 @@ impl Platform {
         self.push(Delivery { app, page, user, channel, label, item, hop_context: None, at: now });
     }
 
-    /// `app_roles` (facts §4.6). It has no sender; its recipient is the Page.
+    /// Sends [`app_roles`](messenger_handover::protocol#control-events), which has no sender and the Page as recipient.
     pub(super) fn tell_role(&mut self, page: &PageId, app: &AppId, role: &str, now: Timestamp) {
         let mut roles = Map::new();
         roles.insert(app.to_string(), json!([role]));
@@ -96,9 +95,8 @@ impl Platform {
         }
     }
 
-    /// Tells every app of the Page about something in the conversation. `author` is the app that acted,
-    /// if one did: it reads its own on `messaging`. `item` is made per channel, since standby copies
-    /// can hold less.
+    /// Notifies every app of the Page. `author` is the app that acted, if any, and reads its own event on `messaging`. `item` is
+    /// made for each channel, because standby copies can hold less.
     pub(super) fn fan_out(
         &mut self,
         key: &ThreadKey,
@@ -107,7 +105,7 @@ impl Platform {
         now: Timestamp,
         item: impl Fn(Channel) -> Value,
     ) {
-        // While a lead ad asks, nobody is told (facts §2.5).
+        // While a lead ad asks its questions, no app gets a webhook (docs/protocol.md#lead-ads).
         if self.is_asked_by_meta(key) {
             return;
         }
@@ -121,15 +119,16 @@ impl Platform {
     pub(super) fn channel(&self, key: &ThreadKey, app: &AppId, author: Option<&AppId>) -> Channel {
         let reads_on_messaging = author == Some(app)
             || match (self.rules(&key.page), self.holder(key)) {
-                // Facts §2.1: everybody reads on `messaging`, whoever owns the thread.
+                // Documented: all apps read on `messaging`, whoever owns the thread (docs/protocol.md#zero-config).
                 (Rules::Routing { default_app: None }, _) if self.zero_config == ZeroConfig::Documented => {
                     true
                 }
-                // Facts §1.1, §2.1: the owner on `messaging`, the others on standby.
+                // The owner reads on `messaging`, the others on standby (docs/protocol.md#standby).
                 (_, Some(owner)) => owner == *app,
-                // INF: an idle thread is the default application's; only it may send there.
+                // Inferred: an idle thread is the default application's, because only that may send there
+                // (docs/protocol.md#idle).
                 (Rules::Routing { default_app: Some(default) }, None) => default == *app,
-                // Facts §1.1, §2.1: idle without anybody it would go to: all on `messaging`.
+                // Idle without a primary receiver or a default application: all read on `messaging` (docs/protocol.md#idle).
                 (_, None) => true,
             };
         if reads_on_messaging { Channel::Messaging } else { Channel::Standby }

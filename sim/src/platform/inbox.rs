@@ -1,4 +1,4 @@
-//! People who work in Meta's own Page inbox.
+//! The people who work in Meta's own inbox.
 
 use serde_json::json;
 
@@ -8,12 +8,12 @@ use messenger_handover::id::{MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
 impl Platform {
-    /// A person answers in the Page inbox. Under routing that takes control (facts §2.3), without a
-    /// default application too (OBS facts §2.7: people "take over" in Business Suite). Under handover it
-    /// takes control where the inbox is the primary receiver or the thread is idle (INF).
+    /// A person replies in the [Page inbox](messenger_handover::protocol#page-inbox). Under Conversation Routing the inbox takes
+    /// control by that, as observed also without a default application. Under the Handover Protocol it takes control where it is
+    /// the primary receiver or the thread is idle (inferred).
     ///
     /// # Errors
-    /// [`GraphError`] where the inbox can not take control or the message can not be sent.
+    /// [`GraphError`] if the inbox cannot take control or the message cannot be sent.
     pub fn inbox_replies(
         &mut self,
         page: &PageId,
@@ -25,7 +25,7 @@ impl Platform {
         let app = self.inbox_of(page);
         let owner = self.holder(&key);
         let (message, tag) = (json!({"text": text}), Some("HUMAN_AGENT"));
-        // What cannot be sent takes no control either.
+        // A message that cannot be sent takes no control either.
         let sendable = check_message(&message).and_then(|()| self.window_is_open(&app, &key, tag, now));
         sendable.map_err(|refusal| self.traced(refusal))?;
         let may_take = match self.rules(page) {
@@ -38,13 +38,13 @@ impl Platform {
         self.speak(&app, &key, &message, tag, now).map_err(|refusal| self.traced(refusal))
     }
 
-    /// A person moves the conversation to the inbox. Under handover that is a request to the primary
-    /// receiver, which has to pass to the inbox (facts §1.2); under routing the inbox takes control
-    /// (facts §2.3). Where the inbox is the primary receiver it takes (INF); where there is none the
-    /// rules of a request hold (INF).
+    /// A person moves the conversation to the inbox. Under the
+    /// [Handover Protocol](messenger_handover::protocol#handover-protocol) that is a request to the primary receiver, which has
+    /// to pass; under [Conversation Routing](messenger_handover::protocol#page-inbox) the inbox takes control. Inferred: where
+    /// the inbox is the primary receiver it takes, and without a primary receiver the rules of a request hold.
     ///
     /// # Errors
-    /// [`GraphError`] if the Page or the person is not known.
+    /// [`GraphError`] if the Page or the person does not exist.
     pub fn inbox_move(&mut self, page: &PageId, user: &UserId, now: Timestamp) -> Result<(), GraphError> {
         let key = self.known_thread(page, user, now)?;
         let app = self.inbox_of(page);

@@ -1,4 +1,4 @@
-//! Where Instagram differs: fields, receipts, the inbox, and the words of refusals.
+//! The differences of Instagram: fields, receipts, the inbox and the refusals.
 
 use serde_json::{Value, json};
 
@@ -17,13 +17,14 @@ impl Platform {
         self.pages.get(account).is_some_and(|page| page.kind == Kind::Instagram)
     }
 
-    /// Whether an account's webhooks come as `changes`: that of Instagram Login (3P, facts §4.5).
+    /// Whether an account uses Instagram Login, whose webhooks come as [`changes`](messenger_handover::protocol#webhook-envelope)
+    /// (inferred).
     pub(crate) fn is_instagram_login(&self, account: &PageId) -> bool {
         self.pages.get(account).is_some_and(|page| page.kind == Kind::Instagram && !page.tokens.is_empty())
     }
 
-    /// The account whose conversation a call with a Page's token is about: people of Instagram are called
-    /// by the Page's path too (facts §3.1).
+    /// The account of the conversation that a call with a Page's token is about: a Page's
+    /// [path](messenger_handover::protocol#graph-paths) also serves the people of its Instagram account.
     pub(crate) fn account_of(&self, page: &PageId, user: Option<&UserId>) -> PageId {
         let linked = self.pages.get(page).and_then(|page| page.instagram.as_ref());
         let of_instagram = linked.filter(|account| {
@@ -33,13 +34,13 @@ impl Platform {
         of_instagram.unwrap_or(page).clone()
     }
 
-    /// The Instagram account of a Page, if this is its id.
+    /// The Instagram account of a Page, if `id` is its id.
     pub(crate) fn linked_account(&self, page: &PageId, id: &str) -> Option<PageId> {
         let account = self.pages.get(page)?.instagram.as_ref()?;
         (account.to_string() == id).then(|| account.clone())
     }
 
-    /// What the Page may know of a person (BG).
+    /// The [profile](messenger_handover::protocol#user-profiles) of a person, as the Page may read it.
     pub(crate) fn profile(&self, page: &PageId, id: &str) -> Option<Value> {
         let user = UserId::new(id).ok()?;
         let page = self.pages.get(&self.account_of(page, Some(&user)))?;
@@ -52,8 +53,8 @@ impl Platform {
         AppId::from(if self.is_instagram(account) { INSTAGRAM_INBOX } else { PAGE_INBOX })
     }
 
-    /// The field an app must be subscribed to (facts §4.1). Standby needs `standby` as well; that it does
-    /// not replace the event's own field is INF.
+    /// The [field](messenger_handover::protocol#page-subscriptions) that an app must be subscribed to. Standby also needs
+    /// `standby`; that this does not replace the event's own field is inferred.
     pub(crate) fn field_of(&self, account: &PageId, label: &str) -> &'static str {
         let instagram = self.is_instagram(account);
         match label {
@@ -68,7 +69,7 @@ impl Platform {
         }
     }
 
-    /// `read:{watermark}`, on Instagram `read:{mid}` (facts §4.8).
+    /// A [read receipt](messenger_handover::protocol#receipts): `{watermark}`, on Instagram `{mid}`.
     pub(super) fn read_receipt(&self, key: &ThreadKey, now: Timestamp) -> Value {
         if !self.is_instagram(&key.page) {
             return json!({"watermark": now.as_millis()});
@@ -77,8 +78,9 @@ impl Platform {
         json!({"mid": last.map(|said| &said.mid)})
     }
 
-    /// The refusals that Instagram words in its own way (facts §5.2, §5.3): not the owner, outside the
-    /// window; by Instagram Login with a type and a status of its own (facts §3.6).
+    /// Replaces the refusals that Instagram words in its own way: [not the owner](messenger_handover::protocol#refusals),
+    /// [outside the window, unknown person](messenger_handover::protocol#error-codes); under
+    /// [Instagram Login](messenger_handover::protocol#instagram-login) with its own type and status.
     pub(super) fn in_the_words_of(&self, account: &PageId, refusal: GraphError) -> GraphError {
         let Some(page) = self.pages.get(account).filter(|page| page.kind == Kind::Instagram) else {
             return refusal;

@@ -1,4 +1,4 @@
-//! What customers write and what apps send.
+//! The messages of customers and of apps.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use super::{
 use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
-/// The longest text of a message, in characters (BG).
+/// The longest text of a message, in characters (docs/protocol.md#sends).
 const MAX_TEXT: usize = 2000;
 
 impl Platform {
-    /// The customer writes. Whoever writes is known to the Page from then on. On a Page that is not
-    /// configured nobody is told.
+    /// The customer writes, and the Page can address them from then on. On a Page that is not configured no app gets a webhook.
     pub fn customer_writes(&mut self, page: &PageId, user: &UserId, text: &str, now: Timestamp) -> MessageId {
         self.customer_enters(page, user, text, EntryPoint::Social, now)
     }
 
-    /// The customer writes, having come by an entry point: an idle thread goes where that is routed (facts
-    /// §2.2). What is routed elsewhere is as without a route.
+    /// The customer writes, having come by an [entry point](messenger_handover::protocol#routing): an
+    /// [idle](messenger_handover::protocol#idle) thread goes to the app of its route. An entry point that the rules do not
+    /// route has no effect.
     pub fn customer_enters(
         &mut self,
         page: &PageId,
@@ -39,16 +39,17 @@ impl Platform {
         mid
     }
 
-    /// The customer takes a message back (facts §4.8). That it neither routes an idle thread nor prolongs control is INF.
+    /// The customer [unsends](messenger_handover::protocol#unsent-and-edited) a message. Inferred: that neither routes an idle
+    /// thread nor prolongs control.
     pub fn customer_unsends(&mut self, page: &PageId, user: &UserId, mid: &MessageId, now: Timestamp) {
         let key = ThreadKey::new(page.clone(), user.clone());
         let item = from_customer(&key, now, "message", &json!({"mid": mid, "is_deleted": true}));
         self.fan_out(&key, None, "message", now, |_| item.clone());
     }
 
-    /// The customer presses a button. Standby copies hold neither payload nor title, but the app that
-    /// sent the button gets the whole postback even where another app owns the thread (facts §4.7).
-    /// That a press counts like a message for window and owner is INF.
+    /// The customer presses a button. Copies on [standby](messenger_handover::protocol#standby) have neither payload nor title,
+    /// but the app that sent the button gets the whole postback even where another app owns the thread. Inferred: a press counts
+    /// like a message for window and owner.
     pub fn customer_presses(
         &mut self,
         page: &PageId,
@@ -70,7 +71,7 @@ impl Platform {
         mid
     }
 
-    /// The customer has read everything. Only apps subscribed to `message_reads` are told.
+    /// The customer has read everything. Only apps subscribed to the receipts get a webhook.
     pub fn customer_reads(&mut self, page: &PageId, user: &UserId, now: Timestamp) {
         let key = ThreadKey::new(page.clone(), user.clone());
         self.lapse(&key, now);
@@ -79,7 +80,7 @@ impl Platform {
         self.fan_out(&key, None, "read", now, |_| item.clone());
     }
 
-    /// Where an idle thread goes, and for how long. A day, but by an ad that says otherwise.
+    /// The new owner of an idle thread and the duration of its control: a day, unless the route of an ad sets another.
     fn first(&self, key: &ThreadKey, entry: EntryPoint) -> Option<(AppId, Duration)> {
         let route = || self.pages.get(&key.page)?.routes.get(&entry).cloned();
         match self.rules(&key.page) {
@@ -99,11 +100,11 @@ impl Platform {
         self.meets(key);
         self.lapse(key, now);
         if self.holder(key).is_none() {
-            // Facts §1.1, §2.2: an idle thread goes to the primary, or to the default application. No
-            // webhook tells so (INF: none is described).
+            // An idle thread goes to the primary or to the default application (docs/protocol.md#idle). Inferred: no webhook says
+            // so (docs/protocol.md#routing).
             if let Some((first, control)) = self.first(key, entry) {
                 self.give(key, &first, now);
-                // Any control action starts a new day, so a longer one ends with it (facts §2.4).
+                // Any control action starts a new day, which ends a longer control (docs/protocol.md#ads).
                 if let Some(lease) = &mut self.thread_mut(key).lease {
                     lease.expires = now.plus(control);
                 }
@@ -125,7 +126,7 @@ impl Platform {
         })
     }
 
-    /// The Send API. The thread gate is asked before the window gate (INF).
+    /// The [Send API](messenger_handover::protocol#sends). Inferred: control is checked before the window.
     pub(super) fn send(
         &mut self,
         app: &AppId,
@@ -135,13 +136,13 @@ impl Platform {
         thread_control: Option<&InlineControl>,
         now: Timestamp,
     ) -> Result<ApiAnswer, GraphError> {
-        // Facts §3.5: only with routing enabled; what happens otherwise is INF.
+        // Documented with a default application only; the refusal otherwise is inferred (docs/protocol.md#send-with-control).
         let routing = matches!(self.rules(&key.page), Rules::Routing { default_app: Some(_) });
         if thread_control.is_some() && !routing {
             return Err(GraphError::invalid("thread_control", "Conversation Routing is not enabled"));
         }
         let mid = self.speak(app, key, message, tag, now)?;
-        // It runs after the message, and the answer says nothing about how it went (facts §3.5).
+        // Runs after the message, and the response does not report how it ended (docs/protocol.md#send-with-control).
         let _ = match thread_control {
             Some(InlineControl::Pass(target)) => self.pass(app, key, target.as_ref(), None, now),
             Some(InlineControl::Release) => self.release(app, key),
@@ -150,7 +151,7 @@ impl Platform {
         Ok(ApiAnswer::Sent { user: key.user.clone(), mid })
     }
 
-    /// Sends a message if the gates are open.
+    /// Sends a message if control and window allow it.
     pub(super) fn speak(
         &mut self,
         app: &AppId,
@@ -164,7 +165,8 @@ impl Platform {
         Ok(self.say(app, key, message.clone(), now))
     }
 
-    /// A sender action passes the same gates as a message (INF).
+    /// Shows a [sender action](messenger_handover::protocol#sender-actions). Inferred: it needs control and window like a
+    /// message.
     pub(super) fn act(
         &mut self,
         app: &AppId,
@@ -183,13 +185,13 @@ impl Platform {
         now: Timestamp,
     ) -> Result<(), GraphError> {
         let allowed = match (self.rules(&key.page), self.holder(key)) {
-            // Facts §2.1, as documented.
+            // Documented: all apps may send (docs/protocol.md#zero-config).
             (Rules::Routing { default_app: None }, _) if self.zero_config == ZeroConfig::Documented => true,
-            // Facts §1.1 (nobody else, not even the primary), §2.1, §2.7.
+            // Only the owner, so not even the primary receiver (docs/protocol.md#handover-protocol, docs/protocol.md#routing).
             (_, Some(owner)) => owner == *app,
-            // Facts §2.2. That the refusal has the same body as on an owned thread is INF.
+            // Only the default application (docs/protocol.md#idle). Inferred: the refusal is that of an owned thread.
             (Rules::Routing { default_app: Some(default) }, None) => default == *app,
-            // Facts §1.1, §2.1: idle, anybody may.
+            // Idle without either: any app (docs/protocol.md#idle).
             (_, None) => true,
         };
         if !allowed {
@@ -198,7 +200,7 @@ impl Platform {
         self.window_is_open(app, key, tag, now)
     }
 
-    /// The second gate, beside control (facts §2.8).
+    /// Checks the messaging [window](messenger_handover::protocol#windows), which is independent of control.
     pub(super) fn window_is_open(
         &self,
         app: &AppId,
@@ -210,7 +212,7 @@ impl Platform {
             None => DAY,
             Some("HUMAN_AGENT") if self.human_agent(app) => WEEK,
             Some("HUMAN_AGENT") => return Err(GraphError::no_human_agent()),
-            // Facts §2.8: the others ended in 2026.
+            // Other tags ended in 2026 (docs/protocol.md#windows).
             Some(_) => return Err(GraphError::invalid("tag", "this message tag is not supported")),
         };
         let last = self.threads.get(key).and_then(|thread| thread.last_customer);
@@ -220,19 +222,20 @@ impl Platform {
         }
     }
 
-    /// People in the inbox need no approval.
+    /// Whether an app may use the tag. The inboxes need no approval.
     fn human_agent(&self, app: &AppId) -> bool {
         is_inbox(app) || self.apps.get(app).is_some_and(|app| app.human_agent)
     }
 
-    /// The customer reads it, and the apps get their echoes and delivery receipts (facts §4.8).
+    /// Adds the message to the conversation, and sends [echoes](messenger_handover::protocol#echoes) and delivery
+    /// [receipts](messenger_handover::protocol#receipts).
     fn say(&mut self, app: &AppId, key: &ThreadKey, message: Value, now: Timestamp) -> MessageId {
         let mid = self.next_mid();
         let from = Speaker::App(app.clone());
         let said = Said { from, message: message.clone(), mid: mid.clone(), at: now };
         self.thread_mut(key).said.push(said);
-        // Under handover the owner's own activity counts (facts §1.1), under routing only what the
-        // customer sends (facts §2.2).
+        // Under the Handover Protocol the owner's activity renews control, under Conversation Routing only the customer's
+        // (docs/protocol.md#idle).
         if matches!(self.rules(&key.page), Rules::Handover { .. }) && self.holder(key).as_ref() == Some(app) {
             self.renew(key, now);
         }
@@ -248,7 +251,7 @@ impl Platform {
         });
         self.fan_out(key, Some(app), "echo", now, |_| item.clone());
         if self.is_instagram(&key.page) {
-            // There are no delivery receipts (facts §4.8).
+            // Instagram has no delivery receipts (docs/protocol.md#receipts).
             return mid;
         }
         let receipt = json!({"mids": [mid], "watermark": now.as_millis()});
@@ -258,7 +261,8 @@ impl Platform {
     }
 }
 
-/// Wording and limits are BG: Graph refuses with code 100.
+/// Checks a message object. Graph refuses with code 100; the [limits](messenger_handover::protocol#sends) are Messenger's, the
+/// wording is assumed.
 pub(super) fn check_message(message: &Value) -> Result<(), GraphError> {
     let Some(fields) = message.as_object() else {
         return Err(GraphError::invalid("message", "must be an object"));

@@ -1,4 +1,4 @@
-//! Meta's own apps that hold threads: the questions of a lead ad, and the Business AI.
+//! Meta's own apps that own threads: the lead-ads app and the Business AI.
 
 use serde_json::{Value, json};
 
@@ -7,18 +7,18 @@ use super::{GraphError, Platform, Said, Speaker};
 use messenger_handover::id::{AppId, PAGE_INBOX, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
-/// Meta's lead app, which owns a thread while it asks (facts §2.5).
+/// Meta's lead-ads app, which owns a thread while a [lead ad](messenger_handover::protocol#lead-ads) asks its questions.
 pub const LEAD_APP: u64 = 413_038_776_280_800;
-/// The Business AI as the new owner in the take events that were seen (facts §2.7).
+/// The Business AI as the new owner in the [take events](messenger_handover::protocol#meta-ai) that were observed.
 pub const AI_APP: u64 = 928_891_643_393_937;
-/// The Business AI as the previous owner in the same events.
+/// The previous owner in those events. Probably the app of the vendor that published them (docs/protocol.md#app-ids).
 const AI_BEFORE: u64 = 388_207_815_496_149;
-/// So often one such take was delivered (facts §4.4, OBS).
+/// The copies in which one such take event was delivered, as observed (docs/protocol.md#meta-ai).
 const COPIES: usize = 4;
 
 impl Platform {
-    /// Somebody answers a lead ad: Meta's lead app owns the thread while it asks, and no app is told
-    /// anything meanwhile (facts §2.5).
+    /// A person starts a [lead ad](messenger_handover::protocol#lead-ads): the lead-ads app owns the thread while it asks, and no
+    /// app gets a webhook meanwhile.
     ///
     /// # Errors
     /// [`GraphError`] if there is no such Page.
@@ -29,12 +29,13 @@ impl Platform {
         Ok(())
     }
 
-    /// The questions end: control goes to an app or to nobody, and the app is told whether all were answered
-    /// before it gets the summary, which looks like a message of the customer, is stamped in seconds and
-    /// stands in no conversation (facts §2.5, §2.6).
+    /// The [lead ad](messenger_handover::protocol#lead-ads) ends: control goes to an app, or the thread becomes idle. The app
+    /// gets a pass event, whose metadata says whether all questions were answered, and then the summary. That looks like a
+    /// message of the customer, is stamped in seconds and belongs to no conversation. Both carry
+    /// [`hop_context`](messenger_handover::protocol#hop-context).
     ///
     /// # Errors
-    /// [`GraphError`] if no lead ad asks in this thread, or the app is not connected.
+    /// [`GraphError`] if no lead ad runs in this thread, or the app is not connected.
     pub fn lead_ad_ends(
         &mut self,
         page: &PageId,
@@ -59,7 +60,7 @@ impl Platform {
         self.give(&key, to, now);
         let outcome = if complete { "messenger_lead_gen_complete" } else { "messenger_lead_gen_incomplete" };
         let number = super::api::number;
-        // Ids as numbers, as in Meta's sample (facts §4.6).
+        // Ids are numbers, as in Meta's sample (docs/protocol.md#lead-ads).
         let body =
             json!({"previous_owner_app_id": LEAD_APP, "new_owner_app_id": number(to), "metadata": outcome});
         let context = json!({"app_id": LEAD_APP, "metadata": outcome});
@@ -83,8 +84,8 @@ impl Platform {
         Ok(())
     }
 
-    /// The Business AI takes the thread. Who had it is told four times, stamped in seconds, with ids of the
-    /// AI on both sides (facts §2.7, §4.6, OBS; that only the previous owner is told is INF).
+    /// The [Business AI](messenger_handover::protocol#meta-ai) takes the thread. As observed, the previous owner gets the event
+    /// four times, stamped in seconds and with a fixed app id as the previous owner. Inferred: no other app gets it.
     ///
     /// # Errors
     /// [`GraphError`] if there is no such Page.
@@ -105,7 +106,7 @@ impl Platform {
         Ok(())
     }
 
-    /// The Business AI answers: the echo names the Page inbox as its app (facts §2.7, OBS).
+    /// The [Business AI](messenger_handover::protocol#meta-ai) answers. As observed, the echo names the Page inbox as its app.
     ///
     /// # Errors
     /// [`GraphError`] if the AI does not own the thread.
@@ -133,8 +134,8 @@ impl Platform {
         Ok(())
     }
 
-    /// The Business AI leaves with words of the system and without a control event (facts §2.7, OBS). The
-    /// thread is idle then (INF).
+    /// The [Business AI](messenger_handover::protocol#meta-ai) leaves, as observed with words of the system and without a control
+    /// event. Inferred: the thread is idle then.
     ///
     /// # Errors
     /// As [`Self::ai_answers`].
@@ -159,7 +160,8 @@ impl Platform {
         Ok(())
     }
 
-    /// Whether Meta's own questions hold the thread: other apps can do nothing then (facts §5.3: 2018321).
+    /// Whether Meta's questions own the thread. Calls of other apps then fail with subcode
+    /// [2018321](messenger_handover::protocol#lead-ads).
     pub(super) fn is_asked_by_meta(&self, key: &ThreadKey) -> bool {
         self.holder(key) == Some(AppId::from(LEAD_APP))
     }

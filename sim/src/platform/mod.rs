@@ -1,7 +1,7 @@
 //! Meta's rules as a pure function of calls and time.
 //!
-//! Every method that is told `now` lets control lapse first, then acts, and leaves what Meta would
-//! deliver in a list that [`Platform::take_outgoing`] empties. `now` must not run backwards.
+//! Every method that takes `now` first lets control expire, then acts, and adds the webhooks to a list that
+//! [`Platform::take_outgoing`] empties. `now` must not run backwards.
 
 mod about;
 mod api;
@@ -35,20 +35,21 @@ pub use self::error::{GraphError, REQUEST_REFUSED};
 pub use self::fanout::{Channel, Delivery};
 pub use self::meta::{AI_APP, LEAD_APP};
 
-/// How long control lasts without activity (facts §1.1, §2.2), and how long the Page may answer a
-/// customer (facts §2.8). The two are independent gates.
+/// The duration of control without activity ([idle](messenger_handover::protocol#idle)), and the messaging
+/// [window](messenger_handover::protocol#windows). The two are independent gates.
 pub const DAY: Duration = Duration::from_hours(24);
-/// The longest extension (facts §2.4), and the window of the `HUMAN_AGENT` tag (facts §2.8).
+/// The longest [extension](messenger_handover::protocol#extend), and the window of the
+/// [`HUMAN_AGENT`](messenger_handover::protocol#human-agent) tag.
 pub const WEEK: Duration = Duration::from_hours(168);
 
-/// The Page inbox as an app.
+/// The Page inbox's app.
 pub(crate) fn inbox() -> AppId {
     AppId::from(PAGE_INBOX)
 }
 
 use self::instagram::is_inbox;
 
-/// Who said something in a conversation.
+/// The author of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Speaker {
@@ -62,18 +63,18 @@ pub enum Speaker {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Said {
-    /// Who said it.
+    /// The author.
     pub from: Speaker,
-    /// The message object, as it was sent.
+    /// The message object as it was sent.
     pub message: Value,
-    /// Its id.
+    /// The message's id.
     pub mid: MessageId,
-    /// When.
+    /// The time at which it was sent.
     pub at: Timestamp,
 }
 
 impl Said {
-    /// Its text, if it has one.
+    /// The text, if it has one.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         self.message["text"].as_str()
@@ -93,10 +94,10 @@ struct Thread {
     said: Vec<Said>,
 }
 
-/// The platform: apps, Pages, conversations and the webhooks that wait to be delivered.
+/// The platform: apps, Pages, conversations and pending webhooks.
 #[derive(Debug, Clone, Default)]
 pub struct Platform {
-    /// Shared by clones: a model checker makes millions of them.
+    /// Shared by clones, because a model checker makes millions of them.
     apps: Arc<BTreeMap<AppId, App>>,
     pages: Arc<BTreeMap<PageId, Page>>,
     threads: BTreeMap<ThreadKey, Thread>,
@@ -108,8 +109,7 @@ pub struct Platform {
     echoes: Echoes,
 }
 
-/// Equal are platforms with the same conversations and the same webhooks to be delivered: what changes when
-/// calls are made, and not how they are configured. For model checkers.
+/// Compares conversations and pending webhooks, not the configuration: the state that calls change. For model checkers.
 impl PartialEq for Platform {
     fn eq(&self, other: &Self) -> bool {
         (&self.threads, &self.outgoing, self.messages) == (&other.threads, &other.outgoing, other.messages)
@@ -139,49 +139,49 @@ impl Platform {
         self
     }
 
-    /// Chooses what a request does where a default application is set.
+    /// Sets the effect of a request where a default application is set.
     #[must_use]
     pub fn with_request_under_default_app(mut self, choice: RequestUnderDefaultApp) -> Self {
         self.request_under_default_app = choice;
         self
     }
 
-    /// Chooses how Pages without a default application behave.
+    /// Sets how Pages without a default application behave.
     #[must_use]
     pub fn with_zero_config(mut self, choice: ZeroConfig) -> Self {
         self.zero_config = choice;
         self
     }
 
-    /// Chooses what becomes of the echoes of an app that gives control away.
+    /// Sets the fate of echoes of an app that gives control away.
     #[must_use]
     pub fn with_echoes(mut self, choice: Echoes) -> Self {
         self.echoes = choice;
         self
     }
 
-    /// Sets or removes the callback of an app. Nothing happens if there is no such app.
+    /// Sets or removes the callback of an app. Does nothing if there is no such app.
     pub fn set_callback(&mut self, app: &AppId, url: Option<String>) {
         if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {
             app.callback = url;
         }
     }
 
-    /// Sets an app's switch "take control of conversations". Nothing happens if there is no such app.
+    /// Sets an app's switch *take control of conversations*. Does nothing if there is no such app.
     pub fn set_may_take(&mut self, app: &AppId, may: bool) {
         if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {
             app.may_take = may;
         }
     }
 
-    /// Sets whether Meta approved an app's Human Agent feature. Nothing happens if there is no such app.
+    /// Sets whether Meta approved an app's Human Agent feature. Does nothing if there is no such app.
     pub fn set_human_agent(&mut self, app: &AppId, approved: bool) {
         if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {
             app.human_agent = approved;
         }
     }
 
-    /// Replaces the webhook fields of an app, on all its Pages. Nothing happens if there is no such app.
+    /// Replaces the webhook fields of an app on all its Pages. Does nothing if there is no such app.
     pub fn set_fields(&mut self, app: &AppId, fields: BTreeSet<String>) {
         if let Some(known) = Arc::make_mut(&mut self.apps).get_mut(app) {
             known.fields = fields;
@@ -191,19 +191,19 @@ impl Platform {
         }
     }
 
-    /// What no source tells, as it is chosen.
+    /// The choices where no source, or more than one, states the platform's behaviour.
     #[must_use]
     pub fn switches(&self) -> (RequestUnderDefaultApp, ZeroConfig, Echoes) {
         (self.request_under_default_app, self.zero_config, self.echoes)
     }
 
-    /// Chooses it anew.
+    /// Sets these choices.
     pub fn set_switches(&mut self, request: RequestUnderDefaultApp, zero_config: ZeroConfig, echoes: Echoes) {
         (self.request_under_default_app, self.zero_config, self.echoes) = (request, zero_config, echoes);
     }
 
-    /// An admin of the Page changes its rules. Apps whose role changed are told with `app_roles`
-    /// (facts §1.3); owners stay (INF). Nothing happens if there is no such Page.
+    /// Changes the rules of a Page, as its admin does. Apps whose role changed get
+    /// [`app_roles`](messenger_handover::protocol#control-events); inferred: owners stay. Does nothing if there is no such Page.
     pub fn set_rules(&mut self, page: &PageId, rules: Rules, now: Timestamp) {
         let Some(known) = Arc::make_mut(&mut self.pages).get_mut(page) else { return };
         let old = std::mem::replace(&mut known.rules, rules);
@@ -217,7 +217,7 @@ impl Platform {
         }
     }
 
-    /// The app and Page a token belongs to.
+    /// The app and the Page of a token.
     pub(crate) fn authenticate(&self, token: &str) -> Result<(AppId, PageId), GraphError> {
         let mut tokens =
             self.pages.values().flat_map(|page| page.tokens.iter().map(move |token| (page, token)));
@@ -230,7 +230,7 @@ impl Platform {
         }
     }
 
-    /// The app whose own access token this is, `id|secret`.
+    /// The app of an app access token, `id|secret`.
     pub(crate) fn authenticate_app(&self, token: &str) -> Option<AppId> {
         let (id, secret) = token.split_once('|')?;
         let app = self.apps.get(&AppId::new(id).ok()?)?;
@@ -245,10 +245,10 @@ impl Platform {
         self.echoes
     }
 
-    /// Makes one call of the Graph API in the name of an app.
+    /// Makes one call of the Graph API as an app.
     ///
     /// # Errors
-    /// [`GraphError`] as Graph would refuse.
+    /// [`GraphError`] where Graph refuses.
     pub fn call(
         &mut self,
         app: &AppId,
@@ -261,7 +261,7 @@ impl Platform {
         answer.map_err(|refusal| self.traced(self.in_the_words_of(&account, refusal)))
     }
 
-    /// Gives a refusal its `fbtrace_id`.
+    /// Adds an `fbtrace_id` to a refusal.
     pub(crate) fn traced(&mut self, refusal: GraphError) -> GraphError {
         self.refusals += 1;
         GraphError { fbtrace_id: format!("Asim{:019}", self.refusals), ..refusal }
@@ -284,7 +284,7 @@ impl Platform {
         }
         let needed = call.needs();
         let mut own = known.tokens.iter().filter(|token| token.app == *app).peekable();
-        // The test may call in the name of an app that has no token.
+        // A test may call as an app without a token.
         let has = |scope: &String| needed.contains(&scope.as_str());
         if own.peek().is_some() && !own.any(|token| token.scopes.iter().any(has)) {
             return Err(GraphError::scope_missing(needed[0]));
@@ -319,13 +319,13 @@ impl Platform {
         }
     }
 
-    /// Who owns the thread at this moment.
+    /// The owner of the thread at this moment.
     #[must_use]
     pub fn owner(&self, page: &PageId, user: &UserId, now: Timestamp) -> Option<AppId> {
         self.lease(page, user, now).map(|(owner, _)| owner)
     }
 
-    /// Who owns the thread at this moment, and until when.
+    /// The owner of the thread at this moment, and the expiry of its control.
     #[must_use]
     pub fn lease(&self, page: &PageId, user: &UserId, now: Timestamp) -> Option<(AppId, Timestamp)> {
         let thread = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?;
@@ -333,25 +333,25 @@ impl Platform {
         Some((lease.app.clone(), lease.expires))
     }
 
-    /// When the standard messaging window of a conversation closes, if the customer ever wrote.
+    /// The time at which the standard messaging window closes, if the customer ever wrote.
     #[must_use]
     pub fn window_closes(&self, page: &PageId, user: &UserId) -> Option<Timestamp> {
         let thread = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?;
         Some(thread.last_customer?.plus(DAY))
     }
 
-    /// Everything that was said, as the customer sees it, in order.
+    /// All messages of a conversation in order, as the customer sees them.
     #[must_use]
     pub fn conversation(&self, page: &PageId, user: &UserId) -> &[Said] {
         self.threads.get(&ThreadKey::new(page.clone(), user.clone())).map_or(&[], |thread| &thread.said)
     }
 
-    /// The conversations there are.
+    /// The keys of all conversations.
     pub fn threads(&self) -> impl Iterator<Item = &ThreadKey> {
         self.threads.keys()
     }
 
-    /// Takes the webhooks that wait to be delivered, in order.
+    /// Takes the pending webhooks, in order. The caller must deliver them.
     #[must_use = "what is taken is not delivered again"]
     pub fn take_outgoing(&mut self) -> Vec<Delivery> {
         std::mem::take(&mut self.outgoing)
@@ -365,7 +365,7 @@ impl Platform {
         Some(self.threads.get(key)?.lease.as_ref()?.app.clone())
     }
 
-    /// Whoever writes is known to the Page from then on.
+    /// Adds a person who writes to the people of the Page.
     fn meets(&mut self, key: &ThreadKey) {
         if self.pages.get(&key.page).is_some_and(|page| !page.people.contains_key(&key.user))
             && let Some(page) = Arc::make_mut(&mut self.pages).get_mut(&key.page)
@@ -378,20 +378,21 @@ impl Platform {
         self.threads.entry(key.clone()).or_default()
     }
 
-    /// Control that ran out makes the thread idle. Nobody is told (facts §1.3, INF).
+    /// Makes the thread idle if control has expired. Inferred: no webhook is sent ([idle](messenger_handover::protocol#idle)).
     fn lapse(&mut self, key: &ThreadKey, now: Timestamp) {
         if let Some(thread) = self.threads.get_mut(key) {
             thread.lease.take_if(|lease| lease.expires <= now);
         }
     }
 
-    /// Gives control with a full day ahead. That gaining control starts a new day is INF: Meta only
-    /// forbids the owner to renew its own by passing to itself or taking (facts §2.4).
+    /// Gives control for a full day. Inferred: Meta only forbids the owner to renew its own control by passing to itself or by
+    /// taking ([idle](messenger_handover::protocol#idle)).
     fn give(&mut self, key: &ThreadKey, app: &AppId, now: Timestamp) {
         self.thread_mut(key).lease = Some(Lease { app: app.clone(), expires: now.plus(DAY) });
     }
 
-    /// Activity moves the expiry, and never brings an extended one nearer (INF).
+    /// Moves the expiry after activity. Inferred: activity never shortens an extension
+    /// ([idle](messenger_handover::protocol#idle)).
     fn renew(&mut self, key: &ThreadKey, now: Timestamp) {
         if let Some(lease) = &mut self.thread_mut(key).lease {
             lease.expires = lease.expires.max(now.plus(DAY));

@@ -1,4 +1,4 @@
-//! Several calls in one request, as Graph's batches have it (BG: Meta's page "Batch requests").
+//! [Batches](messenger_handover::protocol#batch-requests): several calls in one request.
 
 use axum::http::Method;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::platform::GraphError;
 /// The most calls of one batch.
 const MOST: usize = 50;
 
-/// The calls, if the request is a batch: a POST to the root with `batch`, a list or its JSON text.
+/// The calls if the request is a batch: a POST to the root with `batch`, a list or its JSON text.
 pub(super) fn asked(method: &Method, path: (&str, &str), params: &Params) -> Option<Vec<Value>> {
     if method != Method::POST || path != ("", "") {
         return None;
@@ -28,10 +28,10 @@ pub(super) struct Call {
     pub(super) params: Params,
 }
 
-/// The calls as they would be made alone. They share the token of the batch.
+/// Reads the calls of a batch. They share its token.
 ///
 /// # Errors
-/// [`GraphError`] for none, and for more than 50.
+/// [`GraphError`] for 0 calls, and for more than 50.
 pub(super) fn read(calls: &[Value], outer: &Params) -> Result<Vec<Call>, GraphError> {
     if calls.is_empty() || calls.len() > MOST {
         return Err(GraphError::invalid("batch", "must be a list of 1 to 50 calls"));

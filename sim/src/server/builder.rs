@@ -1,4 +1,4 @@
-//! How a [`Server`] is put together.
+//! Configures and starts a [`Server`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::wire::Observer;
 use super::{MAX_BODY, Server, StartError, client, deliver, graph, steer};
 use crate::platform::Platform;
 
-/// Starts a [`Server`].
+/// Configures and starts a [`Server`].
 #[must_use]
 pub struct Builder {
     platform: Platform,
@@ -51,59 +51,57 @@ impl Builder {
         }
     }
 
-    /// A platform, and how it behaves, as a configuration describes it.
+    /// Builds a server from a configuration.
     ///
     /// # Errors
-    /// [`ConfigError`]: it makes no sense.
+    /// [`ConfigError`] if the configuration is invalid.
     pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
         let built = Server::builder(config.platform()?);
         let Config { faults, seed, limits, clock, tls, .. } = config.clone();
         Ok(Self { faults, seed, limits, speed: clock.speed, tls, ..built })
     }
 
-    /// Binds this port of 127.0.0.1; a free one if not set.
+    /// Sets the port on 127.0.0.1. Default: a free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Has everything on the wire told to `observer`.
+    /// Calls `observer` with everything on the wire.
     pub fn observer(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Has each line of the transcript given to `sink`: JSON, without a line break.
+    /// Calls `sink` with each line of the transcript: JSON without a line break.
     pub fn transcript(mut self, sink: TranscriptSink) -> Self {
         self.sink = Some(sink);
         self
     }
 
-    /// What goes wrong from the start.
+    /// Sets the faults that are active from the start.
     pub fn faults(mut self, faults: Vec<Fault>) -> Self {
         self.faults = faults;
         self
     }
 
-    /// Makes what goes wrong by chance go wrong the same way again.
+    /// Sets the seed of faults with a chance; the same seed repeats them. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Serves this HTML at the root, for a browser.
+    /// Serves this HTML at the root, for browsers.
     pub fn page(mut self, html: impl Into<String>) -> Self {
         self.page = Some(html.into());
         self
     }
 
-    /// Binds a port of 127.0.0.1 and serves until the [`Server`] is dropped. Must run inside a Tokio
-    /// runtime.
-    ///
-    /// Dropping the future starts nothing.
+    /// Binds a port of 127.0.0.1 and serves until the [`Server`] is dropped. Call it in a Tokio runtime. If the returned future
+    /// is dropped, nothing is started.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`], each kind with its cause.
     pub async fn start(self) -> Result<Server, StartError> {
         let client = client().map_err(|source| StartError::Client(source.into()))?;
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.map_err(StartError::Bind)?;
@@ -131,7 +129,7 @@ impl Builder {
         let router = router.layer(DefaultBodyLimit::max(MAX_BODY));
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async {
-            // Nothing is ever sent: the other end is dropped with the server.
+            // Ends when the sender is dropped with the server.
             let _ = stopped.await;
         };
         let encrypted = self.tls.is_some();

@@ -1,4 +1,4 @@
-//! The platform's clock: the real one, ahead of it or behind, faster or slower.
+//! The platform's clock: the real one, shifted and scaled.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +17,7 @@ impl Clock {
         Self { since, from: Timestamp::default().plus(since), speed: 1.0, last: Timestamp::default() }
     }
 
-    /// The virtual time. It moves with every act, as acts on the real platform are never in the same
+    /// Returns the virtual time. It advances by at least 1 ms with each call, because acts on the real platform never share a
     /// millisecond.
     pub(super) fn tick(&mut self) -> Timestamp {
         self.last = self.now().max(self.last.plus(Duration::from_millis(1)));
@@ -29,13 +29,13 @@ impl Clock {
         self.from.plus(passed)
     }
 
-    /// The virtual time may be ahead of the real one: it moves by no less than is asked.
+    /// Moves the clock forward by at least this much.
     pub(super) fn advance(&mut self, by: Duration) {
         self.from = self.from.plus(by);
         self.last = self.last.plus(by);
     }
 
-    /// From now on it runs so many times as fast as the real one.
+    /// Lets the clock run `speed` times as fast as the real one from now on.
     pub(super) fn set_speed(&mut self, speed: f64) {
         (self.from, self.since, self.speed) = (self.now(), real(), speed);
     }

@@ -1,4 +1,4 @@
-//! Webhooks on their way: one after the other per app, signed, and again until the app answers 200.
+//! Delivers webhooks: in order for each app, signed, and repeated until the app answers 200.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
@@ -19,12 +19,13 @@ use messenger_handover::time::Timestamp;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// So long an endpoint may fail, by the platform's clock, before its app is unsubscribed (facts §4.4).
+/// The time by the platform's clock after which a failing endpoint's app is
+/// [unsubscribed](messenger_handover::protocol#redelivery).
 const PATIENCE: Duration = Duration::from_hours(1);
-/// However far the clock jumps, it is tried so often.
+/// The fewest attempts, however far the clock jumps.
 const FEWEST_TRIES: u32 = 3;
 
-/// Delivers the webhooks of each app for which some wait, until the server is gone.
+/// Starts a worker for each app with pending webhooks, until the server is gone.
 pub(super) async fn run(shared: Weak<Shared>, mut ready: mpsc::UnboundedReceiver<AppId>) {
     while let Some(app) = ready.recv().await {
         let Some(shared) = shared.upgrade() else { return };
@@ -32,7 +33,7 @@ pub(super) async fn run(shared: Weak<Shared>, mut ready: mpsc::UnboundedReceiver
     }
 }
 
-/// Delivers what waits for one app, in order.
+/// Delivers the pending webhooks of one app, in order.
 async fn work(shared: Arc<Shared>, app: AppId) {
     while let Some((era, delivery)) = shared.next(&app) {
         let delivered = deliver(&shared, era, &delivery).await;
@@ -40,12 +41,12 @@ async fn work(shared: Arc<Shared>, app: AppId) {
     }
 }
 
-/// Until the app answers 200, or is unsubscribed.
+/// Repeats a webhook until the app answers 200 or is unsubscribed; returns whether it was delivered.
 async fn deliver(shared: &Shared, era: u64, delivery: &Delivery) -> bool {
     let mut pause = FIRST_PAUSE;
     let mut first = None;
     for attempt in 1.. {
-        // Read anew each time: a host may have moved in between.
+        // Made for each attempt, because the app's callback may have changed.
         let Some(letter) = depart(&mut shared.lock(), era, delivery, attempt) else { return false };
         let first = *first.get_or_insert(letter.at);
         let post = shared.client.post(letter.url).header("content-type", "application/json");
@@ -83,9 +84,9 @@ struct Letter {
     sha1: String,
 }
 
-/// Where it goes and how it is signed; it is observed here, just before it is sent.
+/// Addresses and signs a webhook, and notifies the observer just before it is sent.
 fn depart(state: &mut State, era: u64, delivery: &Delivery, attempt: u32) -> Option<Letter> {
-    // What was to come later may find the app unsubscribed.
+    // The app may have been unsubscribed since the webhook was made.
     let subscribed = state.era == era && state.platform.is_subscribed(&delivery.page, &delivery.app);
     let app = state.platform.app(&delivery.app).filter(|_| subscribed)?;
     let url = app.callback.clone()?;
@@ -107,8 +108,8 @@ fn depart(state: &mut State, era: u64, delivery: &Delivery, attempt: u32) -> Opt
     Some(Letter { seq, at, url, body, sha256, sha1 })
 }
 
-/// Facts §4.5: standby replaces messaging in the same shape of entry. Instagram names itself, and with
-/// Instagram Login the events come as `changes`, each with its field (3P).
+/// The [body](messenger_handover::protocol#webhook-envelope). Standby replaces messaging in the same shape of entry. Instagram
+/// has its own `object`; under Instagram Login events come as `changes`, each with its field (inferred).
 fn envelope(state: &State, delivery: &Delivery) -> String {
     let account = &delivery.page;
     let mut entry = json!({"id": account, "time": delivery.at.as_millis()});
@@ -128,8 +129,8 @@ fn envelope(state: &State, delivery: &Delivery) -> String {
     json!({"object": object, "entry": [entry]}).to_string()
 }
 
-/// Facts §4.3: Meta writes everything beyond ASCII as `\uXXXX` with lower-case digits. Outside of
-/// strings JSON has no such characters, so this changes no meaning.
+/// Writes all characters beyond ASCII as `\uXXXX` with lower-case digits, as [Meta](messenger_handover::protocol#signatures)
+/// does. JSON has such characters in strings only, so the meaning stays.
 pub(super) fn escape(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
@@ -145,7 +146,8 @@ pub(super) fn escape(json: &str) -> String {
     escaped
 }
 
-/// HMAC-SHA256 in lower-case hex, as in `X-Hub-Signature-256` and `appsecret_proof` (facts §3.3, §4.3).
+/// HMAC-SHA256 in lower-case hex, as in [`X-Hub-Signature-256`](messenger_handover::protocol#signatures) and
+/// [`appsecret_proof`](messenger_handover::protocol#tokens).
 pub(super) fn sign(secret: &AppSecret, body: &[u8]) -> String {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("any key");
@@ -153,7 +155,7 @@ pub(super) fn sign(secret: &AppSecret, body: &[u8]) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// HMAC-SHA1 in lower-case hex, as in the older `X-Hub-Signature` (facts §4.3).
+/// HMAC-SHA1 in lower-case hex, as in the older [`X-Hub-Signature`](messenger_handover::protocol#signatures).
 fn sign_as_before(secret: &AppSecret, body: &[u8]) -> String {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = Hmac::<Sha1>::new_from_slice(secret.expose_secret().as_bytes()).expect("any key");

@@ -1,4 +1,4 @@
-//! What goes wrong: by rule, by number and by a seed, so that it goes wrong the same way again.
+//! Faults on purpose: by rule, by count, and by a seed that repeats them.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,87 +10,87 @@ use serde_json::Value;
 use crate::platform::GraphError;
 use messenger_handover::id::AppId;
 
-/// One thing that goes wrong. As JSON:
+/// A fault. As JSON:
 /// `{"on": "call:take_thread_control", "do": "timeout_after", "times": 1, "app": "999"}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Fault {
-    /// `call`, `call:EDGE` (such as `call:messages`), `webhook` or `webhook:LABEL` (such as `webhook:echo`).
+    /// The target: `call`, `call:EDGE` (such as `call:messages`), `webhook` or `webhook:LABEL` (such as `webhook:echo`).
     pub on: String,
-    /// What happens.
+    /// The effect.
     #[serde(rename = "do")]
     pub action: FaultAction,
-    /// Only to this app.
+    /// The only app that it strikes. Default: every app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<AppId>,
-    /// So many times; always if not set.
+    /// The number of strikes. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// How likely, from 0 to 1. Certain if not set.
+    /// The probability of a strike, from 0 to 1. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
-    /// How long a delay or a timeout takes, in milliseconds.
+    /// The duration of a delay or a timeout, in milliseconds. Default: 1 s for a delay, 60 s for a timeout. For a
+    /// reorder, the longest wait for the next webhook; default 1 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<u64>,
-    /// The error of a refusal, as in Graph's bodies: `code`, and where wanted `error_subcode`, `message` and
-    /// `status`.
+    /// The error of a refusal, as in Graph's bodies: `code`, and optionally `error_subcode`, `message` and `status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
 }
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FaultAction {
-    /// A call is refused with [`Fault::error`], by default with code 2.
+    /// The call is refused with [`Fault::error`]. Default: code 2.
     Refuse,
-    /// A call is refused with 613, and the usage headers tell when it may be made again.
+    /// The call is refused with code 613, and the usage headers say when to call again.
     RateLimit,
-    /// A call is answered with an HTTP status of 500 and no word of Graph's.
+    /// The call gets HTTP status 500 without a body of Graph's.
     #[serde(rename = "status_500")]
     Status500,
-    /// A call is answered by something that speaks HTML.
+    /// The call gets an HTML body, as from a proxy.
     Html,
-    /// A call is answered with 200 and nothing.
+    /// The call gets status 200 and an empty body.
     Empty,
-    /// A call is not made, and not answered in time.
+    /// The call is not made, and gets status 504 after the timeout.
     TimeoutBefore,
-    /// A call is made, and not answered in time.
+    /// The call is made, but gets status 504 after the timeout.
     TimeoutAfter,
-    /// A call or a webhook comes later.
+    /// The call or the webhook is delayed.
     Delay,
-    /// A webhook comes twice.
+    /// The webhook is delivered twice.
     Duplicate,
-    /// A webhook is overtaken by the next one to that app.
+    /// The next webhook to that app overtakes this one, if it comes in time.
     Reorder,
-    /// A webhook never comes.
+    /// The webhook is not delivered.
     Lose,
 }
 
-/// Why a fault makes no sense.
+/// The reason why a fault is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidFault {
-    /// It is on neither calls nor webhooks.
+    /// The target is neither calls nor webhooks.
     #[error("`on` must be call, call:EDGE, webhook or webhook:LABEL")]
     On,
-    /// There is no such edge or label.
+    /// The edge or the label does not exist.
     #[error("there is no {0}")]
     Unknown(String),
-    /// Calls cannot be lost, webhooks cannot be refused.
+    /// The action does not fit: calls cannot be lost, and webhooks cannot be refused.
     #[error("that cannot be done to {0}")]
     Action(&'static str),
-    /// It would never strike.
+    /// `times` is 0.
     #[error("`times` must be at least 1")]
     Times,
-    /// It is no probability.
+    /// `chance` is not a probability.
     #[error("`chance` must be from 0 to 1")]
     Chance,
 }
 
-/// The edges on which a call can go wrong.
+/// The edges that a fault can name.
 const EDGES: [&str; 15] = [
     "pass_thread_control",
     "take_thread_control",
@@ -121,12 +121,12 @@ const LABELS: [&str; 9] = [
 ];
 
 impl Fault {
-    /// A fault that always strikes. Set the other fields as wanted.
+    /// A fault that always strikes. Set further fields on the value.
     pub fn new(on: impl Into<String>, action: FaultAction) -> Self {
         Self { on: on.into(), action, app: None, times: None, chance: None, ms: None, error: None }
     }
 
-    /// It strikes only so many times.
+    /// Limits the number of strikes.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
@@ -160,12 +160,12 @@ impl Fault {
         Ok(())
     }
 
-    /// How long, or so long.
+    /// The duration of the fault, or this default.
     pub(super) fn wait(&self, otherwise: Duration) -> Duration {
         self.ms.map_or(otherwise, Duration::from_millis)
     }
 
-    /// The refusal that it makes of a call.
+    /// The refusal of a struck call.
     pub(super) fn refusal(&self) -> GraphError {
         let error = self.error.as_ref();
         let number = |name| error.and_then(|error| error.get(name)).and_then(Value::as_i64);
@@ -180,13 +180,13 @@ impl Fault {
 }
 
 pub(super) struct Faults {
-    /// Each with its number, which stays when others are gone.
+    /// The active faults, each with a number that stays when others end.
     all: Vec<(u64, Fault)>,
     initial: Vec<Fault>,
     added: u64,
     seed: u64,
-    /// How often each was tried on each kind of call or webhook of each app: every one of these is a
-    /// sequence of its own, so that what happens at once elsewhere changes nothing.
+    /// The attempts of each fault on each kind of call or webhook of each app. Each of these is a random sequence of its own, so
+    /// that concurrent traffic does not change it.
     tried: HashMap<(u64, String, AppId), u64>,
 }
 
@@ -205,14 +205,14 @@ impl Faults {
         }
     }
 
-    /// None from now on; what comes is as random as from the beginning.
+    /// Ends all faults, and restarts the random sequences.
     pub(super) fn clear(&mut self) {
         self.all.clear();
         self.tried.clear();
         self.added = 0;
     }
 
-    /// As at the start.
+    /// Restores the faults from the start.
     pub(super) fn reset(&mut self) {
         self.clear();
         self.add(self.initial.clone());
@@ -222,7 +222,7 @@ impl Faults {
         self.all.iter().map(|(_, fault)| fault).collect()
     }
 
-    /// The first that strikes. `what` is `call` or `webhook`.
+    /// Returns the first fault that strikes. `what` is `call` or `webhook`.
     pub(super) fn strike(&mut self, what: &str, name: &str, app: &AppId) -> Option<Fault> {
         let (seed, tried) = (self.seed, &mut self.tried);
         let at = self.all.iter().position(|(number, fault)| {

@@ -1,4 +1,4 @@
-//! The Graph API's face: paths, tokens, bodies, batches, and what goes wrong on purpose.
+//! The HTTP side of the Graph API: paths, tokens, bodies, batches and faults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::platform::{ApiCall, GraphError, Platform};
 use messenger_handover::id::{AppId, PageId};
 use messenger_handover::secret::AppSecret;
 
-/// How long a client waits in vain, if the fault does not say.
+/// The duration of a timeout fault, unless the fault sets one.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// An answer, whoever makes it.
+/// An HTTP response.
 pub(super) struct Reply {
     pub(super) status: u16,
     kind: &'static str,
@@ -84,7 +84,8 @@ pub(super) async fn answer(
     reply.into_response()
 }
 
-/// Makes the calls of a batch one after the other; each has an answer of its own, and its body is text. A batch in a batch is none.
+/// Makes the calls of a batch one after the other. Each has a response of its own, with its body as text. A batch inside a batch
+/// is not a call.
 async fn serve_batch(shared: &Arc<Shared>, calls: &[Value], outer: &Params) -> Reply {
     let calls = match batch::read(calls, outer) {
         Ok(calls) => calls,
@@ -98,7 +99,7 @@ async fn serve_batch(shared: &Arc<Shared>, calls: &[Value], outer: &Params) -> R
     Reply::json(200, &json!(answers))
 }
 
-/// Serves one call, of its own or of a batch.
+/// Serves one call, alone or in a batch.
 async fn serve(
     shared: &Arc<Shared>,
     method: &Method,
@@ -132,7 +133,7 @@ async fn serve(
     reply
 }
 
-/// A request as it came.
+/// A request as it arrived.
 struct Made {
     method: String,
     path: String,
@@ -140,7 +141,7 @@ struct Made {
 }
 
 impl Made {
-    /// A refusal that the platform itself did not make.
+    /// Refuses a request that does not reach the platform.
     fn refused(&self, shared: &Shared, refusal: GraphError) -> Reply {
         let mut state = shared.lock();
         let now = state.tick();
@@ -179,7 +180,7 @@ fn make(shared: &Arc<Shared>, understood: &Understood, made: &Made) -> Reply {
     }
 }
 
-/// A call that goes wrong on purpose.
+/// Applies a fault to a call.
 async fn spoil(shared: &Arc<Shared>, fault: Fault, understood: Understood, made: Made) -> Reply {
     let note = |status: u16| {
         let mut state = shared.lock();
@@ -191,7 +192,7 @@ async fn spoil(shared: &Arc<Shared>, fault: Fault, understood: Understood, made:
     match fault.action {
         FaultAction::Delay => {
             let (shared, wait) = (Arc::clone(shared), fault.wait(Duration::from_secs(1)));
-            // Made all the same if the client does not wait for it.
+            // Made even if the client does not wait for it.
             let later = tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
                 make(&shared, &understood, &made)
@@ -229,7 +230,7 @@ async fn spoil(shared: &Arc<Shared>, fault: Fault, understood: Understood, made:
     }
 }
 
-/// A call that is understood, and in whose name it is made.
+/// A parsed call and its caller.
 struct Understood {
     app: AppId,
     page: Option<PageId>,
@@ -238,9 +239,9 @@ struct Understood {
 
 enum What {
     Call(&'static str, ApiCall),
-    /// Something that the platform only looks up, or that changes nothing of what is modelled.
+    /// A response without effect on the simulated state.
     Answered(&'static str, Value),
-    /// The Page sends this app no webhooks any more.
+    /// Ends the app's webhooks from the Page.
     Unsubscribe,
 }
 
@@ -255,7 +256,7 @@ impl Understood {
     }
 }
 
-/// What a call means, and in whose name it is made.
+/// Parses a call and authenticates its caller.
 fn understand(
     shared: &Shared,
     method: &Method,
@@ -268,7 +269,7 @@ fn understand(
         return debug_token(shared, params);
     }
     if let Some(app) = own_app(shared, node, params) {
-        // How an app registers its webhook: here the configuration says that (facts §4.1).
+        // Accepted without effect, because the configuration sets the subscriptions (docs/protocol.md#page-subscriptions).
         return match (edge, method.as_str()) {
             ("subscriptions", "POST" | "DELETE") => {
                 let what = What::Answered("subscriptions", json!({"success": true}));
@@ -277,7 +278,7 @@ fn understand(
             _ => Err(GraphError::unsupported(&method.as_str().to_lowercase(), node)),
         };
     }
-    // As on Graph, who calls comes before what they say.
+    // As on Graph, the token is checked before the parameters.
     let (app, page) = authenticate(shared, params)?;
     read?;
     let named = if node == "me" { page.to_string() } else { node.to_owned() };
@@ -321,7 +322,7 @@ fn understand(
     Ok(Understood { app, page: Some(page), what: What::Call(method, call) })
 }
 
-/// The app, if a call is made about it with its own token.
+/// The app, if it calls about itself with its own token.
 fn own_app(shared: &Shared, node: &str, params: &Params) -> Option<AppId> {
     let app = shared.lock().platform.authenticate_app(token_of(params).ok()?)?;
     (app.to_string() == node).then_some(app)
@@ -331,14 +332,14 @@ fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// The node and the edge of a path, behind the version if there is one (facts §3.1).
+/// The node and the edge of a [path](messenger_handover::protocol#graph-paths), after the version if there is one.
 fn split(path: &str) -> (&str, &str) {
     let path = path.trim_matches('/');
     let (first, rest) = path.split_once('/').unwrap_or((path, ""));
     if is_version(first) { rest.split_once('/').unwrap_or((rest, "")) } else { (first, rest) }
 }
 
-/// `v22.0`, and `2.12` as old clients write it.
+/// Whether a segment is a version, such as `v22.0`, or `2.12` as old clients write it.
 fn is_version(segment: &str) -> bool {
     let number = segment.strip_prefix('v').unwrap_or(segment);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -354,7 +355,7 @@ fn token_of(params: &Params) -> Result<&str, GraphError> {
     params.get("access_token").and_then(Value::as_str).ok_or_else(GraphError::bad_token)
 }
 
-/// With the app's own token, or with one of its Page tokens that is still good.
+/// `debug_token`, with the app's own token or one of its valid Page tokens.
 fn debug_token(shared: &Shared, params: &Params) -> Result<Understood, GraphError> {
     let asking = token_of(params)?;
     let inspected = params.get("input_token").and_then(Value::as_str);
@@ -371,7 +372,8 @@ fn debug_token(shared: &Shared, params: &Params) -> Result<Understood, GraphErro
     Ok(Understood { app, page, what })
 }
 
-/// Facts §3.3: the token as Bearer or as a parameter, with a proof if the app sends one.
+/// Reads the caller from its [token](messenger_handover::protocol#tokens), as Bearer or as a parameter, and checks the proof if
+/// there is one.
 fn authenticate(shared: &Shared, params: &Params) -> Result<(AppId, PageId), GraphError> {
     let token = token_of(params)?;
     let state = shared.lock();

@@ -1,7 +1,7 @@
-//! The simulated platform over HTTP: a Graph API on a port of this machine, and signed webhooks.
+//! The simulator over HTTP: a Graph API on a port of this machine, and signed webhooks.
 //!
-//! A host under test needs nothing but another base URL ([`Server::url`]). The test plays the customer
-//! and the people in the Page inbox, and moves the clock.
+//! A host under test only needs another base URL ([`Server::url`]). The test plays the customer and the people in the Page
+//! inbox, and moves the clock.
 
 mod batch;
 mod builder;
@@ -41,40 +41,40 @@ use super::platform::{GraphError, Platform, Rules, Said};
 use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
-/// The largest body that is read.
+/// The largest body that is read, in bytes.
 const MAX_BODY: usize = 1 << 20;
-/// How long an app may take to answer a webhook (facts §4.4).
+/// The timeout of an app's response to a webhook ([redelivery](messenger_handover::protocol#redelivery)).
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why the server could not start.
+/// The reason why the server could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// No port of 127.0.0.1 could be had.
+    /// A port of 127.0.0.1 could not be bound: choose another one.
     #[error("no port of 127.0.0.1 could be had")]
     Bind(#[source] std::io::Error),
-    /// The certificate or its key is no good.
+    /// The certificate or its key is invalid, or they do not match.
     #[error("the certificate or its key is no good")]
     Tls(#[source] std::io::Error),
-    /// The client that delivers the webhooks could not be made.
+    /// The HTTP client that delivers webhooks could not be made.
     #[error("the client that delivers webhooks could not be made")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Why Meta would not accept a callback.
+/// The reason why Meta would not accept a callback.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The app is not known, or has no callback.
+    /// The app does not exist or has no callback.
     #[error("the app has no callback")]
     NoCallback,
-    /// The callback is no URL.
+    /// The callback is not a URL.
     #[error("the callback is no URL")]
     BadUrl(#[source] url::ParseError),
-    /// The callback did not answer.
+    /// The callback did not respond.
     #[error("the callback did not answer")]
     NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The callback answered with another status than 200.
+    /// The callback responded with another status than 200.
     #[error("the callback answered with status {0}")]
     Status(u16),
     /// The callback did not repeat the challenge.
@@ -84,12 +84,12 @@ pub enum HandshakeError {
 
 fn client() -> Result<reqwest::Client, std::io::Error> {
     let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy();
-    // reqwest is built without a provider of its own and asks for the process's, even for plain HTTP.
+    // reqwest is built without a TLS provider and asks for the process's, even for plain HTTP.
     let client = client.tls_backend_preconfigured(tls::client_config().map_err(std::io::Error::other)?);
     client.redirect(reqwest::redirect::Policy::none()).build().map_err(std::io::Error::other)
 }
 
-/// The simulated platform, serving. Dropping it ends its workers and closes its port.
+/// A running simulator. Dropping it ends its workers and closes its port.
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -98,33 +98,33 @@ pub struct Server {
 }
 
 impl Server {
-    /// A builder around a platform.
+    /// Returns a builder for this platform.
     pub fn builder(platform: Platform) -> Builder {
         Builder::new(platform)
     }
 
-    /// Starts without an observer: see [`Builder::start`].
+    /// Starts with the default settings; see [`Builder::start`].
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`], each kind with its cause.
     pub async fn start(platform: Platform) -> Result<Self, StartError> {
         Self::builder(platform).start().await
     }
 
-    /// The base URL of the Graph API, without a slash at its end.
+    /// The base URL of the Graph API, without a trailing slash.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.encrypted { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// Sets where the webhooks of an app go from now on. Those of an app without a callback are not
-    /// kept.
+    /// Sets the callback of an app. Webhooks for an app without a callback are dropped.
     pub fn set_callback(&self, app: &AppId, url: impl Into<String>) {
         self.shared.lock().platform.set_callback(app, Some(url.into()));
     }
 
-    /// Does what Meta does when a callback is registered (facts §4.2).
+    /// Verifies a callback as Meta does when it is registered
+    /// ([handshake](messenger_handover::protocol#webhook-handshake)).
     ///
     /// # Errors
     /// [`HandshakeError`] if Meta would not accept the callback.
@@ -141,7 +141,7 @@ impl Server {
                 .append_pair("hub.verify_token", app.verify_token.expose_secret());
             (url, challenge)
         };
-        // The URL holds the verify token: no error may repeat it.
+        // The URL holds the verify token, so no error may repeat it.
         let no_answer = |error: reqwest::Error| HandshakeError::NoAnswer(error.without_url().into());
         let answer = self.shared.client.get(url).send().await.map_err(no_answer)?;
         if answer.status().as_u16() != 200 {
@@ -171,15 +171,15 @@ impl Server {
         self.shared.act(Some(&key(page, user)), act, |()| Seen::default());
     }
 
-    /// The customer takes a message back: [`Platform::customer_unsends`].
+    /// The customer unsends a message: [`Platform::customer_unsends`].
     pub fn customer_unsends(&self, page: &PageId, user: &UserId, mid: &MessageId) {
         self.with_platform(|platform, now| platform.customer_unsends(page, user, mid, now));
     }
 
-    /// A person answers in the Page inbox: [`Platform::inbox_replies`].
+    /// A person replies in the Page inbox: [`Platform::inbox_replies`].
     ///
     /// # Errors
-    /// [`GraphError`] where the inbox may not.
+    /// [`GraphError`] if the inbox cannot take control or the message cannot be sent.
     pub fn inbox_replies(&self, page: &PageId, user: &UserId, text: &str) -> Result<MessageId, GraphError> {
         inbox_replies(&self.shared, &key(page, user), text)
     }
@@ -187,7 +187,7 @@ impl Server {
     /// A person moves the conversation to the inbox: [`Platform::inbox_move`].
     ///
     /// # Errors
-    /// [`GraphError`] if the Page or the person is not known.
+    /// [`GraphError`] if the Page or the person does not exist.
     pub fn inbox_move(&self, page: &PageId, user: &UserId) -> Result<(), GraphError> {
         let act = |platform: &mut Platform, now| platform.inbox_move(page, user, now);
         self.shared.act(Some(&key(page, user)), act, |_| Seen::default())
@@ -198,23 +198,23 @@ impl Server {
         self.with_platform(|platform, now| platform.set_rules(page, rules, now));
     }
 
-    /// An admin sets an app's switch "take control of conversations": [`Platform::set_may_take`].
+    /// An admin sets an app's switch *take control of conversations*: [`Platform::set_may_take`].
     pub fn set_may_take(&self, app: &AppId, may: bool) {
         self.with_platform(|platform, _| platform.set_may_take(app, may));
     }
 
-    /// Moves the platform's clock forward; otherwise it runs with the real one.
+    /// Moves the platform's clock forward. Otherwise it runs with the real one.
     pub fn advance(&self, by: Duration) {
         self.shared.advance(by);
     }
 
-    /// The platform's clock.
+    /// The time of the platform's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.lock().tick()
     }
 
-    /// Who owns a thread.
+    /// The owner of a thread.
     #[must_use]
     pub fn owner(&self, page: &PageId, user: &UserId) -> Option<AppId> {
         let mut state = self.shared.lock();
@@ -222,63 +222,61 @@ impl Server {
         state.platform.owner(page, user, now)
     }
 
-    /// What the customer reads, in order.
+    /// The messages of a conversation in order, as the customer sees them.
     #[must_use]
     pub fn conversation(&self, page: &PageId, user: &UserId) -> Vec<Said> {
         self.shared.lock().platform.conversation(page, user).to_vec()
     }
 
-    /// From now on the platform's clock runs so many times as fast as the real one.
+    /// Sets the speed of the platform's clock relative to the real one, from 0 to 1,000,000.
     pub fn set_speed(&self, speed: f64) {
         self.shared.lock().clock.set_speed(speed.clamp(0.0, config::MAX_SPEED));
     }
 
-    /// Lets something go wrong from now on.
+    /// Adds a fault.
     ///
     /// # Errors
-    /// [`InvalidFault`].
+    /// [`InvalidFault`] if the fault is invalid.
     pub fn add_fault(&self, fault: Fault) -> Result<(), InvalidFault> {
         fault.check()?;
         self.shared.lock().faults.add(vec![fault]);
         Ok(())
     }
 
-    /// Nothing goes wrong any more.
+    /// Ends all faults.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear();
     }
 
-    /// The kept lines of the transcript with a number beyond this one, as JSON.
+    /// The stored lines of the transcript with a number above `after`, as JSON.
     #[must_use]
     pub fn transcript(&self, after: u64) -> Vec<String> {
         let lines = self.shared.lock().transcript.after(after);
         lines.iter().map(ToString::to_string).collect()
     }
 
-    /// Everything as at the start, but for the clock and the transcript. What is on its way is dropped.
+    /// Restores the state from the start, except the clock and the transcript. Pending webhooks are dropped.
     pub fn reset(&self) {
         self.shared.reset();
     }
 
-    /// Does anything with the platform, at its time. What waits to be delivered afterwards is
-    /// delivered.
+    /// Runs `act` on the platform at its current time, then delivers the webhooks that this makes.
     pub fn with_platform<R>(&self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
         self.shared.act(None, act, |_| Seen::default())
     }
 
-    /// How many webhooks were given up because their app did not answer 200.
+    /// The number of webhooks given up because their app did not answer 200.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.lock().dropped
     }
 
-    /// Waits until no webhook is queued or in flight. That does not say that the apps are done with
-    /// what they got.
+    /// Waits until no webhook is queued or in flight. The apps may still be processing what they received.
     pub async fn idle(&self) {
         self.shared.idle().await;
     }
 
-    /// As [`idle`](Self::idle), but not for ever: whether it came to be.
+    /// Waits like [`idle`](Self::idle), with a timeout; returns whether the server became idle.
     pub async fn settled(&self, within: Duration) -> bool {
         tokio::time::timeout(within, self.idle()).await.is_ok()
     }

@@ -1,5 +1,5 @@
-//! From a request's parameters to a call. Graph takes them from the query, from a form and from a JSON
-//! body, and ids as numbers and as strings (facts §1.2, §3.2).
+//! Parses a request's [parameters](messenger_handover::protocol#call-parameters) into a call. Graph reads them from the query, a
+//! form or a JSON body, and ids as numbers and strings.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use messenger_handover::id::UserId;
 
 pub(super) type Params = Map<String, Value>;
 
-/// Adds `a=b&c=d`, percent-encoded.
+/// Adds percent-encoded parameters, such as `a=b&c=d`.
 pub(super) fn add_form(params: &mut Params, form: &[u8]) {
     for (name, value) in url::form_urlencoded::parse(form) {
         params.insert(name.into_owned(), Value::String(value.into_owned()));
     }
 }
 
-/// Adds a body, which wins over the query.
+/// Adds the parameters of a body, which take precedence over the query.
 pub(super) fn add_body(params: &mut Params, content_type: &str, body: &[u8]) -> Result<(), GraphError> {
     if body.is_empty() {
         return Ok(());
@@ -32,12 +32,12 @@ pub(super) fn add_body(params: &mut Params, content_type: &str, body: &[u8]) -> 
             params.extend(fields);
             Ok(())
         }
-        // The parser's own words would repeat the body.
+        // The parser's own message would quote the body.
         _ => Err(GraphError::invalid("body", "must be a JSON object")),
     }
 }
 
-/// Reads the call that an edge means. `None`: there is no such edge.
+/// Parses the call of an edge; `None` if there is no such edge.
 pub(super) fn read(method: &str, edge: &str, params: &Params) -> Result<Option<ApiCall>, GraphError> {
     Ok(Some(match (method, edge) {
         ("POST", "pass_thread_control") => ApiCall::Pass {
@@ -51,7 +51,7 @@ pub(super) fn read(method: &str, edge: &str, params: &Params) -> Result<Option<A
         ("POST", "request_thread_control") => {
             ApiCall::Request { user: recipient(params)?, metadata: optional(params, "metadata")? }
         }
-        // Whether metadata is accepted here is open (facts, open question 6): it is ignored.
+        // No source says what becomes of metadata here, so it is ignored (docs/protocol.md#release).
         ("POST", "release_thread_control") => ApiCall::Release { user: recipient(params)? },
         ("POST", "extend_thread_control") => {
             ApiCall::Extend { user: recipient(params)?, duration: duration(params)? }
@@ -81,7 +81,7 @@ fn asks_for(params: &Params, field: &str) -> bool {
     }
 }
 
-/// `subscribed_fields`, as a list or divided by commas.
+/// `subscribed_fields`, as a list or separated by commas.
 fn fields(params: &Params) -> Result<Vec<String>, GraphError> {
     let wrong = || GraphError::invalid("subscribed_fields", "must be a list of webhook fields");
     match params.get("subscribed_fields") {
@@ -112,7 +112,7 @@ fn message(params: &Params) -> Result<ApiCall, GraphError> {
     })
 }
 
-/// Facts §3.5: without a `control_type` control is released.
+/// `thread_control`. Without a `control_type` it [releases](messenger_handover::protocol#send-with-control) control.
 fn inline_control(params: &Params) -> Result<Option<InlineControl>, GraphError> {
     let Some(control) = structured(params, "thread_control") else { return Ok(None) };
     let Value::Object(control) = control else {
@@ -125,8 +125,8 @@ fn inline_control(params: &Params) -> Result<Option<InlineControl>, GraphError> 
     }
 }
 
-/// The recipient of a POST: an object with the id, in a query also as text, with or without quotes
-/// around the name as in Meta's samples. A bare id is refused (facts §3.2).
+/// The recipient of a POST: an object with the id, in a query also as text, with or without quotes around the name, as in Meta's
+/// samples. A bare id is [refused](messenger_handover::protocol#call-parameters).
 fn recipient(params: &Params) -> Result<UserId, GraphError> {
     let wrong = || GraphError::invalid("recipient", "must be an object with an id");
     match structured(params, "recipient").ok_or_else(|| GraphError::missing("recipient"))? {
@@ -147,7 +147,7 @@ fn unquoted(text: &str) -> &str {
     text.trim().trim_matches(['"', '\''])
 }
 
-/// The recipient of `thread_owner`: the bare id, not an object (facts §3.2).
+/// The recipient of `thread_owner`: the [bare id](messenger_handover::protocol#call-parameters), not an object.
 fn bare_recipient(params: &Params) -> Result<UserId, GraphError> {
     let user: UserId = optional(params, "recipient")?.ok_or_else(|| GraphError::missing("recipient"))?;
     if user.to_string().starts_with('{') {
@@ -167,7 +167,7 @@ fn duration(params: &Params) -> Result<Duration, GraphError> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// A parameter that is an object, in a query or form written as JSON text.
+/// An object parameter; in a query or form it is JSON text.
 fn structured(params: &Params, name: &str) -> Option<Value> {
     match params.get(name)? {
         Value::Null => None,
@@ -179,7 +179,7 @@ fn structured(params: &Params, name: &str) -> Option<Value> {
     }
 }
 
-/// A parameter that may be missing, or `null`, which is the same.
+/// An optional parameter; `null` counts as missing.
 fn optional<T: DeserializeOwned>(params: &Params, name: &str) -> Result<Option<T>, GraphError> {
     match params.get(name) {
         None | Some(Value::Null) => Ok(None),

@@ -22,13 +22,13 @@ pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) client: reqwest::Client,
     runtime: Handle,
-    /// Woken when the last webhook is done.
+    /// Notified when the last pending webhook is done.
     pub(super) quiet: Notify,
 }
 
 pub(super) struct State {
     pub(super) platform: Platform,
-    /// As it was at the start.
+    /// The platform from the start, for resets.
     fresh: Platform,
     observer: Option<Observer>,
     pub(super) clock: Clock,
@@ -37,13 +37,13 @@ pub(super) struct State {
     pub(super) usage: Usage,
     owners: BTreeMap<ThreadKey, AppId>,
     queues: BTreeMap<AppId, Queue>,
-    /// Webhooks queued or in flight.
+    /// The number of webhooks that are queued or in flight.
     pub(super) pending: usize,
-    /// Webhooks given up.
+    /// The number of webhooks given up.
     pub(super) dropped: u64,
-    /// Counts the resets: what was on its way before one is not delivered after it.
+    /// The number of resets. A webhook from before a reset is not delivered after it.
     pub(super) era: u64,
-    /// Where it is said that webhooks of an app wait and nobody delivers them yet.
+    /// Starts a worker for an app with pending webhooks.
     ready: mpsc::UnboundedSender<AppId>,
     workers: JoinSet<()>,
     closed: bool,
@@ -52,25 +52,25 @@ pub(super) struct State {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Delivery>,
-    /// To be put behind the next one.
+    /// Webhooks to put behind the next one.
     held: Vec<Delivery>,
     running: bool,
 }
 
-/// What an act shows: before and after the change of owner that it brought.
+/// The events that an act shows to the observer, before and after the change of owner it causes.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) before: Option<Wire>,
     pub(super) after: Option<Wire>,
 }
 
-/// A call of the Graph API as it came.
+/// A call of the Graph API as it arrived.
 pub(super) struct Request<'a> {
     pub(super) app: &'a AppId,
     pub(super) page: &'a PageId,
     pub(super) method: &'static str,
     pub(super) call: &'a ApiCall,
-    /// Its parameters, as they may be shown.
+    /// Its parameters without secrets.
     pub(super) shown: Value,
 }
 
@@ -80,12 +80,12 @@ impl Shared {
         Arc::new(Self { state, client, runtime, quiet })
     }
 
-    /// A test that panicked inside the lock shall see its own panic, not ours.
+    /// Locks the state. A panic inside the lock is ignored here, so that a test sees its own panic.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets something happen in one thread, or, with `None`, anywhere.
+    /// Runs an act on one thread, or on any with `None`.
     pub(super) fn act<R>(
         self: &Arc<Self>,
         touched: Option<&ThreadKey>,
@@ -108,7 +108,7 @@ impl Shared {
     pub(super) fn call(self: &Arc<Self>, request: Request<'_>) -> Result<ApiAnswer, GraphError> {
         let Request { app, page, method, call, shown } = request;
         let mut state = self.lock();
-        // The conversation may be one of the Page's Instagram account.
+        // The person may belong to the Page's Instagram account.
         let account = state.platform.account_of(page, call.user());
         let key = call.user().map(|user| ThreadKey::new(account.clone(), user.clone()));
         let now = state.tick();
@@ -146,8 +146,8 @@ impl Shared {
         outcome
     }
 
-    /// The part of [`Echoes::LostWhenControlLeaves`] that the platform cannot do: what it handed over
-    /// already, and still waits here.
+    /// Drops the echoes of [`Echoes::LostWhenControlLeaves`] that the platform already handed over and that are still queued
+    /// here.
     fn lose_echoes(&self, state: &mut State, app: &AppId, key: &ThreadKey) {
         if state.platform.echoes() != Echoes::LostWhenControlLeaves {
             return;
@@ -184,7 +184,7 @@ impl Shared {
                 FaultAction::Reorder => {
                     state.pending += 1;
                     state.queues.entry(app.clone()).or_default().held.push(delivery);
-                    // Behind the next one, or where none comes after a while.
+                    // Behind the next one, or after a while if none comes.
                     self.later(state, fault.wait(Duration::from_secs(1)), move |shared, state| {
                         let queue = state.queues.entry(app).or_default();
                         let held = std::mem::take(&mut queue.held);
@@ -205,7 +205,7 @@ impl Shared {
         }
     }
 
-    /// Does something after a while, unless everything was reset meanwhile.
+    /// Runs an act after a while, unless there is a reset meanwhile.
     fn later(
         self: &Arc<Self>,
         state: &mut State,
@@ -231,12 +231,12 @@ impl Shared {
         queue.waiting.extend(queue.held.drain(..));
         if !queue.running {
             queue.running = true;
-            // The server may be gone.
+            // The server may have ended.
             let _ = state.ready.send(app);
         }
     }
 
-    /// The next webhook of an app, and the era that it belongs to; its worker ends where there is none.
+    /// The next webhook of an app with its era; `None` ends the worker.
     pub(super) fn next(&self, app: &AppId) -> Option<(u64, Delivery)> {
         let mut state = self.lock();
         let era = state.era;
@@ -246,7 +246,7 @@ impl Shared {
         next.map(|next| (era, next))
     }
 
-    /// One webhook is done: delivered or given up.
+    /// Counts one webhook as delivered or given up.
     pub(super) fn done(&self, era: u64, delivered: bool) {
         let mut state = self.lock();
         if state.era == era {
@@ -255,8 +255,8 @@ impl Shared {
         }
     }
 
-    /// Meta ends the subscription of an app whose endpoint has failed for an hour (facts §4.4): what waits for
-    /// it of that Page is given up.
+    /// Unsubscribes an app whose endpoint failed for 1 h, as [Meta](messenger_handover::protocol#redelivery) does. Its pending
+    /// webhooks from that Page are given up.
     pub(super) fn unsubscribe(&self, era: u64, app: &AppId, page: &PageId) {
         let mut state = self.lock();
         if state.era != era {
@@ -274,7 +274,7 @@ impl Shared {
         self.finish(&mut state, lost);
     }
 
-    /// Everything as at the start, but for the clock and the transcript.
+    /// Restores the state from the start, except the clock and the transcript.
     pub(super) fn reset(&self) {
         let mut state = self.lock();
         let now = state.tick();
@@ -283,7 +283,7 @@ impl Shared {
         state.faults.reset();
         state.usage.clear();
         state.owners.clear();
-        // What is on its way ends here: nothing that comes now waits behind it.
+        // Ends deliveries in flight, so that new webhooks do not wait behind them.
         state.workers.abort_all();
         state.queues.clear();
         state.era += 1;
@@ -292,7 +292,7 @@ impl Shared {
         self.quiet.notify_waiters();
     }
 
-    /// Works until the next reset.
+    /// Spawns work that the next reset ends.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let mut state = self.lock();
         while state.workers.try_join_next().is_some() {}
@@ -367,7 +367,7 @@ impl State {
         self.clock.tick()
     }
 
-    /// Tells the observer, and writes down what people did and who owns what.
+    /// Notifies the observer, and writes acts of people and changes of owner to the transcript.
     pub(super) fn observe(&mut self, wire: Option<Wire>) {
         let Some(wire) = wire else { return };
         let line = match &wire {
@@ -380,7 +380,7 @@ impl State {
             Wire::Reached { page, user, text, app } => {
                 Some(("reached", json!({"page": page, "user": user, "app": app, "text": text})))
             }
-            // Told where more of them is known.
+            // Written where more details are available.
             Wire::Call { .. } | Wire::Webhook { .. } => None,
         };
         if let Some((kind, line)) = line {

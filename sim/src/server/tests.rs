@@ -1,4 +1,4 @@
-//! Over real sockets: a client that knows nothing of this crate, and a receiver of webhooks.
+//! Tests over real sockets, with a client and a webhook receiver that use nothing of this crate.
 
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ use messenger_handover::secret::AppSecret;
 
 const BOT: u64 = 1;
 const DESK: u64 = 2;
-/// No failure may hang a test.
+/// The timeout of every wait, so that no failure hangs a test.
 const SOON: Duration = Duration::from_secs(10);
 
 fn page() -> PageId {
@@ -34,7 +34,7 @@ fn platform(rules: Rules) -> Platform {
         .with_page(Page::new(7, rules).app(BOT, "bot-token").app(DESK, "desk-token"))
 }
 
-/// A host that keeps what it gets; it answers with `failures` first, then with 200.
+/// A host that stores its webhooks. It answers with `failures` first, then with 200.
 #[derive(Default)]
 struct Host {
     got: Mutex<Vec<Value>>,
@@ -74,7 +74,7 @@ impl Host {
         url
     }
 
-    /// What came, as "channel what", in order.
+    /// The webhooks received, each as "channel label", in order.
     fn got(&self) -> Vec<String> {
         let got = self.got.lock().unwrap();
         got.iter()
@@ -92,7 +92,7 @@ impl Host {
     }
 }
 
-/// A client as another program would have one.
+/// A client like that of another program.
 struct Client {
     http: reqwest::Client,
     base: String,
@@ -192,7 +192,7 @@ async fn a_webhook_comes_again_until_it_is_answered_and_keeps_its_place() {
     assert_eq!(texts, ["one", "two"]);
     assert_eq!(server.dropped(), 0);
 
-    // An hour of failing, by the platform's clock, ends the subscription (facts §4.4).
+    // An hour of failing by the platform's clock ends the subscription (docs/protocol.md#redelivery).
     bot.failures.lock().unwrap().extend(vec![503; 1000]);
     server.customer_writes(&page(), &user(), "lost");
     server.customer_writes(&page(), &user(), "lost too");
@@ -207,7 +207,7 @@ async fn a_webhook_comes_again_until_it_is_answered_and_keeps_its_place() {
     let lines = server.transcript(0);
     assert!(lines.iter().any(|line| line.contains("\"kind\":\"unsubscribed\"")));
 
-    // It has to subscribe again itself.
+    // The app has to subscribe again itself.
     let call = ApiCall::Subscribe { fields: vec!["messages".to_owned()] };
     server.with_platform(|platform, now| platform.call(&AppId::from(BOT), &page(), &call, now).unwrap());
     server.customer_writes(&page(), &user(), "three");

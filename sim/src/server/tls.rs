@@ -1,4 +1,4 @@
-//! A listener that speaks TLS.
+//! TLS: the listener of the server, and the client of webhooks.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,18 +17,18 @@ use tokio_rustls::server::TlsStream;
 
 use super::config::Tls;
 
-/// The provider of the process, if it has one, else *ring*: nothing is installed, since that is the host's to choose.
+/// The process's provider if it has one, else *ring*. Nothing is installed, because that is the host's choice.
 fn provider() -> Arc<CryptoProvider> {
     CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()))
 }
 
-/// How webhooks reach an `https` callback: with the certificates that this machine trusts.
+/// The client configuration for `https` callbacks, with the certificates that this machine trusts.
 pub(super) fn client_config() -> Result<ClientConfig, rustls::Error> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     Ok(config.with_platform_verifier()?.with_no_client_auth())
 }
 
-/// Who does not shake hands by then is hung up on.
+/// The timeout of a TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 pub(super) struct TlsListener {
@@ -50,7 +50,7 @@ impl TlsListener {
         let config = config.map_err(|_| wrong("the certificate and the key do not fit"))?;
         let (acceptor, address) = (TlsAcceptor::from(Arc::new(config)), tcp.local_addr()?);
         let (send, ready) = mpsc::channel(16);
-        // One slow handshake keeps nobody waiting. It ends with the listener.
+        // Each handshake has its own task, so that a slow one does not block others. The tasks end with the listener.
         tokio::spawn(async move {
             loop {
                 let accepted = tokio::select! {
@@ -62,7 +62,7 @@ impl TlsListener {
                 tokio::spawn(async move {
                     let shaken = tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await;
                     if let Ok(Ok(stream)) = shaken {
-                        // The server may be gone by now.
+                        // The server may have ended.
                         let _ = send.send((stream, peer)).await;
                     }
                 });
@@ -79,7 +79,7 @@ impl axum::serve::Listener for TlsListener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         match self.ready.recv().await {
             Some(ready) => ready,
-            // Its task only ends after this.
+            // The accepting task ends only after this listener.
             None => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! Everything that happened, in order, as lines of JSON.
+//! The transcript: everything that happened, in order, as lines of JSON.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use messenger_handover::time::Timestamp;
 
-/// Who is given each line of the transcript as it is written. It is called under the platform's lock: it must
-/// be quick and must not call the server.
+/// A callback for each line of the transcript as it is written. It runs under the platform's lock, so it must be quick and must
+/// not call the server.
 pub type TranscriptSink = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// So many lines are kept; older ones are only with whoever was given them.
+/// The number of lines that are stored; only the sink has older ones.
 const KEPT: usize = 50_000;
 
 #[derive(Default)]
@@ -19,18 +19,18 @@ pub(super) struct Transcript {
     lines: VecDeque<(u64, Arc<str>)>,
     written: u64,
     sink: Option<TranscriptSink>,
-    /// What must stand in no line, whatever a client wrote it into.
+    /// Text to remove from every line, wherever a client wrote it.
     secrets: Vec<String>,
 }
 
 impl Transcript {
     pub(super) fn new(sink: Option<TranscriptSink>, secrets: Vec<String>) -> Self {
-        // Shorter ones are words, too.
+        // Shorter ones also occur as words.
         let secrets = secrets.into_iter().filter(|secret| secret.len() >= 6).collect();
         Self { sink, secrets, ..Self::default() }
     }
 
-    /// Writes one line: its number, when, what, and the rest. Answers the number.
+    /// Writes one line with its number, time and kind, and returns the number.
     pub(super) fn write(&mut self, at: Timestamp, kind: &str, rest: Value) -> u64 {
         self.written += 1;
         let mut line = Map::new();
@@ -57,14 +57,14 @@ impl Transcript {
         self.written
     }
 
-    /// The kept lines with a number beyond this one.
+    /// The stored lines with a number above `seq`.
     pub(super) fn after(&self, seq: u64) -> Vec<Arc<str>> {
         let first = self.lines.partition_point(|(number, _)| *number <= seq);
         self.lines.range(first..).map(|(_, line)| Arc::clone(line)).collect()
     }
 }
 
-/// A request without what proves who makes it, wherever it stands.
+/// A request's parameters without tokens, secrets and proofs, at any depth.
 pub(super) fn shown(params: &Map<String, Value>) -> Value {
     let is_secret = |name: &str| {
         let name = name.to_lowercase();

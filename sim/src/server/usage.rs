@@ -1,4 +1,4 @@
-//! How near a Page is to its limit, as the usage headers tell (facts §6).
+//! The usage of [rate limits](messenger_handover::protocol#rate-limits), as the usage headers report it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use messenger_handover::time::Timestamp;
 
 const WINDOW: Duration = Duration::from_hours(1);
 
-/// The calls of the last hour of each Page.
+/// The calls of each Page in the last hour.
 pub(super) struct Usage {
     pub(super) limits: Limits,
     calls: BTreeMap<PageId, VecDeque<Timestamp>>,
@@ -27,10 +27,10 @@ impl Usage {
         self.calls.clear();
     }
 
-    /// Counts a call, also one that is too much: those lengthen the block.
+    /// Counts a call. Calls above the limit count too, and lengthen the block.
     ///
     /// # Errors
-    /// It is too much: the code of Messenger's own limit (facts §5.3; the wording is BG).
+    /// Above the limit: the code of [Messenger's own limit](messenger_handover::protocol#rate-limits). The wording is assumed.
     pub(super) fn count(&mut self, page: &PageId, now: Timestamp) -> Result<(), GraphError> {
         let calls = self.calls.entry(page.clone()).or_default();
         while calls.front().is_some_and(|at| now.since(*at) >= WINDOW) {
@@ -47,7 +47,7 @@ impl Usage {
         }
     }
 
-    /// The headers of an answer about a Page: both are JSON.
+    /// The usage headers of a response about a Page; both values are JSON.
     pub(super) fn headers(
         &self,
         page: &PageId,
@@ -60,7 +60,7 @@ impl Usage {
         let limited = limited || percent > 100;
         let oldest = calls.and_then(VecDeque::front);
         let left = oldest.map_or(WINDOW, |oldest| WINDOW.saturating_sub(now.since(*oldest)));
-        // Minutes, rounded up (facts §6).
+        // In minutes, rounded up (docs/protocol.md#rate-limits).
         let minutes = if limited { left.as_secs().div_ceil(60).max(1) } else { 0 };
         let usage = json!({"call_count": percent, "total_time": 0, "total_cputime": 0});
         let mut business: Value = usage.clone();

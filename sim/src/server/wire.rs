@@ -1,4 +1,4 @@
-//! What can be seen on the wire.
+//! The events that an observer sees on the wire.
 
 use std::sync::Arc;
 
@@ -7,30 +7,30 @@ use serde_json::Value;
 use crate::platform::{Channel, GraphError};
 use messenger_handover::id::{AppId, PageId, UserId};
 
-/// Who is told what happens. It is called under the platform's lock, so that the order is the one in
-/// which the platform acted: it must be quick and must not call the server.
+/// A callback for every event. It runs under the platform's lock, so that the order is that of the platform's acts; it must be
+/// quick and must not call the server.
 pub type Observer = Arc<dyn Fn(Wire) + Send + Sync>;
 
-/// One thing that happened.
+/// One event.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Wire {
     /// A customer wrote, or pressed a button with this title.
     CustomerWrote {
-        /// To which Page.
+        /// The Page or account.
         page: PageId,
-        /// Who.
+        /// The customer.
         user: UserId,
-        /// What.
+        /// The text, or the title of the button.
         text: String,
     },
-    /// An app called the Graph API. Calls without a good token or without sense are not told.
+    /// An app called the Graph API. Calls without a valid token and invalid calls are left out.
     Call {
-        /// Which app.
+        /// The calling app.
         app: AppId,
-        /// On which Page.
+        /// The Page or account.
         page: PageId,
-        /// About whom.
+        /// The person, if the call names one.
         user: Option<UserId>,
         /// The edge, such as `request_thread_control`, `messages` or `thread_owner`.
         edge: String,
@@ -38,43 +38,43 @@ pub enum Wire {
         method: &'static str,
         /// The target of a pass, the text of a message.
         detail: Option<String>,
-        /// How it ended.
+        /// The outcome of the call.
         outcome: Result<(), GraphError>,
-        /// The HTTP status of the answer.
+        /// The HTTP status of the response.
         status: u16,
     },
     /// A message was shown to the customer.
     Reached {
-        /// Of which Page.
+        /// The Page or account.
         page: PageId,
-        /// To whom.
+        /// The customer.
         user: UserId,
-        /// Its text, or the whole message where it has none.
+        /// The text, or the whole message if it has none.
         text: String,
-        /// Which app sent it.
+        /// The sending app.
         app: AppId,
     },
-    /// A thread has another owner, or none. Told right after what changed it; an expiry is told when
-    /// it is noticed, before anything else happens in the thread.
+    /// A thread has another owner or became idle. Reported right after the cause; an expiry is reported when it is noticed,
+    /// before anything else happens in the thread.
     OwnerChanged {
-        /// Of which Page.
+        /// The Page or account.
         page: PageId,
-        /// Whose thread.
+        /// The customer of the thread.
         user: UserId,
-        /// The new owner.
+        /// The new owner; `None` if the thread is idle.
         owner: Option<AppId>,
     },
     /// A webhook is about to be sent.
     Webhook {
-        /// To which app.
+        /// The receiving app.
         app: AppId,
-        /// What it is, such as `message` or `pass_thread_control`.
+        /// The kind of event, such as `message` or `pass_thread_control`.
         label: &'static str,
-        /// In which array.
+        /// The array that holds the item.
         channel: Channel,
         /// The item of the array.
         item: Value,
-        /// The first try is 1.
+        /// The number of the attempt, from 1.
         attempt: u32,
     },
 }

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose, what a reset ends, and what the transcript tells of it.
+//! Tests of faults, resets and the transcript.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn calls_go_wrong_as_they_were_told_to() {
     }
 }
 
-/// A call that is not made changes nothing, whichever it is.
+/// A call that a fault suppresses changes nothing, not even an unsubscription.
 #[tokio::test]
 async fn an_app_that_fails_to_unsubscribe_is_still_told() {
     let (_server, http) = world().await;
@@ -95,7 +95,7 @@ async fn webhooks_go_wrong_as_they_were_told_to() {
     assert!(server.transcript(0).iter().any(|line| line.contains("webhook_lost")));
 }
 
-/// A host that hangs while everything is reset: what comes afterwards comes at once, and nothing of before.
+/// The host hangs during a reset: later webhooks arrive at once, earlier ones do not.
 #[tokio::test]
 async fn a_reset_ends_what_is_on_its_way() {
     let (server, http) = world().await;
@@ -141,7 +141,7 @@ async fn the_transcript_has_causes_before_effects_and_no_secret() {
     assert_eq!(kinds, ["customer", "owner", "webhook", "webhook_answer"]);
     assert_eq!((&lines[3]["of"], &lines[3]["status"]), (&lines[2]["seq"], &json!(200)));
 
-    // However a client misplaces it.
+    // Wherever a client misplaces it.
     let secret = "bot secret";
     let (_, _) =
         http.ask("POST", "999/subscriptions", Some(json!({"access_token": format!("999|{secret}")}))).await;

@@ -1,4 +1,4 @@
-//! The simulated platform as other languages use it: over HTTP alone, and as a program.
+//! Tests of the simulator as other languages use it: over HTTP alone, and as a program.
 
 mod faults;
 
@@ -21,13 +21,13 @@ const WORLD: &str = r#"{
     }]
 }"#;
 
-/// Of `localhost`, for a hundred years.
+/// A certificate of `localhost`, valid for a hundred years.
 const CERTIFICATE: &str = include_str!("../../../tests/fixtures/tls/localhost.crt");
 const KEY: &str = include_str!("../../../tests/fixtures/tls/localhost.key");
 
-/// A client of the tests' own.
+/// An HTTP client for the tests.
 fn http() -> reqwest::ClientBuilder {
-    // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+    // reqwest asks for the process's TLS provider, even for plain HTTP.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy()
 }
@@ -54,7 +54,7 @@ impl Http {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    /// Steers, and must succeed.
+    /// Makes a steering call, which must succeed.
     #[track_caller]
     fn steer(&self, method: &'static str, path: &str, body: Value) -> impl Future<Output = Value> {
         let caller = std::panic::Location::caller();
@@ -86,7 +86,7 @@ fn message(user: &str, text: &str) -> Value {
     json!({"recipient": {"id": user}, "message": {"text": text}})
 }
 
-/// An endpoint of an app that takes everything.
+/// An app's endpoint that accepts everything.
 async fn receiver() -> MockServer {
     let receiver = MockServer::start().await;
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&receiver).await;
@@ -228,7 +228,7 @@ async fn a_batch_answers_for_each_of_its_calls() {
     assert_eq!(http.graph("nobody", "", json!({"batch": batch})).await.1[0]["code"], 400);
 }
 
-/// Both signatures, of the very bytes, with everything beyond ASCII escaped.
+/// Both signatures cover the exact bytes, with everything beyond ASCII escaped.
 #[tokio::test]
 async fn webhooks_are_signed_in_both_ways() {
     use hmac::{KeyInit, Mac};
@@ -248,7 +248,7 @@ async fn webhooks_are_signed_in_both_ways() {
     assert_eq!(headers["x-hub-signature-256"].to_str().unwrap(), sha256);
 }
 
-/// Its people are called with the Page's token too; by Instagram Login everything comes as `changes`.
+/// The Page's token also calls the account's people; under Instagram Login everything comes as `changes`.
 #[tokio::test]
 async fn an_instagram_account_differs_where_instagram_does() {
     let (_server, http) = world().await;
@@ -276,7 +276,7 @@ async fn an_instagram_account_differs_where_instagram_does() {
     // Echoes come with messages; of reads it was not subscribed to `messaging_seen`.
     assert_eq!(fields, ["messages"; 4]);
     assert_eq!(changes[1]["value"]["message"]["is_echo"], true);
-    // The crate reads it as it would on Messenger.
+    // The crate parses it as on Messenger.
     let read =
         messenger_handover::webhook::dangerous_parse_unverified(bodies[0].to_string().as_bytes()).unwrap();
     assert!(matches!(read.items[..], [messenger_handover::webhook::Item::Event { .. }]), "{read:?}");
@@ -304,7 +304,7 @@ async fn limits_are_told_by_headers_and_kept() {
     assert_eq!(http.ask("GET", "me?access_token=BOT", None).await.0, 200);
 }
 
-/// With a certificate of its own, and a client that trusts it.
+/// The server has its own certificate, and the client trusts it.
 #[tokio::test]
 async fn it_speaks_tls() {
     let mut config: Value = serde_json::from_str(WORLD).unwrap();
@@ -317,7 +317,7 @@ async fn it_speaks_tls() {
     let client = http().tls_certs_only([trusted]).build().unwrap();
     let answer = client.get(format!("{}/me?access_token=BOT", server.url())).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
-    // Somebody who speaks no TLS keeps nobody waiting.
+    // A client without TLS does not block others.
     let plain = http().timeout(Duration::from_millis(200)).build().unwrap();
     assert!(plain.get(server.url().replace("https", "http")).send().await.is_err());
     assert!(client.get(format!("{}/me?access_token=BOT", server.url())).send().await.is_ok());
@@ -327,7 +327,7 @@ async fn it_speaks_tls() {
     assert!(Builder::from_config(&broken).unwrap().start().await.is_err());
 }
 
-/// The forms in which clients send what they want (facts §3.2), and edges that there are not.
+/// Covers the forms in which clients send parameters (docs/protocol.md#call-parameters), and unknown edges.
 #[tokio::test]
 async fn parameters_come_in_every_form() {
     let (server, http) = world().await;
@@ -361,7 +361,7 @@ async fn parameters_come_in_every_form() {
     }
 }
 
-/// An ad may keep control for days; by the steering too.
+/// A route can give an app control for days, also for entries through the steering calls.
 #[tokio::test]
 async fn entry_points_go_where_they_are_routed() {
     let mut config: Value = serde_json::from_str(WORLD).unwrap();
@@ -380,7 +380,7 @@ async fn entry_points_go_where_they_are_routed() {
     assert_eq!([state("2").await, state("3").await], ["idle", "active"]);
 }
 
-/// What apps do beside handovers must not stop them; and a refused answer in the inbox moves nothing.
+/// Apps may make calls that are not about handovers, and a refused reply in the inbox changes no owner.
 #[tokio::test]
 async fn what_is_beside_the_point_is_taken() {
     let (_server, http) = world().await;
@@ -402,7 +402,7 @@ async fn what_is_beside_the_point_is_taken() {
     let (status, _) = http.ask("POST", "_sim/pages/10/inbox/77/messages", Some(json!({"text": ""}))).await;
     assert_eq!(status, 400);
     assert_eq!(http.ask("GET", "_sim/threads/10/77", None).await.1["owner"], "999");
-    // A fault strikes a look-up too.
+    // A fault also strikes reads.
     http.steer("POST", "faults", json!({"on": "call:node", "do": "html", "times": 1})).await;
     assert_eq!(http.ask("GET", "77?access_token=BOT", None).await.0, 502);
     assert_eq!(http.ask("GET", "77?access_token=BOT", None).await.1["first_name"], "Ana");

@@ -1,3 +1,5 @@
+//! Tests of the scheduling of calls near the platform's limits.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -36,7 +38,7 @@ impl Pace {
         self.turn(page, Kind::Message, now)
     }
 
-    /// A message that was sent, with these headers.
+    /// Records a message that was sent, with these headers in the response.
     fn learnt(&self, probe: Probe, headers: &HeaderMap, now: Instant) {
         self.answered(&page(), Kind::Message, probe, headers, None, now);
     }
@@ -45,7 +47,7 @@ impl Pace {
         self.answered(&page(), Kind::Message, probe, &HeaderMap::new(), Some(failure), now);
     }
 
-    /// The call that tries whether a hold is over.
+    /// Takes a turn that must be a probe.
     #[track_caller]
     fn probe(&self, now: Instant) -> Probe {
         let turn = self.message(&page(), now);
@@ -73,7 +75,7 @@ fn near_a_limit_calls_keep_a_distance_and_a_crowd_is_sent_away() {
     let turns: Vec<_> = (0..4).map(|_| pace.message(&page(), now)).collect();
     assert_eq!(turns, [after(1), after(2), after(3), limited(4 * SECOND)]);
     assert_eq!(pace.message(&other(), now), after(0), "another Page has its own limit");
-    // Calls have become fewer: no distance any more.
+    // Usage has fallen, so calls are no longer spaced out.
     let later = now + 10 * SECOND;
     pace.learnt(None, &headers(&[("x-page-usage", r#"{"call_count":20}"#)]), later);
     assert_eq!((pace.message(&page(), later), pace.message(&page(), later)), (after(0), after(0)));
@@ -113,7 +115,7 @@ fn a_refused_page_is_left_alone_and_code_4_is_about_the_app() {
     assert_eq!(pace.message(&other(), now), limited(BLOCKED));
 }
 
-/// The call that tries may be lost, or end in a way that tells nothing.
+/// A probe may be lost, or end inconclusively.
 #[test]
 fn block_is_tried_again_when_nothing_was_found_out() {
     let (pace, now) = (Pace::default(), Instant::now());
@@ -125,7 +127,7 @@ fn block_is_tried_again_when_nothing_was_found_out() {
     pace.refused(probe, &failure(FailureKind::Transient, 2, None), over);
     let probe = pace.probe(over);
     assert_eq!(pace.message(&other(), over + 29 * SECOND), limited(LONGEST_WAIT));
-    // Its answer never comes.
+    // The probe gets no response.
     let lost = over + 30 * SECOND;
     let second = pace.probe(lost);
     pace.learnt(probe, &HeaderMap::new(), lost);
@@ -133,7 +135,7 @@ fn block_is_tried_again_when_nothing_was_found_out() {
     pace.refused(second, &failure(FailureKind::RateLimited, 4, Some(10 * SECOND)), lost);
     assert_eq!(pace.message(&page(), lost), limited(10 * SECOND));
     let probe = pace.probe(lost + 10 * SECOND);
-    // It is refused for another limit, or for what it asks: this one is over.
+    // The probe is refused for another limit, or for its content: this limit is over.
     pace.refused(probe, &failure(FailureKind::Invalid, 100, None), lost + 10 * SECOND);
     assert_eq!(pace.message(&other(), lost + 10 * SECOND), after(0));
 }
@@ -151,7 +153,7 @@ fn restricted_page_is_tried_by_one_call_with_growing_pauses() {
     let mut restricted = failure(FailureKind::Restricted, 10, None);
     restricted.subcode = Some(1_893_063);
     let because = Because { kind: FailureKind::Restricted, code: Some(10), subcode: Some(1_893_063) };
-    // Forty were under way at once.
+    // Forty calls are under way at once.
     for _ in 0..40 {
         pace.refused(None, &restricted, now);
     }
@@ -171,7 +173,7 @@ fn restricted_page_is_tried_by_one_call_with_growing_pauses() {
     pace.refused(pace.probe(now), &restricted, now);
     assert_eq!(pace.message(&page(), now), Turn::Refused(20 * SECOND, because));
     now += 20 * SECOND;
-    // Nothing but a success ends it.
+    // Only a success ends the restriction.
     pace.refused(pace.probe(now), &failure(FailureKind::RecipientUnavailable, 551, None), now);
     let probe = pace.probe(now);
     pace.learnt(None, &HeaderMap::new(), now);
@@ -189,8 +191,8 @@ enum Scope {
 }
 
 proptest! {
-    /// Whatever calls there are around its end, and whatever answers come from before it: nobody calls while a block lasts,
-    /// and behind it one alone until it was answered.
+    /// While a block lasts no call goes out, and after it one probe alone until its response arrives, whatever calls are
+    /// made around its end and whatever earlier responses arrive late.
     #[test]
     fn block_is_kept_until_it_ends(
         scope in prop_oneof![Just(Scope::App), Just(Scope::Page), Just(Scope::Restricted)],
@@ -211,7 +213,7 @@ proptest! {
         for (at, also_answers) in callers {
             let now = begun + Duration::from_millis(at);
             if also_answers {
-                // Of a call that was under way before.
+                // The late response of a call from before the block.
                 pace.learnt(None, &headers(&[("x-app-usage", r#"{"call_count":3}"#)]), now);
             }
             match pace.message(&page(), now) {
@@ -226,7 +228,7 @@ proptest! {
                 Turn::Refused(wait, _) => prop_assert!(now + wait >= over, "told to come back too early"),
             }
         }
-        // Then it is answered.
+        // The response to the probe arrives.
         let end = begun + Duration::from_secs(1000);
         pace.learnt(pace.probe(end), &HeaderMap::new(), end);
         for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! The client against a real HTTP server.
+//! Tests of the client against a real HTTP server.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -174,7 +174,7 @@ async fn the_real_refusal_of_a_send_by_a_non_owner() {
         "message": "(#10) Message failed to send because another app is controlling this thread now.",
         "type": "OAuthException", "code": 10, "error_subcode": 2_018_300, "fbtrace_id": "A",
     }});
-    // With HTTP 200 too: a body with an error is an error.
+    // A body with an error is an error with HTTP 200 too.
     for status in [400, 200] {
         let (_server, client) = serving(ResponseTemplate::new(status).set_body_json(&body)).await;
         let message = OutgoingMessage::text("hi").unwrap();
@@ -282,7 +282,7 @@ async fn another_transport_can_be_put_in_and_debug_shows_no_token() {
     assert!(both.is_err());
 }
 
-/// Neither token nor query in any text of the error or of what caused it.
+/// Asserts that no text of the error and of its sources shows the token or the query.
 #[track_caller]
 fn assert_no_leak(error: &dyn StdError) {
     let mut next = Some(error);

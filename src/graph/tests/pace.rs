@@ -1,4 +1,4 @@
-//! A restricted Page, as the caller and the log see it.
+//! Tests of a restricted Page, as the caller and the log see it.
 
 use std::io;
 use std::sync::Mutex;
@@ -66,7 +66,7 @@ async fn restricted_page_is_not_called_and_the_caller_sees_why() {
         assert!(wait > Duration::from_secs(50) && wait <= Duration::from_mins(1), "{wait:?}");
         assert!(error.to_string().contains("not called"), "{error}");
     }
-    // Control may still be passed, and another Page is not meant.
+    // Control may still be passed, and other Pages are not affected.
     client.pass_thread_control(&thread(), Some(&AppId::from(7)), None).await.unwrap();
     let elsewhere = ThreadKey::new(PageId::from(11), UserId::from(20));
     client.send_message(&elsewhere, &message, None).await.unwrap();
@@ -81,7 +81,7 @@ async fn restricted_page_is_logged_when_it_begins_and_when_it_is_over() {
     let (server, client) = restricting(Some("1")).await;
     let message = OutgoingMessage::text("hi").unwrap();
     client.send_message(&thread(), &message, None).await.unwrap_err();
-    // It waits until the platform's time is over; the others come back then.
+    // The probe waits until the platform's time has passed; the others are refused until then.
     let at = thread();
     let send = || client.send_message(&at, &message, None);
     let (tried, other) = tokio::join!(send(), send());

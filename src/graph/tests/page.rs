@@ -1,4 +1,4 @@
-//! Calls beyond thread control, tokens, proofs and pace.
+//! Tests of calls other than thread control, of tokens, proofs and rate limits.
 
 use std::sync::Mutex;
 
@@ -36,7 +36,7 @@ async fn feature_status_subscription_and_conversation() {
     assert!(apps[1].fields.is_empty());
     assert_eq!(only_request(&server).await.url.path(), "/v22.0/me/subscribed_apps");
 
-    // Meta's own sample has the string "true".
+    // Meta's sample has the string "true" (docs/protocol.md#call-answers).
     let (server, client) = serving(ok(json!({"success": "true"}))).await;
     client.subscribe(&page(), &MESSENGER_FIELDS).await.unwrap();
     let fields = "messages,messaging_postbacks,messaging_referrals,messaging_handovers,standby,message_echoes,\
@@ -142,7 +142,7 @@ async fn control_that_goes_with_a_message_is_always_named() {
     assert_post(&only_request(&server).await, "/v22.0/me/messages", body);
 }
 
-/// Gives the next token each time one is refused.
+/// A provider that moves on to its next token each time one is refused.
 #[derive(Debug, Default)]
 struct Vault {
     refused: Mutex<Vec<String>>,
@@ -184,7 +184,7 @@ async fn a_token_that_was_replaced_meanwhile_is_used_once_more() {
     assert_eq!(*vault.refused.lock().unwrap(), ["EAABtoken0"]);
     assert_eq!(server.received_requests().await.unwrap().len(), 2);
 
-    // The new one is no good either: that is the end of it.
+    // The new token is refused too, so the client gives up.
     server.reset().await;
     Mock::given(any()).respond_with(old).mount(&server).await;
     let error = build(&vault).take_thread_control(&thread(), None).await.unwrap_err();
@@ -213,7 +213,7 @@ async fn a_reached_limit_stops_the_next_call_before_it_is_made() {
     let wait = error.failure().retry_after.unwrap();
     assert!(wait > Duration::from_secs(170) && wait <= Duration::from_mins(3), "{wait:?}");
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
-    // The other Page of the same client goes on.
+    // Calls for another Page of the same client go on.
     let other = ThreadKey::new(PageId::from(11), UserId::from(20));
     let _ = client.thread_owner(&other).await.unwrap_err();
     assert_eq!(server.received_requests().await.unwrap().len(), 2);

@@ -1,4 +1,4 @@
-//! The checks of reading and writing.
+//! The checks of loading, writing, listing and forgetting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -101,7 +101,7 @@ pub(super) async fn writers_at_the_same_time_lose_nothing(store: Store) -> Found
                 let [expected] = versions(&store, std::slice::from_ref(&key)).await?[..] else {
                     return Err(Wrong("one key, and not one thread".into()));
                 };
-                // Long enough for all to have read the same.
+                // Long enough for all writers to have read the same version.
                 tokio::time::sleep(Duration::from_millis(1)).await;
                 if store.compare_and_swap(vec![write(&key, expected, version)]).await?[..]
                     == [WriteOutcome::Written]
@@ -128,7 +128,7 @@ pub(super) async fn writers_at_the_same_time_lose_nothing(store: Store) -> Found
     same("writes that nothing led to", &after, &BTreeMap::new())
 }
 
-/// However many read at the same time.
+/// Holds however many readers there are.
 pub(super) async fn what_was_written_is_read_at_once(store: Store) -> Found {
     let keys = Page::new().keys(0..20);
     let mut readers = JoinSet::new();
@@ -179,7 +179,7 @@ pub(super) async fn removed_is_gone_and_its_version_too(store: Store) -> Found {
     )
 }
 
-/// The open threads of a Page, in small portions.
+/// The open threads of a Page, listed in portions of 7.
 async fn listed(store: &Store, page: &Page) -> Result<BTreeSet<ThreadKey>, Wrong> {
     let (mut listed, mut after) = (BTreeSet::new(), None);
     for _ in 0..1_000_000 {

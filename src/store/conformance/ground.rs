@@ -1,4 +1,4 @@
-//! What the checks share: conversations of their own, writes of them, and how to say what is wrong.
+//! Helpers of the checks: conversations, writes of them, and comparisons with their messages.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::store::{StoreError, ThreadStore, Write};
 use crate::thread::{Command, Config, Context, Input, Thread};
 use crate::time::Timestamp;
 
-/// What is wrong, in words.
+/// The message of a failed check.
 pub(super) struct Wrong(pub(super) String);
 
 impl From<StoreError> for Wrong {
@@ -23,10 +23,10 @@ impl From<StoreError> for Wrong {
 pub(super) type Found = Result<(), Wrong>;
 pub(super) type Store = Arc<dyn ThreadStore>;
 
-/// Of what was found and expected, each.
+/// The most characters that are shown of a found or expected value.
 const LONGEST_WORDS: usize = 200;
 
-/// Conversations that nobody else has.
+/// A Page with a random id, so that nobody else has its conversations.
 pub(super) struct Page(pub(super) PageId);
 
 impl Page {
@@ -43,7 +43,7 @@ impl Page {
     }
 }
 
-/// A desk with so many answers that wait, of so many letters each: open, but with none.
+/// A desk's thread with this many pending messages of this many letters each. It needs attention unless there are none.
 pub(super) fn thread(answers: usize, letters: usize) -> Thread {
     let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
     let now = Timestamp::from_millis(1_700_000_000_000);
@@ -61,7 +61,7 @@ pub(super) fn thread(answers: usize, letters: usize) -> Thread {
     thread
 }
 
-/// Before anything that a host writes, so that it is due before that.
+/// A time before any that a host writes, so that its threads are due first.
 pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }

@@ -1,5 +1,5 @@
-//! What a [`ThreadStore`] has to do, as checks that say what is wrong, by name. For the tests of a store, this crate's
-//! own or a host's:
+//! Checks that a [`ThreadStore`] does what it must, each with a name and a message. Call them in the tests of a store, this
+//! crate's own or a host's:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -12,8 +12,8 @@
 //! # }
 //! ```
 //!
-//! The checks write conversations of Pages that do not exist, and remove them again. Nothing else may work on the
-//! store meanwhile: they ask for what is due.
+//! The checks write conversations of Pages that do not exist, and delete them afterwards. Nothing else may use the store
+//! meanwhile, because the checks lease due threads.
 
 mod checks;
 mod ground;
@@ -45,14 +45,14 @@ use super::{Loaded, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::id::ThreadKey;
 use crate::time::Timestamp;
 
-/// What was checked, and what was found.
+/// The checks that ran, and their results.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Report {
     checks: Vec<(&'static str, Result<(), String>)>,
 }
 
-/// One thing that a store has to do.
+/// A check with its name.
 struct Check {
     name: &'static str,
     run: fn(Arc<dyn ThreadStore>) -> Running,
@@ -88,7 +88,7 @@ all![
     times_at_the_ends_are_kept,
 ];
 
-/// Knows what a check has written, so that nothing is left to disturb the next one.
+/// Records which threads a check writes, so that they can be deleted before the next one.
 #[derive(Debug)]
 struct Noting {
     inner: Arc<dyn ThreadStore>,
@@ -133,11 +133,11 @@ impl ThreadStore for Noting {
     }
 }
 
-/// Checks a store, each check after the other; all of them, whatever the first finds.
+/// Runs all checks on a store, one after the other, also after a failure. Call it in a Tokio runtime.
 pub async fn check(store: Arc<dyn ThreadStore>) -> Report {
     let mut checks = Vec::new();
     for Check { name, run } in ALL {
-        // A store that panics fails its check alone.
+        // In a task, so that a store that panics fails only this check.
         let noting = Arc::new(Noting { inner: Arc::clone(&store), keys: Mutex::default() });
         let ended = tokio::spawn(run(Arc::clone(&noting) as Arc<dyn ThreadStore>)).await;
         let mut found = match ended {
@@ -155,18 +155,18 @@ pub async fn check(store: Arc<dyn ThreadStore>) -> Report {
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// Whether all checks passed.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.checks.iter().all(|(_, found)| found.is_ok())
     }
 
-    /// The checks that failed, and what was found.
+    /// The checks that failed, each with its message.
     pub fn wrong(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.checks.iter().filter_map(|(name, found)| Some((*name, found.as_ref().err()?.as_str())))
     }
 
-    /// All checks by name, and whether each found nothing wrong.
+    /// All checks by name, and whether each passed.
     pub fn checks(&self) -> impl Iterator<Item = (&'static str, bool)> {
         self.checks.iter().map(|(name, found)| (*name, found.is_ok()))
     }

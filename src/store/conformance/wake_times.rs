@@ -1,4 +1,4 @@
-//! What is due, when, and to whom it is handed out.
+//! The checks of wake times and leases.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+//! The settings of the Postgres store.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::{PostgresStore, schema};
 use crate::secret::DatabaseUrl;
 use crate::store::{Records, StoreError};
 
-/// How a Postgres database is used.
+/// Settings of a [`PostgresStore`].
 #[derive(Debug, Clone)]
 pub struct Builder {
     url: DatabaseUrl,
@@ -33,59 +34,60 @@ impl Builder {
         }
     }
 
-    /// The schema that holds the tables; created if it does not exist. `public` if nothing is set.
+    /// The schema that holds the tables; created if it does not exist. Default: `public`.
     #[must_use]
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
         self
     }
 
-    /// How threads are written down; readable by whoever reads the database if nothing is set.
+    /// The encoding of threads. Default: plain, readable by anyone who can read the database.
     #[must_use]
     pub fn records(mut self, records: Records) -> Self {
         self.records = records;
         self
     }
 
-    /// How many connections there are at most; at least 2, half of them for writes. 8 if nothing is set.
+    /// The most connections, half of them for writes. At least 2; default: 8.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(2);
         self
     }
 
-    /// After how long the database counts as away, if it neither answers nor refuses. 10 s if nothing is set.
+    /// The timeout of waiting for a connection and of each attempt at a statement. Default: 10 s.
     #[must_use]
     pub fn answers_within(mut self, answers_within: Duration) -> Self {
         self.answers_within = answers_within;
         self
     }
 
-    /// The URL is that of a pooler that may hand each transaction to another connection of the database, such as pgbouncer with
-    /// `pool_mode = transaction`. Statements are then unnamed, each in a transaction of its own with its `statement_timeout`, which
-    /// takes two more round trips to the pooler. A URL with `statement-cache-capacity=0` says the same.
+    /// Prepares for a pooler that may run each transaction on another connection, such as pgbouncer with `pool_mode =
+    /// transaction`. Each statement is then unnamed and has a transaction of its own with its `statement_timeout`, which takes
+    /// four round trips to the pooler instead of one. A URL with `statement-cache-capacity=0` has the same effect.
     #[must_use]
     pub fn behind_transaction_pooler(mut self) -> Self {
         self.behind_transaction_pooler = true;
         self
     }
 
-    /// Connects, and brings the tables up to date: one replica does it, others wait for it.
+    /// Connects and migrates the tables. One replica migrates while the others wait.
     ///
     /// # Errors
-    /// [`StoreError`] if the database cannot be reached, the schema has no valid name, or the tables were made by a newer
-    /// version of this crate.
+    /// [`StoreError`] if the database cannot be reached, the name of the schema is invalid, a migration takes longer than
+    /// 2 minutes, or a newer version of this crate made the tables.
     pub async fn connect(self) -> Result<PostgresStore, StoreError> {
-        // The error may repeat what is in the URL.
+        // The cause is left out because it may repeat the URL.
         let options: PgConnectOptions =
             self.url.expose_secret().parse().map_err(|_| StoreError::new("no URL of a Postgres database"))?;
         let options = options.application_name("messenger-handover");
         let mut pool =
             PgPoolOptions::new().max_connections(self.connections).acquire_timeout(self.answers_within);
-        // A statement that nobody waits for any more ends too, and is not done later.
+        // Ends also a statement whose caller has given up, so that it is not done later.
         let timeout = format!("statement_timeout = {}", self.answers_within.as_millis());
         let (options, begin) = if self.behind_transaction_pooler || says_unnamed(&self.url) {
-            // Poolers refuse the parameter unless they are told to ignore it, and no number here is a floating one.
+            // Poolers refuse this parameter unless they are configured to ignore it, and no column here is a floating-point
+            // number.
             let options = options.statement_cache_capacity(0).extra_float_digits(None);
             (options, Some(format!("BEGIN; SET LOCAL {timeout}").into()))
         } else {
@@ -107,7 +109,7 @@ impl Builder {
     }
 }
 
-/// Whether a URL asks that no statement be kept by name.
+/// Whether a URL turns named statements off.
 fn says_unnamed(url: &DatabaseUrl) -> bool {
     let Ok(url) = url::Url::parse(url.expose_secret()) else { return false };
     url.query_pairs().any(|(name, value)| name == "statement-cache-capacity" && value == "0")

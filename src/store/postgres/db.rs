@@ -1,3 +1,4 @@
+//! The SQL statements of the Postgres store, each for many threads at once.
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,29 +15,29 @@ use crate::store::StoreError;
 use crate::store::row::{self, EncodedWrite, Record};
 use crate::time::Timestamp;
 
-/// How often a statement is tried whose transaction lost against another.
+/// The most attempts at a statement that loses a conflict with another transaction.
 const TRIES: usize = 5;
-/// `deadlock_detected` and `serialization_failure`.
+/// SQLSTATEs of a lost conflict: `deadlock_detected` and `serialization_failure`.
 const LOST: [&str; 2] = ["40P01", "40001"];
-/// The classes of errors that a row causes: data exceptions, integrity violations, limits exceeded.
+/// The SQLSTATE classes of errors that a row causes: data exceptions, integrity violations, limits exceeded.
 const OF_ROWS: [&str; 3] = ["22", "23", "54"];
-/// So long it is found out why there is no connection, and so long that is remembered.
+/// The timeout of finding out why there is no connection, and the time for which the reason is cached.
 const FINDING_OUT: Duration = Duration::from_secs(1);
 
-/// The statements, each for many threads at once.
+/// The pool and the statements.
 #[derive(Clone)]
 pub(super) struct Db {
     pool: PgPool,
     sql: Arc<Sql>,
-    /// Behind a pooler each statement is in a transaction that begins with this.
+    /// The start of each statement's transaction, behind a pooler.
     begin: Option<Arc<str>>,
     answers_within: Duration,
     why_none: Arc<Mutex<Option<(Instant, StoreError)>>>,
 }
 
-/// Why a statement was not done.
+/// A failed statement.
 pub(super) enum Failed {
-    /// Without some of its rows it may be.
+    /// The rows caused the error: the statement may succeed without some of them.
     Rows(StoreError),
     All(StoreError),
 }
@@ -51,9 +52,9 @@ impl From<Failed> for StoreError {
 
 struct Sql {
     load: Arc<str>,
-    /// Those that are kept and stay so; most are.
+    /// Overwrites stored threads, which most writes do.
     update: Arc<str>,
-    /// Those that are new or are removed.
+    /// Inserts new threads and deletes stored ones.
     come_and_go: Arc<str>,
     due: Arc<str>,
     next_due: Arc<str>,
@@ -65,7 +66,7 @@ struct Sql {
 type Statement<'a> = Query<'a, Postgres, PgArguments>;
 
 impl Db {
-    /// With the name of a schema that is quoted already.
+    /// `schema` must be quoted already.
     pub(super) fn new(pool: PgPool, schema: &str, begin: Option<Arc<str>>, answers_within: Duration) -> Self {
         let table = format!("{schema}.handover_threads");
         let sql = |text: &str| text.replace("{table}", &table).into();
@@ -79,7 +80,7 @@ impl Db {
                 WHERE kept.page = given.page AND kept.customer = given.customer
                     AND kept.version IN (given.expected, given.version)
                 RETURNING given.place"),
-            // No thread is in it twice, so that the parts never meet.
+            // No thread occurs twice in one statement, so its parts never touch the same row.
             come_and_go: sql("WITH given AS (
                     SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bool[], $7::bytea[])
                         WITH ORDINALITY AS given (page, customer, expected, version, wake, open, record, place)
@@ -127,8 +128,8 @@ impl Db {
         Ok(found)
     }
 
-    /// Whether each was written or removed; none may be among them twice. A write that was done already is done: it may be
-    /// repeated by who does not know whether it was.
+    /// Returns whether each write was done; no thread may occur twice. A write that was done before counts as done, so that a
+    /// caller that got no response may repeat it.
     pub(super) async fn compare_and_swap(&self, writes: &[&EncodedWrite]) -> Result<Vec<bool>, Failed> {
         let stays = |place: &usize| writes[*place].expected != 0 && writes[*place].record.is_some();
         let (stay, others): (Vec<usize>, Vec<usize>) = (0..writes.len()).partition(stays);
@@ -147,7 +148,7 @@ impl Db {
                     .bind(these().map(|write| write.record.as_deref()).collect::<Vec<_>>())
             };
             for row in self.ask(sql, bind).await? {
-                // They are counted from 1.
+                // Postgres counts from 1.
                 let place: i64 = row.try_get(0).map_err(|error| Failed::All(failed(&error)))?;
                 let place = usize::try_from(place - 1).ok().and_then(|place| places.get(place));
                 let unasked = || Failed::All(StoreError::new("Postgres answers what was not asked"));
@@ -163,7 +164,7 @@ impl Db {
         row::passed_over(rows.len() - due.len());
         let unreadable: Vec<_> = rows.iter().filter(|row| key(row).is_none()).filter_map(ids).collect();
         if !unreadable.is_empty() {
-            // They would be due for ever. If this fails they are once more, when their lease is over.
+            // Otherwise they would be due at every poll. If this fails, they are due again when their lease expires.
             let (pages, users): (Vec<_>, Vec<_>) = unreadable.into_iter().unzip();
             if let Err(error) =
                 self.ask(&self.sql.rest, |statement| statement.bind(pages.clone()).bind(users.clone())).await
@@ -186,7 +187,7 @@ impl Db {
         after: Option<&ThreadKey>,
         limit: usize,
     ) -> Result<Vec<ThreadKey>, StoreError> {
-        // No id is empty, so that all come behind these.
+        // No id is empty, so all keys come after these.
         let mut after = after.map(|key| (key.page.to_string(), key.user.to_string())).unwrap_or_default();
         let (mut listed, mut unreadable) = (Vec::new(), 0);
         loop {
@@ -212,7 +213,7 @@ impl Db {
         Ok(())
     }
 
-    /// Runs a statement, if need be again, and never for longer than the database may take.
+    /// Runs a statement, again if it loses a conflict, with a timeout for each attempt.
     async fn ask(
         &self,
         sql: &Arc<str>,
@@ -242,7 +243,7 @@ impl Db {
         }
     }
 
-    /// The pool does not tell why it could not connect.
+    /// Finds out why there is no connection, because the pool does not report it.
     async fn why_none(&self) -> StoreError {
         let mut known = self.why_none.lock().await;
         if let Some((since, error)) = &*known
@@ -253,7 +254,7 @@ impl Db {
         let options = self.pool.connect_options();
         let error = match tokio::time::timeout(FINDING_OUT, options.connect()).await {
             Ok(Ok(connection)) => {
-                // Whether it ends well does not matter.
+                // Nothing depends on how this ends.
                 let _ = connection.close().await;
                 StoreError::new("Postgres: all connections of the pool are in use")
             }
@@ -265,7 +266,7 @@ impl Db {
     }
 }
 
-/// A pooler may change the connection between when a statement is parsed and when it is run, except within a transaction.
+/// Runs a statement: behind a pooler in a transaction, because the connection may otherwise change between parsing and running.
 async fn run(
     connection: &mut PgConnection,
     statement: Statement<'static>,
@@ -293,7 +294,7 @@ fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
 
 fn of_statement(error: &sqlx::Error) -> Failed {
     let of_rows = code(error).is_some_and(|code| OF_ROWS.iter().any(|class| code.starts_with(class)));
-    // Those of the second kind are found before anything is sent.
+    // The latter two are detected before anything is sent.
     if of_rows || matches!(error, sqlx::Error::Encode(_) | sqlx::Error::Protocol(_)) {
         Failed::Rows(failed(error))
     } else {
@@ -301,7 +302,7 @@ fn of_statement(error: &sqlx::Error) -> Failed {
     }
 }
 
-/// Of what the server says, its primary message: a detail may repeat a row.
+/// Keeps only the server's primary message, because a detail may repeat a row.
 pub(super) fn failed(error: &sqlx::Error) -> StoreError {
     StoreError::new(match error {
         sqlx::Error::Database(error) => {
@@ -313,12 +314,12 @@ pub(super) fn failed(error: &sqlx::Error) -> StoreError {
     })
 }
 
-/// The ids of a row as they are kept.
+/// The ids of a row as stored.
 fn ids(row: &PgRow) -> Option<(String, String)> {
     Some((row.try_get(0).ok()?, row.try_get(1).ok()?))
 }
 
-/// The conversation of a row, if its ids can be read.
+/// The conversation of a row, or `None` if its ids are invalid.
 fn key(row: &PgRow) -> Option<ThreadKey> {
     row::key(row.try_get(0).ok()?, row.try_get(1).ok()?)
 }

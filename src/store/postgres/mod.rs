@@ -1,9 +1,9 @@
-//! The store in a Postgres database: for hosts with several replicas. What was written survives the database's crash,
-//! and its failover where that replicates synchronously.
+//! The Postgres store: for hosts with several replicas. Writes survive a crash of the database, and a failover where
+//! replication is synchronous.
 //!
-//! Batches are one statement each, and one for those that are new or removed, however many conversations they touch; what
-//! several deliveries have to write at the same time shares one. Behind a pooler that hands connections from one transaction
-//! to another, call [`Builder::behind_transaction_pooler`].
+//! A batch of writes is one statement, and one more for new and deleted threads, however many conversations it touches.
+//! Batches of several deliveries that wait at the same time share these. Behind a pooler that may run each transaction on
+//! another connection, call [`Builder::behind_transaction_pooler`].
 
 mod builder;
 mod db;
@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 use db::Db;
 use writers::Writers;
 
-/// Keeps threads in a table of a Postgres database, 13 or later.
+/// Stores threads in a table of a Postgres database, version 13 or later.
 pub struct PostgresStore {
     records: Records,
     db: Db,
@@ -35,16 +35,15 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// How a database is used, if not with the defaults: `postgres://user:password@host/database`, with the parameters
-    /// of libpq such as `sslmode`.
+    /// Settings for the database at `postgres://user:password@host/database`, with the parameters of libpq such as `sslmode`.
     pub fn builder(url: impl Into<DatabaseUrl>) -> Builder {
         Builder::new(url.into())
     }
 
-    /// Connects to a database, and brings the tables up to date.
+    /// Connects with the default settings, and migrates the tables.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be reached, or its tables were made by a newer version of this crate.
+    /// [`StoreError`] if the database cannot be reached, or a newer version of this crate made its tables.
     pub async fn connect(url: impl Into<DatabaseUrl>) -> Result<Self, StoreError> {
         Self::builder(url).connect().await
     }

@@ -1,3 +1,4 @@
+//! The tables of the Postgres store, and their migrations.
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
@@ -5,8 +6,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 use super::db::{Db, failed};
 use crate::store::StoreError;
 
-/// From each version of the tables to the next. What was released is never changed. Ids are compared by their bytes,
-/// whatever the database's language.
+/// The migrations from each version of the tables to the next. A released one never changes. Ids are compared byte by byte,
+/// whatever the database's locale.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE {schema}.handover_threads (
         page text COLLATE \"C\" NOT NULL,
@@ -21,16 +22,16 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX handover_open ON {schema}.handover_threads (page, customer) WHERE open;
 "];
 
-/// Any number that others do not use.
+/// The key of the advisory lock: any number that other programs do not use.
 const LOCK: i64 = 0x6d68_6f5f_7462_6c73;
 
-/// So long it is waited for whoever brings the tables up to date.
+/// The timeout of a migration, including the wait for another replica's.
 const LONGEST: Duration = Duration::from_mins(2);
 
-/// The longest name that Postgres does not cut, in bytes.
+/// The longest name that Postgres does not truncate, in bytes.
 const LONGEST_NAME: usize = 63;
 
-/// The name of a schema for use in a statement.
+/// Quotes the name of a schema for use in a statement.
 pub(super) fn quoted(name: &str) -> Result<String, StoreError> {
     let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if letters && !name.is_empty() && name.len() <= LONGEST_NAME {
@@ -42,8 +43,8 @@ pub(super) fn quoted(name: &str) -> Result<String, StoreError> {
     }
 }
 
-/// Brings the tables up to date. One replica does it, others wait for it. A role that may not create anything is enough
-/// where there is nothing to create.
+/// Migrates the tables. One replica does it while the others wait. A role that may not create anything suffices where nothing
+/// is missing.
 pub(super) async fn migrate(db: &Db, name: &str, schema: &str) -> Result<(), StoreError> {
     let migrated = tokio::time::timeout(LONGEST, bring_up_to_date(db, name, schema)).await;
     migrated.unwrap_or_else(|_| Err(StoreError::new("somebody else holds the tables for too long")))
@@ -52,9 +53,9 @@ pub(super) async fn migrate(db: &Db, name: &str, schema: &str) -> Result<(), Sto
 async fn bring_up_to_date(db: &Db, name: &str, schema: &str) -> Result<(), StoreError> {
     let mut connection = db.connection().await?;
     let mut transaction = connection.begin().await.map_err(told)?;
-    // Others may take their time.
+    // The wait for another replica's migration may take longer than a statement.
     run(&mut transaction, "SET LOCAL statement_timeout = 0", schema).await?;
-    // Unnamed: a pooler may not know it by its name later.
+    // Unnamed, because a pooler may not have the named statement on its next connection.
     let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).persistent(false);
     lock.execute(&mut *transaction).await.map_err(told)?;
     if !exists(&mut transaction, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", name).await? {

@@ -1,3 +1,4 @@
+//! The tasks that write to Postgres, several batches in one statement.
 use std::collections::HashSet;
 use std::slice;
 use std::sync::Arc;
@@ -8,12 +9,12 @@ use super::db::{Db, Failed};
 use crate::store::row::{EncodedWrite, verdict};
 use crate::store::{StoreError, WriteOutcome};
 
-/// So many batches wait for a connection; whoever brings more waits with it.
+/// The most batches that wait for a connection; further callers wait for room.
 const QUEUE: usize = 1024;
-/// So many share a statement at most.
+/// The most batches in one statement.
 const GROUP: usize = 64;
 
-/// Tasks that write. What waits for them at the same time shares a statement, and so its commit.
+/// Tasks that write. Batches that wait at the same time share a statement, and so its commit.
 pub(super) struct Writers {
     batches: mpsc::Sender<Batch>,
 }
@@ -57,7 +58,7 @@ async fn write(db: Db, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) {
                     tell(waits, Ok(written.by_ref().take(writes.len()).collect()));
                 }
             }
-            // What is wrong with a row of one is no other's failure.
+            // A bad row of one batch must not fail the others.
             Err(Failed::Rows(_)) if group.len() > 1 => {
                 for batch in group {
                     let ended = write_all(&db, slice::from_ref(&batch)).await;
@@ -75,11 +76,11 @@ async fn write(db: Db, queue: Arc<Mutex<mpsc::Receiver<Batch>>>) {
 }
 
 fn tell(waits: oneshot::Sender<Result<Vec<WriteOutcome>, StoreError>>, ended: Result<Vec<bool>, StoreError>) {
-    // Whoever waited may be gone.
+    // The caller may have been dropped.
     let _ = waits.send(ended.map(|written| written.into_iter().map(verdict).collect()));
 }
 
-/// Whether each was written. A thread that is among them again goes into the next statement.
+/// Returns whether each write was done. A thread that occurs again is written by a further statement.
 async fn write_all(db: &Db, group: &[Batch]) -> Result<Vec<bool>, Failed> {
     let mut left: Vec<(usize, &EncodedWrite)> =
         group.iter().flat_map(|batch| &batch.writes).enumerate().collect();
@@ -88,7 +89,7 @@ async fn write_all(db: &Db, group: &[Batch]) -> Result<Vec<bool>, Failed> {
         let mut seen = HashSet::new();
         let (mut now, later): (Vec<_>, Vec<_>) =
             left.into_iter().partition(|(_, write)| seen.insert(&write.key));
-        // In one order everywhere, so that replicas seldom wait for each other in a circle.
+        // In the same order everywhere, so that replicas seldom deadlock.
         now.sort_by(|(_, one), (_, other)| one.key.cmp(&other.key));
         let writes: Vec<_> = now.iter().map(|(_, write)| *write).collect();
         let done = db.compare_and_swap(&writes).await?;

@@ -1,3 +1,4 @@
+//! The settings of the Redis store.
 use std::time::Duration;
 
 use super::RedisStore;
@@ -6,12 +7,12 @@ use super::scripts::Scripts;
 use crate::secret::DatabaseUrl;
 use crate::store::{Records, StoreError};
 
-/// The layout of the names and values that this version of the crate writes.
+/// The version of the layout of keys and values that this version of the crate writes.
 const LAYOUT: u32 = 1;
 
 const LONGEST_PREFIX: usize = 64;
 
-/// How Redis is used.
+/// Settings of a [`RedisStore`].
 #[derive(Debug, Clone)]
 pub struct Builder {
     urls: Vec<DatabaseUrl>,
@@ -32,7 +33,8 @@ impl Builder {
         }
     }
 
-    /// It is a cluster: these are more of its nodes, for when the first is down. With none, the first tells the others.
+    /// Connects to a cluster. `others` are more of its nodes, for when the first is down; without them the first names the
+    /// others.
     #[must_use]
     pub fn cluster<U: Into<DatabaseUrl>>(mut self, others: impl IntoIterator<Item = U>) -> Self {
         self.cluster = true;
@@ -40,32 +42,33 @@ impl Builder {
         self
     }
 
-    /// What all names begin with, so that several may share a Redis. `handover` if nothing is set.
+    /// The prefix of all keys, so that several hosts may share a Redis: 1 to 64 bytes without spaces, control characters and
+    /// braces. Default: `handover`.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How threads are written down; readable by whoever reads the database if nothing is set.
+    /// The encoding of threads. Default: plain, readable by anyone who can read the database.
     #[must_use]
     pub fn records(mut self, records: Records) -> Self {
         self.records = records;
         self
     }
 
-    /// After how long Redis counts as away, if it neither answers nor refuses. 5 s if nothing is set.
+    /// The timeout of connecting and of each response. Default: 5 s.
     #[must_use]
     pub fn answers_within(mut self, answers_within: Duration) -> Self {
         self.answers_within = answers_within;
         self
     }
 
-    /// Connects.
+    /// Connects to Redis and checks its settings.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis cannot be reached, the prefix is not valid, conversations could be evicted, or what is there was
-    /// written by a newer version of this crate.
+    /// [`StoreError`] if Redis cannot be reached, the prefix is invalid, the `maxmemory-policy` may evict conversations
+    /// (`allkeys-…`), or a newer version of this crate wrote the data.
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
         let prefix = self.prefix;
         let letters = prefix.chars().all(|c| !c.is_control() && !c.is_whitespace() && !"{}".contains(c));
@@ -92,7 +95,7 @@ impl Builder {
     }
 }
 
-/// Conversations have no time to live: only some policies evict them.
+/// Refuses a Redis that may evict conversations. They have no time to live, so only the `allkeys-…` policies evict them.
 async fn keeps_what_is_written(connection: &Connection) -> Result<(), StoreError> {
     for memory in connection.info("memory").await? {
         let policy: Option<String> = memory.get("maxmemory_policy");

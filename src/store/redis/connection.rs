@@ -1,3 +1,4 @@
+//! Connections to one Redis server or to a cluster, which reconnect by themselves.
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,29 +19,29 @@ use super::scripts::Script;
 use crate::secret::DatabaseUrl;
 use crate::store::StoreError;
 
-/// How often it is tried to connect again before whoever asks hears of it.
+/// The number of retries to connect before a request fails.
 const RETRIES: u32 = 2;
-/// Between the tries; doubled after each.
+/// The pause before the first retry; doubled after each.
 const PAUSE: Duration = Duration::from_millis(100);
-/// So often at most a connection is replaced that stands but answers errors.
+/// The age from which a connection that works but returns errors is replaced.
 const REPLACED_EVERY: Duration = Duration::from_secs(1);
 
-/// One that all share; it connects again by itself.
+/// A shared connection that reconnects by itself.
 #[derive(Clone)]
 pub(super) enum Connection {
     Alone(Arc<Alone>),
     Cluster(ClusterConnection<Node>),
 }
 
-/// A connection that is replaced when it breaks; and at intervals while the server answers errors over it (a password that was
-/// changed, too many clients, a primary that is one no more), since another connection may find another server.
+/// A connection to one server. It is replaced when it breaks, and at most once a second while the server returns errors (a
+/// changed password, too many clients, a demoted primary), because a new connection may reach another server.
 pub(super) struct Alone {
     info: ConnectionInfo,
     answers_within: Duration,
     current: Mutex<(Connecting, Instant)>,
 }
 
-/// Everybody waits for the same connection.
+/// A connection attempt that all requests share.
 type Connecting = Shared<BoxFuture<'static, Result<Node, RedisError>>>;
 
 impl Alone {
@@ -72,7 +73,7 @@ impl Alone {
         ended
     }
 
-    /// Unless somebody else did, or it is younger than this.
+    /// Replaces a failed connection, unless another request already did or it is younger than `age`.
     fn replace(&self, failed: &Connecting, age: Duration) {
         let mut current = self.current();
         if current.0.ptr_eq(failed) && current.1.elapsed() >= age {
@@ -128,7 +129,7 @@ impl Connection {
         self.query(command).await.map_err(failed)
     }
 
-    /// A section of what each server that takes writes tells about itself.
+    /// A section of `INFO` from each primary.
     pub(super) async fn info(&self, section: &str) -> Result<Vec<InfoDict>, StoreError> {
         let mut ask = redis::cmd("INFO");
         ask.arg(section);
@@ -140,7 +141,7 @@ impl Connection {
         Ok(told.into_values().collect())
     }
 
-    /// Runs a script; sends its text where it is not known yet, so that no other node has to be asked for that.
+    /// Runs a script by its hash, or by its text where the server does not have it: `SCRIPT LOAD` might reach another node.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -169,12 +170,12 @@ impl Connection {
     }
 }
 
-/// Its words may repeat the password.
+/// The cause is left out because it may repeat the password.
 fn no_url(_: RedisError) -> StoreError {
     StoreError::new("no URL of a Redis")
 }
 
-/// Of what a server says nothing is left out: it names commands and keys, and never a record.
+/// The server's message is kept whole: it names commands and keys, never a record.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: RedisError) -> StoreError {
     StoreError::new(format!("Redis: {error}"))

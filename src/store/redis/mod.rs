@@ -1,16 +1,15 @@
-//! The store in Redis 6 or later, alone or as a cluster: for hosts with several replicas that have a Redis, and can live with
-//! what it promises.
+//! The Redis store: for hosts with several replicas that have Redis 6 or later, alone or as a cluster, and accept its guarantees.
 //!
-//! **What is lost.** Redis answers before what was written is on its disk or on its replicas. With `appendfsync everysec`
-//! a crash loses the last second (two at worst); with `always` nothing; without an append-only file all since the last
-//! snapshot. A failover loses what the new primary had not received, whatever `appendfsync` says. A conversation
-//! that loses its last moments is an older one again: an answer that was accepted in them is gone without a notice, and
-//! one that was sent in them may be sent a second time. Where that must not be, take Postgres.
+//! **Data loss.** Redis acknowledges a write before it is on its disk or on its replicas. With `appendfsync everysec` a crash
+//! loses the last second (2 s at worst); with `always` nothing; without an append-only file everything since the last snapshot.
+//! A failover loses the writes that the new primary had not received, whatever `appendfsync` says. A conversation that loses
+//! writes is in an older state again: messages accepted since then are gone without a notice, and messages sent since then may
+//! be sent a second time. Where that is unacceptable, use Postgres.
 //!
-//! A Redis that may evict what has no time to live (`maxmemory-policy allkeys-…`) is refused.
+//! A Redis that may evict keys without a time to live (`maxmemory-policy allkeys-…`) is refused.
 //!
-//! Conversations are spread over [`PARTITIONS`] hash tags, so that a cluster can spread them over its nodes; all that a script
-//! touches is in one slot.
+//! Conversations are spread over [`PARTITIONS`] hash tags, so that a cluster can spread them over its nodes. Each script
+//! touches the keys of one slot.
 
 mod builder;
 mod connection;
@@ -34,19 +33,19 @@ use crate::time::Timestamp;
 use connection::Connection;
 use scripts::Scripts;
 
-/// Over so many hash tags conversations are spread. Part of the layout: it never changes.
+/// The number of hash tags that conversations are spread over. Part of the layout, so it never changes.
 pub const PARTITIONS: u8 = 16;
 
-/// So many conversations are in one script at most: nothing else runs in Redis meanwhile.
+/// The most conversations in one script, because Redis runs nothing else meanwhile.
 const PART: usize = 128;
 
-/// How often it is looked for more where others took what was due.
+/// The most rounds of leasing in one poll. A round leases less than it could when other processes lease the same threads.
 const ROUNDS: usize = 8;
 
-/// Between the two ids of a conversation; no id holds it.
+/// The separator of a conversation's two ids. Ids hold no control characters.
 const BETWEEN: char = '\u{1f}';
 
-/// Keeps threads in Redis.
+/// Stores threads in Redis.
 pub struct RedisStore {
     records: Records,
     prefix: String,
@@ -55,15 +54,15 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// How Redis is used, if not with the defaults: `redis://user:password@host/0`, `rediss://` for TLS.
+    /// Settings for the Redis at `redis://user:password@host/0`, or `rediss://…` for TLS.
     pub fn builder(url: impl Into<DatabaseUrl>) -> Builder {
         Builder::new(url.into())
     }
 
-    /// Connects to a Redis that is no cluster.
+    /// Connects to a Redis that is not a cluster, with the default settings.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be reached, would evict conversations, or holds what a newer version of this crate wrote.
+    /// [`StoreError`] if it cannot be reached, may evict conversations, or holds data of a newer version of this crate.
     pub async fn connect(url: impl Into<DatabaseUrl>) -> Result<Self, StoreError> {
         Self::builder(url).connect().await
     }
@@ -72,7 +71,7 @@ impl RedisStore {
         format!("{{{}:{partition}}}:{what}", self.prefix)
     }
 
-    /// The two sorted sets of a partition, and the hashes of these conversations.
+    /// The keys of a partition's two sorted sets, and of the hashes of these conversations.
     fn names<'a>(&self, partition: u8, members: impl Iterator<Item = &'a String>) -> Vec<String> {
         let sets = [self.name(partition, "wake"), self.name(partition, "open")];
         let thread = |member| self.name(partition, &format!("thread:{member}"));
@@ -91,7 +90,7 @@ impl<T> Part<'_, T> {
     }
 }
 
-/// What goes into a script each: of one partition, with the places among all, in their order.
+/// Splits items into parts for one script each: of one partition, at most [`PART`], in order, with their positions in `all`.
 fn parts<'a, T>(all: &'a [T], key: impl Fn(&T) -> &ThreadKey) -> Vec<Part<'a, T>> {
     let mut partitions: Vec<Part<'a, T>> = Vec::new();
     for (place, item) in all.iter().enumerate() {
@@ -119,21 +118,21 @@ fn key(member: &str) -> Option<ThreadKey> {
     row::key(page, user)
 }
 
-/// A member as Redis has it, if it is one of a conversation.
+/// A member as text and its conversation, or `None` if it is invalid.
 fn readable(member: &[u8]) -> Option<(&str, ThreadKey)> {
     let member = std::str::from_utf8(member).ok()?;
     Some((member, key(member)?))
 }
 
-/// Redis orders by floating point numbers, which hold whole ones up to this.
+/// Cuts a time to 2^53, up to which Redis's floating-point scores are exact.
 fn score(millis: i64) -> i64 {
     millis.min(1 << 53)
 }
 
-/// The version and the record of a conversation, as far as they are there.
+/// The version and the record of a conversation, each if it is stored.
 type Row = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// A member of a partition, and when it is due.
+/// A wake time, the member that is due, and its partition.
 type Due = (i64, String, u8);
 
 impl RedisStore {
@@ -148,7 +147,7 @@ impl RedisStore {
         }
     }
 
-    /// The longest overdue of all partitions.
+    /// The longest overdue threads of all partitions, not leased yet.
     async fn seen_due(&self, now: i64, limit: usize) -> Result<Vec<Due>, StoreError> {
         let mut due: Vec<Due> = Vec::new();
         for partition in 0..PARTITIONS {
@@ -166,7 +165,7 @@ impl RedisStore {
             }
             if !unreadable.is_empty() {
                 row::passed_over(unreadable.len());
-                // They would be due for ever.
+                // Otherwise they would be due at every poll.
                 let mut remove = redis::cmd("ZREM");
                 remove.arg(self.name(partition, "wake")).arg(unreadable);
                 let () = self.connection.ask(&remove).await?;
@@ -177,7 +176,7 @@ impl RedisStore {
         Ok(due)
     }
 
-    /// Those that nobody else has taken or written meanwhile, in their order.
+    /// Leases the threads that no other process has leased or written meanwhile, in their order.
     async fn take(&self, due: Vec<Due>, until: i64) -> Result<Vec<ThreadKey>, StoreError> {
         let mut leased = vec![None; due.len()];
         for partition in 0..PARTITIONS {
@@ -239,7 +238,7 @@ impl ThreadStore for RedisStore {
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         let (now, until) = (score(row::moment(now)), score(row::moment(now.plus(lease))));
         let mut leased = Vec::new();
-        // What others took meanwhile leaves room for more, but they cannot be faster for ever.
+        // Threads that others lease leave room for more. The rounds are limited so that the poll ends.
         for _ in 0..ROUNDS {
             let wanted = limit - leased.len();
             let seen = self.seen_due(now, wanted).await?;

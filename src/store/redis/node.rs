@@ -1,3 +1,4 @@
+//! A connection to one Redis server, with its own TLS.
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,11 +15,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// The longest that a TLS connection may take to stand. A cluster's client does not tell its own limit.
+/// The timeout of a TLS connection attempt. A cluster's client does not pass its own on.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
 
-/// A connection to one server. TLS is ours, because redis-rs takes whatever crypto provider the process has as its default,
-/// and panics where there is none or more than one to choose from.
+/// A connection to one server. It sets up TLS itself, because redis-rs uses the process's default crypto provider and panics
+/// where there is none, or more than one to choose from.
 #[derive(Clone)]
 pub(super) struct Node(MultiplexedConnection);
 
@@ -42,7 +43,7 @@ async fn connect(info: ConnectionInfo, config: AsyncConnectionConfig) -> RedisRe
     let stream = tokio::time::timeout(CONNECTS_WITHIN, secured(host, *port)).await.map_err(late)??;
     let (connection, driver) =
         MultiplexedConnection::new_with_config(info.redis_settings(), stream, config).await?;
-    // Ends when the last clone of the connection is dropped.
+    // The task ends when the last clone of the connection is dropped.
     tokio::spawn(driver);
     Ok(connection)
 }
@@ -55,7 +56,7 @@ async fn secured(host: &str, port: u16) -> io::Result<TlsStream<TcpStream>> {
     connector.connect(name, stream).await
 }
 
-/// Trusts what the machine trusts: `SSL_CERT_FILE` and `SSL_CERT_DIR` name other certificates.
+/// Trusts the machine's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
 fn client_config() -> io::Result<Arc<ClientConfig>> {
     static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     if let Some(config) = CONFIG.get() {

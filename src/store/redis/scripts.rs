@@ -1,4 +1,6 @@
-/// A script, and the name under which Redis keeps it.
+//! The Lua scripts of the Redis store.
+
+/// A script and its hash, by which Redis caches it.
 pub(super) struct Script {
     text: &'static str,
     hash: String,
@@ -18,8 +20,8 @@ impl Script {
     }
 }
 
-/// What Redis does as a whole. All of them get the names of the wake times and of the open threads of a partition, and
-/// then those of the threads.
+/// The scripts, each of which is atomic. Their keys are a partition's sorted sets of wake times and of open threads, then the
+/// hashes of the threads; `lease` gets the wake times only.
 pub(super) struct Scripts {
     pub(super) load: Script,
     pub(super) write: Script,
@@ -27,7 +29,7 @@ pub(super) struct Scripts {
     pub(super) forget: Script,
 }
 
-/// Versions are compared as texts: numbers of Lua do not hold them.
+/// Compares versions as text, because Lua's numbers cannot hold them exactly.
 const SWAP: &str = "
     local written = {}
     for i = 3, #KEYS do
@@ -36,7 +38,7 @@ const SWAP: &str = "
         local wake, open, record = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
         local kept = redis.call('HGET', KEYS[i], 'version') or '0'
         if kept == version then
-            -- Our own write, repeated by who did not hear the answer.
+            -- Our own write, repeated after its response was lost.
             written[i - 2] = 1
         elseif kept ~= expected or (record == '' and kept == '0') then
             written[i - 2] = 0
@@ -68,7 +70,7 @@ const LOAD: &str = "
     end
     return found";
 
-/// Of those that were seen to be due, the ones that nobody has taken or written meanwhile.
+/// Leases the threads that nobody has leased or written since they were read: their wake times are unchanged.
 const LEASE: &str = "
     local taken = {}
     for i = 2, #ARGV, 2 do

@@ -1,4 +1,4 @@
-//! How an SQLite file is opened, as the host says it.
+//! The settings of the SQLite store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::file::{End, File};
 use super::worker::Worker;
 use crate::store::{Records, StoreError};
 
-/// How an SQLite file is opened.
+/// Settings of an [`SqliteStore`].
 #[derive(Debug, Clone)]
 pub struct Builder {
     records: Records,
@@ -22,31 +22,31 @@ impl Builder {
         Self { records: Records::new(), connect: Connect::new(path) }
     }
 
-    /// How threads are written down; readable by whoever reads the file if nothing is set.
+    /// The encoding of threads. Default: plain, readable by anyone who can read the file.
     #[must_use]
     pub fn records(mut self, records: Records) -> Self {
         self.records = records;
         self
     }
 
-    /// When a write counts as done; on the disk if nothing is set.
+    /// The point at which a write counts as done. Default: [`Synchronous::Full`], on the disk.
     #[must_use]
     pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
         self.connect.synchronous = synchronous;
         self
     }
 
-    /// How long another process's write is waited for. 2 s if nothing is set.
+    /// The timeout of waiting for another process's write. Default: 2 s.
     #[must_use]
     pub fn busy_timeout(mut self, busy: Duration) -> Self {
         self.connect.busy = busy;
         self
     }
 
-    /// Opens the file; creates it if it does not exist, and brings its tables up to date. Blocks for that moment.
+    /// Opens the file, creates it if it does not exist, and migrates its tables. Blocks the calling thread meanwhile.
     ///
     /// # Errors
-    /// [`StoreError`] if the file cannot be opened, or was written by a newer version of this crate.
+    /// [`StoreError`] if the file cannot be opened, or a newer version of this crate wrote it.
     pub fn open(self) -> Result<SqliteStore, StoreError> {
         let file = Arc::new(File::open(self.connect)?);
         Ok(SqliteStore {

@@ -1,4 +1,4 @@
-//! One connection to the file.
+//! Opens and configures one connection to the SQLite file.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::StoreError;
 
-/// Which file, and how a connection to it is set up.
+/// The path of the file, and the settings of a connection to it.
 #[derive(Debug, Clone)]
 pub(super) struct Connect {
     path: PathBuf,
@@ -16,15 +16,14 @@ pub(super) struct Connect {
     pub(super) busy: Duration,
 }
 
-/// When a write counts as done.
+/// The point at which a write counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Synchronous {
-    /// When it is on the disk: nothing is lost when the machine loses its power.
+    /// On the disk: a power failure loses nothing.
     #[default]
     Full,
-    /// When the operating system has it: nothing is lost when the process is killed, and the last moments are when
-    /// the machine loses its power.
+    /// With the operating system: a killed process loses nothing, and a power failure loses the last moments.
     Normal,
 }
 
@@ -49,13 +48,13 @@ impl Connect {
             Synchronous::Normal => "normal",
         };
         db.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
-        // What was removed is not to be found in the file.
+        // Deleted data must not remain in the file.
         db.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(failed)?;
         db.set_prepared_statement_cache_capacity(16);
         Ok(db)
     }
 
-    /// Sets the write-ahead log. SQLite does not wait for others who do so at the same time.
+    /// Turns the write-ahead log on. Retries, because SQLite does not wait for others that do so at the same time.
     fn keep_a_log(&self, db: &Connection) -> Result<(), StoreError> {
         let failed = |error| failed("the SQLite file cannot have a write-ahead log", &error);
         let begun = Instant::now();
@@ -79,7 +78,7 @@ impl Connect {
     }
 }
 
-/// SQLite's words name tables and columns, and never what is in a row.
+/// SQLite's messages name tables and columns, never the contents of a row.
 pub(super) fn failed(what: &str, error: &rusqlite::Error) -> StoreError {
     let code =
         error.sqlite_error().map(|error| format!(" (error {})", error.extended_code)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The connections to the file, opened anew when it is damaged or replaced.
+//! The connections to the SQLite file, reopened when it is damaged or replaced.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,8 +9,8 @@ use super::connect::{Connect, failed};
 use super::schema;
 use crate::store::StoreError;
 
-/// The connections to a file. They are opened anew when the file or its log is found to be damaged, or when another file
-/// has taken its place; all at once, because what one holds of the log in memory is shared with the others.
+/// The connections to a file. They are reopened when the file or its log is damaged, or when another file has taken its place;
+/// all at once, because they share what they hold of the log in memory.
 pub(super) struct File {
     connect: Connect,
     reader: Mutex<Option<Open>>,
@@ -19,11 +19,11 @@ pub(super) struct File {
 
 struct Open {
     db: Connection,
-    /// Which file it was when it was opened.
+    /// The file's identity when it was opened.
     file: Option<Identity>,
 }
 
-/// Device and inode, where there are such.
+/// Device and inode, where the system has them.
 type Identity = (u64, u64);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub(super) enum End {
     Writer,
 }
 
-/// Why nothing was done with a connection.
+/// The reason why work on a connection failed.
 pub(super) enum Failed {
-    /// There is none.
+    /// There is no connection.
     Closed(StoreError),
     Answered(rusqlite::Error),
 }
@@ -46,8 +46,7 @@ impl File {
         Ok(Self { connect, reader: Mutex::new(Some(reader)), writer: Mutex::new(Some(writer)) })
     }
 
-    /// Does something with a connection. After an error that a new connection may not have, all are closed, and opened again
-    /// when they are next used.
+    /// Runs `work` on a connection. After an error that a new connection may not have, closes all; the next use reopens them.
     pub(super) fn with<T>(
         &self,
         end: End,
@@ -87,16 +86,16 @@ impl File {
             End::Reader => &self.reader,
             End::Writer => &self.writer,
         };
-        // A connection whose user panicked has rolled back what that did.
+        // After a panic SQLite has rolled back the transaction.
         connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes all. Nobody who holds one waits for another, so that this ends.
+    /// Closes all connections. This cannot deadlock, because no other caller waits for one lock while it holds the other.
     fn close(&self) {
         let (mut reader, mut writer) = (self.lock(End::Reader), self.lock(End::Writer));
         for connection in [&mut *reader, &mut *writer] {
             if let Some(open) = connection.take() {
-                // A damaged log must not be written into the file: it is read anew, up to its first damaged page.
+                // A damaged log must not be written into the file. It is read again, up to its first damaged page.
                 let _ = open.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
             }
         }
@@ -104,7 +103,7 @@ impl File {
 }
 
 fn open(connect: &Connect, end: End, create: bool) -> Result<Open, StoreError> {
-    // If it is replaced while it is opened, it is found to be another one when it is next used.
+    // If the file is replaced while it is opened, the next use notices it.
     let before = identity(connect);
     let mut db = connect.connect(create)?;
     match end {
@@ -130,21 +129,21 @@ fn identity(_: &Connect) -> Option<Identity> {
 }
 
 impl Failed {
-    /// Whether the file may be readable again when it is opened anew.
+    /// Whether the file may be readable again after it is reopened.
     pub(super) fn is_damage(&self) -> bool {
         use ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly, SystemIoFailure};
         let damages = [CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly, SystemIoFailure];
         self.code().is_some_and(|code| damages.contains(&code))
     }
 
-    /// Whether whatever is tried now fails alike.
+    /// Whether every attempt now fails in the same way.
     pub(super) fn is_for_all(&self) -> bool {
         use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory};
         let general = [DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory];
         self.is_damage() || self.code().is_none_or(|code| general.contains(&code))
     }
 
-    /// The kind of an answer of SQLite's.
+    /// The code of an error that SQLite returned.
     fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Closed(_) => None,

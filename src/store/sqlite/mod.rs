@@ -1,8 +1,7 @@
-//! The store in an SQLite file: for one machine, whose hosts may be restarted and killed. Several processes of one
-//! machine may share the file.
+//! The SQLite store: for one machine, whose processes may be restarted and killed. Several of them may share the file.
 //!
-//! What was written is on the disk when the service hears of it (full synchronisation). One thread writes; whatever
-//! waits for it at the same time shares a transaction.
+//! By default a write is on the disk when the store reports it as done ([`Synchronous::Full`]). One thread writes; writes that
+//! wait at the same time share a transaction.
 
 mod builder;
 mod connect;
@@ -29,10 +28,10 @@ use crate::time::Timestamp;
 
 use worker::Worker;
 
-/// Keeps threads in an SQLite file.
+/// Stores threads in an SQLite file.
 ///
-/// A file on a network drive is no place for it: SQLite's locks do not hold there. To copy a file in use, use SQLite's
-/// own backup.
+/// Do not use a file on a network drive, because SQLite's locks do not hold there. To copy a file in use, use SQLite's own
+/// backup.
 pub struct SqliteStore {
     records: Records,
     reader: Worker,
@@ -40,16 +39,17 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// How a file is opened, if not with the defaults.
+    /// Settings for the file at `path`.
     #[must_use]
     pub fn builder(path: impl AsRef<Path>) -> Builder {
         Builder::new(path.as_ref())
     }
 
-    /// Opens a file; creates it if it does not exist, and brings its tables up to date. Blocks for that moment.
+    /// Opens a file with the default settings, creates it if it does not exist, and migrates its tables. Blocks the calling
+    /// thread meanwhile.
     ///
     /// # Errors
-    /// [`StoreError`] if the file cannot be opened, or was written by a newer version of this crate.
+    /// [`StoreError`] if the file cannot be opened, or a newer version of this crate wrote it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder(path).open()
     }
@@ -91,7 +91,7 @@ impl ThreadStore for SqliteStore {
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
         let keys = keys.to_vec();
         self.writer.run(move |db| statements::forget(db, &keys)).await?;
-        // What was removed is still in the write-ahead log until that is emptied.
+        // Deleted data remains in the write-ahead log until the log is emptied.
         self.writer.empty_log().await
     }
 }

@@ -1,11 +1,11 @@
-//! The tables of the file, and their migrations.
+//! The tables of the SQLite store, and their migrations.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::connect::failed;
 use crate::store::StoreError;
 
-/// From each version of the tables to the next. What was released is never changed.
+/// The migrations from each version of the tables to the next. A released one never changes.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE handover_threads (
         page TEXT NOT NULL,
@@ -20,7 +20,7 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX handover_open ON handover_threads (page, customer) WHERE open = 1;
 "];
 
-/// Brings the tables up to date. One process does it, others wait for it.
+/// Migrates the tables. One process does it while the others wait.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), StoreError> {
     let failed = |error| failed("the tables cannot be brought up to date", &error);
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

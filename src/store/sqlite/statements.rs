@@ -1,3 +1,4 @@
+//! The SQL statements of the SQLite store.
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::id::ThreadKey;
@@ -5,7 +6,7 @@ use crate::store::WriteOutcome;
 use crate::store::row::{self, EncodedWrite, Record, at_most, moment, verdict};
 use crate::time::Timestamp;
 
-/// The ids of a row as they are kept, and the conversation, if it is one.
+/// The ids of a row as stored, and its conversation, or `None` if the ids are invalid.
 fn key(row: &Row<'_>) -> Result<(Vec<u8>, Vec<u8>, Option<ThreadKey>)> {
     let (page, user) = (row.get_ref(0)?.as_bytes()?, row.get_ref(1)?.as_bytes()?);
     let words = (std::str::from_utf8(page).ok(), std::str::from_utf8(user).ok());
@@ -13,7 +14,7 @@ fn key(row: &Row<'_>) -> Result<(Vec<u8>, Vec<u8>, Option<ThreadKey>)> {
     Ok((page.to_owned(), user.to_owned(), key))
 }
 
-/// The record of each thread, if it is kept.
+/// The record of each thread that is stored.
 pub(super) fn load(db: &Connection, keys: &[ThreadKey]) -> Result<Vec<Option<Record>>> {
     let mut select =
         db.prepare_cached("SELECT version, record FROM handover_threads WHERE page = ?1 AND customer = ?2")?;
@@ -25,7 +26,7 @@ pub(super) fn load(db: &Connection, keys: &[ThreadKey]) -> Result<Vec<Option<Rec
         .collect()
 }
 
-/// A write that was done already is done: it may be repeated by who does not know whether it was.
+/// Applies each write. A write that was done before counts as done, so that a caller that got no response may repeat it.
 pub(super) fn compare_and_swap(db: &Connection, writes: &[EncodedWrite]) -> Result<Vec<WriteOutcome>> {
     let mut insert = db.prepare_cached(
         "INSERT INTO handover_threads (page, customer, version, wake, open, record) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -62,7 +63,7 @@ pub(super) fn due(db: &Connection, now: Timestamp, until: Timestamp, limit: usiz
     let mut lease = db.prepare_cached("UPDATE handover_threads SET wake = ?2 WHERE rowid = ?1")?;
     let mut due = Vec::new();
     for (key, row) in &rows {
-        // One that cannot be read would be due for ever.
+        // An unreadable row gets no wake time, because it would be due at every poll.
         lease.execute(params![row, key.as_ref().map(|_| moment(until))])?;
         due.extend(key.clone());
     }
@@ -85,7 +86,7 @@ pub(super) fn needing_attention(
         "SELECT page, customer FROM handover_threads WHERE open = 1 AND (page, customer) > (CAST(?1 AS TEXT), CAST(?2 AS TEXT))
          ORDER BY page, customer LIMIT ?3",
     )?;
-    // No id is empty, so that all come behind these.
+    // No id is empty, so all keys come after these.
     let after = after.map(|key| (key.page.to_string(), key.user.to_string())).unwrap_or_default();
     let mut after = (after.0.into_bytes(), after.1.into_bytes());
     let (mut listed, mut unreadable) = (Vec::new(), 0);

@@ -1,3 +1,4 @@
+//! Tests of the SQLite store: errors, groups of writes, damage, replaced files and unreadable rows.
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ impl Folder {
         )
     }
 
-    /// Somebody else's.
+    /// A connection of another program.
     fn connection(&self) -> Connection {
         Connection::open(self.file("a.db")).unwrap()
     }
@@ -92,7 +93,7 @@ async fn sqlite_errors_say_why() {
     assert!(error.contains("file is not a database (error 26)"), "{error}");
 }
 
-/// They wait for a lock of somebody else's, and then share a transaction.
+/// The writes wait for a lock of another program, and then share a transaction.
 #[tokio::test]
 async fn sqlite_failing_piece_of_a_group_fails_alone() {
     let folder = Folder::new();
@@ -124,7 +125,7 @@ async fn sqlite_failing_piece_of_a_group_fails_alone() {
     }
 }
 
-/// As when it is repeated after an error of which nobody knows whether it came before or after the commit.
+/// As after an error that does not say whether the commit was done.
 #[tokio::test]
 async fn sqlite_write_that_is_repeated_is_written() {
     let folder = Folder::new();
@@ -154,7 +155,7 @@ async fn sqlite_damaged_log_is_opened_again() {
         if damage == "overwritten" {
             log.set_len(length).unwrap();
         }
-        // Whoever has pages in memory may not notice at once. It may fail, but not for ever.
+        // Pages in memory may hide the damage at first. Calls may fail, but not permanently.
         let mut worked = 0;
         for turn in 0..20 {
             let ended = write(&store, 1_000 + turn, 1).await.is_ok() && version(&store, 1).await.is_ok();
@@ -175,7 +176,7 @@ async fn sqlite_replaced_file_is_opened_again() {
     write(&store, 1, 1).await.unwrap();
     folder.connection().execute("VACUUM INTO ?1", [folder.file("copy.db").to_str().unwrap()]).unwrap();
     write(&store, 1, 2).await.unwrap();
-    // As who restores a copy does.
+    // Restores a copy as an operator does.
     for rest in ["a.db-wal", "a.db-shm"] {
         fs::remove_file(folder.file(rest)).unwrap();
     }
@@ -183,7 +184,7 @@ async fn sqlite_replaced_file_is_opened_again() {
     assert_eq!(version(&store, 1).await.unwrap(), 1);
     assert_eq!(write(&store, 1, 2).await.unwrap(), [WriteOutcome::Written]);
     assert_eq!(version(&folder.store(), 1).await.unwrap(), 2);
-    // One that is gone is not made anew: everything would seem to be written.
+    // A missing file is not created again, because its data would be lost without an error.
     fs::rename(folder.file("a.db"), folder.file("b.db")).unwrap();
     let error = write(&store, 1, 3).await.unwrap_err().to_string();
     assert!(error.contains("not in its place"), "{error}");

@@ -1,3 +1,4 @@
+//! The threads that work on the SQLite file, several jobs in one transaction.
 use std::sync::Arc;
 use std::{iter, slice, thread};
 
@@ -7,13 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::file::{End, Failed, File};
 use crate::store::StoreError;
 
-/// So many pieces of work wait for the thread; whoever brings more waits with it.
+/// The most jobs that wait for the thread; further callers wait for room.
 const QUEUE: usize = 1024;
-/// So many share a transaction at most.
+/// The most jobs in one transaction.
 const GROUP: usize = 256;
 
-/// A thread that works on a file. What waits for it at the same time shares a transaction, and hears how it went when that
-/// is committed.
+/// A thread that works on a file. Jobs that wait at the same time share a transaction, and get their results when it is
+/// committed.
 pub(super) struct Worker {
     jobs: mpsc::Sender<Job>,
 }
@@ -23,7 +24,7 @@ enum Job {
     EmptyLog(oneshot::Sender<Result<(), StoreError>>),
 }
 
-/// A piece of work, and afterwards who waits for it.
+/// A job that reports its result to its caller.
 trait Run: Send {
     fn run(&mut self, db: &Connection) -> rusqlite::Result<()>;
     fn tell(self: Box<Self>, ended: Result<(), StoreError>);
@@ -43,7 +44,7 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Run for Piece<T,
 
     fn tell(self: Box<Self>, ended: Result<(), StoreError>) {
         let done = self.done.ok_or_else(|| StoreError::new("it was not tried"));
-        // Whoever waited may be gone.
+        // The caller may have been dropped.
         let _ = self.waits.send(ended.and(done));
     }
 }
@@ -57,8 +58,8 @@ impl Worker {
         Ok(Self { jobs })
     }
 
-    /// Runs work in a transaction; answers when that is committed. It may be run again, in a new transaction, whether the one
-    /// before was committed or not.
+    /// Runs work in a transaction and returns after the commit. The work may run again in a new transaction, whether or not the
+    /// one before was committed.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -67,7 +68,7 @@ impl Worker {
         self.ask(Job::Run(Box::new(Piece { work, done: None, waits })), answer).await
     }
 
-    /// Moves all that was written into the file itself. An error if a reader stays in the way.
+    /// Moves the whole write-ahead log into the file. Fails if a reader prevents it.
     pub(super) async fn empty_log(&self) -> Result<(), StoreError> {
         let (waits, answer) = oneshot::channel();
         self.ask(Job::EmptyLog(waits), answer).await
@@ -88,7 +89,7 @@ fn work(file: &File, end: End, mut queue: mpsc::Receiver<Job>) {
     let mut left = None;
     while let Some(job) = left.take().or_else(|| queue.blocking_recv()) {
         let mut group = Vec::new();
-        // All of it waits before the transaction begins, so that it sees whatever was committed before it was asked.
+        // All jobs are taken before the transaction begins, so that each sees everything committed before it was submitted.
         for job in iter::once(job).chain(iter::from_fn(|| queue.try_recv().ok())).take(GROUP) {
             match job {
                 Job::Run(piece) => group.push(piece),
@@ -108,8 +109,8 @@ fn work(file: &File, end: End, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
-/// Runs all in one transaction. If that fails, each piece gets one of its own, so that one that fails is no other's failure;
-/// unless all would fail alike. Damage is given one more try, with a new connection.
+/// Runs all jobs in one transaction. If that fails, each job gets its own, so that one bad job does not fail the others, unless
+/// all would fail in the same way. After damage the transaction is retried once with a new connection.
 fn run_group(file: &File, end: End, mut group: Vec<Box<dyn Run>>) {
     let mut ended = run_all(file, end, &mut group);
     if ended.as_ref().is_err_and(Failed::is_damage) {

@@ -1,4 +1,4 @@
-//! What is believed of the owner.
+//! Tests of the belief: events, deliveries and outcomes of calls in every order.
 
 use std::time::Duration;
 
@@ -110,8 +110,8 @@ fn an_event_that_seems_older_than_an_answer_is_in_doubt() {
     assert_eq!(*belief.owner(), Owner::Us);
 }
 
-/// Found by long random schedules: the clock was behind the platform's, control was gained, went on with
-/// a farewell, and only then it was told that it had been gained.
+/// Found by long random schedules: our clock was behind the platform's, control was gained, left with a farewell, and
+/// only then the event of its gain arrived.
 #[test]
 fn the_event_of_control_that_is_gone_again_does_not_bring_it_back() {
     let gone = || {
@@ -150,7 +150,7 @@ fn deliveries_are_weak_evidence() {
     assert_eq!(*belief.owner(), Owner::Other(None));
 }
 
-/// Found by the model checker: the message that the new owner reads overtakes the event that made it so.
+/// Found by the model checker: the message for the new owner arrives before the event that made it the owner.
 #[test]
 fn a_delivery_does_not_outdate_the_pass_before_it() {
     let mut belief = Belief::default();
@@ -163,8 +163,8 @@ fn a_delivery_does_not_outdate_the_pass_before_it() {
     assert!(!belief.event(other(1), at(25), TOLERANCE) || belief.in_doubt);
 }
 
-/// Found by the model checker: control was passed on, released and came back while the answer of the pass was
-/// under way. The message would be nobody's.
+/// Found by the model checker: control was passed on, released and came back while the pass was under way. Otherwise
+/// no app would answer the message.
 #[test]
 fn a_delivery_during_the_call_that_gave_control_away_is_in_doubt() {
     let passed = || {
@@ -201,7 +201,7 @@ fn a_known_expiry_lapses() {
     assert_eq!(*belief.owner(), Owner::Unknown);
 }
 
-/// Nobody is told of an expiry.
+/// An expiry sends no event.
 #[test]
 fn what_was_heard_a_day_ago_is_not_known_any_more() {
     let later = |ms| Timestamp::from_millis(BASE + ms).plus(Duration::from_hours(24));
@@ -214,7 +214,7 @@ fn what_was_heard_a_day_ago_is_not_known_any_more() {
     assert_eq!(*belief.owner(), Owner::Unknown);
 }
 
-/// What says the same is no contradiction, and may say it better.
+/// Evidence that agrees with the belief is no contradiction, and may be more precise.
 #[test]
 fn what_agrees_makes_more_precise_and_no_doubt() {
     let mut belief = Belief::default();

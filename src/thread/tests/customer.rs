@@ -1,4 +1,4 @@
-//! What customers take back, change and do besides writing.
+//! Tests of unsent and edited messages, receipts and other customer events.
 
 use super::*;
 use crate::event::{Other, Raw};
@@ -15,7 +15,7 @@ fn edited(name: &str, text: Option<&str>, number: u32) -> EventKind {
     EventKind::Edited { mid: mid(name), text: text.map(str::to_owned), number }
 }
 
-/// What an agent who gains control is shown.
+/// The unanswered texts that an agent sees on gaining control.
 fn shown(world: &World) -> Vec<Option<&str>> {
     let Some(Notice::ControlGained { unanswered, .. }) = world.notices.last() else { return vec![] };
     unanswered.iter().map(|inbound| inbound.text.as_deref()).collect()
@@ -24,22 +24,22 @@ fn shown(world: &World) -> Vec<Option<&str>> {
 #[test]
 fn what_is_taken_back_is_shown_to_nobody() {
     for channel in [Channel::Messaging, Channel::Standby] {
-        // Before the pass.
+        // Unsent before the pass.
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         desk.passed_to(BOT);
         desk.customer("m1", Channel::Standby);
         desk.customer("m2", Channel::Standby);
         desk.event(channel, unsent("m1"));
         assert_eq!(desk.notices.last(), Some(&Notice::Unsent { mid: mid("m1") }));
-        // It comes twice.
+        // A duplicate.
         assert_eq!(desk.event(channel, unsent("m1")), Reply::Ignored);
         desk.passed_to(DESK);
         assert_eq!(shown(&desk), [Some("text of m2")]);
-        // After it.
+        // Unsent after the pass.
         desk.event(channel, unsent("m2"));
         assert!(desk.notices.contains(&Notice::Unsent { mid: mid("m2") }));
 
-        // Before it came.
+        // Unsent before the message arrived.
         let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
         desk.event(channel, unsent("m1"));
         assert_eq!(desk.customer("m1", Channel::Messaging), Reply::Ignored);
@@ -61,7 +61,7 @@ fn what_is_taken_back_or_changed_is_so_among_what_was_set_aside() {
     assert!(matches!(aside[..], [inbound] if inbound.text.as_deref() == Some("changed")), "{aside:?}");
 }
 
-/// The handler lags: what it has not seen yet is not told, what it has begun with is as it was.
+/// With a handler that lags: notices that wait lose the message, a notice under way keeps it.
 #[test]
 fn what_is_taken_back_leaves_the_queue() {
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::BotPrimary);
@@ -108,7 +108,7 @@ fn what_is_changed_is_told_as_it_is_now() {
     let told = Notice::Edited { mid: mid("m1"), text: Some("changed".into()), number: 1 };
     assert_eq!(desk.notices.last(), Some(&told));
     assert_eq!(desk.event(Channel::Standby, edited("m1", Some("changed"), 1)), Reply::Ignored);
-    // The platform does not say what it says now.
+    // The platform does not send the new text.
     desk.event(Channel::Standby, edited("m2", None, 1));
     desk.passed_to(DESK);
     let Some(Notice::ControlGained { unanswered, .. }) = desk.notices.last() else { panic!() };

@@ -1,4 +1,4 @@
-//! Control that goes with a message, and apps that never answer a request.
+//! Tests of control that goes with a message, and of apps that never answer a request.
 
 use super::*;
 use crate::call::InlineControl;
@@ -16,7 +16,7 @@ impl World {
         self.command(Command::Send { key: MessageKey::new(key).unwrap(), message: farewell(control) })
     }
 
-    /// The message that is being sent, and its answer.
+    /// Takes the send under way and ends it with this outcome.
     fn sends(&mut self, result: CallOutcome) -> OutgoingMessage {
         let (id, call) = self.call();
         let Call::SendMessage { message, .. } = call else { panic!("{call:?}") };
@@ -40,7 +40,7 @@ fn handed_over(world: &World) -> Vec<Option<AppId>> {
 #[test]
 fn a_farewell_and_its_pass_are_one_call_and_one_look() {
     let inbox = || AppId::from(INBOX);
-    // The new owner may be hidden from who passed control away.
+    // The new owner may be hidden from the app that passed control away.
     for owner in [ThreadOwner::App { app: inbox(), expires: None }, ThreadOwner::Hidden { expires: None }] {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
         bot.passed_to(BOT);
@@ -81,7 +81,7 @@ fn a_page_without_inline_control_gets_the_message_alone_and_is_remembered() {
     }
     assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::MessageFailed { .. })));
     assert_eq!(handed_over(&bot).len(), 2);
-    // A message that is wrong in itself fails all the same.
+    // A message that is invalid in itself still fails.
     bot.config.timeouts.refusal_memory = Duration::ZERO;
     bot.say_farewell("c", InlineControl::Release);
     bot.sends(refused(FailureKind::Invalid));
@@ -112,12 +112,12 @@ fn a_farewell_with_an_unknown_outcome_is_settled_by_its_echo() {
     let us = ThreadOwner::App { app: AppId::from(BOT), expires: None };
     bot.expect(Call::ThreadOwner, CallOutcome::Owner(us.clone()));
     bot.echo_of("a");
-    // It was sent; whether control went with it is looked up, and done if not.
+    // The message was sent; the owner is read, and control is given away if it did not go along.
     bot.expect(Call::ThreadOwner, CallOutcome::Owner(us));
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
 }
 
-/// The message is on its way with control when an agent engages: where control is then is looked up.
+/// An agent engages while the message is under way with control: the owner is read.
 #[test]
 fn an_agent_who_engages_while_a_farewell_is_under_way_is_not_deceived() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
@@ -185,7 +185,8 @@ fn a_pending_request_ends_when_its_owner_turns_out_to_be_silent() {
     assert!(matches!(desk.notices.last(), Some(Notice::MessageFailed { .. })), "{:?}", desk.notices);
 }
 
-/// Where another app is primary the request goes there, whoever owns the thread (facts §1.2).
+/// If another app is primary the request goes to that app, not to the owner
+/// (docs/protocol.md#handover-protocol).
 #[test]
 fn a_request_to_a_primary_bot_is_made_all_the_same() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
@@ -194,10 +195,10 @@ fn a_request_to_a_primary_bot_is_made_all_the_same() {
     desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
 }
 
-/// Whoever claims control does not lose it to what was to give it away before.
+/// A claim cancels whatever would give control away.
 #[test]
 fn a_claim_outlives_what_would_give_control_away() {
-    // A farewell that is on its way with control: the claim follows it.
+    // A farewell under way with control: the claim follows it.
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(DESK);
     desk.say_farewell("bye", InlineControl::PassTo(AppId::from(BOT)));
@@ -210,7 +211,7 @@ fn a_claim_outlives_what_would_give_control_away() {
     desk.expect(Call::ThreadOwner, CallOutcome::Owner(bot));
     desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
 
-    // One that waits: it goes without.
+    // A farewell that waits: it is sent without control.
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(DESK);
     desk.send("a");
@@ -223,7 +224,7 @@ fn a_claim_outlives_what_would_give_control_away() {
     assert_eq!(desk.sends(sent()).control(), None);
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
 
-    // A hand-over that waits: its caller is told.
+    // A transfer that waits: it fails with a notice.
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.passed_to(DESK);
     desk.send("a");
@@ -237,7 +238,7 @@ fn a_claim_outlives_what_would_give_control_away() {
     assert!(desk.notices.iter().any(|notice| matches!(notice, Notice::TransferFailed { .. })));
 }
 
-/// Some platforms answer with an error where the owner is hidden: the refused pass tells.
+/// Some Pages return an error if the owner is hidden: the refused pass decides.
 #[test]
 fn a_farewell_that_went_is_no_failure_where_the_owner_cannot_be_read() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);

@@ -1,9 +1,9 @@
-//! Faults that pass: how long is waited, how often it is tried, and what counts as one.
+//! Tests of passing faults: waits, numbers of attempts, and the failures that count.
 
 use super::*;
 
 impl World {
-    /// How long the thread waits before it goes on, in milliseconds.
+    /// The wait of the thread before it goes on, in milliseconds.
     fn pause(&self) -> u128 {
         self.next_wake().expect("it waits").since(self.now).as_millis()
     }
@@ -27,7 +27,7 @@ fn pauses_double_and_success_ends_them() {
     assert_eq!(desk.pause(), 1_000);
 }
 
-/// Looking whose it is does not end what is wrong with the call itself.
+/// Reading the owner does not end the fault of another call.
 #[test]
 fn reading_the_owner_does_not_end_a_fault() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
@@ -43,7 +43,7 @@ fn reading_the_owner_does_not_end_a_fault() {
     assert_eq!(pauses, [1_000, 2_000, 4_000]);
 }
 
-/// An answer has an age of its own, and so has what claims control for one; everything else is tried so often and no more.
+/// A message, and a claim for one, is retried until the message expires; every other call has a limit of attempts.
 #[test]
 fn an_answer_is_tried_until_it_is_too_old_and_so_is_its_claim() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
@@ -80,13 +80,13 @@ fn an_answer_is_tried_until_it_is_too_old_and_so_is_its_claim() {
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
 }
 
-/// One fault of any call on the way fails no answer, whether the platform acted or not; nor does a webhook that is lost.
+/// One fault of any call of a claim fails no message, whether the platform acted or not; nor does one lost webhook.
 #[test]
 fn one_fault_of_a_claim_fails_no_answer() {
     use ThreadControlPolicy::{BotPrimary, EdPrimary};
     let faults = [unknown(), refused(FailureKind::Transient), refused(FailureKind::RateLimited)];
     for fault in faults {
-        // Before the platform acted: it is made again.
+        // Before the platform acted: the call is repeated.
         for (policy, claim) in
             [(BotPrimary, Call::RequestThreadControl), (EdPrimary, Call::TakeThreadControl)]
         {
@@ -119,7 +119,7 @@ fn one_fault_of_a_claim_fails_no_answer() {
         desk.expect(Call::ThreadOwner, owned_by(DESK));
         desk.expect_send("a", SENT);
     }
-    // The webhook of the request is lost, or the one that says that control came.
+    // The webhook of the request is lost, or the webhook of the pass.
     for came in [false, true] {
         let mut desk = World::desk(BotPrimary);
         desk.passed_to(BOT);
@@ -139,7 +139,7 @@ fn one_fault_of_a_claim_fails_no_answer() {
     }
 }
 
-/// Silence is an answer after so many requests, and not later than it was with one.
+/// After the last request, silence counts as unanswered, no later than with a single request.
 #[test]
 fn claim_request_unanswered_ends_with_the_grant_timeout() {
     for requests in [1, 2, 3, 7] {
@@ -157,7 +157,7 @@ fn claim_request_unanswered_ends_with_the_grant_timeout() {
     }
 }
 
-/// Control is lost again and again under an answer: that is a fight, and it ends.
+/// Two apps that take control from each other do not fight without end.
 #[test]
 fn an_answer_fails_where_control_is_lost_again_and_again() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
@@ -175,7 +175,7 @@ fn an_answer_fails_where_control_is_lost_again_and_again() {
     );
     assert!(desk.calls.is_empty());
 
-    // A guess that was wrong is no loss.
+    // A wrong guess is no loss of control.
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
     desk.send("a");
     desk.expect_send("a", refused(FailureKind::NotThreadOwner));
@@ -187,7 +187,7 @@ fn an_answer_fails_where_control_is_lost_again_and_again() {
     desk.expect_send("a", SENT);
 }
 
-/// Whoever makes the call is told whether it is a repetition: those have a budget.
+/// A repeated call is marked as a retry, because retries have a budget.
 #[test]
 fn only_a_repetition_is_called_one() {
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);

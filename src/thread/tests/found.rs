@@ -1,4 +1,4 @@
-//! What the model checker and the properties found (docs/correctness.md), in a few lines each.
+//! Tests of cases that the model checker and the property tests found (docs/correctness.md).
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn a_grant_of_a_request_whose_answer_was_lost_is_given_back() {
     released(&mut desk);
 }
 
-/// A desk whose claim has failed, while an answer from before awaits its echo.
+/// A desk whose claim has failed, while an earlier message awaits its echo.
 fn unsettled_and_refused() -> World {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.passed_to(DESK);
@@ -76,7 +76,7 @@ fn what_a_bot_passes_on_its_own_is_kept() {
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
 }
 
-/// Found by a test of the two services: where requests are swallowed the bot passes straight to the desk.
+/// Found by a test of the two services: if requests are swallowed, the bot passes control to the desk directly.
 #[test]
 fn what_a_bot_asked_for_is_kept_however_it_comes() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
@@ -88,7 +88,7 @@ fn what_a_bot_asked_for_is_kept_however_it_comes() {
     assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
 }
 
-/// Control is ours, an event from before puts that in doubt, and what the customer wrote came on standby.
+/// Control is ours, an older event puts that in doubt, and the customer's message came on standby.
 #[test]
 fn what_came_in_while_control_was_in_doubt_is_told() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
@@ -127,7 +127,7 @@ fn a_pass_whose_outcome_is_not_known_for_too_long_is_not_made_again() {
     bot.requested_by(DESK);
     let (_, call) = bot.call();
     assert_eq!(call, Call::PassThreadControl { to: AppId::from(DESK) });
-    // Its process ended: a minute later another looks, and has control (again).
+    // Its process ended: a minute later another process reads the owner and has control (again).
     bot.sleep();
     bot.sleep();
     bot.expect(Call::ThreadOwner, owned_by(BOT));
@@ -183,7 +183,7 @@ fn control_is_not_handed_over_to_ourselves() {
     assert!(bot.calls.is_empty());
 }
 
-/// Clocks are set back.
+/// The clock is set back.
 #[test]
 fn what_waits_is_woken_also_when_time_went_backwards() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);

@@ -1,8 +1,8 @@
-//! When a thread is at rest, and what tells its calls and requests apart.
+//! Tests of threads at rest, of dropped threads, and of the numbers of calls and requests.
 
 use super::*;
 
-/// Each of these alone is something under way.
+/// Each of these alone keeps the thread from rest.
 #[test]
 fn what_is_under_way_is_no_rest() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
@@ -60,7 +60,7 @@ fn who_waits_for_the_hosts_word_is_listed() {
     bot.expect(Call::PassThreadControl { to: AppId::from(STRANGER) }, CallOutcome::Done);
 }
 
-/// Faults of the host's handler are waited out longer each time.
+/// The pause after a failure of the host's handler grows each time.
 #[test]
 fn a_handler_that_fails_is_left_alone_longer_each_time() {
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
@@ -79,7 +79,7 @@ fn a_handler_that_fails_is_left_alone_longer_each_time() {
     assert_eq!(waits, [1, 2, 4]);
 }
 
-/// What is known of a conversation is forgotten when nothing has happened in it for long, and not before.
+/// The state of a conversation is dropped after its retention, not before.
 #[test]
 fn a_thread_at_rest_is_forgotten_in_the_end() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -88,7 +88,7 @@ fn a_thread_at_rest_is_forgotten_in_the_end() {
     bot.customer("m1", Channel::Messaging);
     let first = bot.thread.next_wake(&Context::new(&bot.config)).unwrap();
     assert_eq!(first, bot.now.plus(retention + retention / 8));
-    // What happens soon afterwards is no reason to write it again, and is remembered as long all the same.
+    // Soon afterwards the time of rest is not rewritten, and the retention still holds.
     bot.now = bot.now.plus(retention / 9);
     bot.customer("m1", Channel::Messaging);
     assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), Some(first));
@@ -107,7 +107,7 @@ fn a_thread_at_rest_is_forgotten_in_the_end() {
     assert_eq!(bot.thread.next_wake(&Context::new(&bot.config)), None, "it is kept for ever");
 }
 
-/// It is open as long as somebody has to do something, the host among them.
+/// A thread needs attention while anyone, the host included, has work left.
 #[test]
 fn what_waits_for_somebody_is_open() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
@@ -135,7 +135,7 @@ fn what_waits_for_somebody_is_open() {
     assert!(bot.thread.is_fresh(), "a host that never says a word is not waited for for ever");
 }
 
-/// A late answer to a call of a conversation that was forgotten is no answer to a call of the next one.
+/// A late outcome of a call of a dropped conversation is not taken for one of the next conversation.
 #[test]
 fn numbers_go_on_where_a_thread_is_fresh() {
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
@@ -157,7 +157,7 @@ fn numbers_go_on_where_a_thread_is_fresh() {
     assert!(matches!(out.last(), Some(Output::Notice { id: NoticeId(5_000), .. })), "{out:?}");
 }
 
-/// Whoever is about to stop takes in what was done, and begins nothing.
+/// During a shutdown results are stored, and nothing is started.
 #[test]
 fn nothing_is_begun_where_nothing_may_begin() {
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
@@ -172,7 +172,7 @@ fn nothing_is_begun_where_nothing_may_begin() {
     assert_eq!(out.len(), 1);
 }
 
-/// What the customer does besides writing counts, too: reactions, clicks, links that are followed.
+/// Customer events other than messages prolong control too: reactions, clicks, followed links.
 #[test]
 fn control_lasts_from_the_customers_last_act() {
     let message = |desk: &mut World| desk.customer("m1", Channel::Messaging);

@@ -1,16 +1,16 @@
-//! Reports of interventions that come late, again and in any order.
+//! Tests of intervention reports that come late, twice and in any order.
 
 use super::*;
 
 impl World {
-    /// A report stamped so many milliseconds after the start.
+    /// Reports an open or a close, stamped `after` milliseconds after the start.
     fn reported(&mut self, open: bool, after: u64) -> Reply {
         self.wait(1);
         self.command(Command::InterventionReported { open, at: Some(Timestamp::from_millis(BASE + after)) })
     }
 }
 
-/// A desk that has control for an intervention, opened at 10.
+/// A desk that has control for an intervention opened at 10.
 fn engaged() -> World {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
     desk.now = Timestamp::from_millis(BASE + 10_000);
@@ -72,7 +72,7 @@ fn what_the_host_says_counts_as_of_now() {
     assert!(matches!(desk.reported(true, now), Reply::Claiming(_)));
     desk.command(Command::OpenIntervention);
     assert_eq!(desk.reported(false, now), Reply::Ignored);
-    // By a clock ahead of ours, and still older than the host's word.
+    // Stamped by a clock ahead of ours, and still older than the host's command.
     desk.reported(true, now + 2_000);
     desk.command(Command::CloseIntervention);
     assert_eq!(desk.reported(true, now + 2_000), Reply::Ignored);
@@ -101,7 +101,7 @@ fn a_report_without_a_stamp_is_as_of_now() {
     ));
 }
 
-/// A bot never claims or releases because of what agents do; when they are done it looks.
+/// A bot never claims or releases because of an intervention; after a close it reads the owner.
 #[test]
 fn a_bot_looks_who_has_control_after_a_close() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -130,7 +130,7 @@ fn records_without_the_stamp_still_read() {
     assert!(read.intervention_is_open());
 }
 
-/// What is under way when the agent is done may still bring control: it is released then.
+/// A call under way at the close may still bring control: it is released then.
 #[test]
 fn a_close_while_control_is_waited_for_releases_it() {
     for reported in [false, true] {
@@ -139,7 +139,7 @@ fn a_close_while_control_is_waited_for_releases_it() {
             desk.now = Timestamp::from_millis(BASE + 10_000);
             desk.passed_to(BOT);
             desk.send("a");
-            // Of a reported one the open was lost, or comes later.
+            // The open report was lost, or comes later.
             let close = |desk: &mut World| {
                 if reported { desk.reported(false, 20) } else { desk.command(Command::CloseIntervention) }
             };
@@ -158,7 +158,7 @@ fn a_close_while_control_is_waited_for_releases_it() {
     }
 }
 
-/// Engage Digital's clock is not ours: a stamp from ahead outdates nothing that the platform tells.
+/// Engage Digital's clock may be ahead of ours: its stamp outdates no event of the platform.
 #[test]
 fn a_bot_hears_the_customer_whatever_clock_the_close_was_stamped_by() {
     for ahead in [Duration::ZERO, Duration::from_secs(30), Duration::MAX] {
@@ -176,7 +176,7 @@ fn a_bot_hears_the_customer_whatever_clock_the_close_was_stamped_by() {
     }
 }
 
-/// The desk has answers to settle before it releases; the bot heard of the close at the same moment.
+/// The desk has messages to settle before it releases, while the bot is notified of the close at once.
 #[test]
 fn a_bot_looks_again_until_the_desk_has_released() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -193,7 +193,7 @@ fn a_bot_looks_again_until_the_desk_has_released() {
     assert_eq!(*bot.thread.owner(), Owner::Idle);
     assert_eq!(bot.next_wake(), None, "it has seen what it looked for");
 
-    // Not for ever: the next message of the customer tells too.
+    // Not without end, because the customer's next message decides too.
     bot.passed_to(DESK);
     bot.reported(false, 50_500);
     for _ in 0..3 {
@@ -204,7 +204,7 @@ fn a_bot_looks_again_until_the_desk_has_released() {
     assert_eq!(bot.next_wake(), None);
 }
 
-/// An answer whose outcome is not known needs no control any more: what an intervention claimed is given back.
+/// A message with an unknown outcome needs no control: control that an intervention claimed is released.
 #[test]
 fn control_that_comes_late_is_given_back_though_an_answer_is_unsettled() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);

@@ -1,3 +1,5 @@
+//! Tests of the thread: the small ones here, the others by subject.
+
 mod belief;
 mod customer;
 mod farewells;
@@ -32,7 +34,7 @@ const BOT: u64 = 2;
 const STRANGER: u64 = 3;
 const BASE: u64 = 1_700_000_000_000;
 
-/// A thread that has just put out its first notice: control is ours.
+/// A thread that has control and has put out its first notice.
 fn with_a_notice(config: &Config) -> (Thread, Vec<Output>) {
     let (mut thread, mut out, now) = (Thread::new(), Vec::new(), Timestamp::from_millis(BASE));
     let change = ControlChange { new_owner: Some(config.app.clone()), ..ControlChange::default() };

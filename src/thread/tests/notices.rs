@@ -1,4 +1,4 @@
-//! The notice queue: what is put out, set aside, and refused while it is full; and which keys are still known.
+//! Tests of the notice queue: order, notices set aside, refusals while it is full, and keys of earlier messages.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn key(name: &str) -> MessageKey {
     MessageKey::new(name).unwrap()
 }
 
-/// A notice that was never put out cannot be acknowledged: it would be lost.
+/// A notice that was never put out cannot be acknowledged, because it would be lost.
 #[test]
 fn notices_that_were_not_put_out_cannot_be_done() {
     let config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
@@ -28,7 +28,7 @@ fn notices_that_were_not_put_out_cannot_be_done() {
     assert!(matches!(out[..], [Output::Notice { id: NoticeId(0), attempt: 1, .. }]), "{out:?}");
 }
 
-/// Whether its handler says so, or its process ends each time: after so many attempts a notice is set aside.
+/// A notice is set aside at the limit of attempts, whether its handler fails or its process ends each time.
 #[test]
 fn notices_are_set_aside_after_so_many_attempts() {
     for says_so in [true, false] {
@@ -48,7 +48,7 @@ fn notices_are_set_aside_after_so_many_attempts() {
                 let Some(Output::Notice { id, attempt: told, .. }) = out.pop() else { panic!("{out:?}") };
                 assert_eq!((id, told), (NoticeId(number), attempt));
                 if attempt == 1 {
-                    // Something waits behind it.
+                    // Another notice waits behind it.
                     let by = AppId::from(100 + number);
                     let request = ControlRequest { requested_by: Some(by), metadata: None };
                     let kind = EventKind::RequestThreadControl(request);
@@ -80,7 +80,8 @@ fn notices_are_set_aside_after_so_many_attempts() {
     }
 }
 
-/// What notifies the host is refused while the queue is full; what ends something, or is known already, is not.
+/// While the queue is full, commands that notify the host are refused; commands that end something, and duplicates,
+/// are not.
 #[test]
 fn notices_bound_commands_too() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
@@ -110,8 +111,8 @@ fn notices_bound_commands_too() {
     }
 }
 
-/// What the handler of the notice at hand wants done needs no room among the notices, or a full queue would never get shorter.
-/// Where too many answers wait it is told again.
+/// The actions of a handler need no room among the notices, because otherwise a full queue could never shrink. If too
+/// many messages wait, the notice is retried.
 #[test]
 fn replies_are_taken_in_while_the_notices_are_full() {
     let mut config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
@@ -133,7 +134,7 @@ fn replies_are_taken_in_while_the_notices_are_full() {
         "{thread:?}"
     );
 
-    // Too many answers wait: the next one is not handled with yet.
+    // Too many messages wait: the next notice is not acknowledged yet.
     let (_, more) = with_a_notice(&config);
     let Some(Output::Notice { notice, .. }) = more.last() else { panic!("{more:?}") };
     thread.notices.push(notice.clone());
@@ -151,7 +152,7 @@ fn replies_are_taken_in_while_the_notices_are_full() {
     assert!(out.iter().any(again), "{out:?}");
 }
 
-/// Of an answer long ago it is still known that it was sent, for as long as the platform may deliver again what it answers.
+/// The key of an old message is known for the platform's redelivery time.
 #[test]
 fn keys_of_answers_are_known_for_the_redelivery_time() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);

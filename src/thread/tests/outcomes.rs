@@ -1,4 +1,4 @@
-//! Unknown outcomes, crashes, and what the host is told.
+//! Tests of unknown outcomes, crashes, and the notices that follow.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn without_an_echo_the_host_decides_and_a_late_echo_still_counts() {
     assert!(matches!(desk.notices.last(), Some(Notice::MessageSent { maybe_doubled: true, .. })));
 }
 
-/// Why no echo settles it is part of the outcome.
+/// The outcome contains the reason why no echo settles it.
 #[test]
 fn an_unknown_outcome_says_why_no_echo_tells() {
     let echo_of = |desk: &World| match desk.notices.last() {
@@ -88,7 +88,7 @@ fn an_unknown_outcome_says_why_no_echo_tells() {
     assert_eq!(echo_of(&desk), NoEcho::SentAgain);
 }
 
-/// The reasons of the platform's refusals, and of time.
+/// Refusals of the platform and deadlines fail a message, each with its reason.
 #[test]
 fn an_answer_fails_with_its_reason() {
     let refused_as = |kind| {
@@ -104,7 +104,7 @@ fn an_answer_fails_with_its_reason() {
     assert!(matches!(refused_as(FailureKind::Invalid), FailReason::Rejected(_)));
 }
 
-/// A waiting answer ends by its age, and not because of the messaging window: an ad opens that for seven days, and only the
+/// A waiting message expires by its age, not by the messaging window: an ad opens the window for 7 days, and only the
 /// platform knows.
 #[test]
 fn an_answer_expires_by_its_age_alone() {
@@ -196,7 +196,8 @@ fn a_notice_comes_again_with_its_id_until_it_is_dealt_with() {
     assert_eq!(attempts, [1, 2, 3]);
 }
 
-/// An idle thread that the bot remembers may have people by now: a look that was lost is made again.
+/// People may have got control of a thread that the bot believes to be idle, so a read of the owner that failed is
+/// repeated.
 #[test]
 fn a_bot_takes_nothing_on_a_look_that_failed() {
     let busy = || CallOutcome::Refused(Failure::new(FailureKind::Transient, "busy"));
@@ -217,7 +218,7 @@ fn a_bot_takes_nothing_on_a_look_that_failed() {
     bot.command(Command::Transfer { target: Target::Nobody, note: None });
     bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
     bot.send("a");
-    // Where it cannot be read at all, nothing is taken either.
+    // If the owner cannot be read at all, the bot takes nothing either.
     bot.expect(Call::ThreadOwner, CallOutcome::Refused(Failure::new(FailureKind::Permission, "no")));
     bot.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
 }

@@ -1,4 +1,4 @@
-//! What people mean by a handover (design §5): who asked for a person gets one, and who answers is not talked over.
+//! Tests of handovers to people: a customer who asks for a person gets one, and the bot does not talk over people.
 
 use super::*;
 
@@ -6,12 +6,12 @@ fn key(name: &str) -> MessageKey {
     MessageKey::new(name).unwrap()
 }
 
-/// Whether the last message was told as the host's to answer.
+/// Whether the last message was notified as this host's to answer.
 fn is_to_answer(world: &World) -> bool {
     matches!(world.notices.last(), Some(Notice::Message { to_answer: true, .. }))
 }
 
-/// The texts of what was told to be answered when control was gained.
+/// The texts of the unanswered messages in the notice of gained control.
 fn unanswered(world: &World) -> Vec<&str> {
     let Some(Notice::ControlGained { unanswered, .. }) = world.notices.last() else { return vec![] };
     unanswered.iter().filter_map(|inbound| inbound.text.as_deref()).collect()
@@ -39,7 +39,7 @@ fn a_bot_is_silent_until_people_are_done() {
             bot.command(Command::Claim { origin: ClaimOrigin::Host, note: None }),
             Reply::Refused(CommandRefused::WithPeople)
         );
-        // Even where nobody has control any more, or the customer is routed to the bot meanwhile.
+        // Also if the thread became idle, or the customer is routed to the bot meanwhile.
         bot.wait(3_600_000);
         bot.customer("hello?", Channel::Standby);
         assert!(!is_to_answer(&bot) && bot.calls.is_empty());
@@ -50,11 +50,11 @@ fn a_bot_is_silent_until_people_are_done() {
     }
 }
 
-/// Each end of it: what becomes of what was written meanwhile.
+/// Each end of the people's turn, with the messages that came in meanwhile.
 #[test]
 fn people_are_done_when_they_say_so_or_when_time_has_passed() {
     for policy in ThreadControlPolicy::ALL {
-        // The intervention is closed, and the owner is read: nobody.
+        // The intervention is closed and the thread is idle.
         let mut closed = with_people(policy);
         let at = Some(closed.now.plus(Duration::from_secs(1)));
         closed.now = closed.now.plus(Duration::from_secs(2));
@@ -66,18 +66,18 @@ fn people_are_done_when_they_say_so_or_when_time_has_passed() {
         let told = closed.notices.iter().filter(|notice| !notice.to_answer().is_empty()).count();
         assert_eq!(told, 2, "what was written meanwhile is told with it");
 
-        // Where nothing tells of a release, the customer's next message comes to the bot.
+        // Without an event of the release, the customer's next message comes to the bot.
         let mut routed = with_people(policy);
         routed.wait(25 * 3_600_000);
         routed.customer("a day later", Channel::Messaging);
         assert!(is_to_answer(&routed), "{policy}");
 
-        // The host says so.
+        // The host resumes the bot.
         let mut resumed = with_people(policy);
         assert_eq!(resumed.command(Command::ResumeBot), Reply::Done);
         assert!(!resumed.thread.people_are_busy());
 
-        // People give no sign for as long as is configured; a sign prolongs it.
+        // People give no sign until the timeout; a sign prolongs it.
         let mut waits = with_people(policy);
         waits.config.timeouts.people = Duration::from_mins(10);
         waits.event(
@@ -105,7 +105,7 @@ fn nobody_who_comes_is_waited_for() {
     assert_eq!(bot.send("a"), Reply::Accepted);
 }
 
-/// The desk takes over without being asked to.
+/// The desk takes over without being asked.
 #[test]
 fn a_bot_is_silent_where_people_took_over() {
     for policy in ThreadControlPolicy::ALL {
@@ -129,7 +129,7 @@ fn from_phone(text: &str) -> EventKind {
     EventKind::Echo(Echo { text: Some(text.into()), ..Echo::new(mid, None) })
 }
 
-/// "This is Maria, let me look": the shop's owner answers from the phone app, where no control moves.
+/// The shop's owner answers from the phone app ("This is Maria, let me look"), which moves no control.
 #[test]
 fn a_bot_stands_back_when_a_person_answers_elsewhere() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -138,7 +138,7 @@ fn a_bot_stands_back_when_a_person_answers_elsewhere() {
     assert!(matches!(bot.notices.last(), Some(Notice::AnsweredElsewhere { by_person: true, .. })));
     bot.customer("thank you Maria", Channel::Messaging);
     assert!(!is_to_answer(&bot) && bot.send("a") == Reply::Refused(CommandRefused::WithPeople));
-    // Told once, however often it comes.
+    // Notified once, however often the echo is redelivered.
     let told = bot.notices.len();
     bot.event(Channel::Messaging, from_phone("this is Maria, let me look"));
     assert_eq!(bot.notices.len(), told);
@@ -160,7 +160,7 @@ fn a_host_may_choose_not_to_stand_back() {
     assert!(is_to_answer(&bot));
 }
 
-/// An echo of our own without our metadata, as Instagram sends it, is no person.
+/// An echo of our own message without our metadata, as on Instagram, does not come from a person.
 #[test]
 fn our_own_echo_is_no_person() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -171,7 +171,7 @@ fn our_own_echo_is_no_person() {
     bot.event(Channel::Messaging, EventKind::Echo(echo));
     assert!(!bot.thread.people_are_busy());
 
-    // It may be faster than the answer to the call.
+    // The echo may be faster than the response to the send.
     bot.send("b");
     let echo = Echo { text: Some("text of b".into()), ..Echo::new(MessageId::new("sent b").ok(), None) };
     bot.event(Channel::Messaging, EventKind::Echo(echo));
@@ -179,7 +179,8 @@ fn our_own_echo_is_no_person() {
     assert_eq!(bot.delivered(), ["a", "b"]);
 }
 
-/// The request is swallowed: a desk whose agent waits takes control where an admin lets it, and says what is missing else.
+/// The request is swallowed: a desk with a waiting agent takes control if an admin allows it, and otherwise reports
+/// the missing permission.
 #[test]
 fn a_desk_takes_what_its_request_had_no_answer_for() {
     let asks = |owner: u64| {
@@ -212,7 +213,7 @@ fn a_desk_takes_what_its_request_had_no_answer_for() {
     }
 }
 
-/// Whether a take is made in the end, of a thread that this app has all the time and never gives.
+/// Whether the claim ends with a take, while `owner` has the thread and never gives it away.
 fn takes(world: &mut World, owner: u64) -> bool {
     for _ in 0..20 {
         while let Some((_, call)) = world.calls.first().cloned() {
@@ -231,7 +232,7 @@ fn takes(world: &mut World, owner: u64) -> bool {
     panic!("it never ends");
 }
 
-/// What Meta's own inbox and AI have is not taken, unless the host says that they answer.
+/// Threads of Meta's own inbox and AI are not taken, unless the host configures that they answer requests.
 #[test]
 fn a_desk_takes_nothing_from_metas_own() {
     let inbox = PAGE_INBOX;
@@ -246,7 +247,8 @@ fn a_desk_takes_nothing_from_metas_own() {
     }
 }
 
-/// A message while an agent is engaged fails; when control comes back it is told again, and the same key is a new attempt.
+/// A message sent while an agent is engaged fails; when control comes back the host is notified again, and the same
+/// key starts a new attempt.
 #[test]
 fn a_failed_key_may_be_sent_again() {
     let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
@@ -273,7 +275,8 @@ fn a_failed_key_may_be_sent_again() {
     assert!(matches!(bot.send("a"), Reply::Duplicate(MessageStatus::Sent { .. })));
 }
 
-/// What a handler wants is done once, however often the message comes; what is refused is told, and not again.
+/// The actions of a handler are carried out once, however often the message is redelivered; the host is notified once
+/// of refused actions.
 #[test]
 fn actions_are_done_with_the_notice_or_told_as_refused() {
     let mut config = Config::new(AppId::from(BOT), Role::Bot, ThreadControlPolicy::BotPrimary);
@@ -297,7 +300,7 @@ fn actions_are_done_with_the_notice_or_told_as_refused() {
     });
     let (id, action, why) = failure.expect("it is not told");
     assert_eq!((action, why), (&RefusedAction::Transfer(Target::Desk), &CommandRefused::NoDesk));
-    // The same wish in answer to that does not come back for ever, and is not forgotten either.
+    // The same action in reply to that notice does not loop, and the notice is set aside.
     let wish = Actions::hand_over(Target::Desk);
     let mut more = Vec::new();
     let _ =
@@ -307,7 +310,8 @@ fn actions_are_done_with_the_notice_or_told_as_refused() {
     assert_eq!(aside, [id]);
 }
 
-/// A bot that is the default application answers without ever being passed control. That it has gone is told all the same.
+/// A bot that is the default application answers without ever being passed control, and is still notified when
+/// control is lost.
 #[test]
 fn every_loss_of_control_is_told() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -317,7 +321,7 @@ fn every_loss_of_control_is_told() {
     assert_eq!(bot.notices.last(), Some(&Notice::ControlLost { to: Some(AppId::from(DESK)), note: None }));
 }
 
-/// Refuses the calls that follow, until one is of this kind: what travels with it.
+/// Refuses calls until one satisfies `is_it`, and returns the note of that one.
 fn note_of(world: &mut World, mut input: Input, is_it: impl Fn(&Call) -> bool) -> Note {
     for _ in 0..5 {
         let (cx, mut out) = (Context::new(&world.config), Vec::new());
@@ -343,7 +347,7 @@ fn a_note_goes_out_with_each_call_that_has_a_place_for_it() {
     bot.passed_to(BOT);
     let told = note_of(&mut bot, hand_over(Target::Desk), |call| matches!(call, Call::AskDesk(_)));
     assert_eq!(told, note);
-    // ED asks for control, and is passed it with the note; another app is not.
+    // Engage Digital requests control and gets it with the note; another app gets it without.
     for (by, told) in [(DESK, note.clone()), (STRANGER, Note::default())] {
         let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
         bot.passed_to(BOT);
@@ -393,7 +397,7 @@ fn the_note_that_comes_in_is_told_with_the_change_of_control() {
     desk.event(Channel::Standby, EventKind::TakeThreadControl(change(DESK, BOT, "an admin did it")));
     let Some(Notice::ControlLost { note, .. }) = desk.notices.last() else { panic!() };
     assert_eq!(note.as_deref(), Some("an admin did it"));
-    // Each note is told once: the next change came without one.
+    // Each note is notified once: the next change came without one.
     desk.passed_to(DESK);
     let Some(Notice::ControlGained { note, .. }) = desk.notices.last() else { panic!() };
     assert_eq!(*note, None);

@@ -1,4 +1,4 @@
-//! What waits in a thread: answers, requests of others, notices, and what was seen already.
+//! Tests of the queues of a thread: messages, requests of other apps, notices and digests.
 
 use super::*;
 use crate::call::InlineControl;
@@ -65,7 +65,7 @@ fn apps_that_ask_wait_each_once_and_until_they_are_answered() {
     bot.requested_by(4);
     bot.requested_by(STRANGER);
     assert_eq!(waiting(&bot), [AppId::from(STRANGER), AppId::from(4)]);
-    // However long the host thinks about it.
+    // However long the host takes.
     bot.wait(600_000);
     bot.customer("m1", Channel::Messaging);
     assert_eq!(waiting(&bot), [AppId::from(STRANGER), AppId::from(4)]);
@@ -74,7 +74,8 @@ fn apps_that_ask_wait_each_once_and_until_they_are_answered() {
     assert_eq!(bot.command(refuse(4)), Reply::Done);
     assert_eq!(bot.command(refuse(4)), Reply::Refused(CommandRefused::NoSuchRequest));
     assert_eq!(waiting(&bot), [AppId::from(STRANGER)]);
-    // Who was refused asks again while its own claim lasts, and is not heard; later it is.
+    // An app that was refused repeats its request while its own claim lasts, which is a duplicate; a later one is
+    // news.
     let told = |bot: &World| {
         bot.notices.iter().filter(|notice| matches!(notice, Notice::ControlRequested { .. })).count()
     };
@@ -85,7 +86,7 @@ fn apps_that_ask_wait_each_once_and_until_they_are_answered() {
     bot.requested_by(4);
     assert_eq!((waiting(&bot).len(), told(&bot)), (2, before + 1));
     bot.command(refuse(4));
-    // Trusted by now: it is granted when it asks again.
+    // The app is trusted by now: its next request is granted.
     bot.config.trusted.insert(AppId::from(STRANGER));
     bot.requested_by(STRANGER);
     bot.requested_by(STRANGER);
@@ -118,7 +119,7 @@ fn a_control_event_that_comes_twice_is_one() {
     }
 }
 
-/// The take event of 2017 names only who lost control.
+/// The take event of 2017 names only the previous owner.
 #[test]
 fn an_event_that_names_who_had_control() {
     for (take, previous, owner) in
@@ -140,7 +141,7 @@ fn an_event_that_names_who_had_control() {
     }
 }
 
-/// What was written at the very moment of somebody else's answer is taken care of.
+/// A message written at the very moment of another app's answer counts as answered.
 #[test]
 fn what_another_has_answered_is_not_told_again() {
     for (later, unanswered_in_the_end) in [(0, 0), (1, 0), (2, 1)] {
@@ -160,7 +161,7 @@ fn what_another_has_answered_is_not_told_again() {
     }
 }
 
-/// A desk that has had control for an intervention does not take it back for that alone.
+/// A desk that lost control during an intervention does not claim it back for that alone.
 #[test]
 fn control_that_is_lost_is_not_claimed_again_for_the_same_intervention() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
@@ -194,7 +195,7 @@ impl World {
     }
 }
 
-/// An agent is engaged, or the host has said meanwhile where control is to go.
+/// An agent is engaged, or the host has meanwhile chosen another target.
 #[test]
 fn a_farewell_gives_nothing_away_that_is_wanted() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
@@ -234,7 +235,7 @@ fn where_control_went_with_a_farewell_is_looked_into() {
     assert!(bot.notices.iter().any(|notice| matches!(notice, Notice::TransferFailed { .. })));
 }
 
-/// Whether it arrived is still open, though control is where it should go already.
+/// The message is still unsettled, though control is already at the target.
 #[test]
 fn an_unsettled_answer_keeps_a_hand_over_open() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
@@ -261,8 +262,8 @@ fn who_has_control_now_is_told_where_it_is_known() {
     assert!(desk.notices.contains(&Notice::ControlLost { to: None, note: None }));
 }
 
-/// What an intervention asked for is given back when it comes after it; not what comes much later, nor what somebody has
-/// wanted since.
+/// Control requested for an intervention is released if it comes after the close, but not if it comes much later or
+/// is wanted again.
 #[test]
 fn late_control_is_given_back_for_two_minutes() {
     for (millis, given_back) in [(119_998, true), (119_999, false)] {
@@ -271,7 +272,7 @@ fn late_control_is_given_back_for_two_minutes() {
         desk.command(Command::OpenIntervention);
         desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
         desk.command(Command::CloseIntervention);
-        // An event comes a millisecond later.
+        // The event comes a millisecond later.
         desk.wait(millis);
         desk.passed_to(DESK);
         assert_eq!(desk.calls.len(), usize::from(given_back), "{millis}");
@@ -301,7 +302,7 @@ fn a_bot_looks_for_the_desks_release_until_it_is_there() {
     assert_eq!(bot.next_wake(), None);
 }
 
-/// The second attempt of a farewell may have to go without what the first one carried.
+/// The second attempt of a farewell may have to go without the control of the first.
 #[test]
 fn what_the_last_attempt_carried_counts() {
     let mut bot = World::bot(ThreadControlPolicy::NoPrimary);
@@ -318,7 +319,7 @@ fn what_the_last_attempt_carried_counts() {
     bot.expect(Call::PassThreadControl { to: AppId::from(DESK) }, CallOutcome::Done);
 }
 
-/// It was taken to be passed on, and is being passed: what says that it is ours is no reason to answer.
+/// Control was taken to be passed on, and the pass is under way: a sign that control is ours notifies nobody.
 #[test]
 fn nothing_is_told_to_be_ours_while_it_is_passed_on() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);

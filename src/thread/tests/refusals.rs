@@ -1,4 +1,4 @@
-//! What must not change anything, or not yet.
+//! Tests of inputs that must not change anything, or not yet.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn a_trusted_requester_waits_until_the_intervention_is_closed() {
     desk.expect(Call::PassThreadControl { to: AppId::from(BOT) }, CallOutcome::Done);
 }
 
-/// A wrong app id at ED's endpoint, while a third app owns the thread: it is given back.
+/// A wrong app id of the desk, while a third app owns the thread: control is given back.
 #[test]
 fn what_was_taken_to_be_passed_on_is_given_back_where_the_pass_is_refused() {
     const THIRD: u64 = 3;
@@ -39,7 +39,7 @@ fn what_was_taken_to_be_passed_on_is_given_back_where_the_pass_is_refused() {
     }
 }
 
-/// One event without a stamp is not newer than all that follows.
+/// An event without a stamp is not newer than all later events.
 #[test]
 fn an_event_without_a_stamp_does_not_spoil_what_is_known_later() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -59,7 +59,7 @@ fn an_event_without_a_stamp_does_not_spoil_what_is_known_later() {
     );
 }
 
-/// A take for passing the thread on that was certainly not made is made again.
+/// A take for a transfer that was certainly not made is repeated.
 #[test]
 fn a_take_that_was_not_made_is_no_refusal() {
     let passing = Failure::new(FailureKind::RateLimited, "slow down");
@@ -75,7 +75,7 @@ fn a_take_that_was_not_made_is_no_refusal() {
     }
 }
 
-/// What is held back was not tried: an answer waits for it, however often.
+/// A call that is held back was not tried: its message waits, however often.
 #[test]
 fn a_call_that_is_held_back_is_no_fault() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);

@@ -1,4 +1,4 @@
-//! When a typing indicator may be shown: while control is believed to be ours, and never where that is in doubt.
+//! Tests of typing indicators: shown while control is believed to be ours, never while that is in doubt.
 
 use super::*;
 use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
@@ -14,7 +14,7 @@ fn sender_action_is_allowed_while_control_is_ours() {
         assert!(!may_show(&bot), "nobody has written");
         bot.passed_to(BOT);
         assert!(may_show(&bot));
-        // A day later control has lapsed, though nobody has told.
+        // A day later control has expired, without an event.
         bot.now = bot.now.plus(Duration::from_hours(24));
         assert!(!may_show(&bot));
         bot.passed_to(DESK);
@@ -22,7 +22,7 @@ fn sender_action_is_allowed_while_control_is_ours() {
     }
 }
 
-/// The first message of a customer comes with no word on who has control.
+/// The customer's first message comes without any event of control.
 #[test]
 fn sender_action_is_allowed_where_the_customer_writes_to_us_and_one_app_is_primary() {
     for (policy, allowed) in [(BotPrimary, true), (EdPrimary, true), (NoPrimary, false)] {

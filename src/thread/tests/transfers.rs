@@ -1,4 +1,4 @@
-//! Giving control away, call by call: what is refused, what is unknown, and what is already done.
+//! Tests of transfers, call by call: refusals, unknown outcomes, and targets that have control already.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn idle() -> CallOutcome {
     CallOutcome::Owner(ThreadOwner::Idle)
 }
 
-/// It belongs to the desk.
+/// A desk that owns the thread.
 fn desk(policy: ThreadControlPolicy) -> World {
     let mut desk = World::desk(policy);
     desk.passed_to(DESK);
@@ -39,7 +39,7 @@ impl World {
         self.thread.transfer_progress(id)
     }
 
-    /// Why the last attempt failed.
+    /// The failure of the last attempt.
     fn failed_with(&self, id: u64) -> FailureKind {
         match self.thread.transfer_progress(id) {
             TransferProgress::Failed(failure) => failure.kind,
@@ -52,7 +52,7 @@ impl World {
     }
 }
 
-/// Nobody tells a bot that the desk has released: who asks for people gets them all the same.
+/// A bot receives no event of the desk's release: a customer who asks for people gets them nevertheless.
 #[test]
 fn a_bot_that_believes_the_desk_has_control_looks_before_it_is_done() {
     for (owner, asks) in [(owned_by(DESK), false), (CallOutcome::Owner(ThreadOwner::Idle), true)] {
@@ -75,10 +75,10 @@ fn what_is_there_already_is_not_handed_over() {
     assert_eq!(desk.command(to(BOT)), Reply::AlreadyThere);
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
     bot.passed_to(DESK);
-    // Somebody else has it, and nothing may be taken for that.
+    // Another app owns the thread, and the bot may not take it.
     assert_eq!(bot.command(to(STRANGER)), Reply::Refused(CommandRefused::AnotherAppOwns));
 
-    // Nobody has it, which is not the desk whose app nobody knows.
+    // The thread is idle. That is not the same as an owner without a configured app id.
     let mut bot = self::bot();
     bot.config.desk = None;
     bot.command(Command::Transfer { target: Target::Nobody, note: None });
@@ -87,7 +87,7 @@ fn what_is_there_already_is_not_handed_over() {
     bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
 }
 
-/// What waits to be sent claims control first, so it is not there where it seems to be.
+/// A waiting message claims control first, so the target will not keep it.
 #[test]
 fn an_answer_that_waits_comes_before_the_hand_over() {
     for target in [Target::Nobody, Target::App(AppId::from(BOT))] {
@@ -124,7 +124,7 @@ fn the_same_wish_is_one_and_another_replaces_it() {
 
 #[test]
 fn a_pass_that_is_refused_because_another_owns_it() {
-    // A primary desk takes it to pass it on.
+    // A primary desk takes control to pass it on.
     let mut primary = desk(ThreadControlPolicy::EdPrimary);
     let id = primary.hands_over(to(BOT));
     primary.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
@@ -132,7 +132,7 @@ fn a_pass_that_is_refused_because_another_owns_it() {
     primary.expect(pass_to(BOT), CallOutcome::Done);
     assert_eq!(primary.handed_over(id), TransferProgress::Done);
 
-    // Others look whose it is: perhaps it is there already.
+    // Others read the owner, because the target may have control already.
     for (owner, done) in [(BOT, true), (STRANGER, false)] {
         let mut other = desk(ThreadControlPolicy::NoPrimary);
         let id = other.hands_over(to(BOT));
@@ -146,7 +146,7 @@ fn a_pass_that_is_refused_because_another_owns_it() {
         }
     }
 
-    // The platform contradicts itself: once more, and then it is enough.
+    // The platform contradicts itself: one more attempt, then the transfer fails.
     let mut torn = desk(ThreadControlPolicy::NoPrimary);
     let id = torn.hands_over(to(BOT));
     torn.expect(pass_to(BOT), refused(FailureKind::NotThreadOwner));
@@ -156,7 +156,7 @@ fn a_pass_that_is_refused_because_another_owns_it() {
     assert!(torn.calls.is_empty());
 }
 
-/// It was taken to be passed on, and is taken away again: not a second time.
+/// Control was taken to be passed on and is taken away again: it is not taken a second time.
 #[test]
 fn nothing_is_taken_twice_to_be_passed_on() {
     let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
@@ -195,7 +195,7 @@ fn what_the_platform_refuses_for_good_is_told_in_its_words() {
     asks.expect(Call::AskDesk(Direction::BotToAgent), refused(FailureKind::Invalid));
     assert_eq!(asks.failed_with(id), FailureKind::Invalid);
 
-    // A request of an app that the host or its configuration grants.
+    // A request that the host or its configuration grants.
     let mut grants = bot();
     grants.requested_by(DESK);
     grants.expect(pass_to(DESK), refused(FailureKind::Invalid));
@@ -203,7 +203,7 @@ fn what_the_platform_refuses_for_good_is_told_in_its_words() {
     assert!(grants.calls.is_empty() && grants.thread.is_at_rest());
 }
 
-/// Control was ours, and afterwards nobody has it: it went, and came back.
+/// Control was ours, and afterwards the thread is idle: control was passed and released again.
 #[test]
 fn a_pass_with_an_unknown_outcome_is_looked_into() {
     let mut gone = desk(ThreadControlPolicy::NoPrimary);
@@ -214,7 +214,7 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
     assert_eq!(gone.handed_over(id), TransferProgress::Done);
     assert_eq!(gone.notices.last(), Some(&Notice::Transferred { to: Some(AppId::from(BOT)) }));
 
-    // Nobody had it before either: it is still to be done.
+    // The thread was idle before too: the pass is still to be made.
     let mut nobodys = desk(ThreadControlPolicy::NoPrimary);
     nobodys.hands_over(Command::Transfer { target: Target::Nobody, note: None });
     nobodys.expect(Call::ReleaseThreadControl, CallOutcome::Done);
@@ -225,7 +225,7 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
     nobodys.expect(pass_to(BOT), CallOutcome::Done);
     assert_eq!(nobodys.handed_over(id), TransferProgress::Done);
 
-    // It is ours still.
+    // Control is still ours.
     let mut ours = desk(ThreadControlPolicy::NoPrimary);
     ours.hands_over(to(BOT));
     ours.expect(pass_to(BOT), unknown());
@@ -233,7 +233,7 @@ fn a_pass_with_an_unknown_outcome_is_looked_into() {
     ours.expect(Call::ThreadOwner, owned_by(DESK));
     ours.expect(pass_to(BOT), CallOutcome::Done);
 
-    // A take to pass it on, whose outcome is not known, worked.
+    // The take for a transfer had an unknown outcome, and worked.
     let mut takes = World::desk(ThreadControlPolicy::EdPrimary);
     takes.passed_to(STRANGER);
     takes.hands_over(to(BOT));
@@ -266,7 +266,7 @@ fn a_bot_waits_for_the_desk_that_it_has_asked() {
     without.hands_over(Command::Transfer { target: Target::Desk, note: None });
     without.expect(pass_to(DESK), CallOutcome::Done);
 
-    // While an answer was on its way the desk took control: nothing is left to ask for.
+    // The desk took control while a message was under way: nothing is left to ask for.
     let mut taken = bot();
     taken.send("a");
     let id = taken.hands_over(Command::Transfer { target: Target::Desk, note: None });

@@ -1,4 +1,4 @@
-//! The walk of a claim, call by call: what is tried in which order, what is never tried, and how it is reported.
+//! Tests of claims, call by call: the order of steps, the steps that are never taken, and the report.
 
 use super::*;
 use crate::policy::ClaimStep;
@@ -19,7 +19,7 @@ impl World {
         }
     }
 
-    /// The steps of the report of a claim that has failed, in order.
+    /// The steps of a failed claim's report, in order.
     fn steps(&self, id: u64) -> Vec<ClaimStep> {
         match self.thread.claim_progress(id) {
             ClaimProgress::NotGranted(report) => report.steps.iter().map(|tried| tried.step).collect(),
@@ -38,7 +38,7 @@ impl World {
     }
 }
 
-/// Whether a request is there is known by its own failure, where the owner is not known.
+/// With an unknown owner, only its own failure shows whether the Page has a request.
 #[test]
 fn a_take_follows_a_request_that_does_not_exist_and_no_other() {
     for (failure, takes) in [
@@ -57,7 +57,7 @@ fn a_take_follows_a_request_that_does_not_exist_and_no_other() {
         } else {
             assert_eq!(desk.steps(id), [ClaimStep::Request], "{failure}");
         }
-        // Nothing is known about the Page: the request may have been refused because control is ours.
+        // The request may have been refused because control is ours, so the Page is not suspected.
         assert!(!desk.page_refuses_request(), "{failure}");
     }
 }
@@ -80,7 +80,7 @@ fn only_what_a_page_does_not_have_is_remembered_of_it() {
         desk.expect(Call::RequestThreadControl, refused(failure));
         assert_eq!(desk.page_refuses_request(), remembered, "{failure}");
     }
-    // A pass to ourselves is no call that a Page lacks.
+    // Every Page has a pass to oneself.
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
     desk.claim(ClaimOrigin::Host);
     desk.expect(Call::RequestThreadControl, refused(FailureKind::NotThreadOwner));
@@ -92,7 +92,7 @@ fn only_what_a_page_does_not_have_is_remembered_of_it() {
     assert!(desk.calls.is_empty() && !desk.not_granted().is_empty(), "it is not passed again");
 }
 
-/// An unanswered request becomes a take only where the thread turns out to be nobody's.
+/// An unanswered request becomes a take only if the thread turns out to be idle.
 #[test]
 fn after_an_unanswered_request_only_an_idle_thread_is_taken() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
@@ -103,7 +103,7 @@ fn after_an_unanswered_request_only_an_idle_thread_is_taken() {
     assert_eq!(desk.thread.claim_progress(id), ClaimProgress::Accepted);
     assert_eq!(desk.thread.claim_progress(id + 1), ClaimProgress::Gone);
     desk.sleep();
-    // A change of the owner voids the request, so it is made anew.
+    // A change of the owner voids the request, so it is repeated.
     for _ in 0..3 {
         desk.expect(Call::ThreadOwner, idle());
         desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
@@ -145,7 +145,7 @@ fn a_request_is_repeated_for_each_new_owner_but_not_for_ever() {
     assert!(desk.calls.is_empty(), "{:?}", desk.calls);
 }
 
-/// A bot that asks to be asked joins what is under way; the host's own wish does not change whose it is.
+/// A bot that asks to be asked joins the claim under way; the host's own claim does not change the origin.
 #[test]
 fn whose_claim_it_is_is_told_in_the_end() {
     for (joins, whose) in
@@ -162,7 +162,8 @@ fn whose_claim_it_is_is_told_in_the_end() {
     }
 }
 
-/// Who waits for an answer hears of its answer; who waits for control besides hears of both.
+/// A failed claim is notified with the message that waited for it, and separately to a host that claimed control as
+/// well.
 #[test]
 fn a_failed_claim_is_told_once_to_whoever_waits() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
@@ -183,7 +184,7 @@ fn a_failed_claim_is_told_once_to_whoever_waits() {
     assert!(matches!(desk.notices.last(), Some(Notice::MessageFailed { .. })));
 }
 
-/// Nothing was accepted, so what comes later is not the answer to it.
+/// No step was accepted, so later control is no late grant.
 #[test]
 fn what_comes_after_a_claim_that_was_refused_is_kept() {
     let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
@@ -216,7 +217,7 @@ fn a_bot_asks_the_desk_where_it_can_and_says_where_it_cannot() {
     assert_eq!(report.steps[0].outcome, StepOutcome::NotConfigured);
 }
 
-/// People are not interrupted, nor who may be people; anybody else is.
+/// A bot does not take from people or from an owner that may be people; it takes from any other app.
 #[test]
 fn a_bot_takes_from_others_but_not_from_people() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -247,7 +248,7 @@ fn a_bot_takes_from_others_but_not_from_people() {
     bot.expect(Call::TakeThreadControl, CallOutcome::Done);
 }
 
-/// Meta's own inbox never answers: nothing is asked of it, and that is said.
+/// Meta's own inbox never answers: it is not asked, and the report says so.
 #[test]
 fn nothing_is_asked_of_who_never_answers() {
     for mut world in [World::bot(ThreadControlPolicy::NoPrimary), World::desk(ThreadControlPolicy::NoPrimary)]
@@ -260,7 +261,7 @@ fn nothing_is_asked_of_who_never_answers() {
     }
 }
 
-/// It turns out while the request is open: nobody waits for it then.
+/// The owner turns out to be such an app while the request is open: the claim stops waiting.
 #[test]
 fn a_request_that_went_to_who_never_answers_is_not_waited_for() {
     let mut desk = World::desk(ThreadControlPolicy::NoPrimary);
@@ -336,7 +337,7 @@ fn a_delivery_on_standby_close_behind_our_take_may_be_from_before_it() {
     }
 }
 
-/// #27 is the answer to an owner that takes, too: it is the Page's only with its own sentence, or where another has control.
+/// An owner's take gets code 27 too: it is about the Page only with its own sentence, or if another app has control.
 #[test]
 fn claim_take_refused_with_27_may_be_ours() {
     let code_27 = |message: &str| {
@@ -362,7 +363,7 @@ fn claim_take_refused_with_27_may_be_ours() {
     desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
     assert!(page_refuses_take(&desk));
 
-    // Some Pages answer `thread_owner` with error 100: hidden, which says nothing.
+    // Some Pages answer `thread_owner` with error 100: the owner is hidden, which decides nothing.
     let mut desk = claims(code_27("(#27) No."));
     desk.expect(Call::ThreadOwner, refused(FailureKind::Invalid));
     desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
@@ -373,7 +374,7 @@ fn claim_take_refused_with_27_may_be_ours() {
     assert!(page_refuses_take(&desk));
 }
 
-/// This person cannot be reached: nothing more is tried, and nothing is remembered of the Page.
+/// This person cannot be reached: the claim ends at once, and nothing is stored about the Page.
 #[test]
 fn claim_for_a_person_who_cannot_be_reached_ends_at_once() {
     use ThreadControlPolicy::{BotPrimary, EdPrimary};

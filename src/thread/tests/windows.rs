@@ -1,4 +1,5 @@
-//! The messaging window is the platform's to judge: a desk that may tries again as a person, once.
+//! Tests of the messaging window: the platform judges it, and a desk that may use the `HUMAN_AGENT` tag retries once
+//! with it.
 
 use super::*;
 
@@ -15,7 +16,7 @@ fn outside() -> CallOutcome {
     CallOutcome::Refused(failure)
 }
 
-/// The call under way sends this answer with this type, and control with it or not.
+/// Expects the send of this message, with this type, and with control or without.
 fn sends(desk: &mut World, key: &str, kind: MessagingType, inline: bool, result: CallOutcome) {
     let (id, call) = desk.call();
     let Call::SendMessage { key: sent, message } = call else { panic!("{call:?}") };
@@ -40,7 +41,7 @@ fn human_agent_sends_again_in_place_what_the_window_refused() {
         desk.send(key);
     }
     sends(&mut desk, "a", Response, false, outside());
-    // A restart in between forgets nothing.
+    // A restart in between loses nothing.
     desk.thread = serde_json::from_str(&serde_json::to_string(&desk.thread).unwrap()).unwrap();
     assert_eq!(desk.thread.message_status(&MessageKey::new("a").unwrap()), Some(MessageStatus::Waiting));
     sends(&mut desk, "a", HumanAgent, false, SENT);
@@ -113,7 +114,7 @@ fn human_agent_never_follows_an_unknown_outcome() {
     desk.sleep();
     assert!(matches!(desk.notices.last(), Some(Notice::MessageUnknown { .. })) && desk.calls.is_empty());
 
-    // Nor where the host lets it be sent again: the first one may have arrived.
+    // Nor with `OnUnknown::Resend`, because the first attempt may have arrived.
     let mut desk = people(ThreadControlPolicy::EdPrimary);
     desk.config.on_unknown = OnUnknown::Resend;
     desk.send("a");
@@ -137,7 +138,7 @@ fn human_agent_survives_faults_and_lost_control() {
     assert_eq!(desk.delivered(), ["a"]);
 }
 
-/// A refused tag says nothing about whether control can go with a message on this Page.
+/// A refused tag says nothing about `thread_control` on this Page.
 #[test]
 fn human_agent_gives_control_away_with_a_call_of_its_own() {
     let farewell = |key: &str| {

@@ -1,17 +1,17 @@
-//! A thread with a clock of its own, told what happens call by call.
+//! Test fixture: a thread with its own clock, driven call by call.
 
 use super::*;
 
-/// One thread with its configuration and a clock of its own.
+/// One thread with its configuration and its own clock.
 pub(super) struct World {
     pub(super) config: Config,
     pub(super) page: PageMemory,
     pub(super) thread: Thread,
     pub(super) now: Timestamp,
-    /// What was put out by the last step, notices acknowledged on the way.
+    /// The outputs of the last step, with notices acknowledged.
     pub(super) calls: Vec<(CallId, Call)>,
     pub(super) notices: Vec<Notice>,
-    /// The handler skips what it is told.
+    /// Whether the handler skips its notices.
     pub(super) skips: bool,
 }
 
@@ -29,7 +29,7 @@ impl World {
         }
     }
 
-    /// When it is woken for what is under way: not when it is forgotten.
+    /// The next wake for work under way, not for dropping the thread.
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
         let forgotten = self.now.plus(self.config.timeouts.retention / 2);
         self.thread.next_wake(&Context::new(&self.config)).filter(|wake| *wake < forgotten)
@@ -115,7 +115,7 @@ impl World {
         self.event(Channel::Messaging, EventKind::Echo(echo))
     }
 
-    /// Nothing comes of what was asked for, however often: somebody else has control all the time.
+    /// Forwards this request each time it is made, while another app keeps control.
     pub(super) fn unanswered(&mut self, call: &Call, owner: u64) {
         for again in 1..=self.config.limits.requests {
             if again > 1 {
@@ -130,14 +130,14 @@ impl World {
         self.now = self.now.plus(Duration::from_millis(millis));
     }
 
-    /// Waits until the thread wants to be woken, and wakes it.
+    /// Waits until the next wake, and wakes the thread.
     pub(super) fn sleep(&mut self) {
         let wake = self.thread.next_wake(&Context::new(&self.config)).expect("nothing to wait for");
         self.now = self.now.max(wake);
         self.step(Input::Wake);
     }
 
-    /// The one call that is under way.
+    /// The one call under way.
     pub(super) fn call(&mut self) -> (CallId, Call) {
         assert_eq!(self.calls.len(), 1, "{:?}", self.calls);
         self.calls.remove(0)
@@ -151,7 +151,7 @@ impl World {
         self.step(Input::CallEnded { call: id, outcome: result });
     }
 
-    /// The call under way sends this answer.
+    /// Ends the send of this message, which is under way, with this outcome.
     pub(super) fn expect_send(&mut self, key: &str, result: CallOutcome) {
         let (id, call) = self.call();
         match call {

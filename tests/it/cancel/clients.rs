@@ -1,4 +1,4 @@
-//! Clients and stores: a dropped call was made or not, never twice, and the client is as good as before.
+//! Dropped calls of clients and stores: each call is made once or not at all, and the client stays usable.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use serde_json::{Map, json};
 use super::{Drop, customer, poll_and_drop};
 use crate::schedules::in_virtual_time;
 
-/// A line that takes a while in both directions, and counts.
+/// A transport with latency in both directions that counts calls.
 #[derive(Debug, Default)]
 struct Line {
     sent: AtomicUsize,
@@ -121,7 +121,7 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
 
 const STORE: [&str; 6] = ["load", "write", "due", "next_due", "forget", "open"];
 
-/// The functions of a source that are called here.
+/// The functions of a source file that have a case here.
 pub fn names(source: &str) -> impl Iterator<Item = &'static str> {
     let store = if source == "src/store/mod.rs" { &STORE[..] } else { &[] };
     let calls: Vec<_> = CALLS.iter().filter(|(of, ..)| *of == source).map(|(_, name, _)| *name).collect();
@@ -129,7 +129,7 @@ pub fn names(source: &str) -> impl Iterator<Item = &'static str> {
 }
 
 #[test]
-fn a_dropped_call_was_made_or_not_and_the_client_is_as_good_as_before() {
+fn cancel_client_call_is_made_or_not_and_the_client_stays_usable() {
     for (_, name, call) in CALLS {
         in_virtual_time(1, async {
             let clients = Clients::new();
@@ -143,7 +143,7 @@ fn a_dropped_call_was_made_or_not_and_the_client_is_as_good_as_before() {
                 let clients = Clients::new();
                 let (_, result) = poll_and_drop(call(&clients), at).await;
                 assert!(result.is_none(), "{name} ended before {at:?}");
-                // Nobody goes on with it.
+                // No background task continues the call.
                 tokio::time::sleep(Duration::from_mins(5)).await;
                 let (sent, acted) = clients.counts();
                 assert!(sent <= 1 && acted <= sent, "{name}, dropped at {at:?}: {sent} {acted}");
@@ -155,9 +155,9 @@ fn a_dropped_call_was_made_or_not_and_the_client_is_as_good_as_before() {
     }
 }
 
-/// It does all it does at its first poll, so that there is no moment between.
+/// The in-memory store does all its work in the first poll, so a drop cannot interrupt it.
 #[test]
-fn the_store_in_memory_is_never_dropped_in_the_middle() {
+fn cancel_memory_store_is_never_interrupted() {
     in_virtual_time(1, async {
         let (store, keys, now) = (MemoryStore::new(), [customer()], Timestamp::from_millis(9));
         let mut thread = Thread::new();
@@ -166,7 +166,7 @@ fn the_store_in_memory_is_never_dropped_in_the_middle() {
             thread.step(&Context::new(&config), Input::Command(Command::OpenIntervention), now, &mut vec![]);
         let write = || vec![Write::new(customer(), 0, 1, thread.clone(), Some(now))];
         let once = Drop::Polls(1);
-        // One that was never polled has done nothing.
+        // A future that was never polled has done nothing.
         assert!(
             poll_and_drop(store.compare_and_swap(write()), Drop::Polls(0)).await.1.is_none()
                 && store.is_empty()

@@ -1,4 +1,4 @@
-//! Requests of others: a dropped one is as one whose connection broke, and is made again.
+//! Dropped incoming requests: the sender sees a broken connection and repeats the request.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::schedules::ground::{BOT, Ground};
 use crate::schedules::host::Life;
 use crate::schedules::world::{TOKEN, World};
 
-/// What a desk knows of interventions, after a while.
+/// The desk's knowledge of interventions, available after a delay.
 struct Knows(Arc<Ground>);
 
 #[async_trait]

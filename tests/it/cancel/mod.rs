@@ -1,6 +1,6 @@
-//! Every public async fn may be dropped at any moment. Each is run to its end first, and then again for each
-//! of its polls and each millisecond that it takes, dropped there, and what became of the world compared.
-//! Time is virtual, so that a run that is dropped late is the same until then.
+//! Cancellation: every public async fn may be dropped at any moment. Each one first runs to its end; then it runs
+//! again once per poll and once per millisecond of its duration, is dropped there, and the final states are compared.
+//! Time is virtual, so a run that is dropped late is identical to the first one until then.
 
 mod clients;
 mod endpoints;
@@ -27,7 +27,7 @@ use crate::schedules::host::Host;
 use crate::schedules::in_virtual_time;
 use crate::schedules::world::{Setup, World};
 
-/// The sources whose public async functions are listed here, each with a case.
+/// The source files whose public async functions each have a case here.
 const SOURCES: [&str; 13] = [
     "src/handover/mod.rs",
     "src/handover/sender_action.rs",
@@ -46,47 +46,47 @@ const SOURCES: [&str; 13] = [
 
 type Doing = Pin<Box<dyn Future<Output = ()>>>;
 
-/// When a future is dropped.
+/// The moment at which a future is dropped.
 #[derive(Debug, Clone, Copy)]
 enum Drop {
     Never,
-    /// Right after so many polls.
+    /// After this number of polls.
     Polls(usize),
-    /// After so many milliseconds, wherever what it waits for is.
+    /// After this number of milliseconds, whatever the future awaits then.
     Millis(u64),
 }
 
-/// What a drop may change of what a function does.
+/// The effect that a drop may have on a function's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Contract {
-    /// Nothing: what was polled once is carried to its end.
+    /// No effect: after the first poll the work is completed.
     Carried,
-    /// It is done or not done at all, and a later drop is no less done. Asked again, as whoever had no answer
-    /// does, it is done once.
+    /// The work is done completely or not at all, and a later drop never undoes more of it. If the caller, who got
+    /// no outcome, repeats the call, the work is done exactly once.
     DoneOrNot,
-    /// It changes nothing anyhow.
+    /// The function only reads.
     Reads,
 }
 
-/// One function.
+/// One public async function and how to call it.
 struct Case {
     source: &'static str,
     name: &'static str,
     contract: Contract,
-    /// Whether the bot grants by itself what is asked for.
+    /// Whether the bot grants requests by itself.
     trusts: bool,
     before: fn(Arc<World>) -> Doing,
     call: fn(Arc<World>) -> Doing,
 }
 
-/// What became of the world.
+/// The final state of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
     seen: Seen,
     saved: [Arc<Thread>; 2],
 }
 
-/// As far as it does not depend on when it happened.
+/// The part of the final state that does not depend on timing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     owner: Option<AppId>,
@@ -99,7 +99,7 @@ fn customer() -> ThreadKey {
     thread(77)
 }
 
-/// Polls until it is dropped. How often, and what came of it if it ended before.
+/// Polls the future until it is dropped. Returns the number of polls and the output, if it completed before.
 async fn poll_and_drop<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>, at: Drop) -> (usize, Option<T>) {
     let mut polls = 0;
     let most = if let Drop::Polls(most) = at { most } else { usize::MAX };
@@ -122,8 +122,8 @@ async fn poll_and_drop<T>(mut future: Pin<Box<dyn Future<Output = T> + '_>>, at:
     (polls, output)
 }
 
-/// Runs a case. How often it was polled, for how long it ran, whether it ended, and what was then; and what was
-/// after it was asked again.
+/// Runs a case. Returns the number of polls, the duration in milliseconds, whether it completed, the final state, and
+/// the state after the same call was repeated.
 fn run(case: &Case, at: Drop) -> (usize, u64, bool, End, Seen) {
     in_virtual_time(1, async {
         let mut setup = Setup::new(Rules::primary(BOT), BotPrimary);
@@ -147,7 +147,7 @@ fn run(case: &Case, at: Drop) -> (usize, u64, bool, End, Seen) {
     })
 }
 
-/// Longer than any timeout that a case meets.
+/// Waits longer than any timeout in these cases.
 async fn rest(world: &World) {
     tokio::time::sleep(Duration::from_mins(2)).await;
     world.settle(&[customer()], Duration::from_secs(30)).await;
@@ -203,16 +203,16 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn what_a_dropped_call_began_is_carried_to_its_end() {
+fn cancel_after_the_first_poll_completes_the_call() {
     service::cases().iter().for_each(check);
 }
 
 #[test]
-fn a_dropped_request_is_done_or_not_and_can_be_made_again() {
+fn cancel_request_is_done_or_not_and_can_be_repeated() {
     endpoints::cases().iter().for_each(check);
 }
 
-/// The functions of a source that anybody can call: its own, and those of its public traits.
+/// The public async functions of a source file: its own, and those of its public traits.
 fn public_async(source: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(source)).unwrap();
     let text = text.split("#[cfg(test)]").next().unwrap();
@@ -230,7 +230,7 @@ fn public_async(source: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_public_async_fn_has_a_case() {
+fn cancel_has_a_case_for_every_public_async_fn() {
     for source in SOURCES {
         let known = cases().into_iter().filter(|case| case.source == source).map(|case| case.name);
         let known: BTreeSet<_> = known.chain(clients::names(source)).map(ToOwned::to_owned).collect();

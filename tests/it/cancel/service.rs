@@ -1,4 +1,4 @@
-//! `Handover`: what was polled once is carried to its end by a task of its own.
+//! Dropped calls of `Handover`: after the first poll, a task of the service completes the work.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -26,9 +26,9 @@ const SOURCE: &str = "src/handover/mod.rs";
 const WAIT: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// The hand-over that was begun before the function that waits for it.
+    /// The id of the transfer that was started before the function that waits for it.
     static BEGUN: Cell<u64> = const { Cell::new(0) };
-    /// The notice that was set aside.
+    /// The id of the notification that was set aside.
     static SET_ASIDE: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -58,7 +58,7 @@ async fn sends(host: &Host, name: &str) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// A notice of the bot was set aside.
+/// Sets one of the bot's notifications aside.
 async fn one_set_aside(world: &World) {
     let mut loaded = world.bot.kept.load(&[customer()]).await.unwrap();
     let loaded = loaded.remove(0);
@@ -83,7 +83,7 @@ async fn one_set_aside(world: &World) {
     SET_ASIDE.set(notice.0);
 }
 
-/// The desk has asked for control, and the bot's host has not said anything to it.
+/// The desk has requested control, and the bot's host has not decided yet.
 async fn asked(world: &World) {
     desk(world).claim(&customer(), ClaimOrigin::Host, WAIT).await.unwrap();
     tokio::time::sleep(WAIT).await;
@@ -91,21 +91,21 @@ async fn asked(world: &World) {
     assert_eq!(waits, [AppId::from(DESK)]);
 }
 
-/// The desk has control and no reason to keep it.
+/// The desk has control and no further need of it.
 async fn claimed(world: &World) {
     desk(world).claim(&customer(), ClaimOrigin::Host, WAIT).await.unwrap();
     rest(world).await;
     assert_eq!(world.owner(&customer()), Some(AppId::from(DESK)));
 }
 
-/// The bot has asked for a person.
+/// The bot has requested a person.
 async fn person_wanted(world: &World) {
     bot(world).hand_over(&customer(), Target::Desk).await.unwrap();
     rest(world).await;
     assert!(bot(world).thread(&customer()).await.unwrap().people_are_busy());
 }
 
-/// A message of the customer that only this delivery tells.
+/// A customer's message that arrives by this delivery only.
 fn delivery() -> Value {
     let ThreadKey { page, user, .. } = customer();
     let message = json!({"sender": {"id": user}, "recipient": {"id": page}, "timestamp": 1_790_000_000_500_u64,
@@ -160,7 +160,7 @@ fn upkeep() -> Vec<Case> {
     ]
 }
 
-/// What the platform and Engage Digital tell.
+/// Cases for input from the platform and from Engage Digital.
 fn told() -> Vec<Case> {
     let server = Case { source: "src/webhook/server.rs", ..case("handle") };
     vec![
@@ -198,7 +198,7 @@ fn told() -> Vec<Case> {
     ]
 }
 
-/// What a host does with its answers, and what it asks about them.
+/// Cases for sending messages and querying their status.
 fn answers() -> Vec<Case> {
     vec![
         Case {
@@ -253,7 +253,7 @@ fn answers() -> Vec<Case> {
     ]
 }
 
-/// What only shows that somebody is there.
+/// Cases for typing indicators and read marks.
 fn signs() -> Case {
     Case {
         source: "src/handover/sender_action.rs",
@@ -267,7 +267,7 @@ fn signs() -> Case {
     }
 }
 
-/// What a host does with control.
+/// Cases for calls that change or await control.
 fn control() -> Vec<Case> {
     vec![
         Case {

@@ -1,4 +1,4 @@
-//! The calls of Engage Digital's REST API.
+//! The client of Engage Digital's REST API.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{IDENTITY, SOURCE, answers, api, ed};
 use crate::world::CUSTOMER;
 
 #[tokio::test]
-async fn the_api_finds_people_and_what_engages_them() {
+async fn engage_api_finds_people_and_their_interventions() {
     let ed = ed().await;
     let api = api(&ed);
     let person = UserId::from(CUSTOMER);
@@ -35,7 +35,7 @@ async fn the_api_finds_people_and_what_engages_them() {
     assert_eq!(api.identity("nobody").await.unwrap(), None);
     assert_eq!(api.identity(IDENTITY).await.unwrap().unwrap().foreign_id, Some(CUSTOMER.to_string()));
 
-    // Two pages; the sample of ED's docs has a `closed_at` on an open one, and a localised status.
+    // Two pages of results. In ED's sample, an open record has a `closed_at` and a localised status.
     let record = |id: usize, closed: Value| {
         json!({"id": id.to_string(), "identity_id": IDENTITY,
         "closed": closed, "closed_at": "2012-05-24T02:00:32Z", "status": "Fermée", "deferred_at": null})
@@ -61,7 +61,7 @@ async fn the_api_finds_people_and_what_engages_them() {
 }
 
 #[tokio::test]
-async fn what_the_api_refuses_says_what_to_do() {
+async fn engage_api_errors_name_a_remedy() {
     let ed = ed().await;
     let api = api(&ed);
     for (id, status, body, kind) in [
@@ -92,7 +92,7 @@ async fn what_the_api_refuses_says_what_to_do() {
     let one = api.intervention("i2").await.unwrap().unwrap();
     assert_eq!((one.is_open(), one.agent.as_deref()), (true, Some("7")));
 
-    // A list that never ends, or is none.
+    // A list whose pages never end, and a response that is not a list.
     let endless = json!({"limit": 1, "records": [{"id": "x", "identity_id": IDENTITY, "closed": false}]});
     Mock::given(path("/1.0/interventions"))
         .respond_with(ResponseTemplate::new(200).set_body_json(endless))
@@ -107,9 +107,9 @@ async fn what_the_api_refuses_says_what_to_do() {
     assert_eq!(api.identities(&person, None).await.unwrap_err().kind(), FailureKind::Protocol);
 }
 
-/// A 404 of something else than ED does not make an event vanish.
+/// A 404 from a proxy instead of ED does not discard an event.
 #[tokio::test]
-async fn a_404_of_a_proxy_is_not_nobody() {
+async fn engage_api_404_of_a_proxy_is_an_error() {
     let ed = MockServer::start().await;
     let error = api(&ed).identity("x").await.unwrap_err();
     assert_eq!(error.kind(), FailureKind::Invalid);
@@ -120,9 +120,9 @@ async fn a_404_of_a_proxy_is_not_nobody() {
     assert_eq!(api(&ed).identity("x").await.unwrap(), None);
 }
 
-/// ED repeats the URL of the call in its words, with the token as a URL has it.
+/// ED's error text repeats the URL of the call, including the encoded token.
 #[tokio::test]
-async fn a_token_that_is_repeated_is_taken_out() {
+async fn engage_api_error_text_is_redacted() {
     let ed = MockServer::start().await;
     Mock::given(wiremock::matchers::any())
         .respond_with(|call: &wiremock::Request| {

@@ -32,7 +32,7 @@ const SECRET: &str = "SECRET-of-the-webhook";
 const IDENTITY: &str = "557f003c7765620fdc0002cc";
 const SOURCE: &str = "56178fd27765625e06000a66";
 
-/// ED's API. It knows the customer.
+/// A mock of ED's API with one customer.
 async fn ed() -> MockServer {
     let ed = MockServer::start().await;
     let identity = json!({"id": IDENTITY, "foreign_id": CUSTOMER.to_string(), "community_id": "c"});
@@ -49,13 +49,13 @@ async fn answers(ed: &MockServer, at: &str, status: u16, body: Value) {
         .await;
 }
 
-/// The interventions that ED knows of the customer, from now on.
+/// Sets the customer's interventions in ED from now on.
 async fn interventions(ed: &MockServer, records: &[Value]) {
     let list = json!({"count": records.len(), "offset": 0, "limit": 150, "records": records});
     Mock::given(path("/1.0/interventions"))
         .and(query_param("identity_id", IDENTITY))
         .respond_with(ResponseTemplate::new(200).set_body_json(list))
-        // The later counts.
+        // A later list replaces earlier ones.
         .with_priority(u8::try_from(200 - ed.received_requests().await.unwrap().len()).unwrap())
         .mount(ed)
         .await;
@@ -67,7 +67,7 @@ fn api(ed: &MockServer) -> Api {
 
 type Heard = (Option<ThreadKey>, Event);
 
-/// A directory that also remembers what it was told.
+/// A directory that records its notifications.
 #[derive(Clone)]
 struct Told {
     directory: Directory,
@@ -90,7 +90,7 @@ impl InterventionHandler for Told {
     }
 }
 
-/// ED's webhook of one host.
+/// The ED webhook endpoint of one host.
 struct Served {
     url: Url,
     told: Told,
@@ -133,7 +133,7 @@ fn notification(events: &[Value]) -> Value {
     json!({"id": "bd13a9d9baa8c20cf93046cd", "domain_id": 1, "events": events})
 }
 
-/// An event about an intervention, so many seconds into 2026-03-01T10:00.
+/// An event about an intervention, `second` seconds after 2026-03-01T10:00.
 fn intervention(what: &str, id: &str, second: u32) -> Value {
     json!({
         "type": format!("intervention.{what}"), "id": format!("{what}-{id}-{second}"),
@@ -145,10 +145,11 @@ fn intervention(what: &str, id: &str, second: u32) -> Value {
     })
 }
 
-/// The whole of the fourth picture, told by ED's webhooks: an intervention opens, the desk asks, the bot
-/// passes; it is closed, control is released, and the bot hears of it though Meta tells nobody.
+/// The workflow *agent interrupts* (docs/protocol.md#ed-workflows) through ED's webhooks: an intervention opens, the desk
+/// requests control, the bot passes it; the intervention closes, control is released, and the bot resumes although Meta
+/// notifies nobody of a release.
 #[tokio::test]
-async fn an_intervention_from_its_opening_to_its_close() {
+async fn engage_intervention_from_opening_to_close() {
     let ed = ed().await;
     interventions(&ed, &[]).await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
@@ -169,7 +170,7 @@ async fn an_intervention_from_its_opening_to_its_close() {
     world.rest().await;
     assert!(matches!(world.bot.handover.thread(&thread()).await.unwrap().owner(), Owner::Other(_)));
 
-    // To the desk first: it has released when the bot looks.
+    // Notify the desk first, so that it has released control when the bot reads the owner.
     assert_eq!(to_desk.tell(intervention("closed", "i1", 5)).await, 200);
     world.until("control is released", |world| world.owner().is_none()).await;
     world.rest().await;
@@ -178,7 +179,7 @@ async fn an_intervention_from_its_opening_to_its_close() {
     let believed = world.bot.handover.thread(&thread()).await.unwrap();
     assert_eq!(*believed.owner(), Owner::Idle, "the bot looked");
 
-    // Sent again and late, nothing happens.
+    // Duplicates and late events change nothing.
     let calls = world.calls(&desk()).len();
     for event in [intervention("opened", "i1", 1), intervention("closed", "i1", 5)] {
         both(event).await;
@@ -197,9 +198,9 @@ async fn an_intervention_from_its_opening_to_its_close() {
     assert_eq!(world.calls(&bot()), granted, "the bot granted twice, and neither claimed nor released");
 }
 
-/// Two of one customer: control is kept until the last is closed, in whatever order ED tells.
+/// Two interventions of one customer: control is kept until both are closed, in any order of events.
 #[tokio::test]
-async fn control_is_kept_while_another_intervention_is_open() {
+async fn engage_control_is_kept_while_another_intervention_is_open() {
     let ed = ed().await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     let desks = Served::start(&ed, world.desk.handover.clone()).await;
@@ -221,9 +222,9 @@ async fn control_is_kept_while_another_intervention_is_open() {
     world.rest().await;
 }
 
-/// What cannot be found out now is told again; what is about nobody we know is not.
+/// If a lookup fails, ED redelivers the event; events about unknown people are acknowledged.
 #[tokio::test]
-async fn an_event_is_kept_by_ed_until_it_is_dealt_with() {
+async fn engage_event_is_redelivered_until_handled() {
     let ed = MockServer::start().await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     let desks = Served::start(&ed, world.desk.handover.clone()).await;
@@ -255,7 +256,7 @@ async fn an_event_is_kept_by_ed_until_it_is_dealt_with() {
 }
 
 #[tokio::test]
-async fn who_may_tell_and_what() {
+async fn engage_webhook_checks_secret_and_body() {
     let ed = ed().await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     let desks = Served::start(&ed, world.desk.handover.clone()).await;
@@ -287,9 +288,9 @@ async fn who_may_tell_and_what() {
     assert_eq!((put.status().as_u16(), put.headers()["allow"].to_str().unwrap()), (405, "GET, POST"));
 }
 
-/// A failed export is an event like a successful one: the status tells.
+/// A failed export has the same event type as a successful one; its status shows the difference.
 #[tokio::test]
-async fn exports_say_how_they_ended_and_the_rest_is_told_as_it_came() {
+async fn engage_exports_have_a_status_and_other_events_pass_through() {
     let ed = ed().await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     let desks = Served::start(&ed, world.desk.handover.clone()).await;
@@ -330,9 +331,9 @@ async fn exports_say_how_they_ended_and_the_rest_is_told_as_it_came() {
     assert!(told.iter().all(|(thread, _)| thread.is_none()));
 }
 
-/// One that cannot be dealt with holds up no other; what will not pass tomorrow either is passed over.
+/// A failing event does not block others in its batch; an event that can never be handled is acknowledged.
 #[tokio::test]
-async fn one_bad_event_does_not_hold_up_the_rest() {
+async fn engage_bad_event_does_not_block_the_batch() {
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;
     world.customer_writes("hello");
     world.rest().await;
@@ -344,7 +345,7 @@ async fn one_bad_event_does_not_hold_up_the_rest() {
         let desks = Served::start(&ed, world.desk.handover.clone()).await;
         let mut bad = intervention("opened", "i0", 1);
         bad["resource"]["metadata"]["identity_id"] = json!("bad");
-        // A text that was cut inside an emoji makes no difference.
+        // A text that was cut inside an emoji is accepted.
         let cut = r#"{"type":"content.imported","resource":{"id":"1","metadata":{"body":"cut \ud83d"}}}"#;
         let body = format!(r#"{{"events":[{bad},{cut},{}]}}"#, intervention("opened", "i1", status.into()));
         assert_eq!(desks.post(Some(SECRET), body).await, expected);
@@ -355,9 +356,9 @@ async fn one_bad_event_does_not_hold_up_the_rest() {
     }
 }
 
-/// A batch that takes longer than the patience is done after some resends.
+/// A batch that takes longer than the timeout completes after some redeliveries.
 #[tokio::test]
-async fn a_long_batch_ends() {
+async fn engage_long_batch_completes_after_redeliveries() {
     let ed = MockServer::start().await;
     let slow = ResponseTemplate::new(200)
         .set_body_json(json!({"id": IDENTITY, "foreign_id": CUSTOMER}))
@@ -379,9 +380,9 @@ async fn a_long_batch_ends() {
     world.rest().await;
 }
 
-/// ED tells both at the same moment, and the bot is faster.
+/// ED notifies both hosts at the same moment, and the bot is faster.
 #[tokio::test]
-async fn a_bot_that_hears_of_the_close_first_finds_out_too() {
+async fn engage_close_that_reaches_the_bot_first_still_resumes_it() {
     let ed = ed().await;
     interventions(&ed, &[]).await;
     let world = World::start(Setup::new(Rules::primary(BOT), BotPrimary)).await;

@@ -1,4 +1,4 @@
-//! The Graph client on a line to the platform that has no socket.
+//! A transport for the Graph client that calls the simulated platform directly, without a socket.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,19 +16,19 @@ use serde_json::{Value, json};
 
 use super::world::key;
 
-/// How a call goes.
+/// The fate of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Luck {
     Good,
-    /// The platform acts, the answer is lost.
+    /// The platform acts, but its response is lost.
     AnswerLost,
-    /// The platform never sees it, and the caller cannot know.
+    /// The platform never receives the call; the caller cannot tell the difference.
     Lost,
-    /// Refused in passing.
+    /// The platform refuses the call as temporarily unavailable.
     Busy,
 }
 
-/// The transport: the platform itself, on this thread.
+/// The transport, which runs the platform on the caller's thread.
 #[derive(Debug)]
 pub struct Line {
     pub platform: Platform,
@@ -76,7 +76,7 @@ pub fn busy() -> Response<Bytes> {
     Response::builder().status(500).body(Bytes::from(body.to_string())).unwrap()
 }
 
-/// A request about a person, as the platform reads it.
+/// Parses a request about a person as the platform does.
 pub fn read(request: &Request<Bytes>) -> ApiCall {
     let edge = request.uri().path().rsplit('/').next().unwrap();
     let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! What must always hold (design §4), over random schedules: two hosts, one customer, any rules, calls
-//! that time out before or after the platform acted, webhooks that are late, doubled, overtaken or lost,
-//! and processes that end at any moment.
+//! Model test of the invariants (docs/correctness.md#the-invariants) under random schedules: two hosts, one customer, any
+//! rules, calls that time out before or after the platform acted, webhooks that are late, duplicated, reordered or
+//! lost, and processes that crash at any moment.
 
 pub mod line;
 mod world;
@@ -21,17 +21,17 @@ use world::{BOT, DESK, Host, Post, Side, World};
 enum Act {
     CustomerWrites,
     Send(Side),
-    /// A last message, and control goes to the other side or to nobody.
+    /// A last message with a transfer to the other side, or a release if false.
     Farewell(Side, bool),
     Open,
     Close,
-    /// The bot wants a person for the customer.
+    /// The bot requests a person for the customer.
     WantPerson,
-    /// The desk gives the customer back to the bot.
+    /// The desk passes the thread back to the bot.
     BackToBot,
     Post(Side, Post),
     Make(Side, Luck),
-    /// Milliseconds.
+    /// Milliseconds that pass.
     Time(u64),
     Crash(Side),
 }
@@ -98,7 +98,7 @@ fn play(scene: Scene, acts: &[Act]) -> World {
     let mut world = World::new(platform, rules, policy, may_take);
     world.customer_writes();
     for act in acts {
-        // Close enough together to share a millisecond now and then.
+        // Small steps, so that some events share a millisecond.
         world.pass_time(Duration::from_millis(world.made as u64 % 3));
         match act {
             Act::CustomerWrites => world.customer_writes(),
@@ -125,14 +125,14 @@ fn play(scene: Scene, acts: &[Act]) -> World {
     }
     let before = world.made;
     world.settle();
-    // No fight: each side gives up, or has control, after so many calls.
+    // Neither side fights for control: each obtains it or gives up within a bounded number of calls.
     let calls = world.made - before;
     let answers = world.bot.accepted.len() + world.desk.accepted.len();
     assert!(calls <= 40 + 12 * answers, "{calls} calls for {answers} answers after the faults ended");
     world
 }
 
-/// Each accepted answer has one end, is read at most once, and none overtakes another.
+/// Checks that each accepted message has one final status, arrives at most once, and in order.
 fn answers_hold(world: &mut World) {
     let read = world.conversation();
     for side in [Side::Bot, Side::Desk] {
@@ -176,7 +176,7 @@ fn ends_of(host: &Host, answer: &MessageKey) -> Vec<&'static str> {
     ends.collect()
 }
 
-/// Where every webhook arrives in the end: who believes to have control has it, or it has lapsed.
+/// Checks that, once every webhook has arrived, a host that believes it has control has it or the control has expired.
 fn belief_holds(world: &mut World) {
     let owner = world.owner();
     for side in [Side::Bot, Side::Desk] {
@@ -190,8 +190,8 @@ fn belief_holds(world: &mut World) {
     }
 }
 
-/// Where every webhook arrives in the end: what the customer wrote is known to the host that may answer, or
-/// was told to the other while that one might.
+/// Checks that, once every webhook has arrived, each customer message was notified to the owner's host, or to the
+/// other host while that one could reply.
 fn nobody_falls_between_two_chairs(world: &mut World) {
     let Some(owner) = world.owner() else { return };
     let (owner, other) =
@@ -219,7 +219,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_must_hold_holds_when_every_webhook_arrives(
+    fn model_invariants_hold_when_every_webhook_arrives(
         scene in scene(),
         acts in prop::collection::vec(act(false), 0..60),
     ) {
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn no_answer_is_lost_or_doubled_when_webhooks_are_lost(
+    fn model_no_message_is_lost_or_doubled_when_webhooks_are_lost(
         scene in scene(),
         acts in prop::collection::vec(act(true), 0..60),
     ) {

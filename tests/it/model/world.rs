@@ -1,5 +1,5 @@
-//! Two threads as they ship, the Graph client and the webhook parser between them and the simulated
-//! platform: no socket, no clock, no task. Whatever can be late, lost, doubled or cut off is.
+//! The model's world: two real threads, with the Graph client and the webhook parser between them and the simulated
+//! platform. Without socket, clock or task, every delay, loss, duplicate and crash is chosen by the schedule.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -32,20 +32,20 @@ pub fn key() -> ThreadKey {
     ThreadKey::new(PageId::from(10), UserId::from(77))
 }
 
-/// Which host.
+/// One of the two hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Bot,
     Desk,
 }
 
-/// What becomes of the next webhook of a host.
+/// The fate of a host's next webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Post {
     Deliver,
-    /// Delivered, and it comes once more later.
+    /// Delivered now, and redelivered later.
     Double,
-    /// The one behind it overtakes it.
+    /// Delivered after the next webhook.
     Overtaken,
     Lose,
 }
@@ -62,20 +62,20 @@ pub struct Host {
     pub accepted: Vec<MessageKey>,
     request_was_refused: bool,
     requests: u32,
-    /// Its last call was `thread_owner`, and nobody was.
+    /// Whether its last call was `thread_owner` with the outcome idle.
     just_saw_it_idle: bool,
 }
 
 struct ToMake {
     id: CallId,
     call: Call,
-    /// The owner that was believed in when it was decided on.
+    /// The owner that the thread believed in when it decided on the call.
     believed: Owner,
-    /// The process that was to make it counts as dead from then on.
+    /// The end of the call's lease: the process that was to make the call counts as dead from then on.
     until: Timestamp,
 }
 
-/// A bot's call of the desk's endpoint that has no answer yet.
+/// A pending call of the bot to the desk's endpoint.
 struct Asked {
     call: CallId,
     waits_for: Waiting,
@@ -131,7 +131,7 @@ impl World {
         let mut bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
         bot.desk_endpoint = true;
         let mut desk = Config::new(AppId::from(DESK), Role::Desk, policy);
-        // What is forgotten in the end makes a state for each moment since when it is at rest.
+        // Without expiry, because expiry would add a state for each moment at which a thread can come to rest.
         (bot.timeouts.retention, desk.timeouts.retention) = (Duration::MAX, Duration::MAX);
         let host = |config: Config| {
             let transport = To { line: Arc::clone(&line), app: config.app.clone() };
@@ -178,7 +178,7 @@ impl World {
         line.now = line.now.plus(by);
     }
 
-    /// Runs the platform, and puts what it has to tell into the hosts' post.
+    /// Lets the platform act, and queues its webhooks for the hosts.
     fn platform<R>(&mut self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
         let mut line = self.platform.lock().unwrap();
         let now = line.now;
@@ -267,7 +267,7 @@ impl World {
         reply
     }
 
-    /// The next webhook of a host.
+    /// Takes the next webhook of a host and applies its fate.
     pub fn post(&mut self, side: Side, post: Post) {
         let host = self.host(side);
         match post {
@@ -292,7 +292,7 @@ impl World {
         }
     }
 
-    /// Makes the call that a host wants to have made.
+    /// Makes the host's next call.
     pub fn make(&mut self, side: Side, luck: Luck) {
         let now = self.now();
         let Some(ToMake { id, call, believed, until }) = self.host(side).calls.pop_front() else { return };
@@ -315,18 +315,18 @@ impl World {
         let refused = matches!(&result, CallOutcome::Refused(why) if why.kind.means_not_available());
         self.host(side).requests += u32::from(call == Call::RequestThreadControl);
         self.host(side).request_was_refused |= refused && call == Call::RequestThreadControl;
-        // What the platform has to tell is on its way before the answer is.
+        // The platform's webhooks are queued before the response returns.
         self.platform(|_, _| ());
         self.step(side, Input::CallEnded { call: id, outcome: result });
     }
 
-    /// Nothing is taken that the design does not allow to be taken.
+    /// Checks that take is called only where policy and protocol permit it.
     fn judge(&mut self, side: Side, call: &Call, believed: &Owner) {
         let owner = self.owner();
         let (bot, desk) = (self.bot.app.clone(), self.desk.app.clone());
         let host = self.host(side);
         match call {
-            // Between the look and the take people may come: nothing on the platform can prevent that.
+            // An agent may gain control between `thread_owner` and take; the platform offers no way to prevent that.
             Call::TakeThreadControl if side == Side::Bot => {
                 assert!(owner != Some(desk) || host.just_saw_it_idle, "taken from people");
             }
@@ -341,7 +341,7 @@ impl World {
         }
     }
 
-    /// The desk's endpoint, as `bots_api::Endpoint` has it.
+    /// Acts as the desk's `bots_api::Endpoint`.
     fn ask(&mut self, call: CallId, direction: Direction, luck: Luck) {
         let transport = |words| Failure::new(FailureKind::Transport, words);
         if matches!(luck, Luck::Lost | Luck::Busy) {
@@ -408,7 +408,7 @@ impl World {
         }
     }
 
-    /// The process ends and another one goes on with what was saved.
+    /// Replaces the host's process by a new one that continues from the stored state.
     pub fn crash(&mut self, side: Side) {
         let host = self.host(side);
         let saved = serde_json::to_string(&host.thread).unwrap();
@@ -420,7 +420,7 @@ impl World {
         self.step(side, Input::Wake);
     }
 
-    /// The faults end: everything is delivered and made, and time passes, until both are at rest.
+    /// Ends all faults, delivers all webhooks, makes all calls, and lets time pass until both hosts are at rest.
     pub fn settle(&mut self) {
         for _ in 0..2_000 {
             self.pass_time(Duration::from_millis(1));

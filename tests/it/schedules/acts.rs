@@ -1,4 +1,4 @@
-//! What customers, agents, bots and people in the inbox do, and where.
+//! Random acts of customers, agents, bots and people in the Page inbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::ground::{BOT, DESK, PAGE, thread};
 use super::host::{Host, Side};
 use super::world::{Setup, World};
 
-/// Chooses the Page's rules, how Meta behaves where nobody knows, and what the hosts believe of it.
+/// Chooses the Page's rules, Meta's behaviour where it is undocumented, and the hosts' policies.
 pub fn scene(rng: &mut Rng) -> (Setup, Platform) {
     let (rules, policy) = match rng.u8(0..6) {
         0 => (Rules::primary(BOT), BotPrimary),
@@ -27,7 +27,7 @@ pub fn scene(rng: &mut Rng) -> (Setup, Platform) {
     };
     let mut setup = Setup::new(rules, policy);
     if rng.u8(0..5) == 0 {
-        // Somebody configured one side wrongly.
+        // One host with a policy that does not fit the rules.
         let any =
             |rng: &mut Rng| -> ThreadControlPolicy { [BotPrimary, EdPrimary, NoPrimary][rng.usize(..3)] };
         (setup.bot, setup.desk) = (any(rng), any(rng));
@@ -51,12 +51,12 @@ pub fn scene(rng: &mut Rng) -> (Setup, Platform) {
     (setup, platform.with_zero_config(zero_config).with_echoes(echoes))
 }
 
-/// So many acts with so many customers.
+/// Plays `steps` random acts with this many customers.
 pub async fn play(world: &Arc<World>, customers: u64, steps: usize) {
     for step in 0..steps {
         let (user, what, pause) = {
             let mut rng = world.ground.rng();
-            // Some customers have more to say.
+            // Half of the acts go to one eighth of the customers.
             let user = if rng.bool() { rng.u64(0..customers) } else { rng.u64(0..customers.div_ceil(8)) };
             (user + 1, rng.u8(0..100), [0, 1, 5, 50, 300, 1_000, 1_000, 5_000][rng.usize(..8)])
         };
@@ -129,7 +129,7 @@ fn act(world: &Arc<World>, key: ThreadKey, what: u8, step: usize) {
             let replied = |platform: &mut Platform, now| {
                 platform.inbox_replies(&PAGE.into(), &key.user, &text, now).map(drop)
             };
-            // Only who wrote can be answered.
+            // Only customers who have written can receive messages.
             let _ = world.ground.platform(replied);
         }
         91..93 => {
@@ -177,7 +177,7 @@ fn send(world: &Arc<World>, side: Side, thread: ThreadKey, step: usize, farewell
     tokio::spawn(async move { host.send(&thread, key, message).await });
 }
 
-/// The same answer once more.
+/// Sends the same message again under the same key.
 fn again(world: &Arc<World>, side: Side, thread: ThreadKey, key: MessageKey) {
     let host = Arc::clone(world.host(side));
     host.ground.note(&thread, format_args!("{side:?} wants to send {key} again"));

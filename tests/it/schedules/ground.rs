@@ -1,5 +1,4 @@
-//! What two hosts stand on: the platform, virtual time, one source of chance, and a trace of all that
-//! happens.
+//! The shared base of both hosts: the platform, virtual time, one random generator, and a trace of all events.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,7 +24,7 @@ pub fn thread(user: u64) -> ThreadKey {
     ThreadKey::new(PageId::from(PAGE), UserId::from(user))
 }
 
-/// A clock that runs with tokio's, and some milliseconds before or after the platform's.
+/// A clock that runs with tokio's virtual time, skewed from the platform's by some milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Virtual {
     began: Instant,
@@ -44,13 +43,13 @@ pub struct Ground {
     platform: Mutex<Platform>,
     clock: Virtual,
     rng: Mutex<Rng>,
-    /// How much goes wrong, in per cent of what could.
+    /// Fault rate in per cent.
     rate: Mutex<u32>,
     loses_next: AtomicBool,
     trace: Mutex<Trace>,
-    /// Webhooks wait to be taken.
+    /// Signals that webhooks are queued.
     pub posted: Notify,
-    /// Webhooks and wishes of people that are not through yet.
+    /// Number of webhooks and people's acts that are still in progress.
     under_way: Mutex<usize>,
 }
 
@@ -63,7 +62,7 @@ struct Trace {
     wrong: Vec<(ThreadKey, String)>,
 }
 
-/// Something that is not through before this is dropped.
+/// Counts as in progress until it is dropped.
 pub struct UnderWay<'a>(&'a Ground);
 
 impl Drop for UnderWay<'_> {
@@ -86,12 +85,12 @@ impl Ground {
         }
     }
 
-    /// A host's clock.
+    /// A host's clock, skewed by this many milliseconds.
     pub fn clock(&self, skew: i64) -> Virtual {
         Virtual { skew, ..self.clock }
     }
 
-    /// The platform acts; what it has to tell is posted.
+    /// Lets the platform act, and queues its webhooks.
     pub fn platform<R>(&self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
         let result = act(&mut self.platform.lock().unwrap(), self.clock.now());
         self.posted.notify_one();
@@ -106,13 +105,13 @@ impl Ground {
         self.rng.lock().unwrap()
     }
 
-    /// Whether something goes wrong now that does so often, or less often.
+    /// Whether a fault happens now, at this share of the fault rate.
     pub fn unlucky(&self, share_of_rate: f64) -> bool {
         let rate = f64::from(*self.rate.lock().unwrap()) / 100.0;
         rate > 0.0 && self.rng().f64() < rate * share_of_rate
     }
 
-    /// The next call is lost on its way, whatever the rate.
+    /// Loses the next call, whatever the fault rate.
     pub fn lose_next(&self) {
         self.loses_next.store(true, Ordering::SeqCst);
     }
@@ -121,13 +120,13 @@ impl Ground {
         self.loses_next.swap(false, Ordering::SeqCst) || self.unlucky(0.5)
     }
 
-    /// From now on nothing goes wrong, and calls are counted anew.
+    /// Ends all faults, and starts counting calls anew.
     pub fn calm(&self) {
         *self.rate.lock().unwrap() = 0;
         self.trace().calls.clear();
     }
 
-    /// Some time on the way; always the same where nothing goes wrong.
+    /// Waits for a random network latency; constant once the faults have ended.
     pub async fn way(&self) {
         let is_calm = *self.rate.lock().unwrap() == 0;
         let ms = if is_calm {
@@ -157,28 +156,28 @@ impl Ground {
         *self.trace().calls.entry(thread.clone()).or_default() += 1;
     }
 
-    /// The customer sees that somebody is typing, or has read.
+    /// Records a typing indicator or a read mark that the customer sees.
     pub fn shown(&self, thread: &ThreadKey, sign: &str) {
         self.trace().signs.push((thread.clone(), sign.to_owned()));
     }
 
-    /// What the customer saw so, in order.
+    /// The typing indicators and read marks that the customer saw, in order.
     pub fn signs(&self, thread: &ThreadKey) -> Vec<String> {
         let trace = self.trace();
         trace.signs.iter().filter(|(of, _)| of == thread).map(|(_, sign)| sign.clone()).collect()
     }
 
-    /// How many calls were made about a thread since the faults ended.
+    /// Number of calls about a thread since the faults ended.
     pub fn calls(&self, thread: &ThreadKey) -> usize {
         self.trace().calls.get(thread).copied().unwrap_or_default()
     }
 
-    /// Something that must not be. Tasks say it so: nobody would see them panic.
+    /// Records a violation. Tasks use this, because a panic inside a task goes unnoticed.
     pub fn wrong(&self, thread: &ThreadKey, what: String) {
         self.trace().wrong.push((thread.clone(), what));
     }
 
-    /// The first thing that must not be, of how many, and all that happened in its conversation.
+    /// The first violation, the number of violations, and the trace of its conversation.
     pub fn verdict(&self) -> Result<(), String> {
         let trace = self.trace();
         let Some((thread, what)) = trace.wrong.first() else { return Ok(()) };
@@ -189,7 +188,7 @@ impl Ground {
         Err(told)
     }
 
-    /// The same for two runs in which the same happened, in the same order and at the same time.
+    /// A hash of the trace and its number of events; equal for two identical runs.
     pub fn hash(&self) -> (u64, usize) {
         let trace = self.trace();
         (trace.hash.finish(), trace.lines.len())

@@ -1,5 +1,4 @@
-//! One host: a service that may end at any moment and come again, the store and the memory of people that
-//! stay, and what the host was told.
+//! One host: replicas that may crash and restart at any moment, a store that survives them, and a record of all notifications.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,11 +24,11 @@ pub enum Side {
     Desk,
 }
 
-/// Whether a process lives. One that does not never gets further than its next step into the world.
+/// Whether a process is alive. A dead process stops at its next interaction with the world.
 #[derive(Debug, Clone, Default)]
 pub struct Life(Arc<Ended>);
 
-/// Not a `watch`, which wakes those who wait in a random order.
+/// Not a `tokio::sync::watch`, because that wakes its receivers in random order.
 #[derive(Debug, Default)]
 struct Ended {
     is: AtomicBool,
@@ -48,7 +47,7 @@ impl Life {
         }
     }
 
-    /// What comes of it, if the process lives so long.
+    /// Runs the future. Returns `None` if the process dies first.
     pub async fn during<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let ended = self.0.told.notified();
         if self.0.is.load(Ordering::SeqCst) {
@@ -62,7 +61,7 @@ impl Life {
     }
 }
 
-/// A running service with its endpoints.
+/// One running process: the service with its endpoints.
 pub struct Process {
     pub life: Life,
     pub handover: Handover,
@@ -70,18 +69,18 @@ pub struct Process {
     pub bots_api: bots_api::Endpoint,
 }
 
-/// What became of a conversation, as people outside the processes see it.
+/// A conversation as seen from outside the processes.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// Keys that somebody wants to send, accepted or not.
+    /// Keys of requested sends, accepted or not.
     pub asked: Vec<MessageKey>,
-    /// Keys that are saved, in the order in which they were.
+    /// Keys of stored messages, in the order in which they were stored.
     pub accepted: Vec<MessageKey>,
-    /// Keys of which the host was told that they are accepted.
+    /// Keys of messages that the service confirmed as accepted.
     pub promised: Vec<MessageKey>,
-    /// Keys whose answers failed: sent again, each is a new attempt.
+    /// Keys of failed messages; sending one again starts a new attempt.
     pub failed: Vec<MessageKey>,
-    /// Each notice once.
+    /// Distinct notifications, in order.
     pub told: Vec<(NoticeId, Notice)>,
 }
 
@@ -100,7 +99,7 @@ impl Book {
     pub fn asks(&self, thread: &ThreadKey, key: &MessageKey) {
         let mut pages = self.pages();
         let page = pages.entry(thread.clone()).or_default();
-        // What is saved together is in the order in which it was asked for last.
+        // Messages that are stored together are in the order of their latest request.
         if !page.accepted.contains(key) || page.failed.contains(key) {
             page.asked.retain(|asked| asked != key);
             page.asked.push(key.clone());
@@ -133,7 +132,7 @@ impl Book {
         }
     }
 
-    /// The host is told. What is wrong about it.
+    /// Records a notification, and checks it. An error is a violation.
     fn hears(&self, told: &Notification) -> Result<(), String> {
         let mut pages = self.pages();
         let page = pages.entry(told.thread.clone()).or_default();
@@ -158,7 +157,7 @@ pub struct Host {
     pub ground: Arc<Ground>,
     pub book: Arc<Book>,
     pub kept: Arc<MemoryStore>,
-    /// All work on what is kept.
+    /// The live processes, which share one store.
     replicas: Mutex<Vec<Arc<Process>>>,
 }
 
@@ -172,7 +171,7 @@ impl Host {
         !self.replicas.lock().unwrap().is_empty()
     }
 
-    /// Any of the replicas, as a balancer finds it.
+    /// A random replica, as a load balancer would choose it.
     pub fn process(&self) -> Arc<Process> {
         let replicas = self.replicas.lock().unwrap();
         match &replicas[..] {
@@ -181,7 +180,7 @@ impl Host {
         }
     }
 
-    /// Another process goes on with what is saved: instead of one of so many, which ends, or beside them.
+    /// Adds a process, or, if there are already `of` replicas, replaces a random one.
     pub fn run(&self, process: Process, of: usize) {
         let mut replicas = self.replicas.lock().unwrap();
         if replicas.len() < of {
@@ -192,8 +191,7 @@ impl Host {
         }
     }
 
-    /// What somebody wants of the service, until it was taken in or is refused: processes end, and stores
-    /// are away.
+    /// Calls the service until the call is accepted or refused, across process crashes and store outages.
     pub async fn ask<T, F>(&self, what: impl Fn(Handover) -> F) -> Result<T, HandoverError>
     where
         F: Future<Output = Result<T, HandoverError>>,
@@ -224,13 +222,13 @@ impl Host {
     }
 }
 
-/// The host's handler, in one process.
+/// The host's handler in one process.
 pub struct Ear {
     pub side: Side,
     pub ground: Arc<Ground>,
     pub book: Arc<Book>,
     pub life: Life,
-    /// Whether the host does something about what it is told.
+    /// Whether the handler reacts to notifications.
     pub lively: bool,
 }
 
@@ -294,7 +292,7 @@ impl Ear {
     }
 }
 
-/// That a host's word comes too late is no reason to be told again.
+/// Ignores errors that no redelivery would fix, such as a reaction that is too late.
 fn only_refused(result: Result<(), HandoverError>) -> Result<(), HandoverError> {
     result.or_else(|error| if error.advice() == Advice::RetryLater { Err(error) } else { Ok(()) })
 }

@@ -1,4 +1,4 @@
-//! What must hold of every conversation when both hosts are at rest.
+//! Invariants of every conversation, checked when both hosts are at rest.
 
 use messenger_handover::call::MessageKey;
 use messenger_handover::id::ThreadKey;
@@ -7,7 +7,7 @@ use messenger_handover::thread::{MessageStatus, Notice, Owner};
 use super::host::{Host, Page};
 use super::world::World;
 
-/// Says what does not hold.
+/// Checks a conversation. An error describes the violation.
 pub async fn judge(world: &World, thread: &ThreadKey) -> Result<(), String> {
     let read = world.conversation(thread);
     let mut answers = 0;
@@ -27,7 +27,7 @@ pub async fn judge(world: &World, thread: &ThreadKey) -> Result<(), String> {
                 return Err(format!("{key} was read and never accepted"));
             }
         }
-        // Every webhook has arrived.
+        // All webhooks have arrived.
         let service = &host.process().handover;
         let owner = service.thread(thread).await.map_err(|error| error.to_string())?.owner().clone();
         let has_control = world.owner(thread);
@@ -35,7 +35,7 @@ pub async fn judge(world: &World, thread: &ThreadKey) -> Result<(), String> {
             return Err(format!("{:?} believes to have control, {has_control:?} has it", host.side));
         }
     }
-    // No fight: each side gives up, or has control, after so many calls.
+    // Neither side fights for control: each obtains it or gives up within a bounded number of calls.
     let calls = world.ground.calls(thread);
     if calls > 40 + 12 * answers {
         return Err(format!("{calls} calls for {answers} answers after the faults ended"));
@@ -43,7 +43,7 @@ pub async fn judge(world: &World, thread: &ThreadKey) -> Result<(), String> {
     Ok(())
 }
 
-/// Each accepted answer has one end, and the end is true.
+/// Checks that each accepted message has exactly one final status, and that it is true.
 async fn ends(
     host: &Host,
     thread: &ThreadKey,
@@ -55,7 +55,7 @@ async fn ends(
     let told: Vec<_> = page.told.iter().filter_map(|(_, notice)| end(notice, key)).collect();
     let status =
         host.process().handover.message_status(thread, key).await.map_err(|error| error.to_string())?;
-    // The attempts before the last one have failed.
+    // All attempts before the last one failed.
     let last = told.iter().position(|end| *end != "failed").unwrap_or(told.len().saturating_sub(1));
     let told = &told[last..];
     let may = match &status {
@@ -82,7 +82,7 @@ fn end(notice: &Notice, of: &MessageKey) -> Option<&'static str> {
     }
 }
 
-/// No answer overtakes one that was accepted before it.
+/// Checks that messages arrive in the order in which they were accepted.
 fn in_order(page: &Page, read: &[String]) -> Result<(), String> {
     let place = |text: &String| page.accepted.iter().position(|key| key.as_str() == text);
     let places: Vec<_> = read.iter().filter_map(place).collect();

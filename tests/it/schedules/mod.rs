@@ -1,6 +1,6 @@
-//! Long schedules of many customers through two whole services, in virtual time: the Graph client, the
-//! webhook server, Engage Digital's endpoint and its client, the simulated platform, and stores, handlers,
-//! lines and processes that fail at any moment. One number gives the same schedule again:
+//! Long random schedules of many customers through two complete services, in virtual time: the Graph client, the
+//! webhook endpoint, Engage Digital's endpoint and its client, the simulated platform, and stores, handlers,
+//! connections and processes that fail at any moment. A seed reproduces its schedule:
 //!
 //! ```sh
 //! HANDOVER_SEED=7 cargo test --test it schedules
@@ -22,27 +22,27 @@ use fastrand::Rng;
 use ground::thread;
 use world::World;
 
-/// How much is done, by how many.
+/// The size of a schedule.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     customers: u64,
     steps: usize,
-    /// What goes wrong of what could, in per cent.
+    /// Fault rate in per cent.
     rate: u32,
 }
 
-/// Two hours: an answer waits at most half an hour for what never comes.
+/// 2 h. Messages and claims time out after 30 min at most.
 const LONGEST_REST: Duration = Duration::from_hours(2);
 
-/// A runtime on this thread whose time passes when nothing else is to be done.
+/// Runs a future on this thread in virtual time: the clock advances whenever all tasks wait.
 pub fn in_virtual_time<T>(seed: u64, future: impl Future<Output = T>) -> T {
-    // What the library itself draws is drawn on this thread.
+    // The library draws its random numbers on this thread.
     fastrand::seed(seed);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(future)
 }
 
-/// Plays one schedule. Gives what happened, as a hash and a number of events.
+/// Plays one schedule. Returns a hash of the trace and its number of events.
 fn play(seed: u64, size: Size) -> Result<(u64, usize), String> {
     in_virtual_time(seed, async {
         let mut rng = Rng::with_seed(seed);
@@ -66,7 +66,7 @@ fn play(seed: u64, size: Size) -> Result<(u64, usize), String> {
     })
 }
 
-/// On some days more goes wrong than on others.
+/// The usual size; every third seed has a higher fault rate.
 fn usual(seed: u64) -> Size {
     Size { customers: 200, steps: 4_000, rate: if seed.is_multiple_of(3) { 30 } else { 10 } }
 }
@@ -76,7 +76,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn what_must_hold_holds_for_hundreds_of_customers() {
+fn schedules_keep_the_invariants_for_hundreds_of_customers() {
     let seeds = match number("HANDOVER_SEED") {
         Some(seed) => seed..=seed,
         None => 1..=number("HANDOVER_SCHEDULES").unwrap_or(6),
@@ -86,7 +86,7 @@ fn what_must_hold_holds_for_hundreds_of_customers() {
 }
 
 #[test]
-fn a_seed_gives_the_same_schedule_again() {
+fn schedules_are_reproduced_by_their_seed() {
     let size = Size { customers: 40, steps: 800, rate: 10 };
     let seed = number("HANDOVER_SEED").unwrap_or(1);
     let first = play(seed, size).unwrap();

@@ -1,4 +1,4 @@
-//! The store of a host. It outlives the host's processes, and is away, slow, or fails when it has written.
+//! A host's store, which survives its processes, and is unavailable, slow, or fails after a write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl ThreadStore for Store {
 
     async fn compare_and_swap(&self, mut writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
         self.reached().await?;
-        // A batch may be cut off in its middle.
+        // A batch may be interrupted in the middle.
         let cut = self.ground.unlucky(0.1) && writes.len() > 1;
         if cut {
             let left = self.ground.rng().usize(..writes.len());

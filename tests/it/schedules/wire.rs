@@ -1,5 +1,5 @@
-//! The lines of a host, to the platform and to Engage Digital's endpoint: real clients, no socket. Calls are
-//! lost on their way, answers on their way back.
+//! A host's connections to the platform and to Engage Digital's endpoint: real clients without a socket. Requests and
+//! responses can be lost.
 
 use std::sync::{Arc, Weak};
 
@@ -14,7 +14,7 @@ use super::ground::{Ground, PAGE, thread};
 use super::host::{Host, Life};
 use crate::model::line::{busy, exchange, read};
 
-/// How a call goes.
+/// The fate of a call.
 enum Luck {
     Good,
     Lost,
@@ -22,7 +22,7 @@ enum Luck {
     Busy,
 }
 
-/// The way there. What is on its way when the process ends arrives all the same.
+/// The request's way to the server. A request in transit arrives even if the process ends.
 async fn there(ground: &Ground) -> Luck {
     let luck = match () {
         () if ground.is_lost() => Luck::Lost,
@@ -87,7 +87,7 @@ impl Transport for ToPlatform {
     }
 }
 
-/// From the bot to the desk's server.
+/// The transport from the bot to the desk's endpoint.
 pub struct ToDesk {
     pub ground: Arc<Ground>,
     pub desk: Weak<Host>,

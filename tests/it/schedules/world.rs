@@ -1,4 +1,4 @@
-//! Both hosts on one ground, and the post between the platform and them.
+//! Both hosts with the platform, and the delivery of its webhooks.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use super::wire::{ToDesk, ToPlatform};
 
 pub const TOKEN: &str = "t";
 
-/// How the Page and the hosts are set up.
+/// The configuration of the Page and the hosts.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "switches, each of its own")]
 pub struct Setup {
@@ -36,14 +36,14 @@ pub struct Setup {
     pub desk_may_take: bool,
     pub endpoint: bool,
     pub bot_trusts: bool,
-    /// How many processes of each host there are.
+    /// Number of processes per host.
     pub replicas: usize,
-    /// How far the clocks of the hosts are from the platform's, in milliseconds; of their first process, and of every other.
+    /// Clock skew of the hosts' first processes in milliseconds; `others` is the skew of all further processes.
     pub skews: [i64; 2],
     pub others: i64,
-    /// How long webhooks wait at the platform before they leave, at most: what it holds back meanwhile is lost.
+    /// Longest time that the platform holds webhooks back, in milliseconds. A webhook that is held back can still be lost.
     pub held_ms: u64,
-    /// Whether the hosts do something about what they are told.
+    /// Whether the handlers react to notifications.
     pub lively: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct World {
     setup: Setup,
 }
 
-/// The desk's database: it knows every customer, and takes a while.
+/// The desk's database, which knows every customer and responds after a delay.
 struct Everybody(Arc<Ground>);
 
 #[async_trait]
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// Runs a new process of a host; an old one ends, wherever it is.
+    /// Starts a new process of a host; with all replicas running, one of them ends.
     pub fn run(&self, side: Side) {
         let (host, ground, life) = (self.host(side), &self.ground, Life::default());
         let wire = ToPlatform { ground: Arc::clone(ground), app: host.app.clone(), life: life.clone() };
@@ -152,14 +152,14 @@ impl World {
         host.run(Process { life, handover, webhook, bots_api }, self.setup.replicas);
     }
 
-    /// A bot's client of the desk's endpoint.
+    /// The bot's client of the desk's endpoint.
     pub fn bots_api(&self, life: Life) -> bots_api::Client {
         let (ground, desk) = (Arc::clone(&self.ground), Arc::downgrade(&self.desk));
         let (url, wire) = ("http://127.0.0.1/".parse().unwrap(), ToDesk { ground, desk, life });
         Domain::with_transport(&url, TOKEN.into(), Arc::new(wire)).unwrap().into()
     }
 
-    /// Takes what the platform has to tell, and sees to it that it arrives.
+    /// Delivers the platform's webhooks until the world is dropped.
     async fn carry_post(world: Weak<Self>) {
         let Some(ground) = world.upgrade().map(|world| Arc::clone(&world.ground)) else { return };
         loop {
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// Again and again until it is taken in, as Meta does.
+    /// Redelivers until the host accepts, as Meta does.
     async fn deliver(host: Arc<Host>, delivery: Delivery) {
         let _under_way = host.ground.begins();
         let (body, headers) = request(&delivery, host.secret);
@@ -205,7 +205,7 @@ impl World {
         self.ground.platform(|platform, now| platform.owner(&thread.page, &thread.user, now))
     }
 
-    /// Time passes until nothing is under way any more. What is not at rest after so long.
+    /// Waits until all threads are at rest. Returns those that are not within `within`.
     pub async fn settle(&self, threads: &[ThreadKey], within: Duration) -> Vec<(Side, ThreadKey)> {
         let begun = tokio::time::Instant::now();
         loop {
@@ -226,7 +226,7 @@ impl World {
     }
 }
 
-/// A delivery as Meta posts it.
+/// The body and headers of a delivery as Meta posts it.
 fn request(delivery: &Delivery, secret: &str) -> (String, HeaderMap) {
     let entry = json!({
         "id": delivery.page, "time": delivery.at.as_millis(), (delivery.channel.name()): [delivery.item],

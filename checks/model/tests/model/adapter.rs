@@ -1,5 +1,5 @@
-//! A thread's calls as the simulator's, and its answers as a thread takes them. What a failure means is asked of
-//! the client that ships, once for each body.
+//! Converts a thread's calls to the simulator's, and its responses to outcomes. Error bodies are classified by the real
+//! Graph client, once per body.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -48,7 +48,7 @@ fn mid(text: &str) -> MessageId {
     MessageId::new(text).unwrap()
 }
 
-/// A delivery as the webhook parser reads it.
+/// The events of a delivery, read by the webhook parser.
 pub fn events(delivery: &Delivery) -> impl Iterator<Item = Event> + use<> {
     let body = json!({"object": "page", "entry": [{
         "id": delivery.page, "time": delivery.at.as_millis(), (delivery.channel.name()): [delivery.item],
@@ -56,7 +56,7 @@ pub fn events(delivery: &Delivery) -> impl Iterator<Item = Event> + use<> {
     let items = dangerous_parse_unverified(body.to_string().as_bytes()).unwrap().items;
     items.into_iter().filter_map(|item| match item {
         Item::Event { mut event, .. } => {
-            // Ids that do not depend on what was said in between: states are the same sooner.
+            // Ids that do not depend on earlier messages, so that more states are equal.
             match &mut event.kind {
                 EventKind::Inbound(inbound) => inbound.mid = inbound.text.as_deref().map(mid),
                 EventKind::Echo(echo) => echo.mid = echo.text.as_deref().map(mid),

@@ -1,5 +1,5 @@
-//! The checks can fail: designs that look reasonable and are not (`thread::Broken`), each caught by the invariant it
-//! breaks, with the shortest schedule that does.
+//! Tests of the checks themselves: plausible but wrong designs (`thread::Broken`) are each caught by the invariant that
+//! they violate, with the shortest such schedule.
 
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 use messenger_handover::thread::Broken;
@@ -132,10 +132,10 @@ fn model_catches_waiting_for_the_webhook() {
     catch(judge::ENDS, "the grant's webhook is waited for", scene.broken(Broken::WaitsForTheGrant));
 }
 
-/// "Never do two apps believe that they own the thread" cannot be had, even where nothing goes wrong: the loser is
-/// told after the winner. It does no harm: the platform lets one of them send.
+/// The property that two apps never both believe they own the thread cannot hold, even without faults, because the loser
+/// is notified after the winner. This is harmless: the platform lets only one of them send.
 #[test]
-fn model_two_apps_believe() {
+fn model_two_apps_believe_to_own_the_thread() {
     let scene = Scene::new(Rules::no_primary(), NoPrimary, Budget { desk: 1, bot: 1, ..budget() });
     assert!(explore("no primary, handover: two believers", scene).contains(&Seen::TwoBelieversWithoutFaults));
 }

@@ -1,4 +1,4 @@
-//! A schedule as a sequence diagram, drawn as the quickstart draws.
+//! Draws a schedule as a sequence diagram, in the quickstart's format.
 
 use messenger_handover::call::{Call, Direction};
 use messenger_handover::event::{Channel, Event, EventKind};
@@ -12,7 +12,7 @@ use crate::state::Side;
 #[derive(Debug, Default)]
 pub struct Picture {
     arrows: Vec<Arrow>,
-    /// Who owns the thread from the next arrow on, where that changed.
+    /// The thread's owner from the next arrow on, if it changed.
     owner: Option<&'static str>,
 }
 

@@ -12,7 +12,7 @@ use crate::state::{Asked, Side, Waiting};
 use crate::turn::Turn;
 
 impl Turn<'_> {
-    /// The desk's endpoint, as `bots_api::Endpoint` has it.
+    /// Acts as the desk's `bots_api::Endpoint`.
     pub(super) fn ask(&mut self, call: CallId, direction: Direction, loss: Loss) {
         self.draw(|picture| picture.ask(direction));
         if loss == Loss::Call {

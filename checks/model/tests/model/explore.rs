@@ -1,4 +1,4 @@
-//! Exploring a world, and what is said of it.
+//! Explores a world and reports the result.
 
 use std::time::Instant;
 
@@ -6,8 +6,8 @@ use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::scene::{Scene, Seen};
 
-/// How many states are looked at in a world, by `MODEL`: a glance if it is not set, which takes a minute without optimisation;
-/// with `all` more than any world of the normal run has, with `large` as many as there is memory for.
+/// The limit of explored states per world, by the variable `MODEL`: a sample by default, which takes a minute without
+/// optimisation; with `all` more than any world of the normal run has; with `large` bounded by memory only.
 fn most() -> usize {
     match std::env::var("MODEL").as_deref() {
         Ok("large") => 60_000_000,
@@ -16,8 +16,8 @@ fn most() -> usize {
     }
 }
 
-/// Looks at every schedule of a world, and says what was seen in it. Depth first, since a breadth of large states takes
-/// much memory; breadth first once more where something is found, for the shortest way there.
+/// Explores every schedule of a world, and returns the noteworthy situations seen. Depth first, because breadth-first
+/// search of large states takes much memory; if a property fails, breadth first again for the shortest counterexample.
 ///
 /// # Panics
 /// With the counterexample, drawn, if a property does not hold.
@@ -33,7 +33,7 @@ pub fn explore(what: &str, scene: Scene) -> Vec<Seen> {
         let (property, path) = shortest.into_iter().chain(checker.discoveries()).next().unwrap();
         panic!("{what}: {property}\n{}", shown.draw(path.into_actions()));
     }
-    // What is looked at again counts here, so that below this nothing can have been left out.
+    // This count includes repeated states, so if it is below the limit, no state was left out.
     let end = if checker.state_count() < most { "exhausted" } else { "cut" };
     let (states, seconds) = (checker.unique_state_count(), begun.elapsed().as_secs_f32());
     println!("world {what}: {states} unique states, {end} ({seconds:.1} s)");
@@ -42,7 +42,7 @@ pub fn explore(what: &str, scene: Scene) -> Vec<Seen> {
     shown.seen()
 }
 
-/// Explores a world with a defect, which must be caught by this property.
+/// Explores a world with a defect, which must violate this property.
 pub fn catch(property: &'static str, defect: &str, scene: Scene) {
     let wanted = HasDiscoveries::AllOf([property].into());
     let shown = scene.clone();

@@ -1,15 +1,15 @@
-//! States that differ by some milliseconds only are one state.
+//! Hashes states so that states that differ only by some milliseconds are equal.
 //!
-//! What a thread does next depends on the order of what happened and on which deadlines have passed, not on
-//! whether a call took two milliseconds or three. So a state is hashed with its moments replaced: in their order, one
-//! millisecond between those that are less than half a second apart, and half seconds between the others.
+//! A thread's next step depends on the order of events and on the deadlines that have passed, not on
+//! whether a call took 2 ms or 3 ms. The hash therefore replaces timestamps: they keep their order, with 1 ms between
+//! those that are less than half a second apart, and multiples of half a second between the others.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use ahash::{AHasher, RandomState};
 use messenger_handover::time::Timestamp;
 
-/// Nothing else in a state is a number between these: some ids are larger.
+/// The range of timestamps. No other number of a state lies in it; some ids are larger.
 const MOMENTS_FROM: u64 = 1_700_000_000_000;
 const MOMENTS_TO: u64 = 2_000_000_000_000;
 const STEP: u64 = 500;
@@ -34,7 +34,7 @@ pub fn fingerprint(now: Timestamp, state: impl Fn(&mut dyn Hasher)) -> u64 {
     hasher.inner.finish()
 }
 
-/// The moments of a state.
+/// The timestamps of a state.
 struct Moments(Vec<u64>);
 
 impl Hasher for Moments {
@@ -72,14 +72,14 @@ impl Hasher for Placed {
     }
 }
 
-/// A `dyn Hasher` takes any value.
+/// Hashes a value with a `dyn Hasher`.
 pub fn put(hasher: &mut dyn Hasher, value: &impl Hash) {
     let mut hasher = hasher;
     value.hash(&mut hasher);
 }
 
 #[test]
-fn milliseconds_do_not_count_and_order_does() {
+fn model_hash_ignores_milliseconds_but_not_order() {
     let at = |ms: u64| Timestamp::from_millis(MOMENTS_FROM + ms);
     let of = |moments: [u64; 3]| fingerprint(at(moments[0]), |hasher| put(hasher, &moments.map(at)));
     assert_eq!(of([0, 2, 30_005]), of([0, 3, 30_001]));

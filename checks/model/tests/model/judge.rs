@@ -1,4 +1,4 @@
-//! What must always hold (design §4), told by the numbers there.
+//! The invariants (docs/correctness.md#the-invariants) as properties, by their numbers there.
 
 use messenger_handover::call::{Call, CallOutcome, MessageKey};
 use messenger_handover::event::{Channel, ControlChange, Event, EventKind};
@@ -12,7 +12,7 @@ use crate::adapter::{api_call, key, result};
 use crate::scene::Scene;
 use crate::state::{End, Side, State};
 
-/// Waits without a call in between: more than this many, and something waits for ever.
+/// More waits than this without a call in between mean that a thread never comes to rest.
 const MAX_IDLE_WAITS: u8 = 12;
 
 pub const NOTHING_LOST: &str = "1: nothing lost";
@@ -63,7 +63,7 @@ pub fn properties() -> Vec<Property<Scene>> {
     ]
 }
 
-/// There is nothing to be learnt behind this.
+/// Whether exploration ends here, because later states show nothing new.
 pub fn is_over(scene: &Scene, state: &State) -> bool {
     state.broken.is_some() || is_a_fight(scene, state) || state.idle_waits > MAX_IDLE_WAITS
 }
@@ -72,7 +72,7 @@ fn is_broken(state: &State, number: &str) -> bool {
     state.broken.is_some_and(|how| how.split(':').next() == Some(number))
 }
 
-/// The outcome of an answer says that the customer may read it twice.
+/// Whether the message's status tells the host that the customer may read it twice.
 fn says_so(state: &State, side: Side, key: &MessageKey) -> bool {
     let status = state.of(side).thread.message_status(key);
     matches!(status, Some(MessageStatus::Sent { maybe_doubled: true, .. } | MessageStatus::Unknown(_)))
@@ -86,7 +86,7 @@ fn nothing_is_lost(scene: &Scene, state: &State) -> bool {
             match ends[..] {
                 [End::Delivered] | [End::Unknown, End::Delivered] => state.times(key) >= 1,
                 [End::Failed] => state.times(key) == 0,
-                // Its echo would have told.
+                // With echoes, the echo of a sent message would have resolved the unknown outcome.
                 [End::Unknown] => state.times(key) == 0 || state.lossy || !scene.has_echoes(),
                 _ => false,
             }
@@ -94,7 +94,7 @@ fn nothing_is_lost(scene: &Scene, state: &State) -> bool {
     })
 }
 
-/// Nothing can happen any more, or nothing but waiting, and something is left to do.
+/// Whether no action but waiting is possible although work is pending.
 fn is_stuck(scene: &Scene, state: &State) -> bool {
     if state.broken.is_some() || is_a_fight(scene, state) {
         return false;
@@ -107,7 +107,7 @@ fn is_stuck(scene: &Scene, state: &State) -> bool {
     actions.is_empty() && !state.is_quiet()
 }
 
-/// What the customer read of one side is in the order it was accepted.
+/// Whether the customer read each side's messages in the order in which they were accepted.
 fn is_in_order(state: &State) -> bool {
     Side::BOTH.into_iter().all(|side| {
         let places = state.read_of(side);
@@ -115,7 +115,7 @@ fn is_in_order(state: &State) -> bool {
     })
 }
 
-/// Which app an idle thread goes to when the customer writes.
+/// The app that an idle thread is routed to when the customer writes.
 fn first(rules: &Rules) -> Option<&AppId> {
     match rules {
         Rules::Handover { primary } => primary.as_ref(),
@@ -124,8 +124,8 @@ fn first(rules: &Rules) -> Option<&AppId> {
     }
 }
 
-/// Of a desk that is first on the Page nothing can be said: it gets what the customer writes next. And where the bot
-/// wants people, the desk is given control that it did not ask for.
+/// Whether the desk keeps control after its agent is done. A desk that is first on the Page is exempt, because it gets the
+/// customer's next message anyway; so is a desk that was given control without asking.
 fn is_hoarding(scene: &Scene, state: &State) -> bool {
     let desk = Some(&scene.desk.app);
     let given = state.people_wanted || state.passed_to_desk > state.asked_for;
@@ -136,15 +136,15 @@ fn is_hoarding(scene: &Scene, state: &State) -> bool {
         && first(&scene.rules) != desk
 }
 
-/// Bounds, by what was asked for and what went wrong: so often control moves, and so many calls are made.
+/// Whether the numbers of transfers and calls exceed bounds that follow from the wishes and faults of the schedule.
 fn is_a_fight(scene: &Scene, state: &State) -> bool {
     let (wishes, faults) = scene.budget.spent(state.left);
     usize::from(state.handovers) > 1 + 4 * wishes + 2 * faults
         || usize::from(state.calls) > 16 + 12 * wishes + 8 * faults
 }
 
-/// Who believes to have control has it, or it went without a word. And after one answer of the platform the
-/// belief is what the platform lets this app see.
+/// Whether each host that believes it has control has it, or lost it without a notification; and whether one response of
+/// the platform corrects the belief to the state that the platform shows this app.
 fn belief_heals(scene: &Scene, state: &State) -> bool {
     let owner = state.owner();
     Side::BOTH.into_iter().all(|side| {
@@ -160,7 +160,7 @@ fn heals(scene: &Scene, state: &State, side: Side) -> bool {
     let cx = Context { page: host.page, ..Context::new(config) };
     let mut thread = host.thread.clone();
     let (mut now, mut out) = (state.now.plus(std::time::Duration::from_millis(1)), Vec::new());
-    // An event that names nobody we know puts the owner in doubt.
+    // An event without a known app makes the owner uncertain.
     let kind = EventKind::PassThreadControl(ControlChange::default());
     let _ =
         thread.step(&cx, Input::Event(Event::new(Channel::Messaging, Span::at(now), kind)), now, &mut out);
@@ -176,7 +176,7 @@ fn heals(scene: &Scene, state: &State, side: Side) -> bool {
             let _ = thread.step(&cx, Input::CallEnded { call, outcome: told.clone() }, now, &mut out);
             return agrees(thread.owner(), &told, &config.app);
         }
-        // A pause after a fault may still run.
+        // A backoff after a fault may still be running.
         now = thread.next_wake(&cx).unwrap_or(Timestamp::MAX);
         let _ = thread.step(&cx, Input::Wake, now, &mut out);
     }
@@ -194,11 +194,11 @@ fn agrees(owner: &Owner, told: &CallOutcome, us: &AppId) -> bool {
     }
 }
 
-/// What the customer wrote and nobody has answered was told to a host as its own to answer: to the one that may, or
-/// to the other while that one might.
+/// Whether each unanswered message of the customer was notified to a host as its own to answer: to the owner's host, or to
+/// the other one while that one could reply.
 fn nobody_is_forgotten(scene: &Scene, state: &State) -> bool {
     let Some(owner) = state.owner() else { return true };
-    // People in the inbox read everything.
+    // People who work in the inbox read everything.
     let in_the_inbox = owner != scene.bot.app && owner != scene.desk.app;
     let all = (1_u16 << state.customer_wrote) - (1 << state.answered);
     let all = all & !state.unsent.map_or(0, |number| 1 << number);

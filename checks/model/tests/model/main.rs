@@ -1,10 +1,10 @@
-//! Model checking: every schedule of a small world, with the `Thread` that ships and the simulator's rules.
+//! Model checking: every schedule of a small world, with the real `Thread` and the simulator's rules.
 //!
-//! `cargo test -p check-model` has a glance at each world; `MODEL=all cargo test -p check-model --profile model -- --nocapture`
-//! exhausts them, in two minutes.
+//! `cargo test -p check-model` explores a sample of each world;
+//! `MODEL=all cargo test -p check-model --profile model -- --nocapture` exhausts them, in two minutes.
 //!
-//! Each world prints one line, `world <what is in it>: N unique states, exhausted` (or `cut`); each defect that is
-//! put in on purpose one, `caught: <invariant>: <defect>`, with the schedule that shows it.
+//! Each world prints one line, `world <contents>: N unique states, exhausted` (or `cut`); each deliberate defect prints
+//! one line, `caught: <invariant>: <defect>`, with the schedule that shows it.
 
 mod adapter;
 mod defects;
@@ -22,6 +22,6 @@ mod turn;
 mod watch;
 mod worlds;
 
-/// Millions of small states are made and dropped, by two threads at once.
+/// Fast with millions of small allocations on two threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,4 +1,4 @@
-//! A small world as stateright explores it: who is there, what can happen next.
+//! A small world as stateright explores it: its hosts, and the actions that are possible next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +20,15 @@ pub const BOT: u64 = 1001;
 pub const DESK: u64 = 2002;
 const START: u64 = 1_790_000_000_000;
 
-/// What becomes of a call.
+/// The fate of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     Nothing,
-    /// The platform never sees it, and the caller cannot know.
+    /// The platform never receives the call; the caller cannot tell the difference.
     Call,
-    /// The platform acts, the answer is lost.
+    /// The platform acts, but its response is lost.
     Answer,
-    /// The platform acts, and whoever called has ended.
+    /// The platform acts, but the caller's process has ended.
     Process,
 }
 
@@ -37,13 +37,13 @@ pub enum Action {
     CustomerWrites,
     CustomerUnsends,
     Send(Side),
-    /// The bot's last words, and control goes to the desk or to nobody.
+    /// A last message of the bot with a pass to the desk, or a release if false.
     Farewell(bool),
     Open,
     Close,
     WantPerson,
     BackToBot,
-    /// The host lets answers go on behind an unknown one.
+    /// The host resumes the messages behind one with an unknown outcome.
     Continue(Side),
     InboxReplies,
     InboxMoves,
@@ -53,15 +53,15 @@ pub enum Action {
     Overtake(Side),
     LosePost(Side),
     Make(Side, Loss),
-    /// The answer to a call arrives.
+    /// The response to a call arrives.
     Answer(Side),
-    /// Until somebody wants to be woken.
+    /// Time passes until the next wake time.
     Wait,
-    /// And whether the call under way was made.
+    /// A process crashes; the flag says whether the call under way was made.
     Crash(Side, bool),
 }
 
-/// What was seen somewhere in a world: a property that speaks of it does not hold vacuously there.
+/// Situations that occurred in a world. A property about a situation is vacuous unless the situation occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     Took,
@@ -137,51 +137,51 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Without an endpoint of ED's that the bot can call, and with the switch that lets both apps take control.
+    /// A world without an ED endpoint for the bot, and with the switch on that lets both apps take control.
     pub fn new(rules: Rules, policy: ThreadControlPolicy, budget: Budget) -> Self {
         let mut bot = Config::new(AppId::from(BOT), Role::Bot, policy).with_desk(AppId::from(DESK));
         let mut desk = Config::new(AppId::from(DESK), Role::Desk, policy);
-        // What is forgotten in the end makes a state for each moment since when it is at rest.
+        // Without expiry, because expiry would add a state for each moment at which a thread can come to rest.
         (bot.timeouts.retention, desk.timeouts.retention) = (Duration::MAX, Duration::MAX);
         Self { rules, bot, desk, budget, platform: Platform::new(), may_take: true, seen: Arc::default() }
     }
 
-    /// The desk goes by another policy than the bot.
+    /// Gives the desk another policy than the bot.
     pub fn desk_policy(mut self, policy: ThreadControlPolicy) -> Self {
         self.desk.policy = policy;
         self
     }
 
-    /// The bot can call ED's endpoint.
+    /// Lets the bot call ED's endpoint.
     pub fn endpoint(mut self) -> Self {
         self.bot.desk_endpoint = true;
         self
     }
 
-    /// The Page's switch does not let apps take control.
+    /// Turns off the Page's switch that lets apps take control.
     pub fn without_take(mut self) -> Self {
         self.may_take = false;
         self
     }
 
-    /// The simulator's choices where no source tells.
+    /// Sets the simulator's choices for undocumented behaviour.
     pub fn platform(mut self, choose: impl FnOnce(Platform) -> Platform) -> Self {
         self.platform = choose(self.platform);
         self
     }
 
-    /// Every echo comes.
+    /// Whether the platform sends an echo for every message.
     pub fn has_echoes(&self) -> bool {
         self.platform.switches().2 == Echoes::Always
     }
 
-    /// Both hosts have an answer sent again whose outcome stays unknown.
+    /// Makes both hosts resend messages whose outcome stays unknown.
     pub fn resends(mut self) -> Self {
         (self.bot.on_unknown, self.desk.on_unknown) = (OnUnknown::Resend, OnUnknown::Resend);
         self
     }
 
-    /// Both sides have this defect.
+    /// Gives both hosts this defect.
     pub fn broken(mut self, broken: Broken) -> Self {
         (self.bot.broken, self.desk.broken) = (Some(broken), Some(broken));
         self
@@ -205,7 +205,7 @@ impl Scene {
         Seen::ALL.into_iter().filter(|what| self.seen[*what as usize].load(Ordering::Relaxed)).collect()
     }
 
-    /// When something is due next.
+    /// The next moment at which something is due.
     pub fn wake(&self, state: &State) -> Option<Timestamp> {
         let wake = |side| {
             let (config, host) = (self.config(side), state.of(side));
@@ -216,7 +216,7 @@ impl Scene {
         wakes.filter(|wake| *wake != Timestamp::MAX).min()
     }
 
-    /// A schedule, drawn.
+    /// Draws a schedule.
     pub fn draw(&self, actions: impl IntoIterator<Item = Action>) -> String {
         let mut picture = Picture::default();
         let mut state = self.first();
@@ -227,12 +227,12 @@ impl Scene {
         picture.text()
     }
 
-    /// What this host can do, or have happen to it, comes to nobody else's notice, and nothing that others do changes
-    /// it: they can only add to its post. Then one order of its next action and theirs stands for all.
+    /// Whether this host is independent of the others: its next action affects nobody else, and others can only add to its
+    /// queue of webhooks. Then one order of its next action and theirs represents all orders.
     fn is_alone(&self, side: Side, state: &State) -> bool {
         let (host, mut left) = (state.of(side), state.left);
         let shared = left.late + left.losses + left.crashes == 0;
-        // The bot's call of ED's endpoint reaches into the desk, and the desk's answer into the bot.
+        // The bot's call of ED's endpoint changes the desk, and the desk's response changes the bot.
         let apart = match side {
             Side::Bot => state.asked.is_none(),
             Side::Desk => !self.bot.desk_endpoint,
@@ -345,7 +345,7 @@ impl Model for Scene {
         may(left.inbox > 0, Action::InboxMoves);
         let calls = Side::BOTH.iter().any(|side| state.of(*side).is_calling());
         let posts = Side::BOTH.iter().any(|side| !state.of(*side).post.is_empty());
-        // Calls end within seconds, and webhooks come within seconds but for a fault.
+        // Calls and webhooks take seconds at most, unless a fault delays them.
         may(!calls && (!posts || left.late > 0) && self.wake(state).is_some(), Action::Wait);
         may(!calls && !posts && left.days > 0, Action::Day);
     }

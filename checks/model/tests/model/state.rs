@@ -1,4 +1,4 @@
-//! What a small world is made of: one conversation, a bot, a desk and people in the inbox.
+//! The state of a small world: one conversation, a bot, a desk and people in the Page inbox.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -12,48 +12,48 @@ use messenger_sim::Platform;
 use crate::adapter::key;
 use crate::hash::{fingerprint, put};
 
-/// Whether a person is there whom the bot wanted for the customer.
+/// Whether a person serves the customer for whom the bot requested one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Person {
     #[default]
     NotWanted,
     Wanted,
-    /// Control is with the desk.
+    /// The desk has control.
     There,
 }
 
-/// What may still happen that nobody has to do.
+/// The budget of spontaneous events that may still happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Budget {
     /// Messages of the customer, beyond the first.
     pub customer: u8,
-    /// The customer takes the last message back.
+    /// Times that the customer unsends the last message.
     pub unsends: u8,
-    /// Answers of the bot.
+    /// Messages of the bot.
     pub bot: u8,
-    /// Answers of an agent.
+    /// Messages of an agent.
     pub desk: u8,
-    /// Answers of the bot that give control away, to the desk or to nobody.
+    /// Messages of the bot that also give control away, to the desk or to nobody.
     pub farewells: u8,
-    /// Interventions that an agent opens, and closes.
+    /// Interventions that an agent opens and closes.
     pub interventions: u8,
-    /// The bot wants a person.
+    /// Times that the bot requests a person.
     pub persons: u8,
-    /// The agent gives the customer back to the bot.
+    /// Times that the agent passes the thread back to the bot.
     pub backs: u8,
-    /// A person answers in the Page inbox, or moves the conversation there.
+    /// Messages by a person in the Page inbox, or moves of the conversation there.
     pub inbox: u8,
-    /// A day passes.
+    /// Days that pass.
     pub days: u8,
-    /// A webhook to the bot comes twice or before another; a call of the bot's is lost, or its answer.
+    /// Faults of the bot: a webhook is duplicated or reordered; a call or its response is lost.
     pub bot_faults: u8,
-    /// The same of the desk.
+    /// The same faults of the desk.
     pub desk_faults: u8,
-    /// Webhooks are later than what is waited for.
+    /// Webhooks that arrive after the timeout that waits for them.
     pub late: u8,
-    /// A webhook is lost for good.
+    /// Webhooks that are lost for good.
     pub losses: u8,
-    /// A process ends, with or without its call having been made.
+    /// Crashes of a process, with or without its call having been made.
     pub crashes: u8,
 }
 
@@ -87,7 +87,7 @@ impl Budget {
         }
     }
 
-    /// How much of it is gone, by what may move control, and by faults.
+    /// The spent part of the budget: events that may move control, and faults.
     pub fn spent(self, left: Self) -> (usize, usize) {
         let spent: Vec<_> =
             self.all().into_iter().zip(left.all()).map(|(whole, left)| usize::from(whole - left)).collect();
@@ -105,7 +105,7 @@ impl Side {
     pub const BOTH: [Self; 2] = [Self::Bot, Self::Desk];
 }
 
-/// How an answer ended, as the host was told.
+/// The final status of a message, as notified to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
     Delivered,
@@ -113,12 +113,12 @@ pub enum End {
     Unknown,
 }
 
-/// A call that a thread wants to have made.
+/// A call that a thread wants to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ToMake {
     pub id: CallId,
     pub call: Call,
-    /// Who was believed to own the thread when it was put out.
+    /// The owner that the thread believed in when it decided on the call.
     pub believed: Owner,
 }
 
@@ -127,20 +127,20 @@ pub struct Host {
     pub thread: Thread,
     pub page: PageMemory,
     pub call: Option<ToMake>,
-    /// How a call ended, on its way back.
+    /// The outcome of a call, on its way to the thread.
     pub answer: Option<(CallId, CallOutcome)>,
     /// Webhooks on their way.
     pub post: Vec<Event>,
     pub accepted: Vec<MessageKey>,
     pub ends: Vec<(MessageKey, End)>,
-    /// Unknown answers that the host let the others go on behind.
+    /// Messages with an unknown outcome whose successors the host resumed.
     pub resumed: Vec<MessageKey>,
-    /// The customer's messages that were told as this host's to answer: a bit each.
+    /// The customer's messages that were notified as this host's to answer, one bit each.
     pub told_ours: u8,
     pub request_was_refused: bool,
-    /// It was told that the customer took a message back.
+    /// Whether the host was notified that the customer unsent a message.
     pub knows_unsent: bool,
-    /// Requests that were made since control moved, and that the last of them had no answer in time.
+    /// Number of requests since control moved; one more if the last of them timed out.
     pub requests: u8,
     pub just_saw_it_idle: bool,
 }
@@ -164,7 +164,7 @@ impl Host {
         }
     }
 
-    /// Nothing is on its way to it, and nothing of its own.
+    /// Whether no webhook, call or outcome of this host is under way.
     pub fn is_idle(&self) -> bool {
         self.post.is_empty() && !self.is_calling()
     }
@@ -173,7 +173,7 @@ impl Host {
         self.call.is_some() || self.answer.is_some()
     }
 
-    /// An unknown answer that others wait behind, or not.
+    /// A message with an unknown outcome that the host has not resumed.
     pub fn held(&self) -> Option<&MessageKey> {
         self.accepted.iter().find(|key| {
             matches!(self.thread.message_status(key), Some(MessageStatus::Unknown(_)))
@@ -182,7 +182,7 @@ impl Host {
     }
 }
 
-/// What the bot's call of ED's endpoint waits for.
+/// The bot's pending call of ED's endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Asked {
     pub call: CallId,
@@ -206,28 +206,28 @@ pub struct State {
     pub asked: Option<Asked>,
     pub left: Budget,
     pub customer_wrote: u8,
-    /// So many of them were read by somebody who answered.
+    /// Number of the customer's messages that were read by somebody who then replied.
     pub answered: u8,
-    /// The last word of the agent was that the intervention is closed.
+    /// Whether the agent's last action was to close the intervention.
     pub agent_is_done: bool,
-    /// How often the desk asked for control, and was passed it by the bot.
+    /// Number of the desk's requests for control, and of the bot's passes to the desk.
     pub asked_for: u8,
     pub passed_to_desk: u8,
-    /// The bot said that it wants people for the customer.
+    /// Whether the bot requested people for the customer.
     pub people_wanted: bool,
-    /// Of the person whom the bot wanted for the customer.
+    /// The person whom the bot requested for the customer.
     pub person: Person,
-    /// The number of the message that the customer took back.
+    /// The number of the message that the customer unsent.
     pub unsent: Option<u8>,
-    /// A webhook was lost, so that not everything can be known.
+    /// Whether a webhook was lost, so that the hosts cannot know everything.
     pub lossy: bool,
-    /// How often control moved.
+    /// Number of changes of the owner.
     pub handovers: u8,
-    /// Calls that were made. Together with `idle_waits` this lets no state come again: every schedule ends.
+    /// Number of calls made. With `idle_waits` it makes every state unique along a schedule, so that every schedule ends.
     pub calls: u8,
-    /// Waits since the last call.
+    /// Number of waits since the last call.
     pub idle_waits: u8,
-    /// What must never happen, where it did.
+    /// The first violation, if any.
     pub broken: Option<&'static str>,
 }
 
@@ -240,7 +240,7 @@ impl Hash for State {
                 &(self.platform.lease(page, user, self.now), self.platform.window_closes(page, user)),
             );
             for side in Side::BOTH {
-                // In which order the two sides were read matters to nobody.
+                // The order between messages of different sides is irrelevant.
                 put(hasher, &self.read_of(side).collect::<Vec<_>>());
             }
             put(hasher, &*self.bot);
@@ -285,12 +285,12 @@ impl State {
         self.platform.owner(&key().page, &key().user, self.now)
     }
 
-    /// What the customer read, in order.
+    /// The messages that the customer read, in order.
     pub fn read(&self) -> impl Iterator<Item = &str> {
         self.platform.conversation(&key().page, &key().user).iter().filter_map(|said| said.text())
     }
 
-    /// What the customer read of one side, by its place among what that side accepted.
+    /// The messages of one side that the customer read, as indices into that side's accepted messages.
     pub fn read_of(&self, side: Side) -> impl Iterator<Item = usize> {
         let accepted = &self.of(side).accepted;
         self.read().filter_map(|text| accepted.iter().position(|key| key.as_str() == text))
@@ -300,7 +300,7 @@ impl State {
         self.read().filter(|text| *text == answer.as_str()).count()
     }
 
-    /// Nothing is under way.
+    /// Whether nothing is under way.
     pub fn is_quiet(&self) -> bool {
         let quiet = |host: &Host| host.is_idle() && host.thread.is_at_rest();
         quiet(&self.bot) && quiet(&self.desk) && self.asked.is_none()

@@ -1,4 +1,4 @@
-//! One thing that happens, and what follows from it at once.
+//! Applies one action and its immediate consequences.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::draw::Picture;
 use crate::scene::{Action, Loss, Scene, Seen};
 use crate::state::{Person, Side, State, ToMake};
 
-/// So many requests are made before silence is an answer.
+/// Number of requests after which a missing response counts as a refusal.
 const REQUESTS: u8 = 3;
 
 pub struct Turn<'a> {
@@ -30,7 +30,7 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    /// Answers whether it could happen.
+    /// Applies an action. Returns whether it was possible.
     pub fn act(&mut self, action: Action) -> bool {
         match action {
             Action::Deliver(side) => self.deliver(side, 0),
@@ -64,7 +64,7 @@ impl Turn<'_> {
                 self.state.left.late -= u8::from(busy);
                 self.state.idle_waits += 1;
                 for side in Side::BOTH {
-                    // The last one stays unanswered, too.
+                    // The last request has timed out, too.
                     let host = self.state.host(side);
                     host.requests += u8::from(host.requests == REQUESTS);
                 }
@@ -91,7 +91,7 @@ impl Turn<'_> {
         true
     }
 
-    /// What people and hosts want. Answers whether it could happen.
+    /// Applies an action of people or hosts. Returns whether it was possible.
     fn wish(&mut self, wish: Action) -> bool {
         match wish {
             Action::CustomerWrites => {
@@ -298,7 +298,7 @@ impl Turn<'_> {
         reply
     }
 
-    /// Lets the platform act, and puts what it tells into the hosts' post.
+    /// Lets the platform act, and queues its webhooks for the hosts.
     fn platform<R>(&mut self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
         self.state.now = self.state.now.plus(Duration::from_millis(1));
         let (before, now) = (self.state.owner(), self.state.now);
@@ -400,8 +400,8 @@ impl Turn<'_> {
         self.state.host(side).answer = Some((call, result));
     }
 
-    /// Nothing is taken that the design does not allow to be taken. What is done may not have been seen yet: between
-    /// the look at an idle thread and the take people may come, and nothing on the platform can prevent that.
+    /// Checks that take is called only where policy and protocol permit it. An agent may gain control between `thread_owner`
+    /// and take; the platform offers no way to prevent that.
     fn theft(&mut self, side: Side, call: &Call, believed: &Owner) {
         let owner = self.state.owner();
         let host = self.state.of(side);

@@ -1,4 +1,4 @@
-//! What hosts and calls show on the way.
+//! Observes the hosts' calls and outcomes during a schedule.
 
 use messenger_handover::call::{Call, CallOutcome, MessageKey};
 use messenger_handover::id::AppId;
@@ -8,7 +8,7 @@ use crate::scene::{Scene, Seen};
 use crate::state::{End, Host};
 
 impl Host {
-    /// What must not be put out.
+    /// Checks a call that a thread wants to make. Returns the violation, if any.
     pub fn judge(&self, app: &AppId, call: &Call) -> Option<&'static str> {
         let waits = |key: &MessageKey| self.thread.message_status(key) == Some(MessageStatus::Waiting);
         match call {
@@ -68,7 +68,7 @@ impl Host {
 }
 
 impl Scene {
-    /// What a call shows that some property speaks of.
+    /// Records situations that some property is about.
     pub fn made(&self, call: &Call, result: &CallOutcome) {
         let refused = matches!(result, CallOutcome::Refused(_));
         match call {

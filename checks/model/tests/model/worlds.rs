@@ -1,4 +1,4 @@
-//! The worlds that are explored.
+//! The explored worlds.
 
 use messenger_handover::id::PAGE_INBOX;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
@@ -26,7 +26,7 @@ const NONE: Budget = Budget {
     crashes: 0,
 };
 
-/// What happens in the worlds of one configuration.
+/// The budgets of the worlds of one configuration.
 const STORIES: [(&str, Budget); 10] = [
     (
         "an intervention, an agent's answer, a fault",
@@ -55,7 +55,7 @@ const STORIES: [(&str, Budget); 10] = [
     ("a farewell, an agent's answer", Budget { farewells: 1, desk: 1, ..NONE }),
 ];
 
-/// The same with ED's endpoint.
+/// Additional budgets for worlds with ED's endpoint.
 const ENDPOINT: [(&str, Budget); 4] = [
     (
         "the bot wants a person, an agent answers, a fault",
@@ -66,7 +66,7 @@ const ENDPOINT: [(&str, Budget); 4] = [
     ("the bot wants a person and answers, the inbox", Budget { bot: 1, persons: 1, inbox: 1, ..NONE }),
 ];
 
-/// What every configuration shows somewhere.
+/// The situations that must occur under every configuration.
 const EVERYWHERE: [Seen; 14] = [
     Seen::Unsent,
     Seen::BotWasSilent,
@@ -84,7 +84,7 @@ const EVERYWHERE: [Seen; 14] = [
     Seen::ControlExpired,
 ];
 
-/// All stories under one policy and one set of rules, and that they show what the properties speak of.
+/// Explores all budgets under one policy and rule set, and checks that the expected situations occur.
 fn stories(name: &str, make: impl Fn(Budget) -> Scene, shown: &[Seen]) {
     let mut seen = Vec::new();
     for (story, budget) in STORIES {
@@ -158,7 +158,7 @@ fn model_no_primary_zero_config() {
     stories("no primary, zero-config", under(Rules::zero_config(), NoPrimary), &[Seen::ToldWhatCameBefore]);
 }
 
-/// What no source tells, the other way round.
+/// The platform's undocumented behaviour, set to the opposite of the defaults.
 #[test]
 fn model_other_choices_of_the_platform() {
     let budget = Budget { bot: 1, desk: 1, desk_faults: 1, ..NONE };
@@ -190,7 +190,7 @@ fn model_other_choices_of_the_platform() {
     explore("zero-config as documented", documented);
 }
 
-/// Hosts that would rather have an answer twice than not at all: then the outcome says so.
+/// Hosts that resend after an unknown outcome: the status must say that the message may be doubled.
 #[test]
 fn model_hosts_that_resend() {
     let budget = Budget { desk: 2, bot: 1, desk_faults: 1, late: 1, ..NONE };
@@ -203,7 +203,7 @@ fn model_hosts_that_resend() {
     explore("zero-config, resent", under(Rules::zero_config(), NoPrimary)(budget).resends());
 }
 
-/// Two sides with any two policies come to rest under any rules.
+/// Two hosts with any two policies come to rest under any rules.
 #[test]
 fn model_any_two_policies() {
     let budget = Budget { bot: 1, desk: 1, ..NONE };
@@ -225,7 +225,7 @@ fn model_any_two_policies() {
     }
 }
 
-/// One world of two million states.
+/// A world with two million states.
 #[test]
 fn model_largest() {
     let budget = Budget { interventions: 1, desk: 1, customer: 1, ..NONE };
@@ -235,7 +235,7 @@ fn model_largest() {
     );
 }
 
-/// `MODEL=large cargo test -p check-model --profile model model_larger -- --ignored --nocapture`
+/// Run it with `MODEL=large cargo test -p check-model --profile model model_larger -- --ignored --nocapture`.
 #[test]
 #[ignore = "tens of millions of states, and many minutes"]
 fn model_larger() {

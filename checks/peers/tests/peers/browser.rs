@@ -1,4 +1,4 @@
-//! The simulator's page, driven in headless Chromium.
+//! Drives the simulator's page in headless Chromium.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -19,7 +19,7 @@ use crate::install::Tools;
 
 const HTML: &str = include_str!("../../../../sim/src/page.html");
 
-/// A session of `WebDriver`, as far as it is needed here.
+/// A `WebDriver` session with the commands that are needed here.
 struct Session<'a> {
     runtime: &'a Runtime,
     client: reqwest::Client,
@@ -76,12 +76,12 @@ impl Session<'_> {
     }
 }
 
-/// A free port: the driver says on its output which one it has, in words that change.
+/// A free port, chosen here because the driver's message about its own port varies between versions.
 fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// A person writes as the customer, answers in the inbox, moves the clock and lets something go wrong.
+/// Writes as the customer, replies in the inbox, advances the clock and injects a fault.
 pub fn drive(runtime: &Runtime, tools: &Tools) -> Result<(), Failed> {
     let (chromium, chromedriver) = tools.browser()?;
     let platform = platform();
@@ -91,7 +91,7 @@ pub fn drive(runtime: &Runtime, tools: &Tools) -> Result<(), Failed> {
     let mut driver = Command::new(chromedriver);
     driver.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
     let _driver = Running(driver.spawn()?);
-    // A client of reqwest asks for the process's TLS provider, even for plain HTTP.
+    // reqwest needs a process-wide TLS provider, even for plain HTTP.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
     let everything = runtime.block_on(async {
@@ -108,7 +108,7 @@ pub fn drive(runtime: &Runtime, tools: &Tools) -> Result<(), Failed> {
     scene(&session, &server)
 }
 
-/// The browser ends with its session, however the scene went.
+/// Closes the browser with its session, also after a failure.
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         let (client, base) = (self.client.clone(), self.base.clone());
@@ -159,7 +159,7 @@ fn scene(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
 
     handover(session, server)?;
 
-    // Under the handover protocol the inbox may not speak while the bot has control, and the page says so.
+    // Under the handover protocol the inbox cannot send while the bot has control, and the page shows this.
     session.write("#reply", "I am a person.")?;
     session.click("#inbox button")?;
     session.until_shown("#error", "another app is controlling this thread")?;
@@ -189,7 +189,7 @@ fn scene(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What two apps do over the wire, for the diagram to show: a refused answer, a request, a grant.
+/// A refused message, a request and a grant between two apps, for the diagram on the page.
 fn handover(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
     let graph = |token: &str, edge: &str, mut body: Value| {
         let (client, url) = (session.client.clone(), format!("{}/v26.0/me/{edge}", server.url()));
@@ -198,7 +198,7 @@ fn handover(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
         session.runtime.block_on(async {
             let post = client.post(url).header("content-type", "application/json").body(body.to_string());
             post.send().await.map_err(|error| Failed::from(error.to_string()))?;
-            // Where the webhooks of both have come.
+            // Wait until the webhooks of both apps have arrived.
             server.idle().await;
             Ok::<_, Failed>(())
         })
@@ -214,7 +214,7 @@ fn handover(session: &Session<'_>, server: &Server) -> Result<(), Failed> {
     graph("desk-token", "pass_thread_control", json!({"target_app_id": BOT}))
 }
 
-/// For `docs/`.
+/// Takes the screenshot for `docs/`.
 fn screenshot(session: &Session<'_>, path: &Path) -> Result<(), Failed> {
     let (client, url) = (&session.client, format!("{}/screenshot", session.base));
     let text = session.runtime.block_on(async { client.get(url).send().await?.text().await });

@@ -1,4 +1,4 @@
-//! Finds what runs the peers, and installs their packages once.
+//! Finds the tools that run the peers, and installs their packages once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ pub struct Tools {
     python: Option<PathBuf>,
     chromium: Option<PathBuf>,
     chromedriver: Option<PathBuf>,
-    /// That node or Python is missing is a failure.
+    /// Whether a missing Node or Python is a failure.
     required: bool,
 }
 
-/// One installation at a time.
+/// Serializes installations.
 static INSTALLING: Mutex<()> = Mutex::new(());
 
 fn find(name: &str) -> Option<PathBuf> {
@@ -82,7 +82,7 @@ impl Tools {
         both.ok_or_else(|| "chromium or chromedriver is missing".into())
     }
 
-    /// Node, and the folder of its scripts with their packages.
+    /// Node, and the folder of the scripts with installed packages.
     pub fn node_packages(&self) -> Result<(PathBuf, PathBuf), Failed> {
         let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let (node, npm) = self.node.clone().zip(self.npm.clone()).ok_or("node or npm is missing")?;
@@ -91,7 +91,7 @@ impl Tools {
         let fresh = fs::read(there.join("installed.json")).is_ok_and(|installed| installed == lock);
         copy(&sources().join("node"), &there)?;
         if !fresh {
-            // A script of one package would fetch a program from elsewhere.
+            // One package has an install script that would download a program.
             let options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
             run(Command::new(npm).args(options).current_dir(&there))?;
             fs::write(there.join("installed.json"), lock)?;
@@ -99,7 +99,7 @@ impl Tools {
         Ok((node, there))
     }
 
-    /// Python with its packages, and the folder of its scripts.
+    /// Python with its packages, and the folder of the scripts.
     pub fn python_packages(&self) -> Result<(PathBuf, PathBuf), Failed> {
         let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let python = self.python.clone().ok_or("python3 is missing")?;

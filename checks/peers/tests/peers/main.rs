@@ -1,6 +1,6 @@
-//! Programs that we did not write, unmodified, against the simulated platform; and its page in a browser.
+//! Third-party programs, unmodified, against the simulated platform; and the simulator's page in a browser.
 //!
-//! The packages are installed below the target folder, from their lock file. What is not on this machine is
+//! Packages are installed below the target folder, from their lock files. A peer whose tools are missing is
 //! reported as ignored; with `HANDOVER_REQUIRE_PEERS` only a browser may be missing.
 
 mod browser;
@@ -23,7 +23,7 @@ const PAGE: u64 = 987_654_321_098_765;
 const PSID: u64 = 1_234_567_890_123_456;
 const VERIFY_TOKEN: &str = "V";
 
-/// The handover protocol with a bot as primary receiver: there every call has its use.
+/// The handover protocol with a bot as primary receiver, because every call is available there.
 fn platform() -> Platform {
     Platform::new()
         .with_app(App::new(BOT, "Bot", "bot-secret", VERIFY_TOKEN))
@@ -35,7 +35,7 @@ fn start(runtime: &Runtime) -> Server {
     runtime.block_on(Server::start(platform())).expect("a port of this machine")
 }
 
-/// A command that knows the world.
+/// The command of a peer, with the world's addresses and tokens in its environment.
 fn peer(program: &Path, server: &Server) -> Command {
     let mut command = Command::new(program);
     let ids = [("PAGE", PAGE), ("PSID", PSID), ("BOT", BOT), ("DESK", DESK)];
@@ -52,7 +52,7 @@ fn peer(program: &Path, server: &Server) -> Command {
     command
 }
 
-/// Runs a client to its end, and looks at the wire: it must have made every one of these calls.
+/// Runs a client to its end, and checks that it has made all of these calls.
 fn client(runtime: &Runtime, program: &Path, script: &Path, edges: &[&str]) -> Result<(), Failed> {
     let server = start(runtime);
     let output = peer(program, &server).arg(script).output()?;
@@ -75,12 +75,12 @@ fn client(runtime: &Runtime, program: &Path, script: &Path, edges: &[&str]) -> R
     Ok(())
 }
 
-/// Ends the process with the test.
+/// A child process that is killed when the test ends.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -97,7 +97,7 @@ fn until(what: &str, server: &Server, so: impl Fn() -> bool) -> Result<(), Faile
     Ok(())
 }
 
-/// A bot of another framework takes part in a handover, with nothing but its webhook and its Graph client.
+/// A bot of another framework takes part in a transfer, with only its webhook and its Graph client.
 fn bottender(runtime: &Runtime, node: &Path, packages: &Path) -> Result<(), Failed> {
     let server = start(runtime);
     let mut command = peer(node, &server);
@@ -127,7 +127,7 @@ fn bottender(runtime: &Runtime, node: &Path, packages: &Path) -> Result<(), Fail
     until("it answers", &server, || read() == ["hello", "You said: hello"])?;
     server.customer_writes(&page, &user, "a person, please");
     until("it passes control", &server, || owner() == Some(desk.clone()))?;
-    // On standby it stays silent: not even a refused answer.
+    // On standby the bot is silent and does not even attempt to send.
     let tried = || {
         let of_bot =
             |line: &&String| line.contains("\"app\":\"999\"") && line.contains("\"edge\":\"messages\"");

@@ -1,4 +1,4 @@
-//! The store in an SQLite file: as the file is left behind, and shared.
+//! Tests of the SQLite store: restarts, sharing, deletion and file formats.
 
 #[path = "../stores/in_turn.rs"]
 mod in_turn;
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use in_turn::InTurn;
 
-/// In a folder that is gone when the test is over.
+/// A database file in a folder that is deleted after the test.
 #[derive(Debug)]
 pub struct File(TempDir);
 
@@ -33,7 +33,7 @@ impl File {
         self.0.path().join("threads.db")
     }
 
-    /// All that is on the disk.
+    /// All bytes of the folder's files.
     pub fn bytes(&self) -> Vec<u8> {
         fs::read_dir(&self.0).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
     }
@@ -61,7 +61,7 @@ fn open(path: &Path) -> Arc<SqliteStore> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_store_in_a_file_conforms() {
+async fn sqlite_store_conforms() {
     let file = File::new();
     let report = conformance::check(open(&file.path())).await;
     assert!(report.is_ok(), "{report}");
@@ -71,7 +71,7 @@ async fn the_store_in_a_file_conforms() {
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_a_restart() {
+async fn sqlite_restart_keeps_records() {
     let file = File::new();
     let store = open(&file.path());
     let written = vec![Write::new(key(1), 0, 7, thread("hello"), Some(Timestamp::from_millis(5)))];
@@ -85,18 +85,18 @@ async fn what_was_written_is_there_after_a_restart() {
     assert_eq!(store.needing_attention(None, 9).await.unwrap(), [key(1)]);
 }
 
-/// Two processes of one machine share a file: here two stores, each with its own connections.
+/// Two processes of one machine may share a file; here, two stores with their own connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_stores_on_one_file_conform() {
+async fn sqlite_two_stores_on_one_file_conform() {
     let file = File::new();
     let stores: [Arc<dyn ThreadStore>; 2] = [open(&file.path()), open(&file.path())];
     let report = conformance::check(InTurn::new(stores)).await;
     assert!(report.is_ok(), "{report}");
 }
 
-/// As when all processes of a machine are started for the first time.
+/// As when all processes of a machine start for the first time.
 #[test]
-fn several_may_open_a_new_file_at_once() {
+fn sqlite_new_file_can_be_opened_concurrently() {
     for _ in 0..10 {
         let file = File::new();
         std::thread::scope(|threads| {
@@ -108,9 +108,9 @@ fn several_may_open_a_new_file_at_once() {
     }
 }
 
-/// Whoever still reads keeps it in the log: that is told, and nothing of it is left when it is asked for again.
+/// An open read transaction keeps old data in the log: `forget` returns an error, and a second call deletes it.
 #[tokio::test]
-async fn what_cannot_be_forgotten_yet_is_an_error() {
+async fn sqlite_forget_during_a_read_is_an_error() {
     let file = File::new();
     let store = SqliteStore::builder(file.path()).busy_timeout(Duration::from_millis(50)).open().unwrap();
     store.compare_and_swap(vec![Write::new(key(1), 0, 1, thread("a private matter"), None)]).await.unwrap();
@@ -124,9 +124,9 @@ async fn what_cannot_be_forgotten_yet_is_an_error() {
     assert!(!contains(&file.bytes(), "a private matter"));
 }
 
-/// Also from what the database keeps beside its tables.
+/// Deleted data is gone from the database's log, too.
 #[tokio::test]
-async fn what_is_forgotten_is_not_in_the_file() {
+async fn sqlite_forget_removes_the_bytes_from_the_files() {
     let file = File::new();
     let store = open(&file.path());
     let write = |user, words: &str| Write::new(key(user), 0, 1, thread(words), None);
@@ -137,7 +137,7 @@ async fn what_is_forgotten_is_not_in_the_file() {
 }
 
 #[test]
-fn a_file_of_a_newer_version_is_left_alone() {
+fn sqlite_file_of_a_newer_version_is_refused() {
     let file = File::new();
     drop(open(&file.path()));
     let db = rusqlite::Connection::open(file.path()).unwrap();
@@ -147,7 +147,7 @@ fn a_file_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn what_is_no_database_is_told() {
+fn sqlite_file_that_is_no_database_is_an_error() {
     let file = File::new();
     assert!(SqliteStore::open(file.path().join("no/such.db")).is_err());
     fs::write(file.path(), "this is a letter to my aunt, and no database at all".repeat(99)).unwrap();

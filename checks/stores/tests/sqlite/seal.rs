@@ -1,4 +1,4 @@
-//! Records sealed by a real cipher, as a host would: bound to their conversation, under keys that change.
+//! Records encrypted by a real cipher, as a host would do it: bound to their conversation, with key rotation.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use messenger_handover::store::{
 
 use crate::{File, contains, key, thread};
 
-/// The number of the key comes first, then the nonce.
+/// A ciphertext starts with the key's number, followed by the nonce.
 struct Keys {
     keys: BTreeMap<u8, XChaCha20Poly1305>,
 }
 
 impl Keys {
     fn new(keys: &[u8]) -> Self {
-        // A host would take them from its key management.
+        // A real host would load the keys from its key management.
         let key = |number: &u8| (*number, XChaCha20Poly1305::new(&Key::from([*number; 32])));
         Self { keys: keys.iter().map(key).collect() }
     }
@@ -28,7 +28,7 @@ impl Keys {
 
 const NONCE: usize = 24;
 
-/// What the record is bound to. Lengths keep `1` + `23` from being `12` + `3`.
+/// The associated data of a record. Length prefixes distinguish `1` + `23` from `12` + `3`.
 fn bound_to(thread: &ThreadKey) -> Vec<u8> {
     let (page, user) = (thread.page.to_string(), thread.user.to_string());
     format!("{}:{page}{user}", page.len()).into_bytes()
@@ -58,21 +58,21 @@ fn open(file: &File, records: Records) -> SqliteStore {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_store_with_a_seal_conforms() {
+async fn sealed_store_conforms() {
     let file = File::new();
     let report = conformance::check(Arc::new(open(&file, Records::sealed(Keys::new(&[1]))))).await;
     assert!(report.is_ok(), "{report}");
 }
 
 #[tokio::test]
-async fn what_is_sealed_is_read_by_whoever_has_the_key() {
+async fn sealed_records_are_read_with_their_key() {
     let file = File::new();
     let write = |user, version| Write::new(key(user), version - 1, version, thread("a private matter"), None);
     let plain = open(&file, Records::new());
     plain.compare_and_swap(vec![write(1, 1)]).await.unwrap();
     assert!(contains(&file.bytes(), "a private matter"));
     plain.forget(&[key(1)]).await.unwrap();
-    // Written before there was a seal.
+    // A record from before encryption was configured.
     let old = thread("nothing private");
     plain.compare_and_swap(vec![Write::new(key(3), 0, 1, old.clone(), None)]).await.unwrap();
 
@@ -82,13 +82,13 @@ async fn what_is_sealed_is_read_by_whoever_has_the_key() {
         [WriteOutcome::Written; 2]
     );
     assert!(!contains(&file.bytes(), "a private matter"));
-    // A new key; what the old one sealed is read, and sealed anew when it is written.
+    // Key rotation: records under the old key are readable, and are encrypted under the new key when written.
     let renewed = open(&file, Records::sealed(Keys::new(&[1, 2])));
     renewed.compare_and_swap(vec![write(1, 2)]).await.unwrap();
     let loaded = renewed.load(&[key(1), key(2), key(3)]).await.unwrap();
     let loaded: Vec<_> = loaded.into_iter().map(|loaded| loaded.thread.unwrap()).collect();
     assert_eq!(loaded, [thread("a private matter"), thread("a private matter"), old].map(Into::into));
-    // The old key alone opens only what it has sealed.
+    // The old key alone opens only its own records.
     let loaded = sealed.load(&[key(1), key(2)]).await.unwrap();
     assert!(matches!(loaded[0].thread, Err(RecordError::Sealed(Some(_)))) && loaded[1].thread.is_ok());
     let without = plain.load(&[key(2)]).await.unwrap().remove(0);
@@ -96,7 +96,7 @@ async fn what_is_sealed_is_read_by_whoever_has_the_key() {
 }
 
 #[test]
-fn a_record_opens_only_where_it_belongs_and_whole() {
+fn sealed_record_opens_only_unmodified_and_for_its_thread() {
     let records = Records::sealed(Keys::new(&[1]));
     let record = records.encode(&key(1), &thread("a private matter")).unwrap();
     assert!(records.decode(&key(1), &record).is_ok());

@@ -1,4 +1,4 @@
-//! As two processes that share what is stored.
+//! Two stores over the same data, used in turn as two processes would.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use messenger_handover::id::ThreadKey;
 use messenger_handover::store::{Loaded, StoreError, ThreadStore, Write, WriteOutcome};
 use messenger_handover::time::Timestamp;
 
-/// Asks one store and then the other.
+/// Calls one store and then the other.
 #[derive(Debug)]
 pub struct InTurn {
     stores: [Arc<dyn ThreadStore>; 2],

@@ -1,7 +1,8 @@
-//! The stores that need a server: `TEST_POSTGRES_URL`, `TEST_PGBOUNCER_URL` (before the same Postgres, in transaction mode),
-//! `TEST_REDIS_URL` and `TEST_REDIS_CLUSTER_URL` name one each. Without its server a test is reported as ignored; with `HANDOVER_REQUIRE_STORES` none may be missing.
+//! Tests of the stores that need a server. `TEST_POSTGRES_URL`, `TEST_PGBOUNCER_URL` (in front of the same Postgres, in
+//! transaction mode), `TEST_REDIS_URL` and `TEST_REDIS_CLUSTER_URL` name one each. A test without its server is reported as
+//! ignored; with `HANDOVER_REQUIRE_STORES` none may be missing.
 //!
-//! Each test has a schema or a prefix of its own, and removes it.
+//! Each test uses its own schema or prefix, and removes it.
 
 mod in_turn;
 mod postgres;
@@ -24,16 +25,16 @@ use messenger_handover::time::Timestamp;
 
 type Ended = Result<(), Failed>;
 type Running = Pin<Box<dyn Future<Output = Ended> + Send>>;
-/// Connects to the same store once more.
+/// Opens another connection to the same store.
 type Connect = Arc<dyn Fn() -> Connecting + Send + Sync>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Arc<dyn ThreadStore>, Failed>> + Send>>;
-/// A test by name.
+/// A test and its name.
 type Test = (&'static str, fn(Connect) -> Running);
 
-/// A name that no other test has, nor another run at the same time.
+/// A name that no other test uses, nor a concurrent run.
 fn a_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    // None is the beginning of another.
+    // Fixed length, so that no name is a prefix of another.
     format!("handover_test_{:08}_{:04}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
 }
 
@@ -41,7 +42,7 @@ fn key(user: u64) -> ThreadKey {
     ThreadKey::new(PageId::from(10), UserId::from(user))
 }
 
-/// A desk with an answer that waits.
+/// A desk's thread with a waiting message.
 fn thread(text: &str) -> Thread {
     let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
     let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text(text).unwrap());
@@ -51,7 +52,7 @@ fn thread(text: &str) -> Thread {
     thread
 }
 
-/// All open threads, a page of one at a time.
+/// All threads that need attention, listed one at a time.
 async fn listed_singly(store: &dyn ThreadStore) -> Result<Vec<ThreadKey>, Failed> {
     let mut listed = Vec::new();
     while let Some(next) = store.needing_attention(listed.last(), 1).await?.pop() {
@@ -65,12 +66,12 @@ async fn conforms(connect: Connect) -> Ended {
     if report.is_ok() { Ok(()) } else { Err(report.to_string().into()) }
 }
 
-async fn two_of_them_conform(connect: Connect) -> Ended {
+async fn conforms_with_two_instances(connect: Connect) -> Ended {
     let report = conformance::check(in_turn::InTurn::new([connect().await?, connect().await?])).await;
     if report.is_ok() { Ok(()) } else { Err(report.to_string().into()) }
 }
 
-async fn what_was_written_is_there_after_a_restart(connect: Connect) -> Ended {
+async fn restart_keeps_records(connect: Connect) -> Ended {
     let wake = Some(Timestamp::from_millis(5));
     let written =
         connect().await?.compare_and_swap(vec![Write::new(key(1), 0, 7, thread("hello"), wake)]).await?;
@@ -84,14 +85,14 @@ async fn what_was_written_is_there_after_a_restart(connect: Connect) -> Ended {
     Ok(())
 }
 
-/// Whoever is in the way of the others waits or is told, and nobody is in the way for ever.
-async fn many_at_once_are_all_served(connect: Connect) -> Ended {
+/// Concurrent writers of the same threads wait or get a conflict, and all finish.
+async fn contention_serves_all_writers(connect: Connect) -> Ended {
     let stores = [connect().await?, connect().await?];
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..60_u64 {
         let store = Arc::clone(&stores[usize::from(writer % 2 == 0)]);
         writers.spawn(async move {
-            // In any order, and all the same conversations: the worst case for whoever locks them.
+            // The same conversations in different orders: the worst case for row locks.
             let mut users: Vec<u64> = (0..40).collect();
             users.rotate_left(usize::try_from(writer * 7 % 40).unwrap());
             let keys: Vec<_> = users.into_iter().map(key).collect();
@@ -118,7 +119,7 @@ async fn many_at_once_are_all_served(connect: Connect) -> Ended {
             assert_eq!(after.insert((key, expected), version), None, "two were written over {expected}");
         }
     }
-    // Each was written over the one before, up to what is kept.
+    // Each version was written over the previous one, up to the stored one.
     for key in (0..40).map(key) {
         let mut last = 0;
         while let Some(next) = after.remove(&(key.clone(), last)) {
@@ -130,17 +131,15 @@ async fn many_at_once_are_all_served(connect: Connect) -> Ended {
     Ok(())
 }
 
-/// What any of them must do.
+/// Tests for every store.
 const COMMON: [Test; 4] = [
     ("conforms", |connect| Box::pin(conforms(connect))),
-    ("two_of_them_conform", |connect| Box::pin(two_of_them_conform(connect))),
-    ("what_was_written_is_there_after_a_restart", |connect| {
-        Box::pin(what_was_written_is_there_after_a_restart(connect))
-    }),
-    ("many_at_once_are_all_served", |connect| Box::pin(many_at_once_are_all_served(connect))),
+    ("conforms_with_two_instances", |connect| Box::pin(conforms_with_two_instances(connect))),
+    ("restart_keeps_records", |connect| Box::pin(restart_keeps_records(connect))),
+    ("contention_serves_all_writers", |connect| Box::pin(contention_serves_all_writers(connect))),
 ];
 
-/// A server that a test may need.
+/// The server that a test needs.
 #[derive(Debug)]
 struct Server {
     name: &'static str,
@@ -157,7 +156,7 @@ impl Server {
         Self { name, url }
     }
 
-    /// A test that gets the server's address, in a runtime of its own.
+    /// A test that gets the server's address, in its own runtime.
     fn trial<F>(&self, name: &str, run: impl FnOnce(String) -> F + Send + 'static) -> Trial
     where
         F: Future<Output = Ended>,

@@ -1,3 +1,4 @@
+//! Tests of the Postgres store, directly and through PgBouncer.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, raw_sql
 
 use crate::{COMMON, Connect, Ended, Server, a_name, key, listed_singly, thread};
 
-/// A schema of its own, and what is done to it beside the store.
+/// A schema of its own, and direct access to it past the store.
 #[derive(Clone)]
 struct Schema {
     url: String,
@@ -40,7 +41,7 @@ impl Schema {
         })
     }
 
-    /// The database itself, past any pooler.
+    /// A direct connection to the database, past any pooler.
     async fn beside(&self) -> Result<PgConnection, sqlx::Error> {
         let behind = std::env::var("TEST_POSTGRES_URL").ok().filter(|_| self.pooled);
         PgConnection::connect(behind.as_deref().unwrap_or(&self.url)).await
@@ -57,7 +58,7 @@ impl Schema {
     }
 }
 
-async fn tables_of_a_newer_version_are_left_alone(schema: Schema) -> Ended {
+async fn schema_of_a_newer_version_is_refused(schema: Schema) -> Ended {
     drop(schema.open().await?);
     schema.run("UPDATE {schema}.handover_tables SET version = 99").await?;
     let error = schema.open().await.err().ok_or("it is opened")?.to_string();
@@ -66,8 +67,8 @@ async fn tables_of_a_newer_version_are_left_alone(schema: Schema) -> Ended {
     Ok(())
 }
 
-/// As when all replicas are started for the first time.
-async fn several_may_open_a_new_schema_at_once(schema: Schema) -> Ended {
+/// As when all replicas start for the first time.
+async fn schema_can_be_created_concurrently(schema: Schema) -> Ended {
     let opened = tokio::join!(schema.open(), schema.open(), schema.open(), schema.open());
     schema.drop().await?;
     for store in [opened.0, opened.1, opened.2, opened.3] {
@@ -76,8 +77,8 @@ async fn several_may_open_a_new_schema_at_once(schema: Schema) -> Ended {
     Ok(())
 }
 
-/// The role of a host need not be allowed to create anything.
-async fn a_role_that_only_reads_and_writes_is_enough(schema: Schema) -> Ended {
+/// The host's role needs no right to create anything.
+async fn schema_needs_only_read_and_write_rights(schema: Schema) -> Ended {
     drop(schema.open().await?);
     let role = format!("{}_role", schema.name);
     let grants = format!(
@@ -100,7 +101,7 @@ async fn a_role_that_only_reads_and_writes_is_enough(schema: Schema) -> Ended {
     Ok(worked?)
 }
 
-async fn a_broken_connection_is_replaced(schema: Schema) -> Ended {
+async fn connection_that_breaks_is_replaced(schema: Schema) -> Ended {
     let store = schema.open().await?;
     let write = |version| vec![Write::new(key(1), version - 1, version, thread("x"), None)];
     store.compare_and_swap(write(1)).await?;
@@ -123,8 +124,8 @@ async fn a_broken_connection_is_replaced(schema: Schema) -> Ended {
     Ok(())
 }
 
-/// Somebody locks the table, as a careless migration does: it is told, and in time.
-async fn a_database_that_does_not_answer_is_told(schema: Schema) -> Ended {
+/// Another session locks the table, as a careless migration would: calls fail within the timeout.
+async fn timeout_of_a_stuck_database_is_an_error(schema: Schema) -> Ended {
     let store = schema.builder().answers_within(Duration::from_millis(300)).connect().await?;
     let mut other = schema.beside().await?;
     let lock = "BEGIN; LOCK TABLE {schema}.handover_threads".replace("{schema}", &schema.name);
@@ -132,7 +133,7 @@ async fn a_database_that_does_not_answer_is_told(schema: Schema) -> Ended {
     let begun = Instant::now();
     let answer = store.load(&[key(1)]).await;
     let waited = begun.elapsed();
-    // The server does not go on with what nobody waits for.
+    // The server cancels statements whose caller has given up.
     let mut watcher = schema.beside().await?;
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE wait_event_type = 'Lock' AND position($1 IN query) > 0";
@@ -153,7 +154,7 @@ async fn a_database_that_does_not_answer_is_told(schema: Schema) -> Ended {
     Ok(())
 }
 
-async fn what_is_wrong_with_an_address_is_told_without_the_password(schema: Schema) -> Ended {
+async fn errors_about_an_address_hide_the_password(schema: Schema) -> Ended {
     for address in ["postgres://me:geheim@127.0.0.1:1/db", "postgres://me:geheim@[/db", "geheim"] {
         let builder = PostgresStore::builder(address).answers_within(Duration::from_secs(1));
         assert!(!format!("{builder:?}").contains("geheim"));
@@ -168,8 +169,8 @@ async fn what_is_wrong_with_an_address_is_told_without_the_password(schema: Sche
     Ok(())
 }
 
-/// What is wrong is said by whoever logs it, and nothing of a row.
-async fn errors_say_why(schema: Schema) -> Ended {
+/// The error's text names the cause, without any data of a row.
+async fn errors_name_their_cause(schema: Schema) -> Ended {
     let store = schema.open().await?;
     schema.run("ALTER TABLE {schema}.handover_threads ADD CONSTRAINT unlucky CHECK (version <> 13)").await?;
     let error =
@@ -192,8 +193,8 @@ async fn errors_say_why(schema: Schema) -> Ended {
     Ok(())
 }
 
-/// They wait for those before, and then share a statement.
-async fn a_failing_batch_of_a_group_fails_alone(schema: Schema) -> Ended {
+/// Batches that wait for a connection share a statement afterwards.
+async fn batch_that_fails_does_not_fail_its_group(schema: Schema) -> Ended {
     let store = Arc::new(schema.builder().connections(2).connect().await?);
     store.compare_and_swap(vec![Write::new(key(7), 0, 1, thread("x"), None)]).await?;
     schema.run("ALTER TABLE {schema}.handover_threads ADD CONSTRAINT unlucky CHECK (version <> 13)").await?;
@@ -219,7 +220,7 @@ async fn a_failing_batch_of_a_group_fails_alone(schema: Schema) -> Ended {
     Ok(())
 }
 
-async fn a_row_with_unreadable_ids_is_passed_over(schema: Schema) -> Ended {
+async fn records_with_unreadable_ids_are_skipped(schema: Schema) -> Ended {
     let store = schema.open().await?;
     let writes =
         (1..4).map(|user| Write::new(key(user), 0, 1, thread("x"), Some(Timestamp::from_millis(user))));
@@ -235,7 +236,7 @@ async fn a_row_with_unreadable_ids_is_passed_over(schema: Schema) -> Ended {
     Ok(())
 }
 
-async fn a_url_without_a_statement_cache_says_the_same(schema: Schema) -> Ended {
+async fn pooler_works_with_a_url_without_statement_cache(schema: Schema) -> Ended {
     let url = format!("{}?statement-cache-capacity=0", schema.url);
     let store = PostgresStore::builder(url).schema(&schema.name).connect().await?;
     for user in 0..50 {
@@ -244,8 +245,8 @@ async fn a_url_without_a_statement_cache_says_the_same(schema: Schema) -> Ended 
     Ok(())
 }
 
-/// A pooler gives the next client what was set for one.
-async fn nothing_is_set_for_other_clients_of_a_pooler(schema: Schema) -> Ended {
+/// A pooler would pass a client's session settings on to the next client.
+async fn pooler_clients_share_no_settings(schema: Schema) -> Ended {
     let store = schema.builder().answers_within(Duration::from_millis(4321)).connect().await?;
     let store = Arc::new(store);
     let mut loads = tokio::task::JoinSet::new();
@@ -286,27 +287,27 @@ pub fn trials(server: &Server, pooled: bool) -> Vec<Trial> {
         })
     });
     let both = trials![
-        tables_of_a_newer_version_are_left_alone
-        several_may_open_a_new_schema_at_once
-        a_database_that_does_not_answer_is_told
-        errors_say_why
-        a_failing_batch_of_a_group_fails_alone
-        a_row_with_unreadable_ids_is_passed_over
+        schema_of_a_newer_version_is_refused
+        schema_can_be_created_concurrently
+        timeout_of_a_stuck_database_is_an_error
+        errors_name_their_cause
+        batch_that_fails_does_not_fail_its_group
+        records_with_unreadable_ids_are_skipped
     ];
     let trials = common.chain(both);
     if pooled {
         trials
             .chain(trials![
-                nothing_is_set_for_other_clients_of_a_pooler
-                a_url_without_a_statement_cache_says_the_same
+                pooler_clients_share_no_settings
+                pooler_works_with_a_url_without_statement_cache
             ])
             .collect()
     } else {
         trials
             .chain(trials![
-                a_role_that_only_reads_and_writes_is_enough
-                a_broken_connection_is_replaced
-                what_is_wrong_with_an_address_is_told_without_the_password
+                schema_needs_only_read_and_write_rights
+                connection_that_breaks_is_replaced
+                errors_about_an_address_hide_the_password
             ])
             .collect()
     }

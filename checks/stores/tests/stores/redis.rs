@@ -1,3 +1,4 @@
+//! Tests of the Redis store, on one server and on a cluster.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use tokio::sync::RwLock;
 
 use crate::{COMMON, Connect, Ended, Server, a_name, key, listed_singly, thread};
 
-/// One test changes what holds for the whole server.
+/// Tests that change settings of the whole server hold the write lock.
 static SERVER: RwLock<()> = RwLock::const_new(());
 
-/// A prefix of its own, and what is done to it beside the store.
+/// A prefix of its own, and direct access to it past the store.
 #[derive(Clone)]
 struct Prefix {
     url: String,
@@ -40,7 +41,7 @@ impl Prefix {
         })
     }
 
-    /// The server itself; a cluster here has one node.
+    /// A direct connection to the server; the cluster has one node here.
     fn server(&self) -> RedisResult<Connection> {
         Client::open(&*self.url)?.get_connection()
     }
@@ -55,7 +56,7 @@ impl Prefix {
     }
 }
 
-async fn a_newer_layout_is_left_alone(prefix: Prefix) -> Ended {
+async fn layout_of_a_newer_version_is_refused(prefix: Prefix) -> Ended {
     drop(prefix.builder().connect().await?);
     let () = prefix.server()?.set(format!("{{{}}}:layout", prefix.name), 99)?;
     let error = prefix.builder().connect().await.err().ok_or("it is opened")?.to_string();
@@ -63,8 +64,8 @@ async fn a_newer_layout_is_left_alone(prefix: Prefix) -> Ended {
     Ok(())
 }
 
-/// All names begin with the prefix, are in one slot each partition, and are gone with what they name.
-async fn nothing_is_left_of_what_is_forgotten(prefix: Prefix) -> Ended {
+/// All keys start with the prefix, those of a partition share a slot, and they are deleted with their threads.
+async fn forget_leaves_nothing_behind(prefix: Prefix) -> Ended {
     let store = prefix.builder().connect().await?;
     let keys: Vec<_> = (0..200).map(key).collect();
     let write = |key: &_| Write::new(Clone::clone(key), 0, 1, thread("private"), None);
@@ -77,7 +78,7 @@ async fn nothing_is_left_of_what_is_forgotten(prefix: Prefix) -> Ended {
     Ok(())
 }
 
-async fn prefixes_do_not_meet(prefix: Prefix) -> Ended {
+async fn prefixes_are_independent(prefix: Prefix) -> Ended {
     let other = Prefix { name: format!("{}x", prefix.name), ..prefix.clone() };
     let (one, two) = (prefix.builder().connect().await?, other.builder().connect().await?);
     one.compare_and_swap(vec![Write::new(key(1), 0, 1, thread("x"), None)]).await?;
@@ -91,12 +92,12 @@ async fn prefixes_do_not_meet(prefix: Prefix) -> Ended {
     Ok(())
 }
 
-async fn a_broken_connection_is_replaced(prefix: Prefix) -> Ended {
+async fn connection_that_breaks_is_replaced(prefix: Prefix) -> Ended {
     let store = prefix.builder().connect().await?;
     let write = |version| vec![Write::new(key(1), version - 1, version, thread("x"), None)];
     store.compare_and_swap(write(1)).await?;
     let () = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").query(&mut prefix.server()?)?;
-    // The scripts are gone too, as after a restart.
+    // A restart also loses the scripts.
     let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut prefix.server()?)?;
     let mut ended = store.compare_and_swap(write(2)).await;
     for _ in 0..20 {
@@ -111,7 +112,7 @@ async fn a_broken_connection_is_replaced(prefix: Prefix) -> Ended {
     Ok(())
 }
 
-async fn a_server_that_evicts_conversations_is_refused(prefix: Prefix) -> Ended {
+async fn eviction_by_the_server_is_refused(prefix: Prefix) -> Ended {
     let policy = |policy: &str| -> RedisResult<()> {
         redis::cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg(policy).query(&mut prefix.server()?)
     };
@@ -123,9 +124,9 @@ async fn a_server_that_evicts_conversations_is_refused(prefix: Prefix) -> Ended 
     Ok(())
 }
 
-/// As where a password is changed, or all connections are taken for a while: what the server answers to a new connection
-/// is an error, and not for ever.
-async fn a_server_that_refuses_connections_is_tried_again(prefix: Prefix) -> Ended {
+/// As when a password is changed or the connection limit is reached for a while: while the server refuses new connections,
+/// calls fail, and they succeed again afterwards.
+async fn connection_refused_by_the_server_is_retried(prefix: Prefix) -> Ended {
     let mut admin = prefix.server()?;
     let mut require = move |password: &str| -> RedisResult<()> {
         let () = redis::cmd("CONFIG").arg("SET").arg("requirepass").arg(password).query(&mut admin)?;
@@ -161,7 +162,7 @@ async fn a_server_that_refuses_connections_is_tried_again(prefix: Prefix) -> End
     Ok(())
 }
 
-async fn what_is_wrong_with_an_address_is_told_without_the_password(prefix: Prefix) -> Ended {
+async fn errors_about_an_address_hide_the_password(prefix: Prefix) -> Ended {
     for address in ["redis://me:geheim@127.0.0.1:1/", "redis://me:geheim@[/", "geheim"] {
         let builder = Prefix { url: address.to_owned(), ..prefix.clone() }.builder();
         let builder = builder.answers_within(Duration::from_secs(1));
@@ -173,7 +174,7 @@ async fn what_is_wrong_with_an_address_is_told_without_the_password(prefix: Pref
     Ok(())
 }
 
-async fn errors_say_why(prefix: Prefix) -> Ended {
+async fn errors_name_their_cause(prefix: Prefix) -> Ended {
     let at = |address: &str| Prefix { url: address.to_owned(), ..prefix.clone() }.builder();
     let refused = at("redis://127.0.0.1:1/").answers_within(Duration::from_secs(2)).connect().await;
     let error = refused.err().ok_or("it connects")?.to_string();
@@ -191,7 +192,7 @@ async fn errors_say_why(prefix: Prefix) -> Ended {
     Ok(())
 }
 
-async fn a_row_with_unreadable_ids_is_passed_over(prefix: Prefix) -> Ended {
+async fn records_with_unreadable_ids_are_skipped(prefix: Prefix) -> Ended {
     let store = prefix.builder().connect().await?;
     let writes =
         (1..4).map(|user| Write::new(key(user), 0, 1, thread("x"), Some(Timestamp::from_millis(user))));
@@ -203,7 +204,7 @@ async fn a_row_with_unreadable_ids_is_passed_over(prefix: Prefix) -> Ended {
             let () = prefix.server()?.zadd(name("open"), bad, 0)?;
         }
     }
-    // They fill the first poll of each partition, and no other.
+    // These records fill the first poll of each partition only.
     let due = |now| store.due(Timestamp::from_millis(now), Duration::from_millis(100), 3);
     assert_eq!(due(10).await?, []);
     assert_eq!(due(20).await?, [key(1), key(2), key(3)]);
@@ -214,8 +215,8 @@ async fn a_row_with_unreadable_ids_is_passed_over(prefix: Prefix) -> Ended {
     Ok(())
 }
 
-/// Each conversation says for itself that it cannot be read.
-async fn a_damaged_conversation_does_not_hide_the_others(prefix: Prefix) -> Ended {
+/// Each damaged conversation has its own error.
+async fn records_that_are_damaged_do_not_hide_others(prefix: Prefix) -> Ended {
     let store = prefix.builder().connect().await?;
     let keys: Vec<_> = (1..5).map(key).collect();
     let write = |key: &_| Write::new(Clone::clone(key), 0, 1, thread("x"), None);
@@ -258,35 +259,35 @@ pub fn trials(server: &Server, cluster: bool) -> Vec<Trial> {
             ended
         })
     });
-    // What these do is felt by all that use the server.
-    let refuses = server.trial("a_server_that_evicts_conversations_is_refused", move |url| async move {
+    // These tests affect all users of the server.
+    let refuses = server.trial("eviction_by_the_server_is_refused", move |url| async move {
         let _alone = SERVER.write().await;
-        a_server_that_evicts_conversations_is_refused(Prefix::new(url, cluster)).await
+        eviction_by_the_server_is_refused(Prefix::new(url, cluster)).await
     });
     let refuses_connections =
-        server.trial("a_server_that_refuses_connections_is_tried_again", move |url| async move {
+        server.trial("connection_refused_by_the_server_is_retried", move |url| async move {
             let _alone = SERVER.write().await;
             let prefix = Prefix::new(url, cluster);
-            let ended = a_server_that_refuses_connections_is_tried_again(prefix.clone()).await;
+            let ended = connection_refused_by_the_server_is_retried(prefix.clone()).await;
             prefix.drop()?;
             ended
         });
-    let breaks = server.trial("a_broken_connection_is_replaced", move |url| async move {
+    let breaks = server.trial("connection_that_breaks_is_replaced", move |url| async move {
         let _alone = SERVER.write().await;
         let prefix = Prefix::new(url, cluster);
-        let ended = a_broken_connection_is_replaced(prefix.clone()).await;
+        let ended = connection_that_breaks_is_replaced(prefix.clone()).await;
         prefix.drop()?;
         ended
     });
     common
         .chain(trials![
-            a_newer_layout_is_left_alone
-            nothing_is_left_of_what_is_forgotten
-            prefixes_do_not_meet
-            what_is_wrong_with_an_address_is_told_without_the_password
-            errors_say_why
-            a_row_with_unreadable_ids_is_passed_over
-            a_damaged_conversation_does_not_hide_the_others
+            layout_of_a_newer_version_is_refused
+            forget_leaves_nothing_behind
+            prefixes_are_independent
+            errors_about_an_address_hide_the_password
+            errors_name_their_cause
+            records_with_unreadable_ids_are_skipped
+            records_that_are_damaged_do_not_hide_others
         ])
         .chain([refuses, refuses_connections, breaks])
         .collect()

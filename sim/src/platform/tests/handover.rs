@@ -1,4 +1,4 @@
-//! The handover protocol (facts §1).
+//! Tests of the Handover Protocol (docs/protocol.md#handover-protocol).
 
 use super::Want::Yes;
 use super::*;
@@ -123,7 +123,7 @@ fn moving_to_the_inbox_asks_the_primary_which_has_to_pass() {
     let echo = world.platform.take_outgoing();
     assert_eq!(echo[0].item["message"]["app_id"], json!(INBOX));
     assert_eq!(echo[0].channel, Channel::Standby);
-    // The inbox never answers a request, though the primary is told.
+    // The primary is notified, but the inbox never reacts to a request.
     world.call(DESK, &request()).unwrap();
     assert_eq!(world.told(), ASK_BOT);
     assert_eq!(world.owner(), Some(AppId::from(INBOX)));

@@ -1,4 +1,4 @@
-//! Meta's own apps (facts §2.5 to §2.7).
+//! Tests of Meta's own apps (docs/protocol.md#lead-ads, docs/protocol.md#meta-ai).
 
 use super::*;
 
@@ -59,7 +59,7 @@ fn the_ai_takes_four_times_in_seconds_answers_as_the_inbox_and_leaves_in_words()
     assert_eq!(body["new_owner_app_id"], AI_APP.to_string());
     assert_eq!(body["metadata"], "axon_take_thread_control");
 
-    // A request to it succeeds, and nothing ever happens (facts §2.7).
+    // A request to the AI succeeds without effect (docs/protocol.md#request).
     assert!(world.call(DESK, &request()).is_ok());
     assert!(world.platform.take_outgoing().is_empty());
     assert_eq!(world.call(BOT, &send("hi")).unwrap_err().subcode, Some(2_018_300));

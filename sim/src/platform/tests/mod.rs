@@ -1,4 +1,4 @@
-//! One Page, a bot (1), a desk (2) and a third app (3), under each set of rules.
+//! Tests of the platform's rules: one Page, a bot (1), a desk (2) and a third app (3), under each set of rules.
 
 mod handover;
 mod meta;
@@ -17,7 +17,7 @@ pub(super) const DESK: u64 = 2;
 pub(super) const THIRD: u64 = 3;
 pub(super) const INBOX: u64 = PAGE_INBOX;
 
-/// The world of one test: its clock moves a second with every act.
+/// The world of one test. Its clock advances 1 s with every act.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) platform: Platform,
@@ -43,7 +43,7 @@ pub(super) fn world(rules: Rules) -> World {
 }
 
 impl World {
-    /// As it is when the customer has written and `owner` owns the thread, whatever the rules.
+    /// Lets the customer write and `owner` own the thread, whatever the rules.
     pub(super) fn owned_by(mut self, owner: Option<u64>) -> Self {
         self.tick();
         self.platform.customer_writes(&page(), &user(), "Hello?", self.now);
@@ -78,7 +78,7 @@ impl World {
         self.platform.owner(&page(), &user(), self.now)
     }
 
-    /// Who got what, as "app channel label", since it was last asked.
+    /// The webhooks since the last call, each as "app channel label".
     pub(super) fn told(&mut self) -> Vec<String> {
         let told = self.platform.take_outgoing();
         told.iter().map(|d| format!("{} {} {}", d.app, d.channel.name(), d.label)).collect()
@@ -123,12 +123,12 @@ pub(super) fn send_tagged(text: &str, tag: Option<&str>) -> ApiCall {
     }
 }
 
-/// What a row of a table expects.
+/// The expected outcome of a row's call.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Want {
     /// Success.
     Yes,
-    /// Refused with a code, perhaps a subcode, and a sentence that starts so.
+    /// A refusal with this code, subcode and start of the message.
     No(i64, Option<i64>, &'static str),
 }
 
@@ -148,7 +148,7 @@ pub(super) const NO_TAKE: Want = Want::No(
     "(#27) Take thread control is not supported when Conversation Routing is not enabled.",
 );
 
-/// One row: who owned the thread, who calls what, how it ends, who owns it then, who is told.
+/// One row: the owner before, the caller, the call, its outcome, the owner after, and the webhooks.
 pub(super) type Row = (Option<u64>, u64, ApiCall, Want, Option<u64>, &'static [&'static str]);
 
 pub(super) fn check(rules: &Rules, rows: &[Row]) {
@@ -247,7 +247,7 @@ fn the_window_is_a_gate_of_its_own() {
         world.platform.set_human_agent(&AppId::from(BOT), false);
         let refusal = world.call(BOT, &send_tagged("by a person", Some("HUMAN_AGENT"))).unwrap_err();
         assert_eq!(refusal.message, "(#100) Cannot tag messages with 'HUMAN_AGENT' without prior approval.");
-        // A new message opens it again; control must be ours too.
+        // A new message opens the window again; the app also needs control.
         world.wait(WEEK);
         world = world.owned_by(Some(BOT));
         world.call(BOT, &send("again")).unwrap();

@@ -1,4 +1,4 @@
-//! Conversation routing with a default application (facts §2).
+//! Tests of Conversation Routing with a default application (docs/protocol.md#routing).
 
 use super::Want::Yes;
 use super::*;
@@ -108,8 +108,8 @@ fn control_can_leave_with_a_message() {
     assert_eq!(world.owner(), Some(AppId::from(BOT)));
 }
 
-/// Facts §2.1, §2.5: by its entry point a conversation goes to another app than the default one, by an ad for
-/// longer than a day; without a default application only ads are routed.
+/// An entry point routes a conversation to another app than the default one, an ad for longer than a day. Without a default
+/// application only ads are routed (docs/protocol.md#routing, docs/protocol.md#ads).
 #[test]
 fn entry_points_are_routed() {
     use EntryPoint::{Campaign, Link, Social};
@@ -132,7 +132,7 @@ fn entry_points_are_routed() {
             [1, 2, 7, 8].iter().filter(|days| owned(days)).count()
         })
     };
-    // Days one, two, seven and eight: an ad lasts seven, an invalid number is one.
+    // Days one, two, seven and eight: the ad lasts seven, and an invalid number counts as one.
     assert_eq!(owners(Rules::default_app(BOT)), [1, 1, 3]);
     assert_eq!(owners(Rules::zero_config()), [0, 0, 3]);
     assert_eq!(owners(Rules::primary(BOT)), [1, 1, 1], "the handover protocol knows no routes");
@@ -140,7 +140,7 @@ fn entry_points_are_routed() {
         let (platform, now) = enter(Rules::default_app(BOT), entry);
         assert_eq!(platform.owner(&super::page(), &user(), now), Some(AppId::from(expected)));
     }
-    // Any control action resets the ad's window to a day.
+    // Any control action resets the ad's control to a day.
     let (mut platform, now) = enter(Rules::default_app(BOT), Campaign);
     platform.call(&AppId::from(THIRD), &super::page(), &pass(Some(DESK)), now).unwrap();
     assert_eq!(platform.owner(&super::page(), &user(), now.plus(DAY)), None);

@@ -1,4 +1,4 @@
-//! The bodies of the webhooks and who is subscribed to what (facts §4).
+//! Tests of webhook bodies and subscriptions (docs/protocol.md#webhook-envelope, docs/protocol.md#page-subscriptions).
 
 use super::*;
 

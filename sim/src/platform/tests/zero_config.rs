@@ -1,4 +1,4 @@
-//! Conversation routing without a default application (facts §2.1, §2.6, §2.7).
+//! Tests of Conversation Routing without a default application (docs/protocol.md#zero-config).
 
 use super::Want::Yes;
 use super::*;

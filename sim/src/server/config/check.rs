@@ -1,4 +1,4 @@
-//! Whether a configuration makes sense.
+//! Validates a configuration.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,14 +9,14 @@ use super::{Config, InstagramAccount, InstagramConfig, RouteConfig};
 use crate::platform::KNOWN_FIELDS;
 use messenger_handover::id::{AppId, PAGE_INBOX};
 
-/// Faster than that, a day is over before a client has answered.
+/// The fastest clock. With a faster one a day would end before a client gets its response.
 pub(crate) const MAX_SPEED: f64 = 1e6;
 
-/// Why a configuration makes no sense: everything that is wrong, each with its place.
+/// The problems of an invalid configuration, each with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigError {
-    /// As in `pages[0].default_app: there is no app 9`.
+    /// The problems, such as `pages[0].default_app: there is no app 9`.
     pub problems: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl Config {
             if instagram.is_some_and(|id| !ids.insert(id)) {
                 wrong(at("instagram"), "the id is taken".to_owned());
             }
-            // Who is no app of the Page could own a thread, and would never hear of it.
+            // An app that is not connected could own a thread, and would get no webhook of it.
             let known = |app: &AppId| page.tokens.contains_key(app) || *app == AppId::from(PAGE_INBOX);
             if let Some(app) = page.default_app.as_ref().filter(|app| !known(app)) {
                 wrong(at("default_app"), format!("the Page has no token of app {app}"));

@@ -1,4 +1,4 @@
-//! A simulated world as a file.
+//! The configuration of a simulated world, as a value or a file.
 
 mod check;
 
@@ -15,8 +15,8 @@ use crate::platform::{
 };
 use messenger_handover::id::{AppId, PageId, UserId};
 
-/// A world: its apps, Pages and people, and how the platform behaves. Everything has a default; the whole
-/// default is a world with a bot, a desk, a Page and a person.
+/// A world: its apps, Pages and people, and the behaviour of the platform. Every field has a default; the default world has a
+/// bot, a desk, a Page and a person.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -27,15 +27,15 @@ pub struct Config {
     pub pages: Vec<PageConfig>,
     /// The platform's clock.
     pub clock: ClockConfig,
-    /// What is too much.
+    /// The rate limits. Default: none.
     pub limits: Limits,
-    /// What no source tells.
+    /// The choices where sources leave the behaviour open.
     pub switches: Switches,
-    /// What goes wrong from the start.
+    /// The faults that are active from the start.
     pub faults: Vec<Fault>,
-    /// Makes what goes wrong by chance go wrong the same way again.
+    /// The seed of faults with a chance; the same seed repeats them. Default: 0.
     pub seed: u64,
-    /// Speaks TLS with this certificate.
+    /// The certificate, to serve over TLS. Default: plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }
@@ -45,27 +45,27 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AppConfig {
-    /// Its id.
+    /// The app's id.
     pub id: AppId,
-    /// Its name; its id if not set.
+    /// The app's name. Default: its id.
     #[serde(default)]
     pub name: Option<String>,
     /// The app secret, with which webhooks are signed.
     #[serde(default = "secret", skip_serializing)]
     pub secret: String,
-    /// What it says in the webhook handshake.
+    /// The verify token of the [webhook handshake](messenger_handover::protocol#webhook-handshake).
     #[serde(default = "verify_token", skip_serializing)]
     pub verify_token: String,
-    /// Where its webhooks go; nowhere if not set.
+    /// The URL for the app's webhooks. Default: none, and no webhook is sent.
     #[serde(default)]
     pub callback_url: Option<String>,
-    /// The webhook fields of its Pages.
+    /// The webhook fields on all its Pages. Default: [`DEFAULT_FIELDS`](crate::platform::DEFAULT_FIELDS).
     #[serde(default = "fields")]
     pub fields: Vec<String>,
-    /// The switch "take control of conversations".
+    /// The switch *take control of conversations*. Default: off.
     #[serde(default)]
     pub may_take: bool,
-    /// Whether Meta approved the Human Agent feature.
+    /// Whether Meta approved the Human Agent feature. Default: approved.
     #[serde(default = "yes")]
     pub human_agent: bool,
 }
@@ -75,49 +75,49 @@ pub struct AppConfig {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PageConfig {
-    /// Its id.
+    /// The Page's id.
     pub id: PageId,
-    /// Its name; its id if not set.
+    /// The Page's name. Default: its id.
     #[serde(default)]
     pub name: Option<String>,
-    /// `routing` or `handover`.
+    /// `routing` (the default) or `handover`.
     #[serde(default)]
     pub rules: RuleSet,
-    /// The default application, or under `handover` the primary receiver; none if not set.
+    /// The default application, or the primary receiver under `handover`. Default: none.
     #[serde(default)]
     pub default_app: Option<AppId>,
-    /// Where conversations go by their entry point.
+    /// The routes of conversations by their entry point.
     #[serde(default)]
     pub routes: BTreeMap<EntryPoint, RouteConfig>,
-    /// The Instagram account that is linked to it.
+    /// The Instagram account that is linked to the Page.
     #[serde(default)]
     pub instagram: Option<InstagramConfig>,
-    /// A token for each app that is connected to it.
+    /// A token for each app that is connected to the Page.
     #[serde(default, skip_serializing)]
     pub tokens: BTreeMap<AppId, String>,
-    /// The people that it knows.
+    /// The people that the Page can address.
     #[serde(default)]
     pub people: Vec<Person>,
 }
 
-/// Where conversations of one entry point go: to an app, or to an app for some days.
+/// The route of an entry point: an app, or an app and a number of days.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum RouteConfig {
-    /// For a day.
+    /// The app keeps control for a day.
     App(AppId),
-    /// For so many days.
+    /// The app keeps control for a number of days.
     Days {
         /// The app.
         app: AppId,
-        /// 1 to 30.
+        /// The days, 1 to 30.
         control_days: u32,
     },
 }
 
 impl RouteConfig {
-    /// The app, and for how many days.
+    /// The app, and the days of its control.
     fn target(&self) -> (&AppId, u32) {
         match self {
             Self::App(app) => (app, 1),
@@ -126,14 +126,15 @@ impl RouteConfig {
     }
 }
 
-/// An Instagram account: its id, or its id with people and, for Instagram Login, tokens of its own.
+/// An Instagram account: its id, or its id with people and, for
+/// [Instagram Login](messenger_handover::protocol#instagram-login), tokens of its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum InstagramConfig {
-    /// By Facebook Login, with the Page's tokens; it knows nobody yet.
+    /// An account by Facebook Login, called with the Page's tokens, without people.
     Id(PageId),
-    /// With more.
+    /// An account with people, and perhaps tokens.
     Account(InstagramAccount),
 }
 
@@ -142,36 +143,36 @@ pub enum InstagramConfig {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct InstagramAccount {
-    /// Its id.
+    /// The account's id.
     pub id: PageId,
-    /// The people that it knows.
+    /// The people that the account can address.
     #[serde(default)]
     pub people: Vec<Person>,
-    /// Tokens of Instagram Login; its webhooks come as `changes` then.
+    /// Tokens of Instagram Login. With any, the account's webhooks come as `changes`.
     #[serde(default, skip_serializing)]
     pub tokens: BTreeMap<AppId, String>,
 }
 
-/// A person, as a Page knows them.
+/// A person.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Person {
     /// The PSID or IGSID.
     pub id: UserId,
-    /// Their name.
+    /// The person's name.
     #[serde(default)]
     pub name: Option<String>,
 }
 
-/// Whose rules a Page follows.
+/// The rules of a Page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleSet {
     /// Conversation Routing.
     #[default]
     Routing,
-    /// The handover protocol.
+    /// The Handover Protocol.
     Handover,
 }
 
@@ -180,45 +181,45 @@ pub enum RuleSet {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ClockConfig {
-    /// How many times as fast as the real one.
+    /// The speed relative to the real clock. Default: 1.
     pub speed: f64,
 }
 
-/// What is too much.
+/// The rate limits.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How many calls a Page takes in an hour; any number if not set. The usage headers tell how near it is.
+    /// The calls that a Page accepts in an hour. Default: no limit. The usage headers report the share that is used.
     pub calls_per_hour: Option<u32>,
 }
 
-/// What no source tells: both ways, to be tested both.
+/// The choices where no source, or more than one, states the platform's behaviour. Test both values.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Switches {
-    /// `refused` or `silent_success`.
+    /// `refused` (the default) or `silent_success`.
     pub request_under_default_app: RequestUnderDefaultApp,
-    /// `observed` or `documented`.
+    /// `observed` (the default) or `documented`.
     pub zero_config: ZeroConfig,
-    /// `always` or `lost_when_control_leaves`.
+    /// `always` (the default) or `lost_when_control_leaves`.
     pub echoes: Echoes,
 }
 
-/// A certificate, and its key. Both are PEM, not paths of files.
+/// A certificate and its key, both as PEM text, not as paths.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Tls {
-    /// The chain, the server's own first.
+    /// The certificate chain, the server's own certificate first.
     pub certificate: String,
-    /// The key.
+    /// The private key.
     #[serde(skip_serializing)]
     pub key: String,
 }
 
-/// A parser repeats a value that it cannot use, and that may be a token.
+/// Removes quoted values from a parser's message, because such a value may be a token.
 fn without_values(words: &str) -> String {
     match words.split_once("string \"") {
         Some((before, rest)) => {
@@ -291,10 +292,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads one from JSON.
+    /// Reads a configuration from JSON.
     ///
     /// # Errors
-    /// [`ConfigError`]: it is no JSON, has names that are not known, or makes no sense.
+    /// [`ConfigError`] if the text is not JSON, has unknown names, or describes an invalid world.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let config: Self = serde_json::from_str(text)
             .map_err(|error| ConfigError::one(without_values(&error.to_string())))?;
@@ -302,13 +303,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads one from TOML.
+    /// Reads a configuration from TOML.
     ///
     /// # Errors
     /// As [`Self::from_json`].
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|error| {
-            // Its own words would show the line, with whatever secret stands there.
+            // The parser's own message would quote the line, which may hold a secret.
             let line = error.span().map(|span| text[..span.start].lines().count().max(1));
             let place = line.map(|line| format!(" at line {line}")).unwrap_or_default();
             ConfigError::one(format!("{}{place}", without_values(error.message())))
@@ -317,10 +318,10 @@ impl Config {
         Ok(config)
     }
 
-    /// The platform that it describes, without sockets.
+    /// Builds the platform that the configuration describes, without sockets.
     ///
     /// # Errors
-    /// [`ConfigError`]: it makes no sense.
+    /// [`ConfigError`] if the configuration is invalid.
     pub fn platform(&self) -> Result<Platform, ConfigError> {
         self.check()?;
         let Switches { request_under_default_app, zero_config, echoes } = self.switches;
@@ -375,7 +376,7 @@ impl PageConfig {
         }
     }
 
-    /// The Instagram account of the Page, an account of its own to the platform.
+    /// The Instagram account of the Page, which is a separate account to the platform.
     fn account(&self) -> Option<Page> {
         let (id, people, tokens) = match self.instagram.as_ref()? {
             InstagramConfig::Id(id) => (id, &[][..], None),

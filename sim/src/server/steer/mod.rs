@@ -1,4 +1,4 @@
-//! Steering a running platform over HTTP, from tests in any language: everything under `/_sim/`.
+//! Steers a running simulator over HTTP, for tests in any language: everything under `/_sim/`.
 
 mod people;
 
@@ -25,7 +25,7 @@ use super::state::{Seen, Shared};
 use crate::platform::{GraphError, KNOWN_FIELDS, Rules, Speaker};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 
-/// A year at once: further, stamps would run out.
+/// The longest jump of the clock, a year, because timestamps would run out.
 const MAX_JUMP_MS: u64 = 366 * 24 * 3_600_000;
 
 type Platforms = State<Arc<Shared>>;
@@ -68,8 +68,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// What the framework refuses by itself, a body that is too large or a path that is no UTF-8, is told like
-/// everything else.
+/// Converts the framework's own text responses (a body that is too large, a path that is not UTF-8) to JSON.
 async fn as_json(response: Response) -> Response {
     let status = response.status();
     let text = response
@@ -98,13 +97,13 @@ async fn unknown(method: Method, uri: Uri) -> Refused {
     refused(404, format!("there is no {method} {}", uri.path()))
 }
 
-/// The body as JSON; none is an empty object.
+/// Parses the body as JSON; an empty body is an empty object.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| refused(400, error))
 }
 
-/// A conversation of a Page that there is, or of its Instagram account.
+/// The conversation of an existing Page or of its Instagram account.
 fn key(shared: &Shared, page: &str, psid: &str) -> Result<ThreadKey, Refused> {
     let no_id = |error| refused(400, error);
     let page = known_page(shared, page)?;
@@ -120,7 +119,7 @@ fn known_page(shared: &Shared, page: &str) -> Result<PageId, Refused> {
     }
 }
 
-/// What is not named stays. `default_app` is null for none.
+/// A change of a Page. A missing field keeps its value; a `default_app` of null removes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PageChange {
@@ -129,7 +128,7 @@ struct PageChange {
     default_app: Change<AppId>,
 }
 
-/// Tells a null from what is not there.
+/// Distinguishes null from a missing field.
 #[derive(Default)]
 enum Change<T> {
     #[default]
@@ -217,7 +216,7 @@ async fn change_app(shared: Platforms, Path(app): Path<String>, body: Bytes) -> 
 }
 
 async fn change_switches(shared: Platforms, body: Bytes) -> Answer {
-    // What is not named stays.
+    // A missing field keeps its value.
     let change: Value = read(&body)?;
     let mut state = shared.lock();
     let (request_under_default_app, zero_config, echoes) = state.platform.switches();
@@ -249,7 +248,7 @@ async fn threads(shared: Platforms) -> Answer {
     Ok(ok(&json!(all)))
 }
 
-/// What the customer has really read, and who may answer.
+/// The messages as the customer sees them, the owner and the expiry of its control.
 fn shown(shared: &Shared, key: &ThreadKey) -> Value {
     let mut state = shared.lock();
     let now = state.tick();
@@ -271,7 +270,7 @@ fn shown(shared: &Shared, key: &ThreadKey) -> Value {
     })
 }
 
-/// The apps, the Pages and their people, without a secret.
+/// Apps, Pages and people, without secrets.
 async fn world(shared: Platforms) -> Answer {
     Ok(ok(&shared.lock().platform.shown()))
 }
@@ -343,7 +342,7 @@ struct After {
     after: u64,
 }
 
-/// JSON lines.
+/// The transcript as JSON lines.
 async fn transcript(
     shared: Platforms,
     query: Result<Query<After>, QueryRejection>,
@@ -365,7 +364,7 @@ struct Within {
     within_ms: Option<u64>,
 }
 
-/// Waits until no webhook is queued or on its way.
+/// Waits until no webhook is queued or in flight.
 async fn settled(shared: Platforms, query: Result<Query<Within>, QueryRejection>) -> Answer {
     let Query(Within { within_ms }) = query.map_err(|error| refused(400, error))?;
     let within = Duration::from_millis(within_ms.unwrap_or(5_000).min(60_000));

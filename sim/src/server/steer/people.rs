@@ -1,4 +1,4 @@
-//! What people do in conversations, and Meta's own apps.
+//! The steering calls of people in conversations and of Meta's own apps.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ struct Said {
 #[serde(deny_unknown_fields)]
 struct Wrote {
     text: String,
-    /// How the customer came: `link`, `social` or `campaign`.
+    /// The entry point: `link`, `social` or `campaign`.
     entry: Option<EntryPoint>,
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn inbox_moves(shared: Platforms, Path((page, psid)): Path<(Str
     }
 }
 
-/// An act of Meta's own in a conversation.
+/// Runs an act of Meta's own apps in a conversation.
 fn of_meta(
     shared: &Arc<Shared>,
     (page, psid): &(String, String),

@@ -1,0 +1,49 @@
+//! The earliest wake time that this process knows of.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::time::Timestamp;
+
+use super::clock::Clock;
+
+/// The earliest wake time that this process has written since the store was last asked.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    earliest: AtomicU64,
+    earlier: Notify,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { earliest: AtomicU64::new(u64::MAX), earlier: Notify::new() }
+    }
+}
+
+impl Alarm {
+    pub(super) fn set(&self, wake: Timestamp) {
+        if self.earliest.fetch_min(wake.as_millis(), Ordering::SeqCst) > wake.as_millis() {
+            self.earlier.notify_one();
+        }
+    }
+
+    pub(super) fn reset(&self) {
+        self.earliest.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    /// Waits until it has come, at most for this long.
+    pub(super) async fn ring(&self, clock: &dyn Clock, longest: Duration) {
+        loop {
+            let earliest = Timestamp::from_millis(self.earliest.load(Ordering::SeqCst));
+            let sleep = tokio::time::sleep(earliest.since(clock.now()).min(longest));
+            tokio::select! {
+                // In a fixed order, so that a schedule in virtual time can be played again.
+                biased;
+                () = sleep => return,
+                () = self.earlier.notified() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One call of the store for what several conversations ask of it at the same time.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::store::StoreError;
+
+/// How many calls of one kind are made at the same time. What is asked for meanwhile waits, and goes together in the next.
+const AT_ONCE: usize = 4;
+
+/// Collects questions for one method of the store.
+pub(super) struct Together<Q, A>(Arc<Mutex<State<Q, A>>>);
+
+struct State<Q, A> {
+    running: usize,
+    waiting: Vec<Waiting<Q, A>>,
+}
+
+struct Waiting<Q, A> {
+    question: Q,
+    asker: oneshot::Sender<Turn<Q, A>>,
+}
+
+/// What one who waits is woken with.
+enum Turn<Q, A> {
+    Answer(Result<A, StoreError>),
+    /// To ask its own question, and these.
+    Ask {
+        own: Q,
+        others: Vec<Waiting<Q, A>>,
+        running: Running<Q, A>,
+    },
+}
+
+impl<Q, A> Default for Together<Q, A> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(State { running: 0, waiting: Vec::new() })))
+    }
+}
+
+impl<Q, A> Together<Q, A> {
+    /// Asks the store one question by a `call` that can take many, and gives an answer to each in order.
+    ///
+    /// # Errors
+    /// The error of the call, for each question in it.
+    pub(super) async fn ask<C>(&self, question: Q, call: impl FnOnce(Vec<Q>) -> C) -> Result<A, StoreError>
+    where
+        C: Future<Output = Result<Vec<A>, StoreError>>,
+    {
+        let (own, others, running) = match self.begin(question) {
+            Ok((question, running)) => (question, Vec::new(), running),
+            Err(turn) => match turn.await {
+                Ok(Turn::Answer(answer)) => return answer,
+                Ok(Turn::Ask { own, others, running }) => (own, others, running),
+                Err(_) => return Err(StoreError::new("the call ended without an answer")),
+            },
+        };
+        let mut questions = vec![own];
+        let askers: Vec<_> = others
+            .into_iter()
+            .map(|Waiting { question, asker }| {
+                questions.push(question);
+                asker
+            })
+            .collect();
+        let asked = questions.len();
+        let answers = call(questions).await;
+        drop(running);
+        let answers = answers.and_then(|answers| {
+            let is_complete = answers.len() == asked;
+            is_complete
+                .then_some(answers)
+                .ok_or_else(|| StoreError::new("the store did not answer for each conversation"))
+        });
+        match answers {
+            Ok(answers) => {
+                let mut answers = answers.into_iter();
+                let own = answers.next();
+                for (asker, answer) in askers.into_iter().zip(answers) {
+                    // An asker whose task was aborted needs no answer.
+                    let _ = asker.send(Turn::Answer(Ok(answer)));
+                }
+                own.ok_or_else(|| StoreError::new("the store did not answer"))
+            }
+            Err(error) => {
+                for asker in askers {
+                    let _ = asker.send(Turn::Answer(Err(error.clone())));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn begin(&self, question: Q) -> Result<(Q, Running<Q, A>), oneshot::Receiver<Turn<Q, A>>> {
+        let mut state = lock(&self.0);
+        if state.running < AT_ONCE {
+            state.running += 1;
+            return Ok((question, Running(Arc::clone(&self.0))));
+        }
+        let (asker, turn) = oneshot::channel();
+        state.waiting.push(Waiting { question, asker });
+        Err(turn)
+    }
+}
+
+/// A call that is being made. When it ends, also by a panic, one of those who wait makes the next.
+struct Running<Q, A>(Arc<Mutex<State<Q, A>>>);
+
+impl<Q, A> Drop for Running<Q, A> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0);
+        if state.waiting.is_empty() {
+            state.running -= 1;
+            return;
+        }
+        let mut others = std::mem::take(&mut state.waiting);
+        drop(state);
+        let Waiting { question, asker } = others.remove(0);
+        let running = Self(Arc::clone(&self.0));
+        // If the asker's task was aborted this is dropped, which lets the next begin.
+        drop(asker.send(Turn::Ask { own: question, others, running }));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn together_questions_of_one_moment_share_a_call_and_each_gets_its_answer() {
+        let (together, calls) = (Arc::new(Together::default()), Arc::new(Mutex::new(Vec::new())));
+        let ask = |number: u32| {
+            let (together, calls) = (Arc::clone(&together), Arc::clone(&calls));
+            tokio::spawn(async move {
+                let call = async |numbers: Vec<u32>| {
+                    calls.lock().unwrap().push(numbers.len());
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    Ok(numbers.into_iter().map(|number| number * 2).collect())
+                };
+                together.ask(number, call).await
+            })
+        };
+        for (number, asked) in (0..50).map(ask).collect::<Vec<_>>().into_iter().enumerate() {
+            assert_eq!(asked.await.unwrap().unwrap(), u32::try_from(number).unwrap() * 2);
+        }
+        assert_eq!(*calls.lock().unwrap(), [1, 1, 1, 1, 46]);
+        assert_eq!(lock(&together.0).running, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn together_a_panic_or_a_dropped_asker_keeps_nobody_waiting() {
+        let together = Arc::new(Together::<u32, u32>::default());
+        let slow = |numbers: Vec<u32>| async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(!numbers.contains(&0), "on purpose");
+            Ok(numbers)
+        };
+        let ask = |number| {
+            let together = Arc::clone(&together);
+            tokio::spawn(async move { together.ask(number, slow).await })
+        };
+        let asked: Vec<_> = [0, 0, 0, 0, 5, 6].map(ask).into();
+        tokio::task::yield_now().await;
+        asked[4].abort();
+        for (place, asked) in asked.into_iter().enumerate() {
+            match (place, asked.await) {
+                (0..4, Err(error)) => assert!(error.is_panic()),
+                (4, Err(error)) => assert!(error.is_cancelled()),
+                // It waited behind the one that was aborted.
+                (5, Ok(answer)) => assert!(answer.is_err() || answer.is_ok_and(|answer| answer == 6)),
+                (place, other) => panic!("{place}: {other:?}"),
+            }
+        }
+        assert_eq!(together.ask(7, slow).await.unwrap(), 7);
+        assert_eq!(lock(&together.0).running, 0);
+    }
+}
