@@ -47,7 +47,7 @@ pub trait IdentityLookup: Send + Sync + 'static {
 /// | missing or wrong token | 401 |
 /// | missing or invalid parameter | 400 |
 /// | unknown identity | 404 |
-/// | prevented by an open intervention or another app | 409, 422 |
+/// | an open intervention or another app prevents the handover, or it fails | 409, 422 |
 /// | the platform has not responded yet | 503 `temporarily_unavailable` |
 /// | the desk's own fault: its store, overload, a shutdown | 503 `temporarily_unavailable` |
 /// | the desk cannot read its stored conversation | 500 `internal_error` |

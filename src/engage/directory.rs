@@ -57,7 +57,7 @@ impl InterventionHandler for Directory {
         Ok(open.iter().any(|one| one.id != closed.id))
     }
 
-    async fn told(&self, _: Option<&ThreadKey>, _: &Event) -> Result<(), BoxError> {
+    async fn notify(&self, _: Option<&ThreadKey>, _: &Event) -> Result<(), BoxError> {
         Ok(())
     }
 }

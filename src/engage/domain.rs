@@ -74,7 +74,7 @@ impl Domain {
         Ok(Self { base: base_url.clone(), token, token_in_query: false, transport })
     }
 
-    /// Sends the token as the query parameter `access_token`, as RingCentral's [samples](crate::protocol#ed-bots-endpoint)
+    /// Sends the token as the query parameter `access_token`, as in the [documented samples](crate::protocol#ed-bots-endpoint)
     /// do. Use it only for a domain that does not accept the header, because URLs get logged.
     #[must_use]
     pub fn token_in_query(mut self) -> Self {

@@ -72,7 +72,7 @@ pub trait InterventionHandler: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`Self::conversation`].
-    async fn told(&self, thread: Option<&ThreadKey>, event: &Event) -> Result<(), BoxError>;
+    async fn notify(&self, thread: Option<&ThreadKey>, event: &Event) -> Result<(), BoxError>;
 }
 
 /// Serves the webhook of Engage Digital for a [`Handover`], in any HTTP framework. Pass it the parts of each request and
@@ -231,7 +231,7 @@ impl Endpoint {
         if let Some(thread) = &thread {
             self.intervene(thread, &event).await?;
         }
-        self.host.told(thread.as_ref(), &event).await?;
+        self.host.notify(thread.as_ref(), &event).await?;
         self.recent.note(&event);
         Ok(())
     }

@@ -111,14 +111,14 @@ impl GraphClientBuilder {
         self
     }
 
-    /// Sets the timeout of one call, by default [`DEFAULT_TIMEOUT`]. For the built-in transport only: your own transport
+    /// Sets the timeout of one call, by default [`DEFAULT_TIMEOUT`] (10 s). For the built-in transport only: your own transport
     /// needs its own timeout.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sets how many idle connections to Graph stay open, by default [`DEFAULT_IDLE_CONNECTIONS`]; 0 closes each after its
+    /// Sets how many idle connections to Graph stay open, by default [`DEFAULT_IDLE_CONNECTIONS`] (32); 0 closes each after its
     /// call. The total number of connections is the number of concurrent calls, which `handover::Builder::calls_at_once`
     /// limits. For the built-in transport only.
     pub fn idle_connections(mut self, connections: usize) -> Self {

@@ -23,7 +23,7 @@
 //! show it. A call waits up to 3 s for its turn; one that would wait longer is refused with
 //! [`RateLimited`](crate::call::FailureKind::RateLimited) and the time to retry after, and nothing is sent. At the limit no
 //! calls are made until the platform's estimate has passed (1 min if it names none). Then one call probes, and the others
-//! follow once it succeeds.
+//! follow once its response shows that the limit no longer holds.
 //!
 //! A Page that the platform *restricts* ([`Restricted`](crate::call::FailureKind::Restricted): 368, 10/1893063 and others)
 //! is paused in the same way, for the time that the platform names, else for 1 min, doubling up to 15 min each time the

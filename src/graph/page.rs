@@ -71,7 +71,7 @@ impl GraphClient {
     pub async fn subscribe(&self, page: &PageId, fields: &[&str]) -> Result<(), CallError> {
         let singular = |field: &&&str| matches!(**field, "messaging_handover" | "messaging_referral");
         if let Some(field) = fields.iter().find(singular) {
-            let words = format!("there is no webhook field {field}: the name is plural");
+            let words = format!("invalid webhook field {field}: a Page's subscription has the plural name");
             return Err(CallError::refused(Failure::new(FailureKind::Invalid, words)));
         }
         if fields.is_empty() {

@@ -71,7 +71,7 @@ pub(super) fn owner(answer: &Value) -> Result<ThreadOwner, CallError> {
             None => return Ok(ThreadOwner::Idle),
             Some(first) => first.get("thread_owner"),
         },
-        // One client's capture has no `data` around it (docs/protocol.md#thread-owner).
+        // One source shows no `data` around it (docs/protocol.md#thread-owner).
         None => answer.get("thread_owner"),
         Some(_) => None,
     };

@@ -1,11 +1,8 @@
 //! What time it is, for the service.
 
-use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
-
-use super::inner::Inner;
 
 /// What time it is, for everything that is stamped or compared with a stamp. Pauses are tokio's: whoever
 /// tells another time pauses tokio's as well, and lets both pass together.
@@ -24,20 +21,5 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-impl Inner {
-    /// Warns once when an event comes from the future: then our clock is behind, or the platform's ahead. That one is old
-    /// says nothing, since what was not accepted is delivered again.
-    pub(super) fn check_clock(&self, stamp: Timestamp) {
-        let now = self.now();
-        if stamp <= now {
-            return;
-        }
-        let mut check = self.clock_check.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(difference) = check.compare(now, stamp, "the platform's, by the stamp of an event") {
-            tracing::warn!("{difference}: set it, for example by NTP");
-        }
     }
 }

@@ -132,6 +132,19 @@ impl Inner {
             .refused(call, &key.user, failure, certain, at);
     }
 
+    /// Warns once when an event comes from the future: then our clock is behind, or the platform's ahead. That one is old
+    /// says nothing, since what was not accepted is delivered again.
+    pub(super) fn check_clock(&self, stamp: Timestamp) {
+        let now = self.now();
+        if stamp <= now {
+            return;
+        }
+        let mut check = self.clock_check.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(difference) = check.compare(now, stamp, "the platform's, by the stamp of an event") {
+            tracing::warn!("{difference}: set it, for example by NTP");
+        }
+    }
+
     /// Tells those who wait for it that a conversation changed.
     pub(super) fn tell_changed(&self, key: &ThreadKey) {
         if self.changed.receiver_count() > 0 {

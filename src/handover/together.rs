@@ -1,7 +1,9 @@
 //! One call of the store for what several conversations ask of it at the same time.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -9,6 +11,9 @@ use crate::store::StoreError;
 
 /// How many calls of one kind are made at the same time. What is asked for meanwhile waits, and goes together in the next.
 const AT_ONCE: usize = 4;
+
+/// A call that takes longer than this no longer counts among them.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Collects questions for one method of the store.
 pub(super) struct Together<Q, A>(Arc<Mutex<State<Q, A>>>);
@@ -66,8 +71,14 @@ impl<Q, A> Together<Q, A> {
             })
             .collect();
         let asked = questions.len();
-        let answers = call(questions).await;
+        let mut answers = pin!(call(questions));
+        let in_time = tokio::time::timeout(PATIENCE, &mut answers).await;
+        // A call that hangs keeps nobody else waiting.
         drop(running);
+        let answers = match in_time {
+            Ok(answers) => answers,
+            Err(_) => answers.await,
+        };
         let answers = answers.and_then(|answers| {
             let is_complete = answers.len() == asked;
             is_complete
@@ -130,8 +141,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -10,13 +10,13 @@ use super::base_url::is_loopback;
 use super::tls;
 use super::transport::{Transport, TransportError};
 
-/// The default timeout of a whole exchange.
+/// The default timeout of a whole exchange: 10 s.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The default timeout of a connection attempt.
+/// The default timeout of a connection attempt: 5 s.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The default number of idle connections that stay open to one host.
 pub const DEFAULT_IDLE_CONNECTIONS: usize = 32;
-/// The longest response body that is read, in bytes.
+/// The longest response body that is read, in bytes: 1 MiB.
 pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 
 /// A [`Transport`] over reqwest and rustls: HTTP/1.1, no redirects, no retries, a total timeout, and response bodies of at

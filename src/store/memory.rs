@@ -1,11 +1,12 @@
 //! The in-memory store.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use foldhash::HashMap;
 
 use super::{Loaded, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::id::ThreadKey;

@@ -110,21 +110,19 @@ pub struct Loaded {
     pub version: u64,
     /// The thread, or the reason why its record cannot be read.
     pub thread: Result<Arc<Thread>, RecordError>,
-    /// Whether this is a cached copy of this process's last write; another process may have written since.
-    pub(crate) is_copy: bool,
 }
 
 impl Loaded {
     /// A thread with its version.
     #[must_use]
     pub fn new(version: u64, thread: Result<impl Into<Arc<Thread>>, RecordError>) -> Self {
-        Self { version, thread: thread.map(Into::into), is_copy: false }
+        Self { version, thread: thread.map(Into::into) }
     }
 
     /// A stored thread whose version cannot be read either.
     #[cfg(feature = "redis")]
     pub(crate) fn unreadable(error: RecordError) -> Self {
-        Self { version: 0, thread: Err(error), is_copy: false }
+        Self { version: 0, thread: Err(error) }
     }
 
     /// A thread that is not stored.

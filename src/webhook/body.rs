@@ -1,4 +1,5 @@
-//! The body of an element, by its name: what happened in the conversation (facts §4.6 to §4.8).
+//! Reads the body of a webhook element into an [`EventKind`], by the body's name (docs/protocol.md#control-events,
+//! docs/protocol.md#standby, docs/protocol.md#echoes).
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -10,22 +11,22 @@ use crate::event::{
 use crate::id::MessageId;
 use crate::time::{Span, Timestamp};
 
-/// Why an element cannot be read.
+/// The reason why an element cannot be read, in fixed words that can be logged.
 pub(super) type Broken = &'static str;
 
-/// The element that a body stands in.
+/// The element around a body.
 pub(super) struct Element<'a> {
     pub(super) raw: &'a Value,
     pub(super) at: Span,
-    /// The Page did it to a person.
+    /// Whether the Page is the sender and a person the recipient.
     pub(super) by_page: bool,
-    /// The Page did it to itself, as far as the ids tell: they may be redacted.
+    /// Whether sender and recipient are the same account, unless the ids look redacted.
     pub(super) to_itself: bool,
 }
 
 type Reader = fn(&Value, &Element<'_>) -> Result<EventKind, Broken>;
 
-/// The kinds of events by the name of their body, control first.
+/// The readers of bodies by name, control events first.
 pub(super) const KINDS: [(&str, Reader); 8] = [
     ("pass_thread_control", |body, _| control_change(body).map(EventKind::PassThreadControl)),
     ("take_thread_control", |body, _| control_change(body).map(EventKind::TakeThreadControl)),
@@ -40,10 +41,11 @@ pub(super) const KINDS: [(&str, Reader); 8] = [
 ];
 
 impl Element<'_> {
-    /// What has no type, or cannot be read as what it is named: the host gets it as it came, and nothing is lost.
+    /// Wraps an element that has no type of its own, or whose body is unreadable. The host gets its raw JSON, so that
+    /// nothing is lost.
     pub(super) fn other(&self, name: &str) -> EventKind {
         let message = field(self.raw, "message").filter(|_| name == "message");
-        // The Page wrote or took back an echo; the system adds a line of its own to the conversation.
+        // An echo is the Page's own message; `admin_text` is a line of the system.
         let by_platform =
             message.is_some_and(|message| is_set(message, "is_echo") || is_set(message, "admin_text"));
         let mut other = Other::new(name, self.to_raw());
@@ -56,7 +58,7 @@ impl Element<'_> {
         Raw::new(self.raw.to_string())
     }
 
-    /// Completes what a message and a postback have in common.
+    /// Adds the parts that messages and postbacks share: the referral, and the raw JSON if not all fields have a type.
     fn inbound(&self, mut inbound: Inbound, body: &Value, is_typed: bool) -> EventKind {
         let referrals = [body, self.raw].map(|value| field(value, "referral"));
         inbound.referral = referrals.iter().flatten().find_map(|value| referral(value)).map(Box::new);
@@ -69,7 +71,8 @@ impl Element<'_> {
     }
 }
 
-/// All that an element can have beside a message without losing it: parts of the message, and events of their own.
+/// The fields beside a message that are read: parts of the message, and events of their own. Any other field makes the
+/// host get the raw JSON too.
 const ELEMENT: [&str; 13] = [
     "sender",
     "recipient",
@@ -86,19 +89,19 @@ const ELEMENT: [&str; 13] = [
     "app_roles",
 ];
 
-/// An id of any kind. Absent, null and empty are none.
+/// Reads an id of any kind. Null and empty values are `None`.
 ///
 /// # Errors
-/// What is there but is no id: it must not pass for an absent one.
+/// An invalid id, so that it does not pass for an absent one.
 pub(super) fn id<T: DeserializeOwned>(value: &Value) -> Result<Option<T>, Broken> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) if text.is_empty() => Ok(None),
-        _ => T::deserialize(value).map(Some).map_err(|_| "an id that is none"),
+        _ => T::deserialize(value).map(Some).map_err(|_| "invalid id"),
     }
 }
 
-/// Whether a flag is there: `true`, or a body of its own, as `admin_text` has.
+/// Whether a flag is set: `true`, or an object like that of `admin_text`.
 pub(super) fn is_set(body: &Value, flag: &str) -> bool {
     field(body, flag).is_some_and(|flag| *flag != false && *flag != 0 && *flag != "false" && *flag != "")
 }
@@ -126,7 +129,7 @@ fn message(body: &Value, element: &Element<'_>) -> Result<EventKind, ()> {
         let mid = mid.filter(|_| !is_echo && !element.by_page);
         return mid.map(EventKind::Unsent).ok_or(());
     }
-    // Taken for the customer's, a message of the Page would let a bot answer itself.
+    // A message of the Page must not pass for a customer's, because a bot would reply to itself.
     let is_own = element.by_page || (element.to_itself && is_set(body, "is_self"));
     if is_set(body, "admin_text") || (is_own && !is_echo) {
         return Err(());
@@ -138,7 +141,7 @@ fn message(body: &Value, element: &Element<'_>) -> Result<EventKind, ()> {
     };
     let attachments = attached.iter().map(attachment).collect();
     if is_echo {
-        // An unreadable app id is no reason to lose the metadata, which settles an answer.
+        // An unreadable app id is dropped, because the metadata is still needed to confirm a message.
         let app_id = field(body, "app_id").and_then(|app| id(app).ok().flatten());
         let mut echo = Echo::new(mid, app_id);
         (echo.metadata, echo.text, echo.attachments) = (metadata(map), text, attachments);
@@ -162,7 +165,7 @@ fn message(body: &Value, element: &Element<'_>) -> Result<EventKind, ()> {
     Ok(element.inbound(inbound, body, is_typed))
 }
 
-/// What a customer's message can have without losing it. `seq` counted messages in 2017.
+/// The fields of a customer's message that are read, or can be ignored: `seq` counted messages in 2017.
 const MESSAGE: [&str; 11] = [
     "mid",
     "text",
@@ -185,7 +188,7 @@ fn postback(body: &Value, element: &Element<'_>) -> Result<EventKind, ()> {
     Ok(element.inbound(inbound, body, are_among(body, &["mid", "title", "payload", "referral"])))
 }
 
-/// A message was changed. Instagram sends one with the number 0 in place of the message itself.
+/// Reads an edited message. Instagram sends an edit with the number 0 in place of a new message.
 fn message_edit(body: &Value, element: &Element<'_>) -> Result<EventKind, ()> {
     let map = body.as_object().filter(|_| !element.by_page).ok_or(())?;
     let mid = optional_id::<MessageId>(map, "mid").map_err(drop)?.ok_or(())?;
@@ -212,7 +215,7 @@ fn read_receipt(body: &Value) -> EventKind {
 fn delivery(body: &Value) -> Result<EventKind, Broken> {
     object(body)?;
     let watermark = watermark(body);
-    // Older ones have a watermark only.
+    // Older receipts have a watermark only.
     let Some(mids) = field(body, "mids") else {
         return Ok(EventKind::Delivery { mids: Vec::new(), watermark });
     };
@@ -225,7 +228,7 @@ fn watermark(body: &Value) -> Option<Timestamp> {
     field(body, "watermark").and_then(number).and_then(until)
 }
 
-/// The moment of a receipt: the earliest that the stamp can mean.
+/// The watermark of a receipt: the earliest moment that the stamp can mean, or `None` for 0.
 pub(super) fn until(stamp: u64) -> Option<Timestamp> {
     (stamp > 0).then(|| Span::from_platform(stamp).from)
 }
@@ -245,7 +248,7 @@ fn attachment(raw: &Value) -> Attachment {
     attachment
 }
 
-/// The names of the id of what was shared on Instagram.
+/// The field names of the id of a post, reel or story that was shared on Instagram.
 const MEDIA_IDS: [&str; 4] = ["ig_post_media_id", "reel_video_id", "story_media_id", "media_id"];
 
 const MEDIA_URLS: [&str; 1] = ["story_media_url"];
@@ -291,13 +294,13 @@ fn referral(raw: &Value) -> Option<Referral> {
     Some(referral)
 }
 
-/// Whether it is an object that has no other fields.
+/// Whether the value is an object without fields other than these.
 fn are_among(value: &Value, names: &[&str]) -> bool {
     let Value::Object(fields) = value else { return false };
     fields.iter().all(|(name, field)| field.is_null() || names.contains(&name.as_str()))
 }
 
-/// The same, and each of them is a text or a number.
+/// Whether the value is an object without fields other than these, all of them texts or numbers.
 fn are_scalars(value: &Value, names: &[&str]) -> bool {
     let mut fields = value.as_object().into_iter().flat_map(Map::values);
     are_among(value, names) && fields.all(|field| field.is_null() || scalar(field).is_some())
@@ -319,7 +322,7 @@ fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, ()> {
     }
 }
 
-/// Free text, often JSON in a string; JSON without a string is kept as its text.
+/// Reads `metadata`, which is free text and often JSON in a string. Plain JSON is kept as its text.
 fn metadata(body: &Map<String, Value>) -> Option<String> {
     match body.get("metadata")? {
         Value::Null => None,

@@ -1,20 +1,20 @@
-//! What a webhook delivery says.
+//! The types of a parsed webhook delivery.
 
 use super::item::Item;
 
-/// What one webhook delivery says.
+/// One parsed webhook delivery.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// What it is about.
+    /// The kind of account.
     pub object: Object,
-    /// Everything in it, in the order to be handled: the entries as they came, and in each the arrays
+    /// All items, in the order in which to handle them: the entries in their order, and in each entry the arrays
     /// `messaging`, `standby`, `messaging_handovers`, `changes`.
     pub items: Vec<Item>,
 }
 
-/// The kind of account that a delivery is about. For information: Meta's pages disagree on what
-/// Instagram threads come with (facts §4.5), so tell accounts apart by their ids.
+/// The kind of account that a delivery is about. Do not rely on it, because Meta's pages
+/// [disagree about Instagram](crate::protocol#webhook-envelope): distinguish accounts by their ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Object {
@@ -22,7 +22,7 @@ pub enum Object {
     Page,
     /// `instagram`
     Instagram,
-    /// Anything else; empty if the delivery has none.
+    /// Any other object; empty if the delivery names none.
     Other(String),
 }
 
@@ -32,17 +32,17 @@ impl Object {
     }
 }
 
-/// Why a body is not a webhook delivery. It shows none of the body.
+/// The reason why a body is not a webhook delivery: respond with 400. It shows none of the body.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// Not JSON: cut off, not UTF-8, nested too deep, or something else altogether.
+    /// The body is not JSON: cut off, not UTF-8, nested too deep, or something else.
     #[error("the body is not JSON (line {}, column {})", .0.line(), .0.column())]
     NotJson(#[source] serde_json::Error),
-    /// JSON, but no object.
+    /// The body is JSON, but not an object.
     #[error("the body is not a JSON object")]
     NotAnObject,
-    /// An object without an array `entry`.
+    /// The body is an object without an array `entry`.
     #[error("the body has no array `entry`")]
     NoEntries,
 }

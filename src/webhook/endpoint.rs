@@ -1,4 +1,4 @@
-//! A whole webhook endpoint, for any HTTP framework.
+//! The HTTP endpoint of Meta's webhooks, for any HTTP framework.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,24 +12,22 @@ use crate::handover::{Handover, HandoverError};
 use crate::secret::VerifyToken;
 use crate::throttle::Refusals;
 
-/// Serves Meta's webhook of one app for a [`Handover`]: the subscription handshake on `GET`, deliveries
-/// on `POST`. Give it the parts of a request, send back the response.
+/// Serves Meta's webhook of one app for a [`Handover`]: the subscription handshake on `GET`, deliveries on `POST`. Pass it
+/// the parts of each request and send back the response. Call [`check_head`](Self::check_head) before you read a body.
 ///
-/// | what comes | answer |
+/// | request | response |
 /// |---|---|
-/// | a delivery whose changes are saved | 200 |
-/// | the handshake with the right token | 200 and the challenge |
-/// | the handshake with a wrong token | 403 |
-/// | a body without a valid signature | 401 |
-/// | a body over the verifier's limit | 413 |
-/// | a signed body that is no delivery | 400 |
-/// | a delivery that cannot be saved now | 503: the platform delivers it again |
+/// | delivery whose changes are saved | 200 |
+/// | handshake with the right token | 200 and the challenge |
+/// | handshake with a wrong token | 403 |
+/// | body without a valid signature | 401 |
+/// | body over the verifier's limit | 413 |
+/// | signed body that is not a delivery | 400 |
+/// | delivery that cannot be saved now | 503: the platform [redelivers](crate::protocol#redelivery) it |
 /// | another method | 405 |
 ///
-/// A refused delivery or handshake is logged at `warn` with its reason, one line a minute for each reason with the
-/// number of those before it that had no line. The signature and the body are never logged.
-///
-/// The body should not be read for just anybody: ask [`check_head`](Self::check_head) first.
+/// A refused delivery or handshake is logged at `warn` with its reason: one line a minute for each reason, with the number
+/// of suppressed lines. The signature and the body are never logged.
 #[derive(Clone)]
 pub struct Endpoint {
     verifier: Verifier,
@@ -39,16 +37,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An endpoint for the app with this verifier and verify token.
+    /// Creates an endpoint for the app with this verifier and verify token.
     #[must_use]
     pub fn new(verifier: Verifier, verify_token: VerifyToken, handover: Handover) -> Self {
         let refusals = Arc::new(Refusals::of("webhook"));
         Self { verifier, verify_token, handover, refusals }
     }
 
-    /// Refuses a request by its head, before its body is read: 401 for a delivery without a signature, or with one
-    /// of another form; 413 for one that says that it is too long. What passes is verified by
-    /// [`handle`](Self::handle) all the same.
+    /// Checks a request's head before the body is read. Refuses a missing or malformed signature with 401 and a
+    /// `Content-Length` over the limit with 413. [`handle`](Self::handle) still verifies the body.
     ///
     /// # Errors
     /// The response to send back. Do not read the body then.
@@ -68,11 +65,11 @@ impl Endpoint {
         }
     }
 
-    /// Serves one request. For a delivery the response is there once its changes are saved, not once
-    /// they are acted on, so well inside the five seconds that Meta waits (facts §4.4).
+    /// Serves one request and returns the response to send back. For a delivery it returns once the changes are saved,
+    /// before they are acted on, so that the response stays well inside [Meta's 5 s](crate::protocol#redelivery).
     ///
-    /// Dropping the returned future loses nothing: the platform delivers again what was not answered,
-    /// and events are recognised when they come twice.
+    /// Dropping the returned future loses nothing, because the platform redelivers a request without a response, and the
+    /// service recognises duplicate events.
     pub async fn handle(
         &self,
         method: &Method,
@@ -120,9 +117,9 @@ impl Endpoint {
 }
 
 impl Handover {
-    /// Takes in a whole webhook delivery. Of its items that are no event of a conversation, `app_roles` let the service
-    /// forget what the Page refused. The others are for the operator, and logged at `warn`: the enforcement of a policy
-    /// each time, and what is not understood once a minute for each reason. The JSON is never logged.
+    /// Saves the events of a webhook delivery. `app_roles` make the service drop its cache of calls that the Page refused.
+    /// Policy enforcements are logged at `warn` each time, unknown items at `warn` once a minute for each reason. The JSON
+    /// is never logged.
     ///
     /// # Errors
     /// As [`Handover::events`].
@@ -154,19 +151,19 @@ impl Handover {
     }
 }
 
-/// A header's value. One that is no text is as good as a malformed one.
+/// A header's value, or an empty text if it is not text, which is refused as malformed.
 pub(crate) fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|header| header.to_str().unwrap_or_default())
 }
 
-/// Whether a request announces a body of more than so many bytes.
+/// Whether a request's `Content-Length` is over the limit.
 pub(crate) fn says_longer_than(headers: &HeaderMap, bytes: usize) -> bool {
     let length =
         text_of(headers, CONTENT_LENGTH.as_str()).and_then(|length| length.trim().parse::<u64>().ok());
     length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > bytes))
 }
 
-/// What is no delivery: the handshake, or a method that no webhook has.
+/// Serves a request that is not a delivery: the handshake, or a wrong method.
 pub(crate) fn answer_other(
     token: &VerifyToken,
     method: &Method,
@@ -190,7 +187,7 @@ pub(crate) fn answer_other(
 pub(crate) fn response(status: StatusCode, body: String) -> Response<String> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    // The challenge is repeated as it came: never to be read as HTML.
+    // The challenge is remote text, which a browser must not read as HTML.
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, text);
     response

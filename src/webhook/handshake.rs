@@ -1,13 +1,14 @@
-//! The GET with which Meta checks a webhook's address (facts §4.2).
+//! The handshake with which Meta checks a webhook's URL (docs/protocol.md#webhook-handshake).
 
 use crate::secret::{VerifyToken, same};
 
-/// Answers the handshake: the challenge, to be sent back as it is with HTTP 200 and as plain text.
+/// Checks a [handshake](crate::protocol#webhook-handshake) and returns its challenge. Respond with 200 and the unchanged
+/// challenge as plain text.
 ///
-/// `query` is the URL's raw query. Its names may have underscores for dots, as PHP makes them.
+/// `query` is the URL's raw query. Its names may have underscores for dots, as in PHP.
 ///
 /// # Errors
-/// [`HandshakeError`]; answer 403.
+/// [`HandshakeError`]: respond with 403.
 pub fn handshake(token: &VerifyToken, query: &str) -> Result<String, HandshakeError> {
     if token.expose_secret().is_empty() {
         return Err(HandshakeError::NoToken);
@@ -34,17 +35,17 @@ pub fn handshake(token: &VerifyToken, query: &str) -> Result<String, HandshakeEr
     challenge.map(Into::into).ok_or(HandshakeError::Missing("hub.challenge"))
 }
 
-/// Why a handshake is refused. It never shows a token.
+/// The reason why a handshake is refused. It never shows a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// A parameter is missing: this is not Meta's handshake.
+    /// A parameter is missing, so the request is not Meta's handshake.
     #[error("the parameter {0} is missing")]
     Missing(&'static str),
-    /// The mode is another than `subscribe`.
+    /// The mode is not `subscribe`, so the request is not Meta's handshake.
     #[error("hub.mode is not `subscribe`")]
     Mode,
-    /// The token is not the one that the app's settings have.
+    /// The token is another one: compare it with the app's webhook settings.
     #[error("hub.verify_token is not ours: compare it with the app's webhook settings")]
     Token,
     /// Our own token is empty: configure it.
@@ -53,7 +54,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The reason in fixed words, as the log names it.
+    /// The reason's name in the log.
     #[cfg(feature = "service")]
     pub(crate) fn reason(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! One element of an entry's array: an event of a conversation, something about the Page, or neither
-//! (facts §4.6 to §4.8).
+//! Reads one element of a webhook entry: an event of a conversation, an event of the Page, or an unknown one
+//! (docs/protocol.md#control-events, docs/protocol.md#standby, docs/protocol.md#echoes).
 
 use std::fmt;
 
@@ -12,52 +12,51 @@ use crate::id::{AppId, PageId, ThreadKey, UserId};
 use crate::shown::Json;
 use crate::time::Span;
 
-/// One thing that a delivery says.
+/// One item of a delivery.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Item {
     /// An event of a conversation.
     Event {
-        /// Which conversation.
+        /// The conversation.
         thread: ThreadKey,
-        /// What happened.
+        /// The event.
         event: Event,
     },
-    /// An admin changed which apps are primary and secondary on a Page.
+    /// A change of the primary and secondary receivers of a Page ([`app_roles`](crate::protocol#control-events)).
     AppRoles {
         /// The Page.
         page: PageId,
-        /// Where it came.
+        /// The array that held the event.
         channel: Channel,
-        /// Each app with its roles, as in `primary_receiver`.
+        /// Each app with its roles, such as `primary_receiver`.
         roles: Vec<(AppId, Vec<String>)>,
-        /// When.
+        /// The time of the change.
         at: Span,
     },
-    /// Meta restricts the Page for what it sent, or lifts that (`policy_enforcement`): the Page's operator has to hear of it.
+    /// Meta restricts the Page for its messages or lifts the restriction (`policy_enforcement`). Notify the Page's operator.
     PolicyEnforcement {
         /// The Page.
         page: PageId,
-        /// Where it came.
+        /// The array that held the event.
         channel: Channel,
-        /// `block`, `unblock`, `warning`, …; `unknown` if the platform does not say.
+        /// `block`, `unblock`, `warning`, …; `unknown` if the platform names none.
         action: String,
-        /// When.
+        /// The time of the enforcement.
         at: Span,
-        /// As it came, with Meta's reason.
+        /// The unparsed element, with Meta's reason.
         raw: Value,
     },
-    /// Something that is about no conversation, or that is broken. `raw` can hold what
-    /// customers wrote: it does not belong into a log, and
+    /// An element that is about no conversation, or is unreadable. Do not log `raw`, because it can hold customers' text;
     /// `Debug` shows only the names of its fields.
     Unknown {
         /// The Page, if the entry names one.
         page: Option<PageId>,
-        /// Where it came, if it stood in an array of one channel.
+        /// The array that held the element, if it belongs to one channel.
         channel: Option<Channel>,
-        /// As it came.
+        /// The unparsed element.
         raw: Value,
-        /// What is not understood, in fixed words that can be logged.
+        /// The reason, in fixed words that can be logged.
         why: &'static str,
     },
 }
@@ -105,7 +104,7 @@ impl fmt::Debug for Item {
     }
 }
 
-/// Reads one element. It adds at least one item.
+/// Reads one element and adds at least one item.
 pub(super) fn read(page: Option<&PageId>, channel: Channel, raw: Value, items: &mut Vec<Item>) {
     match known(page, channel, &raw) {
         Ok(known) => items.extend(known),
@@ -113,10 +112,9 @@ pub(super) fn read(page: Option<&PageId>, channel: Channel, raw: Value, items: &
     }
 }
 
-/// Reads one of an entry's `changes`, `{field, value}`. Third parties say that Instagram Login sends
-/// messages and control events so; no recorded delivery confirms it (3P, facts §4.5). A value that is
-/// such an event is read as it, everything else stays unknown: feeds, comments, and WhatsApp, whose
-/// control events have ids and roles of their own (facts §7).
+/// Reads one of an entry's `changes`, `{field, value}`. Instagram Login may send messages and control events in this form
+/// (inferred: docs/protocol.md#webhook-envelope), so a value with the shape of an event is read as one. Everything else
+/// stays unknown: feeds, comments, and WhatsApp, whose control events have other ids and roles (docs/protocol.md#whatsapp).
 pub(super) fn read_change(page: Option<&PageId>, raw: Value, items: &mut Vec<Item>) {
     let value = field(&raw, "value").filter(|value| {
         let has = |name| field(value, name).is_some_and(Value::is_object);
@@ -132,10 +130,10 @@ pub(super) fn read_change(page: Option<&PageId>, raw: Value, items: &mut Vec<Ite
     }
 }
 
-/// Why a change is not understood that is about no conversation.
+/// The reason for a change that is about no conversation.
 pub(super) const A_CHANGE: &str = "a change";
 
-/// The parties of an element, as it names them: a Page is called one like people are.
+/// The sender and the recipient of an element. Both have the type of a person's id, because either may be the Page.
 pub(super) struct Parties<'a> {
     pub(super) page: Option<&'a PageId>,
     pub(super) sender: Option<UserId>,
@@ -183,17 +181,17 @@ fn known(page: Option<&PageId>, channel: Channel, raw: &Value) -> Result<Vec<Ite
 
 const NO_KIND: Broken = "an element of no known kind";
 
-/// Meta's pages write it in both ways.
+/// The two names of a policy enforcement on Meta's pages.
 const POLICY: [&str; 2] = ["policy_enforcement", "policy-enforcement"];
 
-/// What a customer can do besides.
+/// The names of bodies without a type of their own that a customer can cause.
 const OTHERS: [&str; 5] = ["reaction", "referral", "optin", "account_linking", "game_play"];
 
-/// What stands beside the body of an element.
+/// The fields of an element that are not bodies.
 const BESIDE: [&str; 5] = ["sender", "recipient", "timestamp", "hop_context", "prior_message"];
 
-/// The name of the body of an element that has no type. Beside another body it must be a name that is known: that of a
-/// message carries it in [`Inbound::raw`](crate::event::Inbound::raw) then.
+/// The name of an element's body without a type of its own. Beside another body only a name in [`OTHERS`] counts; beside a
+/// message or postback none does, because [`Inbound::raw`](crate::event::Inbound::raw) holds it.
 fn without_a_type(fields: &Map<String, Value>, has_another: bool) -> Option<&str> {
     let is_there = |name: &&str| fields.get(*name).is_some_and(|body| !body.is_null());
     if has_another && ["message", "postback"].iter().any(is_there) {
@@ -210,13 +208,13 @@ impl Parties<'_> {
         self.sender.as_ref().is_some_and(is_page) && !self.are_one()
     }
 
-    /// Recorded deliveries come with one word or number in place of all ids; and an account of Instagram can press its own
-    /// buttons.
+    /// Whether sender and recipient have the same id. This is so in recorded deliveries whose ids are redacted, and when an
+    /// Instagram account presses its own buttons.
     pub(super) fn are_one(&self) -> bool {
         self.sender.is_some() && self.sender == self.recipient
     }
 
-    /// An account did it to itself, unless the ids are redacted: a real one is a number.
+    /// Whether an account is both sender and recipient. Ids that are not numbers count as redacted.
     fn is_to_itself(&self) -> bool {
         let is_number = |id: &UserId| id.to_string().bytes().all(|byte| byte.is_ascii_digit());
         self.are_one() && self.sender.as_ref().is_some_and(is_number)
@@ -226,16 +224,15 @@ impl Parties<'_> {
         self.sender.is_none() && self.recipient.is_none()
     }
 
-    /// The Page where the element is about no person.
+    /// The Page of an element that is about no person.
     fn page(&self, broken: Broken) -> Result<PageId, Broken> {
         let named = || self.recipient.clone().map(PageId::among_parties);
         self.page.cloned().or_else(named).ok_or(broken)
     }
 
-    /// The conversation: the entry names the Page, and the person is whoever else is named. Meta's own
-    /// samples name people in both places, and some clients' Pages in the wrong one; then an echo is
-    /// about its recipient and everything else about its sender. Of a redacted one, and of what an account does to itself,
-    /// the person is called as the Page is.
+    /// The conversation of an event. The entry names the Page, and the person is the party that is not the Page. If neither
+    /// party is the Page, an echo is about its recipient and every other event about its sender, because Meta's samples name
+    /// people in both places. If both parties are the same, the person has the Page's id.
     pub(super) fn thread(&self, echo: bool) -> Result<ThreadKey, Broken> {
         let (person, account) =
             if echo { (&self.recipient, &self.sender) } else { (&self.sender, &self.recipient) };

@@ -1,9 +1,9 @@
-//! JSON as the platform writes it, rather than as it should.
+//! Reads JSON with the irregularities of the platform.
 
 use serde_json::Value;
 
-/// Reads a body. Half a surrogate pair, as a text cut inside an emoji leaves it, is JSON that no
-/// decoder accepts: it becomes U+FFFD, so that one such text does not lose the whole batch.
+/// Parses a body. Replaces a lone surrogate, as in a text that was cut inside an emoji, by U+FFFD, because decoders refuse
+/// it and one such text would lose the whole batch.
 pub(crate) fn read(body: &[u8]) -> serde_json::Result<Value> {
     serde_json::from_slice(body).or_else(|error| match mend_surrogates(body) {
         Some(mended) => serde_json::from_slice(&mended),
@@ -16,7 +16,7 @@ pub(super) fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value.get(name).filter(|field| !field.is_null())
 }
 
-/// A number, also one written as text. What is neither is none.
+/// Reads a number, which may also be written as text.
 pub(super) fn number(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64().or_else(|| {
@@ -30,7 +30,7 @@ pub(super) fn number(value: &Value) -> Option<u64> {
     }
 }
 
-/// A text, also one written as a number. What is neither is none.
+/// Reads a text, which may also be written as a number.
 pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -53,14 +53,14 @@ fn mend_surrogates(body: &[u8]) -> Option<Vec<u8>> {
                 mended.get_or_insert_with(|| body.to_vec())[at + 2..at + 6].copy_from_slice(b"fffd");
                 at += 6;
             }
-            // Any other escape: skip what it escapes, which may be a backslash.
+            // Skips the character after the backslash, because it may be a backslash too.
             _ => at += 2,
         }
     }
     mended
 }
 
-/// The UTF-16 unit of a `\uXXXX` that starts here.
+/// The UTF-16 unit of a `\uXXXX` that starts at `at`.
 fn unit(body: &[u8], at: usize) -> Option<u16> {
     let escape = body.get(at..at + 6)?;
     let digits = std::str::from_utf8(escape.strip_prefix(b"\\u")?).ok()?;

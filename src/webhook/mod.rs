@@ -1,4 +1,5 @@
-//! Meta's webhooks: is it Meta (facts §4.2, §4.3), and what does it say (facts §4.5 to §4.8)?
+//! Meta's webhooks: verifies [handshakes](crate::protocol#webhook-handshake) and [signatures](crate::protocol#signatures)
+//! and parses [deliveries](crate::protocol#webhook-envelope).
 //!
 //! ```
 //! use messenger_handover::secret::AppSecret;
@@ -8,7 +9,7 @@
 //! let secret = AppSecret::new("the app's secret");
 //! let verifier = Verifier::new(secret.clone());
 //!
-//! // What the web framework hands over: the raw body, and `X-Hub-Signature-256`.
+//! // From the web framework: the raw body, and the header `X-Hub-Signature-256`.
 //! let body = br#"{"object":"page","entry":[{"id":"10","messaging":[{"sender":{"id":"20"},
 //!     "recipient":{"id":"10"},"timestamp":1700000000000,"message":{"mid":"m1","text":"hi"}}]}]}"#;
 //! let header = sign(&secret, body);
@@ -19,8 +20,9 @@
 //! # }
 //! ```
 //!
-//! Answer 200 within 5 seconds, also where an [`Item::Unknown`] is not understood: Meta repeats what is
-//! not accepted and switches the webhook off after an hour (facts §4.4). [`Endpoint`] does all of it.
+//! Respond with 200 within 5 s, even to a delivery with an [`Item::Unknown`], because Meta
+//! [redelivers](crate::protocol#redelivery) refused deliveries and switches the webhook off after an hour.
+//! [`Endpoint`] does all of this.
 
 mod body;
 mod delivery;

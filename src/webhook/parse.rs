@@ -1,19 +1,19 @@
-//! Reading a delivery: by the typed reader, and what that does not read by the tolerant one.
+//! Parses deliveries with the typed reader, and with the tolerant one if the typed reader refuses.
 
 use super::delivery::{Delivery, ParseError};
 use super::signature::VerifiedBody;
 use super::{tolerant, typed};
 
-/// Reads a delivery. Whatever is not understood in it is kept as [`Item::Unknown`](super::Item::Unknown).
+/// Parses a verified delivery. Unknown and unreadable elements become [`Item::Unknown`](super::Item::Unknown).
 ///
 /// # Errors
-/// [`ParseError`] if the body is no delivery at all.
+/// [`ParseError`] if the body is not a delivery: respond with 400.
 pub fn parse(body: &VerifiedBody<'_>) -> Result<Delivery, ParseError> {
     dangerous_parse_unverified(body.bytes())
 }
 
-/// Reads a delivery that nobody verified. Anybody who knows the address can have sent it: use it for
-/// recorded deliveries and behind something that verified already.
+/// Parses an unverified delivery. Use it only for recorded deliveries and behind something that has verified the signature,
+/// because anybody who knows the URL can send one.
 ///
 /// # Errors
 /// As [`parse`].
@@ -65,7 +65,7 @@ mod tests {
         let pass = value(r#""pass_thread_control":{"new_owner_app_id":"7"}"#);
         assert_eq!(read("instagram", "messaging_handover", &pass), Ok(Channel::Messaging));
         let broken = value(r#""pass_thread_control":{"new_owner_app_id":true}"#);
-        let told = Err((Some(Channel::Messaging), "an id that is none"));
+        let told = Err((Some(Channel::Messaging), "invalid id"));
         assert_eq!(read("instagram", "messaging_handover", &broken), told);
 
         let not_ours = Err((None, item::A_CHANGE));
@@ -73,7 +73,7 @@ mod tests {
         {
             assert_eq!(read("page", "feed", value), not_ours, "{value}");
         }
-        // WhatsApp, by its object or by its product.
+        // WhatsApp is recognised by its object or by its product.
         assert_eq!(read("whatsapp_business_account", "messages", &message), not_ours);
         let product = value(r#""messaging_product":"whatsapp","message":{"mid":"m"}"#);
         assert_eq!(read("page", "messages", &product), not_ours);

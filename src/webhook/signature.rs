@@ -1,4 +1,5 @@
-//! `X-Hub-Signature-256`: HMAC-SHA256 of the raw body, keyed by the app's secret (facts §4.3).
+//! Verifies and makes `X-Hub-Signature-256`, the HMAC-SHA256 of the raw body, keyed by the app's secret
+//! (docs/protocol.md#signatures).
 
 use std::fmt;
 
@@ -9,14 +10,13 @@ use crate::secret::{AppSecret, mac};
 /// The header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "x-hub-signature-256";
 
-/// The longest body that is accepted if nothing else is set, in bytes: a batch of 1000 updates is far
-/// below it (facts §4.4).
+/// The default limit of a body, in bytes: 4 MiB. A [batch of 1,000 updates](crate::protocol#redelivery) is far below it.
 pub const DEFAULT_MAX_BODY: usize = 4 * 1024 * 1024;
 
 const PREFIX: &str = "sha256=";
 
-/// Checks that a webhook's body comes from Meta. Each app has its own secret, so each has its own
-/// verifier; an app that only uses Instagram Login signs with the Instagram app's secret.
+/// Checks that a webhook's body comes from Meta. Create one for each app, because each app has its own
+/// [secret](crate::protocol#signatures). For an app that only uses Instagram Login, use the Instagram app's secret.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     current: AppSecret,
@@ -25,32 +25,32 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for bodies of at most [`DEFAULT_MAX_BODY`] bytes.
+    /// Creates a verifier for bodies of at most [`DEFAULT_MAX_BODY`] bytes.
     #[must_use]
     pub fn new(secret: AppSecret) -> Self {
         Self { current: secret, previous: None, max_body: DEFAULT_MAX_BODY }
     }
 
-    /// Also accepts what the secret before this one signed: while a secret is replaced, deliveries
-    /// signed with either arrive.
+    /// Also accepts signatures with the previous secret. Use it while a secret is being replaced, because deliveries signed
+    /// with either arrive.
     #[must_use]
     pub fn with_previous(mut self, previous: AppSecret) -> Self {
         self.previous = Some(previous);
         self
     }
 
-    /// The longest body that is accepted, in bytes. The web framework needs a limit too: here the
-    /// body is in memory already.
+    /// Sets the longest accepted body, in bytes, by default [`DEFAULT_MAX_BODY`]. Set a limit in the web framework too,
+    /// because here the body is already in memory.
     #[must_use]
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self
     }
 
-    /// Checks a body, exactly as it was received, against its `X-Hub-Signature-256` header.
+    /// Checks a body against its `X-Hub-Signature-256` header. Pass the bytes exactly as they were received.
     ///
     /// # Errors
-    /// [`SignatureError`]; answer 401 or 403 and do nothing else.
+    /// [`SignatureError`]. Respond with 413 to [`SignatureError::TooLarge`], with 401 to the others, and ignore the request.
     pub fn verify<'a>(
         &self,
         header: Option<&str>,
@@ -70,12 +70,12 @@ impl Verifier {
         }
     }
 
-    /// Checks the `X-Hub-Signature-256` header alone, before the body is read. Whether it fits the body only
-    /// [`verify`](Self::verify) knows.
+    /// Checks the form of the `X-Hub-Signature-256` header before the body is read. Still call [`verify`](Self::verify) with
+    /// the body.
     ///
     /// # Errors
-    /// [`SignatureError::Missing`], [`SignatureError::Malformed`] or [`SignatureError::NoSecret`]; answer 401 and
-    /// do not read the body.
+    /// [`SignatureError::Missing`], [`SignatureError::Malformed`] or [`SignatureError::NoSecret`]. Respond with 401 and do
+    /// not read the body.
     pub fn check_header(&self, header: Option<&str>) -> Result<(), SignatureError> {
         self.signature(header).map(drop)
     }
@@ -97,7 +97,7 @@ impl Verifier {
     }
 }
 
-/// A body that Meta signed.
+/// A body whose signature is verified. Only [`Verifier::verify`] creates it.
 #[derive(Clone, Copy)]
 pub struct VerifiedBody<'a>(&'a [u8]);
 
@@ -115,25 +115,24 @@ impl fmt::Debug for VerifiedBody<'_> {
     }
 }
 
-/// Why a body is not from Meta, as far as we can tell. It never shows a signature: whoever reads the
-/// error could forge with the right one.
+/// The reason why a body is refused. It never shows a signature, because a reader of the error could forge with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// There is no header. Meta always sends it to apps that have a secret.
+    /// The header is missing, so the request is not Meta's: Meta always sends it.
     #[error("the header {SIGNATURE_HEADER} is missing")]
     Missing,
-    /// The header is not `sha256=` and 64 hexadecimal digits.
+    /// The header is not `sha256=` and 64 hexadecimal digits, so the request is not Meta's.
     #[error("the header {SIGNATURE_HEADER} is not `sha256=` and 64 hexadecimal digits")]
     Malformed,
-    /// Somebody else signed it, or something on the way changed the body: verify the bytes as they
-    /// were received, before any decoding.
+    /// Another secret signed the body, or something changed the body on the way. Compare the secret with the app's settings,
+    /// and verify the bytes as they were received, before any decoding.
     #[error("the signature does not fit: another app's secret, or not the raw body")]
     Mismatch,
-    /// The body is too long.
+    /// The body is over the limit: raise [`Verifier::max_body`] if Meta sent it.
     #[error("the body has more than {limit} bytes")]
     TooLarge {
-        /// How many bytes are accepted.
+        /// The limit in bytes.
         limit: usize,
     },
     /// The app secret is empty: configure it.
@@ -142,7 +141,7 @@ pub enum SignatureError {
 }
 
 impl SignatureError {
-    /// The reason in fixed words, as the log names it.
+    /// The reason's name in the log.
     #[cfg(feature = "service")]
     pub(crate) fn reason(self) -> &'static str {
         match self {
@@ -155,8 +154,7 @@ impl SignatureError {
     }
 }
 
-/// The value of `X-Hub-Signature-256` for a body: what Meta would send. For testing a host's own
-/// webhook handler, and for the simulator.
+/// Makes the `X-Hub-Signature-256` that Meta would send for a body. Use it to test a webhook handler.
 #[must_use]
 pub fn sign(secret: &AppSecret, body: &[u8]) -> String {
     format!("{PREFIX}{}", hex::encode(mac(secret, body).finalize().into_bytes()))
@@ -176,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_known_code() {
-        // Computed with another implementation.
+        // The expected value was computed with another implementation.
         let header = sign(&secret("key"), b"The quick brown fox jumps over the lazy dog");
         assert_eq!(header, "sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8");
     }
@@ -184,7 +182,7 @@ mod tests {
     #[test]
     fn only_the_raw_bytes_count() {
         let verifier = Verifier::new(secret("s3cret"));
-        // As Meta sends it: escaped, and signed so.
+        // Meta escapes the body and signs it in that form.
         let escaped = br#"{"text":"\u00e4\u00f6\u00e5"}"#;
         let header = sign(&secret("s3cret"), escaped);
         assert_eq!(verifier.verify(Some(&header), escaped).unwrap().bytes(), escaped);
@@ -228,7 +226,7 @@ mod tests {
             assert_eq!(verifier.check_header(Some(header)).unwrap_err(), error);
             assert!(!format!("{error} {error:?} {verifier:?}").contains(&good[7..]));
         }
-        // A header of the right form passes; whose it is only the body shows.
+        // A well-formed header of another app passes, because only the body shows the difference.
         assert_eq!(verifier.check_header(Some(&sign(&secret("another"), b"x"))), Ok(()));
         assert_eq!(Verifier::new(secret("")).check_header(Some(&good)), Err(SignatureError::NoSecret));
     }

@@ -1,4 +1,5 @@
-//! Deliveries in every variant of facts §4.5 to §4.8, after the shapes of recorded ones.
+//! Tests of deliveries in all the variants of docs/protocol.md#webhook-envelope and the sections after it, in the shapes of
+//! recorded deliveries.
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ fn read(body: &Value) -> Delivery {
     dangerous_parse_unverified(body.to_string().as_bytes()).unwrap()
 }
 
-/// A delivery of one entry with these events.
+/// The items of a delivery with one entry with these events.
 fn entry(array: &str, events: &Value) -> Vec<Item> {
     read(&json!({"object": "page", "entry": [{"id": PAGE.to_string(), "time": AT, array: events}]})).items
 }
@@ -35,7 +36,7 @@ fn one(mut items: Vec<Item>) -> Item {
     items.remove(0)
 }
 
-/// What the only event says, of the usual conversation.
+/// The kind of an event of the usual conversation.
 #[track_caller]
 fn kind(item: Item) -> EventKind {
     match item {
@@ -96,10 +97,10 @@ fn control_events_with_every_form_of_id() {
         let expected = ControlRequest { requested_by: expected, metadata: None };
         assert_eq!(request, EventKind::RequestThreadControl(expected));
     }
-    // An owner that cannot be read must not pass for "nobody".
+    // An unreadable owner must not pass for a missing one.
     for id in [json!(1.5), json!(-7), json!({}), json!(true), json!("a\nb")] {
         let body = event("pass_thread_control", json!({"new_owner_app_id": id}));
-        assert_unknown(&one(entry("messaging", &json!([body]))), "an id that is none");
+        assert_unknown(&one(entry("messaging", &json!([body]))), "invalid id");
     }
 }
 
@@ -146,7 +147,7 @@ fn roles() {
         at: Span::from_platform(AT),
     };
     assert_eq!(one(entry("messaging", &json!([body]))), expected);
-    // Without an id of the entry the recipient is the Page.
+    // If the entry has no id, the recipient is the Page.
     let bare = read(&json!({"object": "page", "entry": [{"messaging": [body]}]}));
     assert_eq!(one(bare.items), expected);
     for broken in [json!([]), json!({"1": "primary_receiver"}), json!({"": []}), json!({"1": [2]})] {
@@ -185,7 +186,7 @@ fn messages_of_the_customer() {
         ..empty.clone()
     };
     assert_eq!(with(json!({"attachments": attachments})), EventKind::Inbound(pictures));
-    // A message that the platform cannot show is still one that a customer waits on.
+    // A message that the platform cannot show still needs a reply.
     for nothing in [json!({}), json!({"text": null, "is_deleted": 0, "is_unsupported": "false"})] {
         assert_eq!(with(nothing), EventKind::Inbound(empty.clone()));
     }
@@ -209,7 +210,7 @@ fn echoes() {
     }
     let bare = read(&json!({"object": "page", "entry": [{"messaging": echo(json!({"is_echo": true}))}]}));
     assert!(matches!(kind(one(bare.items)), EventKind::Echo(_)), "its sender is the Page");
-    // A recorded test payload has the two the wrong way round.
+    // A recorded test payload has sender and recipient swapped.
     let swapped = event("message", json!({"is_echo": true, "mid": "m"}));
     assert!(matches!(kind(one(entry("messaging", &json!([swapped])))), EventKind::Echo(_)));
 }
@@ -226,7 +227,7 @@ fn postbacks_reads_and_deliveries() {
     };
     let full = json!({"title": "T", "payload": "P", "mid": "m"});
     assert_eq!(messaging("postback", full), postback(Some("T"), Some("P"), Some("m")));
-    // On standby: a title, or not even that.
+    // A postback on standby has only a title, or not even that.
     let standby = |body| one(entry("standby", &json!([event("postback", body)])));
     assert_eq!(kind(standby(json!({"title": "Details"}))), postback(Some("Details"), None, None));
     assert_eq!(kind(standby(json!({}))), postback(None, None, None));
@@ -236,7 +237,7 @@ fn postbacks_reads_and_deliveries() {
     let read = |watermark, mid| EventKind::Read { watermark, mid };
     assert_eq!(messaging("read", json!({"watermark": AT})), read(watermark, None));
     assert_eq!(messaging("read", json!({"mid": "m"})), read(None, mid.clone()));
-    // The earliest moment that a stamp in seconds can mean; and a receipt is one whatever it says.
+    // A stamp in seconds means the start of its second, and a receipt without a readable watermark is still a receipt.
     let seconds = Some(Timestamp::from_millis(1_661_209_328_000));
     assert_eq!(messaging("read", json!({"watermark": "1661209328", "mid": "m"})), read(seconds, mid));
     assert_eq!(messaging("read", json!({"watermark": 0, "mid": []})), read(None, None));
@@ -288,7 +289,7 @@ fn who_is_the_page_and_who_the_person() {
     assert_eq!(thread(Some("P"), json!({"user_ref": "x"}), id("P")), "an event of no person");
     assert_eq!(thread(Some("P"), json!({"id": null}), json!(7)), "an event of no person");
     assert_eq!(thread(None, id("U"), json!(null)), "an event of no Page");
-    assert_eq!(thread(Some("P"), json!({"id": []}), id("P")), "an id that is none");
+    assert_eq!(thread(Some("P"), json!({"id": []}), id("P")), "invalid id");
 }
 
 fn batch() -> Value {

@@ -1,4 +1,4 @@
-//! The tolerant reader: every shape that the platform was seen to send (facts §4.5), and what it does not understand it keeps.
+//! The tolerant reader, which reads deliveries in all the shapes that were seen (docs/protocol.md#webhook-envelope).
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::json::{self, field};
 use crate::event::Channel;
 use crate::id::PageId;
 
-/// Reads whatever comes, and keeps what is not understood.
+/// Reads a delivery. Elements that it does not understand become [`Item::Unknown`].
 pub(super) fn read(body: &[u8]) -> Result<Delivery, ParseError> {
     let body = json::read(body).map_err(ParseError::NotJson)?;
     let Value::Object(mut body) = body else { return Err(ParseError::NotAnObject) };
@@ -29,8 +29,8 @@ pub(super) fn read(body: &[u8]) -> Result<Delivery, ParseError> {
     Ok(Delivery { object, items })
 }
 
-/// The arrays of an entry, in the order in which they are handled. Control events come in
-/// `messaging`; an array of their own is tolerated.
+/// The arrays of an entry, in the order in which they are handled. Control events come in `messaging`, but an array of
+/// their own is accepted too.
 const ARRAYS: [(&str, Channel); 3] = [
     ("messaging", Channel::Messaging),
     ("standby", Channel::Standby),
@@ -75,8 +75,8 @@ fn read_entry(mut entry: Value, object: &Object, items: &mut Vec<Item>) {
     }
 }
 
-/// An entry of WhatsApp: its id is an account, no Page, and its threads have rules of their own (facts
-/// §7). Nothing in it is read, whatever it looks like.
+/// Turns an entry of WhatsApp into unknown items. Nothing in it is read, because its id is not a Page's and its threads
+/// have other rules (docs/protocol.md#whatsapp).
 fn read_whatsapp(mut entry: Value, items: &mut Vec<Item>) {
     match entry.get_mut("changes").map(Value::take) {
         Some(Value::Array(changes)) if !changes.is_empty() => {

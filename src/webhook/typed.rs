@@ -1,7 +1,8 @@
-//! What nearly every delivery looks like, read straight into types: a third of the work that it is by way of a
-//! [`serde_json::Value`]. Whatever differs in anything from that is left to the tolerant reader, which is the authority:
-//! for what both read they say the same. So is a message with a field that is not read here: it may be one that the host
-//! gets as it came.
+//! The typed reader, which parses the common shapes of deliveries straight into types, at a third of the cost of a
+//! [`serde_json::Value`].
+//!
+//! It refuses every delivery with another shape or with a field that it does not read, and leaves it to the tolerant
+//! reader. The tolerant reader is the authority: if both read a delivery, both must return the same.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,9 +18,9 @@ use crate::event::{Attachment, Channel, ControlChange, ControlRequest, Echo, Eve
 use crate::id::{AppId, MessageId, PageId, UserId};
 use crate::time::Span;
 
-/// A delivery in which everything is ordinary; else nothing.
+/// Reads a delivery in which everything has a common shape; `None` for any other.
 pub(super) fn read(body: &[u8]) -> Option<Delivery> {
-    // All of it is text, also what is passed over.
+    // The whole body must be UTF-8, ignored parts included.
     let Braced(body) = serde_json::from_str::<Braced<Body<'_>>>(std::str::from_utf8(body).ok()?).ok()?;
     let object = match body.object {
         "page" => Object::Page,
@@ -29,7 +30,7 @@ pub(super) fn read(body: &[u8]) -> Option<Delivery> {
     Some(Delivery { object, items: body.entry.0 })
 }
 
-/// A JSON object: serde takes an array for a struct, too.
+/// A JSON object. Without this wrapper serde would also accept an array for a struct.
 struct Braced<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Braced<T> {
@@ -58,7 +59,7 @@ struct Body<'a> {
     entry: Entries,
 }
 
-/// What the entries say. Each is done with before the next is read, so that they take turns in the same memory.
+/// The items of all entries. Each entry is turned into items before the next is read, so that memory is reused.
 struct Entries(Vec<Item>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -96,7 +97,7 @@ struct Entry {
     changes: Option<IgnoredAny>,
 }
 
-/// An element of the one kind that it is of. Any other is no ordinary element.
+/// An element with exactly one body.
 #[derive(Deserialize)]
 #[serde(try_from = "Fields")]
 struct Element {
@@ -106,7 +107,7 @@ struct Element {
     kind: EventKind,
 }
 
-/// An element, with all that decides what it is. What most do not have is kept apart: the less there is to move.
+/// An element's fields. Rare bodies are boxed, so that the struct is small to move.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -318,10 +319,10 @@ mod tests {
     use super::super::tolerant;
     use super::*;
 
-    /// Both readers say the same. Answers whether the delivery is an ordinary one.
+    /// Asserts that both readers return the same. Returns whether the typed reader reads the delivery.
     fn compare(body: &[u8]) -> bool {
         let Some(ordinary) = read(body) else { return false };
-        // What is passed over here may be more than the tolerant reader can read at all.
+        // The tolerant reader may fail on parts that the typed reader ignores.
         let Ok(tolerant) = tolerant::read(body) else { return false };
         assert_eq!(ordinary, tolerant, "{}", String::from_utf8_lossy(body));
         true
@@ -336,8 +337,8 @@ mod tests {
         fs::read_dir(folder).unwrap().map(read).collect()
     }
 
-    /// The value with each of its parts, one at a time, replaced by each of the others, or wrapped, or left out; and each of
-    /// its objects with one more field.
+    /// Variants of the value: each part, one at a time, replaced by another value, wrapped or left out, and each object with
+    /// one more field.
     fn changed(value: &Value) -> Vec<Value> {
         let others = [
             json!(null),

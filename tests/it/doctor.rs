@@ -344,11 +344,11 @@ async fn odd_platform(date: i64, expires_at: i64) -> Report {
     }});
     let date = std::time::UNIX_EPOCH + std::time::Duration::from_secs(date.try_into().unwrap());
     let date = httpdate::fmt_http_date(date);
-    Mock::given(path("/v26.0/debug_token"))
+    Mock::given(path("/v27.0/debug_token"))
         .respond_with(ResponseTemplate::new(200).set_body_json(token))
         .mount(&server)
         .await;
-    Mock::given(path("/v26.0/me"))
+    Mock::given(path("/v27.0/me"))
         .respond_with(
             ResponseTemplate::new(200).insert_header("date", date).set_body_json(json!({"id": PAGE})),
         )

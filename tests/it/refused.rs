@@ -152,7 +152,7 @@ impl InterventionHandler for Nobody {
         Ok(false)
     }
 
-    async fn told(&self, _: Option<&ThreadKey>, _: &Event) -> Result<(), BoxError> {
+    async fn notify(&self, _: Option<&ThreadKey>, _: &Event) -> Result<(), BoxError> {
         Ok(())
     }
 }

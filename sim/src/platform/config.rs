@@ -179,7 +179,7 @@ pub(super) enum Kind {
 impl Page {
     /// A Page with these rules, connected to no app but the inbox.
     pub fn new(id: impl Into<PageId>, rules: Rules) -> Self {
-        let (id, apps) = (id.into(), BTreeSet::from([super::inbox()]));
+        let (id, apps) = (id.into(), BTreeSet::from([super::page_inbox()]));
         Self {
             name: id.to_string(),
             id,
@@ -215,7 +215,7 @@ impl Page {
     #[must_use]
     pub fn as_instagram(&self, account: impl Into<PageId>) -> Self {
         let mut apps = self.apps.clone();
-        apps.remove(&super::inbox());
+        apps.remove(&super::page_inbox());
         apps.insert(AppId::from(INSTAGRAM_INBOX));
         let page = Self::new(account, self.rules.clone()).named(&self.name);
         Self { kind: Kind::Instagram, apps, subscribed: self.subscribed.clone(), ..page }

@@ -229,7 +229,7 @@ impl Platform {
 
     fn name_of(&self, app: &AppId) -> Option<String> {
         if is_inbox(app) {
-            let inbox = if *app == super::inbox() { "Page Inbox" } else { "Instagram Inbox" };
+            let inbox = if *app == super::page_inbox() { "Page Inbox" } else { "Instagram Inbox" };
             return Some(inbox.to_owned());
         }
         self.apps.get(app).map(|app| app.name.clone())

@@ -43,7 +43,7 @@ pub const DAY: Duration = Duration::from_hours(24);
 pub const WEEK: Duration = Duration::from_hours(168);
 
 /// The Page inbox's app.
-pub(crate) fn inbox() -> AppId {
+pub(crate) fn page_inbox() -> AppId {
     AppId::from(PAGE_INBOX)
 }
 

@@ -1,5 +1,5 @@
-//! What customers do besides writing a text, and what comes with a message; most after public reports (the ids and texts
-//! are invented).
+//! Tests of events other than text messages, and of the parts of messages. Most are modelled on public reports, with
+//! invented ids and texts.
 
 use super::*;
 use crate::event::{Other, Raw, Referral, ReplyTo, Story};
@@ -12,13 +12,13 @@ fn mid(mid: &str) -> MessageId {
     MessageId::new(mid).unwrap()
 }
 
-/// A delivery of Instagram with these events.
+/// The items of a delivery of Instagram with these events.
 fn instagram(elements: &Value) -> Vec<Item> {
     let entry = json!({"id": INSTAGRAM, "time": AT, "messaging": elements});
     read(&json!({"object": "instagram", "entry": [entry]})).items
 }
 
-/// What a person on Instagram did.
+/// One event of a person on Instagram.
 fn of_instagram(name: &str, body: &Value) -> Item {
     let parties =
         json!({"sender": {"id": IGSID}, "recipient": {"id": INSTAGRAM}, "timestamp": AT, name: body});
@@ -68,7 +68,6 @@ fn assert_raw(raw: Option<Raw>, element: &Value) {
     assert_eq!(raw.and_then(|raw| raw.read::<Value>()).as_ref(), Some(element));
 }
 
-/// p07: on both channels, and as a text too.
 #[test]
 fn unsent_messages_are_taken_back() {
     for flag in [json!(true), json!("true")] {
@@ -79,7 +78,7 @@ fn unsent_messages_are_taken_back() {
             assert_eq!(kind(item), EventKind::Unsent(mid("d-1")));
         }
     }
-    // The Page took back a message of its own; and nobody can take back a message without an id.
+    // Neither an unsent echo of the Page nor an unsent message without an id is an `Unsent`.
     let mut echo = event("message", json!({"mid": "e", "is_echo": true, "is_deleted": true}));
     (echo["sender"], echo["recipient"]) = (echo["recipient"].take(), echo["sender"].take());
     let own = other(kind(one(entry("messaging", &json!([echo])))));
@@ -88,7 +87,6 @@ fn unsent_messages_are_taken_back() {
     assert!(nameless.name == "message" && nameless.by_customer);
 }
 
-/// p06.
 #[test]
 fn edited_messages_say_what_they_say_now() {
     let edited = |body: Value| messaging("message_edit", body);
@@ -100,20 +98,19 @@ fn edited_messages_say_what_they_say_now() {
     assert_eq!(edited(body.clone()), expected(Some("order 21"), 1));
     assert_eq!(edited(json!({"mid": "m-edit-1", "num_edit": "3"})), expected(None, 3));
     assert_eq!(edited(json!({"mid": "m-edit-1", "num_edit": u64::MAX})), expected(None, u32::MAX));
-    // An edit without a number is one all the same.
+    // An edit without a number counts as the first.
     assert_eq!(edited(json!({"mid": "m-edit-1", "text": "x"})), expected(Some("x"), 1));
     let standby = one(entry("standby", &json!([event("message_edit", body)])));
     assert!(matches!(standby, Item::Event { event, .. } if event.channel == Channel::Standby));
     assert_eq!(other(edited(json!({"text": "of no message"}))).name, "message_edit");
 }
 
-/// p04, p05.
 #[test]
 fn edit_number_zero_stands_for_a_message_that_must_be_fetched() {
     let body = json!({"mid": MID, "num_edit": 0});
     let expected = Inbound { must_be_fetched: true, ..Inbound::new(Some(mid(MID)), Span::from_platform(AT)) };
     assert_eq!(inbound(event_of(of_instagram("message_edit", &body))), expected);
-    // Where the text is there after all, nothing needs to be fetched.
+    // If the edit holds the text, nothing needs to be fetched.
     let body = json!({"mid": MID, "num_edit": 0, "text": "hi"});
     let whole = Inbound { must_be_fetched: false, text: text("hi"), ..expected };
     assert_eq!(inbound(event_of(of_instagram("message_edit", &body))), whole);
@@ -126,7 +123,6 @@ fn edit_number_zero_stands_for_a_message_that_must_be_fetched() {
     assert_unknown(&one(read(&delivery).items), "a message edit that names nobody");
 }
 
-/// p09, p31.
 #[test]
 fn referrals_come_alone_in_a_message_and_in_a_postback() {
     let link = json!({"ref": "spring-flyer", "source": "SHORTLINK", "type": "OPEN_THREAD"});
@@ -146,7 +142,7 @@ fn referrals_come_alone_in_a_message_and_in_a_postback() {
         Referral { source: text("ADS"), kind: text("OPEN_THREAD"), ad_id: text("120"), ..Referral::new() };
     let from_ad = message(json!({"text": "is it free?", "referral": ad}));
     assert_eq!((from_ad.referral.as_deref(), from_ad.raw), (Some(&ad_clicked), None));
-    // What the ad showed is in the referral's own JSON.
+    // The ad's content is in the referral's raw JSON.
     let mut shown = ad.clone();
     shown["ads_context_data"] = json!({"ad_title": "Shoes", "photo_url": "https://a/1"});
     let from_ad = message(json!({"referral": shown}));
@@ -156,7 +152,7 @@ fn referrals_come_alone_in_a_message_and_in_a_postback() {
     let postback =
         inbound(messaging("postback", json!({"title": "Start", "payload": "P", "referral": link})));
     assert_eq!((postback.referral.as_deref(), postback.postback), (Some(&shortlink), true));
-    // Beside the message it belongs to it as well.
+    // A referral beside the message belongs to the message too.
     let mut beside = event("message", json!({"mid": "m", "text": "hi"}));
     beside["referral"] = link;
     let message = inbound(kind(one(entry("messaging", &json!([beside])))));
@@ -180,7 +176,6 @@ fn replies_name_the_message_or_the_story() {
     }
 }
 
-/// p18.
 #[test]
 fn unsupported_messages_are_told_from_empty_ones() {
     let unsupported =
@@ -232,7 +227,7 @@ fn attachments_say_what_they_are() {
     ] {
         assert_eq!(attached(&raw), (expected, None), "{raw}");
     }
-    // What has no place in it is in the JSON.
+    // A field without a type is in the raw JSON.
     for raw in [
         json!({"type": "location", "payload": {"coordinates": {"lat": 1, "long": 2}}}),
         json!({"type": "template", "payload": {"template_type": "generic", "elements": []}}),
@@ -260,7 +255,7 @@ fn raw_json_comes_only_with_what_has_no_place() {
     ] {
         assert!(message(odd.clone()).raw.is_some(), "{odd}");
     }
-    // A lead of Meta's lead ads says so beside the message (facts §2.6).
+    // A lead summary has its `hop_context` beside the message (docs/protocol.md#hop-context).
     let mut lead = event("message", json!({"mid": "m", "text": "Full name: A. Person"}));
     lead["hop_context"] =
         json!({"app_id": 413_038_776_280_800_u64, "metadata": "messenger_lead_gen_complete"});
@@ -268,7 +263,7 @@ fn raw_json_comes_only_with_what_has_no_place() {
     assert_raw(message.raw, &lead);
     let postback = inbound(messaging("postback", json!({"payload": "P", "new": 1})));
     assert!(postback.raw.is_some());
-    // Too long, it is not kept, which can be seen.
+    // JSON over the limit is dropped, and only its length is kept.
     let mut long = event("message", json!({"mid": "m", "text": "hi"}));
     long["new"] = json!("a".repeat(Raw::MAX_BYTES));
     let raw = inbound(kind(one(entry("messaging", &json!([long]))))).raw.unwrap();
@@ -285,7 +280,7 @@ fn other_events_of_a_conversation_reach_the_host_as_they_came() {
         ("game_play", json!({"game_id": "1"})),
         ("message_request", json!("accept")),
         ("a_kind_of_next_year", json!(1)),
-        // What cannot be read is the host's to judge: a customer waits for an answer.
+        // An unreadable message goes to the host, because a customer waits for a reply.
         ("message", json!({"mid": "m", "text": 7})),
         ("message", json!({"mid": "m", "attachments": {}})),
         ("message", json!({"mid": [], "text": "x"})),
@@ -300,7 +295,7 @@ fn other_events_of_a_conversation_reach_the_host_as_they_came() {
             assert_raw(Some(told.raw), &raw);
         }
     }
-    // Beside a receipt, too; and beside a message it is in the message's JSON.
+    // Beside a receipt it is an event of its own; beside a message it is in the message's raw JSON.
     let mut beside = event("read", json!({"watermark": AT}));
     beside["reaction"] = json!({"action": "react"});
     let items = entry("messaging", &json!([beside]));
@@ -316,7 +311,7 @@ fn other_events_of_a_conversation_reach_the_host_as_they_came() {
 fn what_the_page_or_the_platform_does_is_not_the_customers() {
     let by_page = |name: &str, body: Value| json!([{"sender": {"id": PAGE}, "recipient": {"id": USER}, "timestamp": AT, name: body}]);
     for (name, body) in [
-        // Taken for the customer's, it would let a bot answer itself.
+        // It must not pass for a customer's message, because a bot would reply to itself.
         ("message", json!({"mid": "m", "text": "x"})),
         ("postback", json!({"payload": "P"})),
         ("message_edit", json!({"mid": "m", "num_edit": 0})),
@@ -330,7 +325,7 @@ fn what_the_page_or_the_platform_does_is_not_the_customers() {
     assert!(system.name == "message" && !system.by_customer);
 }
 
-/// An account that presses its own button is no customer.
+/// An account that presses its own button is not a customer.
 #[test]
 fn what_an_account_does_to_itself_is_not_the_customers() {
     let itself = |name: &str, body: Value| {
@@ -351,11 +346,10 @@ fn what_an_account_does_to_itself_is_not_the_customers() {
         let told = other(itself(name, body));
         assert_eq!((&*told.name, told.by_customer), (name, false));
     }
-    // Where nothing but the ids says so, they may be redacted.
+    // Equal ids alone do not count, because they may be redacted.
     assert!(matches!(itself("message", json!({"mid": "m", "text": "hi"})), EventKind::Inbound(_)));
 }
 
-/// p25, and Meta's AI.
 #[test]
 fn echoes_say_who_wrote() {
     let echo = |body: Value| {
@@ -375,7 +369,6 @@ fn echoes_say_who_wrote() {
     assert_eq!(ai.attachments[0].url.as_deref(), Some("https://a/1"));
 }
 
-/// p11.
 #[test]
 fn policy_enforcement_is_about_the_page() {
     for name in ["policy_enforcement", "policy-enforcement"] {
@@ -394,7 +387,7 @@ fn policy_enforcement_is_about_the_page() {
     }
 }
 
-/// Instagram's reference shows every kind as one of `changes`, under the singular name of its field.
+/// Instagram's reference shows all events as `changes`, under the singular field names.
 #[test]
 fn new_kinds_come_as_changes_too() {
     let change = |field: &str, name: &str, body: Value| {

@@ -33,7 +33,7 @@ impl InterventionHandler for Knows {
         Ok(false)
     }
 
-    async fn told(&self, _: Option<&ThreadKey>, _: &Event) -> Result<(), BoxError> {
+    async fn notify(&self, _: Option<&ThreadKey>, _: &Event) -> Result<(), BoxError> {
         self.0.way().await;
         Ok(())
     }
@@ -78,11 +78,11 @@ pub fn cases() -> Vec<Case> {
     vec![
         Case {
             call: |w| Box::pin(async move { intervention_opened(&w).await }),
-            ..case("src/engage/server.rs", "handle")
+            ..case("src/engage/endpoint.rs", "handle")
         },
         Case {
             call: |w| Box::pin(async move { a_person_is_asked_for(&w).await }),
-            ..case("src/bots_api/server.rs", "handle")
+            ..case("src/bots_api/endpoint.rs", "handle")
         },
         Case {
             call: |w| {
@@ -108,7 +108,7 @@ pub fn cases() -> Vec<Case> {
                     w.bots_api(Life::default()).handover(&request).await.unwrap();
                 })
             },
-            ..case("src/bots_api/mod.rs", "handover")
+            ..case("src/control.rs", "handover")
         },
     ]
 }

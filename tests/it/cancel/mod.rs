@@ -28,15 +28,14 @@ use crate::schedules::in_virtual_time;
 use crate::schedules::world::{Setup, World};
 
 /// The source files whose public async functions each have a case here.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 12] = [
     "src/handover/mod.rs",
     "src/handover/sender_action.rs",
-    "src/handover/upkeep.rs",
-    "src/webhook/server.rs",
-    "src/bots_api/mod.rs",
-    "src/bots_api/server.rs",
+    "src/handover/maintenance.rs",
+    "src/webhook/endpoint.rs",
+    "src/bots_api/endpoint.rs",
     "src/bots_api/client.rs",
-    "src/engage/server.rs",
+    "src/engage/endpoint.rs",
     "src/engage/api.rs",
     "src/control.rs",
     "src/graph/client.rs",

@@ -130,7 +130,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn upkeep() -> Vec<Case> {
-    let upkeep = |name| Case { source: "src/handover/upkeep.rs", ..case(name) };
+    let upkeep = |name| Case { source: "src/handover/maintenance.rs", ..case(name) };
     vec![
         Case {
             before: |w| {
@@ -162,11 +162,11 @@ fn upkeep() -> Vec<Case> {
 
 /// Cases for input from the platform and from Engage Digital.
 fn told() -> Vec<Case> {
-    let server = Case { source: "src/webhook/server.rs", ..case("handle") };
+    let server = Case { source: "src/webhook/endpoint.rs", ..case("handle") };
     vec![
         Case { call: |w| Box::pin(async move { bot(&w).events(events()).await.unwrap() }), ..case("events") },
         Case {
-            source: "src/webhook/server.rs",
+            source: "src/webhook/endpoint.rs",
             call: |w| Box::pin(async move { bot(&w).receive(parsed()).await.unwrap() }),
             ..case("receive")
         },
@@ -243,7 +243,7 @@ fn answers() -> Vec<Case> {
                     async move { bot(&w).message_status(&customer(), &key("a")).await.map(drop).unwrap() },
                 )
             },
-            ..case("answer")
+            ..case("message_status")
         },
         Case {
             contract: Contract::Reads,
@@ -359,7 +359,7 @@ fn control() -> Vec<Case> {
             ..case("refuse")
         },
         Case {
-            source: "src/handover/upkeep.rs",
+            source: "src/handover/maintenance.rs",
             before: |w| Box::pin(async move { one_set_aside(&w).await }),
             call: |w| {
                 Box::pin(async move {

@@ -84,7 +84,7 @@ impl InterventionHandler for Told {
         self.directory.still_engaged(closed).await
     }
 
-    async fn told(&self, thread: Option<&ThreadKey>, event: &Event) -> Result<(), BoxError> {
+    async fn notify(&self, thread: Option<&ThreadKey>, event: &Event) -> Result<(), BoxError> {
         self.events.lock().unwrap().push((thread.cloned(), event.clone()));
         Ok(())
     }

@@ -11,6 +11,7 @@ mod acts;
 pub mod ground;
 pub mod host;
 mod judge;
+mod line;
 mod store;
 mod wire;
 pub mod world;

@@ -12,7 +12,7 @@ use messenger_sim::ApiCall;
 
 use super::ground::{Ground, PAGE, thread};
 use super::host::{Host, Life};
-use crate::model::line::{busy, exchange, read};
+use super::line::{busy, exchange, read};
 
 /// The fate of a call.
 enum Luck {
