@@ -1,16 +1,16 @@
-//! Who may answer a Messenger customer right now, a bot or a human agent, and how to change it without
-//! losing or doubling a message.
+//! Thread control for Messenger and Instagram: decides whether a bot or a human agent may answer a customer now, and hands a
+//! conversation over between them without losing or doubling a message.
 //!
-//! Meta lets exactly one app speak in a thread, its *thread owner*; everybody else gets `(#10) another
-//! app is controlling this thread`. This crate is the part of a host service that claims control as the
-//! Page's configuration allows, gives it back, and gets a waiting answer out once.
+//! Meta lets exactly one app send in a thread, its *thread owner*; all other sends are [refused](crate::protocol#refusals) with
+//! `(#10) another app is controlling this thread`. Embed this crate in a bot or an agent desk: it claims control as the
+//! Page's configuration allows, sends each pending message once, and gives control back.
 //!
 //! ```
 //! use messenger_handover::policy::{
 //!     Believed, ClaimStep, Refused, Role, Situation, ThreadControlPolicy, plan,
 //! };
 //!
-//! // An agent wants to answer while the bot, which is primary, has control: ask first.
+//! // An agent wants to write while the bot, which is primary, has control: the first step is a request.
 //! let steps = plan(Situation {
 //!     role: Role::Desk,
 //!     policy: ThreadControlPolicy::BotPrimary,
@@ -21,10 +21,9 @@
 //! assert_eq!(steps[0].step, ClaimStep::Request);
 //! ```
 //!
-//! A host embeds `handover::Handover` (feature `service`) over `graph::GraphClient` (feature `graph`) and
-//! feeds it from `webhook::Endpoint` (feature `webhook`); see `examples/bot.rs` and
-//! `examples/agent_desk`. Its tests run against the
-//! package `messenger-sim`, the simulated platform.
+//! A host starts `handover::Handover` (feature `service`) with a `graph::GraphClient` (feature `graph`) and feeds it from
+//! `webhook::Endpoint` (feature `webhook`); `examples/bot.rs` and `examples/agent_desk` are complete hosts. Test yours against
+//! the simulated platform, the package `messenger-sim`.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -45,6 +44,7 @@ pub mod handover;
 pub mod http;
 pub mod id;
 pub mod policy;
+#[expect(clippy::doc_markdown, reason = "the names of companies")]
 #[doc = include_str!("../docs/protocol.md")]
 pub mod protocol {}
 pub mod retry;
@@ -61,7 +61,7 @@ pub mod time;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 
-/// The examples of the README compile.
+/// Compiles the examples of the README.
 #[cfg(all(doctest, feature = "graph", feature = "service"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -140,8 +140,18 @@ pub fn log_to_stderr() {
 }
 
 /// Runs the program with the arguments of this process, until Ctrl-C.
-#[tokio::main]
-pub async fn run() -> ExitCode {
+#[must_use = "it is the exit status"]
+pub fn run() -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(serve()),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> ExitCode {
     log_to_stderr();
     let mut arguments = Arguments::from_env();
     if arguments.contains(["-h", "--help"]) {

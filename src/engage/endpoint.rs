@@ -16,7 +16,7 @@ use crate::handover::{BoxError, Handover};
 use crate::id::ThreadKey;
 use crate::secret::VerifyToken;
 use crate::throttle::Refusals;
-use crate::webhook::endpoint::{answer_other, response, says_longer_than, text_of};
+use crate::webhook::endpoint::{answer_other, refuse, response, says_longer_than, text_of};
 
 /// The default timeout of a request. ED disconnects an endpoint that responds too slowly, but does not document the limit
 /// (docs/protocol.md#ed-events).
@@ -135,9 +135,9 @@ impl Endpoint {
         let limit = self.verifier.longest();
         let checked = self.verifier.verify(text_of(headers, SECRET_HEADER), &[]);
         match checked {
-            Ok(()) if says_longer_than(headers, limit) => Err(self.refuse(SecretError::TooLarge { limit })),
+            Ok(()) if says_longer_than(headers, limit) => Err(self.refuse(&SecretError::TooLarge { limit })),
             Ok(()) => Ok(()),
-            Err(error) => Err(self.refuse(error)),
+            Err(error) => Err(self.refuse(&error)),
         }
     }
 
@@ -167,18 +167,14 @@ impl Endpoint {
         }
     }
 
-    fn refuse(&self, error: SecretError) -> Response<String> {
-        self.refusals.note(error.reason(), &error, Instant::now().into_std());
-        let status = match error {
-            SecretError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            _ => StatusCode::UNAUTHORIZED,
-        };
-        response(status, error.to_string())
+    fn refuse(&self, error: &SecretError) -> Response<String> {
+        let is_too_large = matches!(error, SecretError::TooLarge { .. });
+        refuse(&self.refusals, error.reason(), error, is_too_large)
     }
 
     async fn deliver(&self, headers: &HeaderMap, body: &[u8]) -> Response<String> {
         if let Err(error) = self.verifier.verify(text_of(headers, SECRET_HEADER), body) {
-            return self.refuse(error);
+            return self.refuse(&error);
         }
         let notification = match Notification::parse(body) {
             Ok(notification) => notification,

@@ -1,4 +1,4 @@
-//! The earliest wake time that this process knows of.
+//! The alarm of the waker: the earliest known wake time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 use super::clock::Clock;
 
-/// The earliest wake time that this process has written since the store was last asked.
+/// The earliest wake time that this process has written, or got from the store, since its last poll of the store.
 #[derive(Debug)]
 pub(super) struct Alarm {
     earliest: AtomicU64,
@@ -33,13 +33,13 @@ impl Alarm {
         self.earliest.store(u64::MAX, Ordering::SeqCst);
     }
 
-    /// Waits until it has come, at most for this long.
+    /// Waits until the earliest wake time, at most for `longest`.
     pub(super) async fn ring(&self, clock: &dyn Clock, longest: Duration) {
         loop {
             let earliest = Timestamp::from_millis(self.earliest.load(Ordering::SeqCst));
             let sleep = tokio::time::sleep(earliest.since(clock.now()).min(longest));
             tokio::select! {
-                // In a fixed order, so that a schedule in virtual time can be played again.
+                // A fixed order, so that schedules in virtual time can be replayed.
                 biased;
                 () = sleep => return,
                 () = self.earlier.notified() => {}

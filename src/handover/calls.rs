@@ -1,4 +1,4 @@
-//! How many calls are made at once, and who waits.
+//! Limits on concurrent calls: in all, and for each callee.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,16 +9,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::id::PageId;
 
-/// Who is called.
+/// The other end of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Callee {
-    /// Graph, for this Page.
+    /// The Graph API, for this Page.
     Page(PageId),
     /// The desk's endpoint.
     Desk,
 }
 
-/// Places for calls under way. One callee has at most half of them, so that one whose calls hang keeps no other waiting.
+/// Places for calls under way. One callee gets at most half of them, so that a callee whose calls hang does not block the others.
 #[derive(Debug)]
 pub(super) struct Calls {
     all: Semaphore,
@@ -28,26 +28,26 @@ pub(super) struct Calls {
     may_wait: usize,
 }
 
-/// The right to make one call; it ends with this.
+/// Permission to make one call, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
     _share: OwnedSemaphorePermit,
     _all: SemaphorePermit<'a>,
 }
 
-/// Why there is no place.
+/// The reason why a call gets no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoPlace {
-    /// Nothing is begun any more.
+    /// The service stops.
     Stopping,
-    /// None became free in time.
+    /// No place became free in time.
     Late,
-    /// Too many calls wait already.
+    /// The most calls wait already.
     Crowded,
 }
 
 impl Calls {
-    /// At most `at_once` calls are made, and `may_wait` wait.
+    /// Allows `at_once` concurrent calls, and `may_wait` calls that wait for a place.
     pub(super) fn new(at_once: usize, may_wait: usize) -> Self {
         Self {
             all: Semaphore::new(at_once),
@@ -58,8 +58,8 @@ impl Calls {
         }
     }
 
-    /// A place for one call, in the order in which they are asked for. It waits no longer than this, which is asked for only
-    /// if it has to wait.
+    /// Waits for a place, first come first served, no longer than `within`. `within` is evaluated only if the call has to
+    /// wait.
     pub(super) async fn place(
         &self,
         callee: Callee,
@@ -76,7 +76,7 @@ impl Calls {
         }
         let _waiting = self.wait().ok_or(NoPlace::Crowded)?;
         let waiting = async {
-            // The share first: whoever waits for a place of all keeps only its own callee's calls waiting.
+            // The callee's share first, so that waiting for the common limit blocks only calls to the same callee.
             let own = share.acquire_owned().await?;
             self.all.acquire().await.map(|all| Place { _share: own, _all: all })
         };
@@ -86,12 +86,12 @@ impl Calls {
         }
     }
 
-    /// How many calls wait.
+    /// The number of calls that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// Whoever waits gives up at once, and nobody gets a place any more. Calls that have one go on.
+    /// Refuses all calls that wait and all later ones. Calls under way continue.
     pub(super) fn close(&self) {
         self.all.close();
         for share in self.shares.lock().unwrap_or_else(PoisonError::into_inner).values() {
@@ -99,7 +99,7 @@ impl Calls {
         }
     }
 
-    /// They are never removed: there are as many as Pages.
+    /// Shares are never removed: there is one for each Page.
     fn share_of(&self, callee: Callee) -> Arc<Semaphore> {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(shares.entry(callee).or_insert_with(|| Arc::new(Semaphore::new(self.share))))

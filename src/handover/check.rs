@@ -1,4 +1,4 @@
-//! Configurations that cannot work are refused when the service is started.
+//! The checks of the configuration when the service starts.
 
 use std::time::Duration;
 
@@ -8,58 +8,57 @@ use crate::id::PageId;
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::thread::{Config, Limits, Timeouts};
 
-/// Why a configuration makes no sense.
+/// An invalid configuration. Change the setting that the text names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The desk's app and our own are the same.
+    /// [`Builder::desk_app`](super::Builder::desk_app) is our own app id.
     #[error("the desk's app id is our own: a handover has two sides")]
     DeskIsUs,
-    /// A desk has no other desk, and takes from no desk.
+    /// A desk was configured with settings that only a bot has.
     #[error(
         "only a bot has a desk to hand over to: a desk calls neither `desk_app`, `desk_endpoint` and \
          `without_desk_endpoint` nor `dangerously_take_from_desk`"
     )]
     DeskHasNoDesk,
-    /// Under [`ThreadControlPolicy::EdPrimary`] the desk has control, and a bot that cannot ask the desk's endpoint for it never
-    /// speaks.
+    /// A bot under [`ThreadControlPolicy::EdPrimary`] has no desk's endpoint, so that it could never ask for control.
     #[error(
         "{}a bot under {} asks the desk for control: call `desk_endpoint`, or `without_desk_endpoint` if it speaks only \
          when control is passed to it",
         on(page.as_ref()), ThreadControlPolicy::EdPrimary
     )]
     NoDeskEndpoint {
-        /// The Page that has this policy of its own; nothing where it is the policy of all others.
+        /// The Page, if the policy was set with [`Builder::page_policy`](super::Builder::page_policy).
         page: Option<PageId>,
     },
-    /// The desk's endpoint is set and said to be missing.
+    /// Both [`Builder::desk_endpoint`](super::Builder::desk_endpoint) and
+    /// [`Builder::without_desk_endpoint`](super::Builder::without_desk_endpoint) were called.
     #[error("`desk_endpoint` and `without_desk_endpoint` contradict each other: call one of them")]
     DeskEndpointAndNone,
-    /// [`Builder::dangerously_take_from_desk`](super::Builder::dangerously_take_from_desk) where no Page is the bot's.
+    /// [`Builder::dangerously_take_from_desk`](super::Builder::dangerously_take_from_desk), but the bot is primary on no Page.
     #[error(
         "`dangerously_take_from_desk` is for a bot under {}, and no Page is: leave it out, or set the policy",
         ThreadControlPolicy::BotPrimary
     )]
     TakesAsSecondary,
-    /// [`Builder::dangerously_take_from_desk`](super::Builder::dangerously_take_from_desk) where nothing says which app the desk
-    /// is.
+    /// [`Builder::dangerously_take_from_desk`](super::Builder::dangerously_take_from_desk) without a desk.
     #[error("`dangerously_take_from_desk` takes from no desk: call `desk_app` or `desk_endpoint`")]
     TakesFromNoDesk,
-    /// [`Builder::human_agent`](super::Builder::human_agent) for a bot.
+    /// [`Builder::human_agent`](super::Builder::human_agent) was called for a bot.
     #[error("`human_agent` is for what people write: only a desk calls it")]
     BotIsNoPerson,
-    /// One of the [`Timeouts`] makes no sense.
+    /// One of the [`Timeouts`] is invalid.
     #[error("timeout {setting} {problem}")]
     Timeout {
-        /// Its name.
+        /// The name of the field.
         setting: &'static str,
-        /// What it must be.
+        /// The rule that it breaks.
         problem: &'static str,
     },
-    /// One of the [`Limits`] is 0: a thread that may remember nothing cannot work.
+    /// One of the [`Limits`] is 0.
     #[error("limit {0} must be at least 1")]
     Limit(&'static str),
-    /// The service runs its tasks on tokio.
+    /// [`Builder::start`](super::Builder::start) was called outside a tokio runtime.
     #[error("no tokio runtime is running here")]
     NoRuntime,
 }
@@ -68,7 +67,6 @@ fn on(page: Option<&PageId>) -> String {
     page.map(|page| format!("Page {page}: ")).unwrap_or_default()
 }
 
-/// Checks a configuration, with the Pages that have a policy of their own.
 pub(super) fn check(
     config: &Config,
     page_policies: &HashMap<PageId, ThreadControlPolicy>,
@@ -79,10 +77,10 @@ pub(super) fn check(
     check_limits(config.limits)
 }
 
-/// Whether each policy can work with what is known of the desk.
+/// Checks that each policy can work with the desk's settings.
 ///
-/// A bot that is primary, or one of equals, needs no desk: it gets control from the platform, and may hand over to an inbox or
-/// to nobody.
+/// A bot under `BotPrimary` or `NoPrimary` needs no desk, because it gets control from the platform and may hand over to an
+/// inbox or to nobody.
 fn check_desk(
     config: &Config,
     page_policies: &HashMap<PageId, ThreadControlPolicy>,
@@ -123,9 +121,9 @@ fn check_desk(
 }
 
 fn check_limits(limits: Limits) -> Result<(), BuildError> {
-    let Limits { answers, notices, unanswered, seen, finished, attempts, set_aside, requests } = limits;
+    let Limits { messages, notices, unanswered, seen, finished, attempts, set_aside, requests } = limits;
     for (setting, is_none) in [
-        ("answers", answers == 0),
+        ("messages", messages == 0),
         ("notices", notices == 0),
         ("unanswered", unanswered == 0),
         ("seen", seen == 0),
@@ -146,7 +144,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
         grant,
         call_lease,
         echo_grace: _,
-        answer_age,
+        message_age,
         refusal_memory: _,
         clock_tolerance,
         notice_lease,
@@ -157,12 +155,11 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
         redelivery,
         retention,
     } = *timeouts;
-    // Without a pause a call that fails would be made again at once, for ever; without a lease it would count as lost
-    // while it is being made.
+    // Without a pause a failing call would be retried without end; without a lease a call would count as lost while it runs.
     for (setting, value) in [
         ("grant", grant),
         ("call_lease", call_lease),
-        ("answer_age", answer_age),
+        ("message_age", message_age),
         ("notice_lease", notice_lease),
         ("backoff", backoff),
         ("people", people),
@@ -193,9 +190,9 @@ mod tests {
 
     const PAGE: u64 = 10;
 
-    /// All that the check looks at.
+    /// One combination of all settings that the check reads.
     #[derive(Debug, Clone, Copy)]
-    #[expect(clippy::struct_excessive_bools, reason = "switches, each of its own")]
+    #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
     struct Cell {
         role: Role,
         policy: ThreadControlPolicy,
@@ -251,9 +248,8 @@ mod tests {
         })
     }
 
-    /// Bots: the policy, and that of one Page; then whether control is taken from the desk (t) and the endpoint said to be
-    /// missing (w). Of the four signs the first is for a bot that knows nothing of the desk, then its app, its endpoint,
-    /// both.
+    /// The results for bots, by the policy and the policy of one Page. Columns: `dangerously_take_from_desk` (t) and
+    /// `without_desk_endpoint` (w). The four signs of a cell: no desk, `desk_app`, `desk_endpoint`, both.
     #[rustfmt::skip]
     const TABLE: [(ThreadControlPolicy, Option<ThreadControlPolicy>, [&str; 4]); 12] = [
         //                                -       t       w       t w
@@ -292,7 +288,7 @@ mod tests {
         assert_eq!(cells, 768);
     }
 
-    /// A bot is accepted just where it can do something to speak to a customer who writes for the first time.
+    /// A bot is accepted exactly if its plan has a usable step for a customer who writes for the first time.
     #[test]
     fn build_accepts_bots_that_can_get_control() {
         for cell in

@@ -1,18 +1,18 @@
-//! What time it is, for the service.
+//! The service's clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::time::Timestamp;
 
-/// What time it is, for everything that is stamped or compared with a stamp. Pauses are tokio's: whoever
-/// tells another time pauses tokio's as well, and lets both pass together.
+/// The source of all timestamps in the service. Pauses use tokio's time, so a test with a clock of its own pauses tokio's time
+/// and advances both together.
 pub trait Clock: Send + Sync + 'static {
-    /// This moment, in milliseconds since the Unix epoch. It should not run backwards: what is due then
-    /// waits until it was caught up with.
+    /// The current time in milliseconds since the Unix epoch. It should not run backwards: timers fire only when it has caught
+    /// up.
     fn now(&self) -> Timestamp;
 }
 
-/// The clock of this machine.
+/// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

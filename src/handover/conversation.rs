@@ -1,4 +1,4 @@
-//! How one conversation is worked on: its task takes what waits in its mailbox, steps the thread with it, saves once, and acts.
+//! The task of one active conversation: it takes all letters from its mailbox, steps the thread, saves once, and acts.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -22,26 +22,26 @@ use super::inner::{Inner, jitter};
 use super::mailbox::{Letter, Order, Submission};
 use super::{Handover, HandoverError, Notification};
 
-/// How often a conversation that other replicas write too is tried before its callers are told.
+/// The most attempts to save a conversation that other replicas write too, before its callers get [`HandoverError::Busy`].
 const MAX_TRIES: u32 = 20;
 
-/// How often the store is asked before the callers hear of its fault, and the pauses between.
+/// The attempts, and the pauses between them, before the callers get the store's error.
 const FAULTS: Backoff =
     Backoff { first: Duration::from_millis(50), longest: Duration::from_millis(400), attempts: 5 };
 
-/// How long the outcomes of calls and handlers are tried to be saved, and the pauses between. Then their lease expires, and the
-/// conversation is taken up again.
+/// The time for which outcomes of calls and handlers are retried, and the pauses. After it their leases expire, and the
+/// conversation is woken and continues without them.
 const OUTCOMES_FOR: Duration = Duration::from_mins(3);
 const OUTCOMES: Backoff =
     Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
 
-/// How long conversations are worked on by the task that sent the letters, before each gets its own.
+/// The time for which the sender's own task works on conversations, before each of the others gets a task of its own.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
-/// The handler at work on a notification. There is one at a time in a conversation.
+/// A running handler; at most one for each conversation.
 type Handling = Pin<Box<dyn Future<Output = Input> + Send>>;
 
-/// Outcomes of calls and handlers that could not be saved yet: nobody but this task knows them.
+/// Outcomes of calls and handlers that could not be saved yet. They are retried because only this task has them.
 #[derive(Default)]
 struct Unsaved {
     letters: Vec<Letter>,
@@ -50,22 +50,22 @@ struct Unsaved {
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-/// What was given to the store under a version of its own.
+/// A write whose outcome is unknown, recognised by its random version if it turns out to be done.
 struct Tried {
     version: u64,
     replies: Vec<Reply>,
     saved: Saved,
 }
 
-/// What follows from a thread that was saved.
+/// The outputs of a saved step.
 struct Saved {
     out: Vec<Output>,
     wake: Option<Timestamp>,
-    /// When it was stepped.
+    /// The time of the step.
     at: Timestamp,
 }
 
-/// Closes the mailbox if the task ends by a panic or with its runtime.
+/// Closes the mailbox when the task panics or its runtime shuts down.
 struct Open<'a> {
     inner: &'a Inner,
     key: &'a ThreadKey,
@@ -81,8 +81,8 @@ impl Drop for Open<'_> {
 }
 
 impl Handover {
-    /// Sends orders to their conversations and waits for the reply to each. Once it was polled, dropping this future changes
-    /// nothing.
+    /// Sends orders to their conversations and waits for the reply to each. After the first poll, dropping this future
+    /// changes nothing.
     pub(super) async fn submit(
         &self,
         orders: Vec<(ThreadKey, Order)>,
@@ -93,7 +93,7 @@ impl Handover {
         submission.replies().await
     }
 
-    /// Sends the outcome of a call to its conversation, which saves it.
+    /// Sends the outcome of a call to its conversation.
     pub(super) async fn post(&self, key: ThreadKey, outcome: Input) {
         self.deliver(std::iter::once((key, Letter::of_our_own(outcome)))).await;
     }
@@ -101,7 +101,7 @@ impl Handover {
     async fn deliver(&self, letters: impl Iterator<Item = (ThreadKey, Letter)>) {
         let begun = Instant::now();
         for key in self.inner.mailboxes.put(letters) {
-            // Most conversations are done with at once, and need no task.
+            // With a store that answers at once, most conversations finish here and need no task.
             if begun.elapsed() < AT_ONCE {
                 drop(self.at_once(self.clone().converse(key)).await);
             } else {
@@ -110,7 +110,7 @@ impl Handover {
         }
     }
 
-    /// Does what can be done without waiting, and leaves the rest to a task.
+    /// Polls the work once on the caller's task. If it is still pending, a task finishes it.
     pub(super) async fn at_once<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -127,7 +127,7 @@ impl Handover {
         }
     }
 
-    /// The task of an active conversation. It ends when nothing waits in its mailbox and its handler has ended.
+    /// The task of an active conversation. It ends when its mailbox is empty, no handler runs, and all outcomes are saved.
     async fn converse(self, key: ThreadKey) {
         let mut open = Open { inner: &self.inner, key: &key, is_closed: false };
         let (mut handling, mut unsaved) = (None, Unsaved::default());
@@ -145,7 +145,7 @@ impl Handover {
         open.is_closed = true;
     }
 
-    /// What is to be worked on next. `None` closes the mailbox.
+    /// Waits for new letters, the end of the handler, or the next attempt to save. `None` once the mailbox is closed.
     async fn next_letters(
         &self,
         key: &ThreadKey,
@@ -176,11 +176,11 @@ impl Handover {
         Some(next.await)
     }
 
-    /// Steps the conversation with these letters, saves it, answers them, and begins what follows. Returns the notification that
-    /// the handler is to get.
+    /// Steps the conversation with these letters, saves it, replies to them, and starts the calls. Returns the notification
+    /// for the handler.
     ///
     /// # Errors
-    /// The outcomes among the letters that are to be saved later.
+    /// The outcomes among the letters, to be saved later.
     async fn work(
         &self,
         key: &ThreadKey,
@@ -195,32 +195,32 @@ impl Handover {
                     for (letter, reply) in letters.into_iter().zip(replies) {
                         letter.answer(Ok(reply));
                     }
-                    self.inner.tell_changed(key);
+                    self.inner.notify_changed(key);
                     Ok(self.act(key, saved))
                 }
                 Err(error) => Err(not_saved(key, letters, &error)),
             };
         }
         if !forgets.is_empty() {
-            drop(self.inner.copies.take(key));
+            drop(self.inner.cache.take(key));
             let forgotten = self.inner.store.forget(std::slice::from_ref(key)).await;
             for letter in forgets {
                 letter.answer(forgotten.clone().map(|()| Reply::Done).map_err(HandoverError::from));
             }
-            self.inner.tell_changed(key);
+            self.inner.notify_changed(key);
         }
         result
     }
 
-    /// Steps and saves the conversation, again where another replica has written it meanwhile or the store fails.
+    /// Steps and saves the conversation. Retries when another replica wrote it meanwhile, and when the store fails.
     async fn save(&self, key: &ThreadKey, letters: &[Letter]) -> Result<(Vec<Reply>, Saved), HandoverError> {
         let (mut tried, mut faults) = (Vec::new(), 0);
         for attempt in 0..MAX_TRIES {
-            let copy = self.inner.copies.take(key);
+            let copy = self.inner.cache.take(key);
             let is_copy = copy.is_some();
             match self.try_to_save(key, letters, copy, &mut tried).await {
                 Ok(Some(done)) => return Ok(done),
-                // What is in the store is newer than our copy.
+                // The cached copy was outdated: load the conversation.
                 Ok(None) if is_copy => {}
                 Ok(None) => tokio::time::sleep(Duration::from_millis(5) * attempt.clamp(1, 10)).await,
                 Err(HandoverError::Store(error)) => {
@@ -228,7 +228,7 @@ impl Handover {
                     if faults == FAULTS.attempts {
                         return Err(error.into());
                     }
-                    tracing::debug!(thread = %key, %error, "the store is asked again");
+                    tracing::debug!(thread = %key, %error, "the store failed and is retried");
                     tokio::time::sleep(FAULTS.wait(faults, None, jitter())).await;
                 }
                 Err(error) => return Err(error),
@@ -237,7 +237,7 @@ impl Handover {
         Err(HandoverError::Busy)
     }
 
-    /// Loads, steps and writes once. `None` if another replica has written the conversation meanwhile.
+    /// Loads, steps and writes once. `None` if the cached copy cannot be trusted or another replica wrote meanwhile.
     async fn try_to_save(
         &self,
         key: &ThreadKey,
@@ -251,14 +251,14 @@ impl Handover {
             None => inner.loads.ask(key.clone(), |keys| async move { inner.store.load(&keys).await }).await?,
         };
         if let Some(at) = tried.iter().position(|tried| tried.version == loaded.version) {
-            // The write of which the store did not answer was done.
+            // An earlier write that ended in an error was done after all.
             let Tried { replies, saved, .. } = tried.swap_remove(at);
             return Ok(Some((replies, saved)));
         }
         let before = loaded.thread.map_err(|error| inner.unreadable(key, error))?;
         let now = inner.now();
         let cx = inner.context(&key.page, now);
-        // A delivery that begins when there is room is taken in whole.
+        // Decided once for all letters, so that a delivery that begins below the limit is accepted as a whole.
         let cx = Context { has_room: before.has_room(cx.config), ..cx };
         let mut stepped = Arc::clone(&before);
         let thread = Arc::make_mut(&mut stepped);
@@ -269,17 +269,16 @@ impl Handover {
             .map(|input| thread.step(&cx, input.clone(), now, &mut out))
             .collect();
         let is_fresh = thread.is_fresh();
-        let is_unchanged = match loaded.version {
-            0 => is_fresh,
-            _ => {
-                let mut inputs = letters.iter().filter_map(Letter::input).zip(&replies);
-                out.is_empty() && inputs.all(may_change_nothing) && *thread == *before
-            }
+        let is_unchanged = if loaded.version == 0 {
+            is_fresh
+        } else {
+            let mut inputs = letters.iter().filter_map(Letter::input).zip(&replies);
+            out.is_empty() && inputs.all(may_change_nothing) && *thread == *before
         };
         let wake = match thread.next_wake(&cx) {
-            // It was set when the thread was written.
+            // The stored wake time still holds.
             _ if is_unchanged => None,
-            // Whoever else works on this store goes on at once.
+            // The service stops: due at once, so that another replica continues.
             _ if !cx.begins && !thread.is_at_rest() => Some(now),
             wake => wake,
         };
@@ -300,7 +299,7 @@ impl Handover {
         {
             Ok(WriteOutcome::Written) => {
                 if !is_fresh {
-                    inner.copies.keep(key, version, stepped);
+                    inner.cache.keep(key, version, stepped);
                 }
                 Ok(Some((replies, saved)))
             }
@@ -312,7 +311,7 @@ impl Handover {
         }
     }
 
-    /// Begins what the saved thread asks for. A notice is returned.
+    /// Starts the calls of a saved step and sets the alarm. Returns its notification, if it has one.
     fn act(&self, key: &ThreadKey, saved: Saved) -> Option<(Notification, Timestamp)> {
         if let Some(wake) = saved.wake {
             self.inner.alarm.set(wake);
@@ -331,7 +330,7 @@ impl Handover {
                     let dropped = dropped.map(|id| id.0);
                     tracing::error!(
                         thread = %key, id = id.0, attempts, dropped,
-                        "the handler failed too often: the notice is set aside, and the next one is told"
+                        "the handler failed too often or skipped: the notice is set aside, and the next one follows"
                     );
                 }
                 Output::PageRefuses { call, failure, certain } => {
@@ -344,7 +343,7 @@ impl Handover {
 }
 
 impl Unsaved {
-    /// These letters behind those that were kept.
+    /// Appends these letters to the unsaved ones.
     fn and(&mut self, letters: Vec<Letter>) -> Vec<Letter> {
         if self.letters.is_empty() {
             return letters;
@@ -354,13 +353,13 @@ impl Unsaved {
         all
     }
 
-    /// Keeps outcomes for a later attempt, for three minutes in all.
+    /// Stores outcomes for the next attempt; drops them after [`OUTCOMES_FOR`].
     fn keep(&mut self, outcomes: Vec<Letter>, key: &ThreadKey) {
         if outcomes.is_empty() {
             return;
         }
         if self.since.get_or_insert_with(Instant::now).elapsed() >= OUTCOMES_FOR {
-            tracing::error!(thread = %key, "outcomes were not saved; their leases bring them up again");
+            tracing::error!(thread = %key, "outcomes were not saved; the conversation continues when their leases expire");
             *self = Self::default();
             return;
         }
@@ -370,7 +369,7 @@ impl Unsaved {
     }
 }
 
-/// Answers letters that could not be saved, and returns the outcomes among them that can be saved later.
+/// Replies to letters that could not be saved, and returns the outcomes among them that can be saved later.
 fn not_saved(key: &ThreadKey, mut letters: Vec<Letter>, error: &HandoverError) -> Vec<Letter> {
     let mut outcomes: Vec<_> = letters.extract_if(.., |letter| letter.is_our_own()).collect();
     for letter in letters {
@@ -387,8 +386,8 @@ fn not_saved(key: &ThreadKey, mut letters: Vec<Letter>, error: &HandoverError) -
     outcomes
 }
 
-/// Whether a step with this reply may have changed nothing. A woken thread is always written, because its lease must become a
-/// wake time again.
+/// Whether a step with this reply may have left the thread unchanged. A woken thread is always written, so that a wake time
+/// replaces its lease.
 fn may_change_nothing((input, reply): (&Input, &Reply)) -> bool {
     match input {
         Input::Wake => false,

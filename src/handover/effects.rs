@@ -1,4 +1,4 @@
-//! What follows from a saved thread: calls of the platform and of the desk, and the host's handler.
+//! The effects of a saved step: calls to the platform and the desk, and runs of the host's handler.
 
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
@@ -16,10 +16,10 @@ use futures_util::FutureExt;
 use super::calls::{Callee, NoPlace};
 use super::{Handover, Notification};
 
-/// How long a call is put off for which there is not even room to wait, up to twice as long.
+/// The delay of a call that found no room even to wait; with jitter up to twice as long.
 const CROWDED: Duration = Duration::from_secs(10);
 
-/// A call that a thread asked for.
+/// A call that a saved step asks for.
 pub(super) struct Asked {
     pub(super) id: CallId,
     pub(super) call: Call,
@@ -50,7 +50,7 @@ impl Handover {
     /// Makes the call when there is a place for it.
     ///
     /// # Errors
-    /// It was not made, and is to be asked for again after so long.
+    /// The call was not made: the thread asks for it again after this time.
     async fn make_in_turn(&self, key: &ThreadKey, asked: Asked) -> Result<CallOutcome, Duration> {
         let (inner, Asked { id: _, call, note, retry, at }) = (&self.inner, asked);
         let lease = inner.config.timeouts.call_lease;
@@ -58,7 +58,7 @@ impl Handover {
             Call::AskDesk(_) => Callee::Desk,
             _ => Callee::Page(key.page.clone()),
         };
-        // It gives up while the thread still waits for it: else a call that was never made would count as lost.
+        // Half of the lease, because after the lease a call that was never made would count as lost.
         let within = || (lease / 2).saturating_sub(inner.now().since(at));
         let _place = match inner.calls.place(callee, within).await {
             Ok(place) => place,
@@ -74,7 +74,7 @@ impl Handover {
         Ok(self.make(key, call, note.unwrap_or_default()).await.unwrap_or_else(CallError::into_outcome))
     }
 
-    /// Saving it, or waiting for a place, took long: it would still be under way when its lease is over, and be begun again by another.
+    /// Whether half of the lease is over. Work that starts later could outlive its lease, so that another process starts it too.
     fn is_late(&self, at: Timestamp, lease: Duration) -> bool {
         self.inner.now().since(at) > lease / 2
     }
@@ -123,22 +123,22 @@ impl Handover {
         })
     }
 
-    /// Runs the handler on a notification, and says what came of it. `at` is when the notification was leased.
+    /// Runs the handler on a notification and returns its result. `at` is the start of the notification's lease.
     pub(super) async fn handle(self, notification: Notification, at: Timestamp) -> Input {
         let is_late = self.is_late(at, self.inner.config.timeouts.notice_lease);
         let handled = if is_late { Handled::Retry } else { self.notify(&notification, at).await };
         Input::NoticeHandled { notice: notification.id, handled }
     }
 
-    async fn notify(&self, told: &Notification, at: Timestamp) -> Handled {
-        let handling = async { self.inner.handler.notify(self, told).await };
+    async fn notify(&self, notification: &Notification, at: Timestamp) -> Handled {
+        let handling = async { self.inner.handler.notify(self, notification).await };
         let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
-        let (thread, id) = (&told.thread, told.id);
-        // Most end at once, without a timer.
+        let (thread, id) = (&notification.thread, notification.id);
+        // Most handlers end at once and need no timer.
         let handled = match poll_fn(|cx| Poll::Ready(handling.as_mut().poll(cx))).await {
             Poll::Ready(handled) => Ok(handled),
             Poll::Pending => {
-                // It ends before its lease does: else the next attempt would run beside it.
+                // The timeout is shorter than the lease, so that two attempts never overlap.
                 let lease = self.inner.config.timeouts.notice_lease.mul_f32(0.9);
                 let within = lease.saturating_sub(self.inner.now().since(at));
                 tokio::time::timeout(within, handling).await
@@ -147,14 +147,14 @@ impl Handover {
         match handled {
             Ok(Ok(Ok(actions))) => return Handled::Done(actions),
             Ok(Ok(Err(error))) if error.skips() => {
-                tracing::warn!(%thread, ?id, %error, "the handler cannot deal with it, now or later");
+                tracing::warn!(%thread, ?id, %error, "the handler skips the notice");
                 return Handled::Skip;
             }
             Ok(Ok(Err(error))) => {
-                tracing::warn!(%thread, ?id, %error, "the handler failed; it is told again");
+                tracing::warn!(%thread, ?id, %error, "the handler failed; it is notified again");
             }
-            Err(_) => tracing::warn!(%thread, ?id, "the handler took too long; it is told again"),
-            Ok(Err(_)) => tracing::error!(%thread, ?id, "the handler panicked; it is told again"),
+            Err(_) => tracing::warn!(%thread, ?id, "the handler took too long; it is notified again"),
+            Ok(Err(_)) => tracing::error!(%thread, ?id, "the handler panicked; it is notified again"),
         }
         Handled::Retry
     }

@@ -1,3 +1,5 @@
+//! The host's side: the handler, its errors and its notifications.
+
 use std::error::Error;
 use std::fmt;
 
@@ -13,7 +15,7 @@ use super::{Handover, HandoverError};
 /// Any error of a host.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a host does when it is notified of something.
+/// The host's handler, which the service notifies of messages, changes of control and outcomes.
 ///
 /// ```
 /// # use async_trait::async_trait;
@@ -38,43 +40,41 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// ```
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Deals with one notification, and returns what it wants done. That is saved in the same write as that the notification
-    /// was dealt with, so that both are done or neither. What is refused is told as [`Notice::ActionRefused`].
+    /// Handles one notification and returns the actions to take: replies, a transfer. They are saved in the same write as the
+    /// end of the notification, so that both happen or neither. A refused action comes back as [`Notice::ActionRefused`].
     ///
-    /// It comes again, with the same id, until this returns `Ok`, and at most
-    /// [`Limits::attempts`](crate::thread::Limits::attempts) times; those behind it, of the same conversation, wait. So it may come
-    /// more than once, also after a restart: what a handler does by itself must not be done twice.
+    /// The notification repeats with the same id, also after a restart, until this returns `Ok` or for
+    /// [`Limits::attempts`](crate::thread::Limits::attempts) times; later ones of the same conversation wait. So make any side
+    /// effect of your own idempotent.
     ///
-    /// What ends without waiting for anything, such as passing it on to a channel, is done before the platform is answered;
-    /// everything else goes on in a task of its own. So it must not block its thread.
+    /// This may run on the task that serves the webhook, so it must not block its thread.
     ///
-    /// It is dropped, and comes again, if it takes longer than
-    /// [`Timeouts::notice_lease`](crate::thread::Timeouts::notice_lease).
+    /// The future is dropped after nine tenths of [`Timeouts::notice_lease`](crate::thread::Timeouts::notice_lease), and the
+    /// notification repeats.
     ///
     /// # Errors
-    /// [`HandlerError`]: it is told again after a pause, or, where that cannot help, set aside
-    /// ([`SetAside`](crate::thread::SetAside), logged as an error) and the next one is told.
+    /// [`HandlerError`]: the notification repeats after a pause. One that [skips](HandlerError::skip) is set aside at once
+    /// ([`SetAside`](crate::thread::SetAside), logged as an error), and the next one follows.
     async fn notify(&self, handover: &Handover, notification: &Notification)
     -> Result<Actions, HandlerError>;
 }
 
-/// A handler could not deal with a notification.
+/// The failure of a handler on a notification.
 ///
-/// `?` makes one of any error: of a [`HandoverError`] that will come again (a refused command, a damaged record), at any depth
-/// of its sources, one that [skips](Self::skip), of everything else one that [retries](Self::retry).
+/// `?` converts any error. If one of its sources is a [`HandoverError`] that would repeat (a refused command, a damaged
+/// record), the notification is [skipped](Self::skip); otherwise it is [retried](Self::retry).
 pub struct HandlerError {
     skips: bool,
     source: BoxError,
 }
 
 impl HandlerError {
-    /// Not now: the notification is told again after a pause, at most [`Limits::attempts`](crate::thread::Limits::attempts)
-    /// times.
+    /// Repeats the notification after a pause, in all at most [`Limits::attempts`](crate::thread::Limits::attempts) times.
     pub fn retry(error: impl Into<BoxError>) -> Self {
         Self { skips: false, source: error.into() }
     }
 
-    /// Never: the notification is set aside, and the next one is told.
+    /// Sets the notification aside, because a retry cannot help. The next one follows.
     pub fn skip(error: impl Into<BoxError>) -> Self {
         Self { skips: true, source: error.into() }
     }
@@ -116,25 +116,25 @@ impl fmt::Display for HandlerError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notification {
-    /// Which conversation.
+    /// The conversation.
     pub thread: ThreadKey,
-    /// The notice's number within it: the same when it comes again.
+    /// The notice's number in its conversation, the same for each attempt.
     pub id: NoticeId,
-    /// How often it was told, this time counted: 1 for the first.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// What there is to know.
+    /// The notice.
     pub notice: Notice,
 }
 
 impl Notification {
-    /// A notice of a conversation; for tests of a handler.
+    /// Creates a notification, for tests of a handler.
     #[must_use]
     pub fn new(thread: ThreadKey, id: NoticeId, attempt: u32, notice: Notice) -> Self {
         Self { thread, id, attempt, notice }
     }
 
-    /// The customer's messages that this host is to answer now, under every policy; empty where there is nothing to answer.
-    /// Reply to each, or to the last.
+    /// The customer's messages that this host should answer now, decided for the policy of the Page. Reply to each, or to the
+    /// last.
     #[must_use]
     pub fn to_answer(&self) -> &[Inbound] {
         self.notice.to_answer()

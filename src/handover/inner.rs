@@ -1,4 +1,4 @@
-//! What all clones of a service share.
+//! The state that all clones of a service share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,60 +21,60 @@ use crate::throttle::Refusals;
 use crate::time::Timestamp;
 
 use super::alarm::Alarm;
+use super::batcher::Batcher;
+use super::cache::Cache;
 use super::calls::Calls;
 use super::clock::Clock;
-use super::copies::Copies;
 use super::mailbox::Mailboxes;
-use super::together::Together;
 use super::{Handler, HandoverError};
 
-/// How many calls of one Page are made again at once after a fault, and how many a second from then on:
-/// few enough that an outage is not made worse, and enough that thousands of threads recover in minutes.
+/// The retry budget of one Page: a burst, and retries a second after it. Low enough not to make an outage worse, high enough
+/// that thousands of threads recover in minutes.
 const RETRIES_AT_ONCE: u32 = 50;
 const RETRIES_A_SECOND: u32 = 5;
 
 pub(super) struct Inner {
     pub(super) config: Config,
-    /// Pages with a policy of their own.
+    /// The policies set with `Builder::page_policy`.
     pub(super) page_policies: HashMap<PageId, ThreadControlPolicy>,
     pub(super) client: Arc<dyn HandoverClient>,
     pub(super) desk: Option<Arc<dyn DeskEndpoint>>,
     pub(super) store: Arc<dyn ThreadStore>,
-    pub(super) copies: Copies,
+    pub(super) cache: Cache,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) mailboxes: Mailboxes,
-    pub(super) loads: Together<ThreadKey, Loaded>,
-    pub(super) writes: Together<Write, WriteOutcome>,
-    /// Conversations that changed, for those who wait for that.
+    pub(super) loads: Batcher<ThreadKey, Loaded>,
+    pub(super) writes: Batcher<Write, WriteOutcome>,
+    /// The keys of changed conversations, for `Handover::wait_until`.
     pub(super) changed: broadcast::Sender<ThreadKey>,
     pub(super) alarm: Arc<Alarm>,
     pub(super) pages: Mutex<HashMap<PageId, PageState>>,
-    /// All that this service has begun.
+    /// All tasks of this service: conversations, calls, rounds of the waker.
     pub(super) tasks: TaskTracker,
     pub(super) stopping: AtomicBool,
     pub(super) counters: Counters,
-    /// How long the platform waits for the answer to a delivery.
+    /// The timeout of `Handover::events`.
     pub(super) events_within: Duration,
-    /// How many events may be under way, and room for as many.
+    /// The most events being saved at once, and their permits.
     pub(super) events_at_once: usize,
     pub(super) room: Arc<Semaphore>,
-    /// How many calls may be under way.
+    /// The limits on concurrent calls.
     pub(super) calls: Calls,
     pub(super) clock_check: Mutex<ClockCheck>,
-    /// Webhook items that were not understood.
+    /// Limits the log of unknown webhook items.
     #[cfg(feature = "webhook")]
     pub(super) not_understood: Refusals,
 }
 
-/// What the host may want to raise an alarm for.
+/// The counters behind `Stats`.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) damaged: AtomicU64,
     pub(super) set_aside: AtomicU64,
 }
 
-/// What the service knows of a Page beyond its threads.
+/// The state of a Page: its cached refusals and its retry budget.
 #[derive(Debug)]
 pub(super) struct PageState {
     refusals: PageRefusals,
@@ -96,12 +96,11 @@ impl Inner {
         self.clock.now()
     }
 
-    /// Who is primary on a Page.
     pub(super) fn policy(&self, page: &PageId) -> ThreadControlPolicy {
         self.page_policies.get(page).copied().unwrap_or(self.config.policy)
     }
 
-    /// What a step is to know of a conversation's Page.
+    /// The context of a step for a conversation of this Page.
     pub(super) fn context(&self, page: &PageId, now: Timestamp) -> Context<'_> {
         let memory = self.pages().get(page).map(|state| state.refusals.memory());
         Context {
@@ -109,14 +108,14 @@ impl Inner {
             policy: self.policy(page),
             page: memory.unwrap_or_default(),
             jitter: jitter(),
-            // A thousand numbers a millisecond are more than any conversation uses.
+            // A conversation never uses a thousand numbers in a millisecond, so numbers are not reused after it was deleted.
             ids_from: now.as_millis().saturating_mul(1000),
             begins: !self.is_stopping(),
             has_room: false,
         }
     }
 
-    /// A Page refused a call of one of its conversations.
+    /// Caches a Page's refusal of a call.
     pub(super) fn page_refuses(
         &self,
         key: &ThreadKey,
@@ -132,8 +131,8 @@ impl Inner {
             .refused(call, &key.user, failure, certain, at);
     }
 
-    /// Warns once when an event comes from the future: then our clock is behind, or the platform's ahead. That one is old
-    /// says nothing, since what was not accepted is delivered again.
+    /// Warns once when an event's stamp is in the future, because then our clock is behind the platform's. An old stamp says
+    /// nothing, because refused deliveries come later.
     pub(super) fn check_clock(&self, stamp: Timestamp) {
         let now = self.now();
         if stamp <= now {
@@ -145,10 +144,10 @@ impl Inner {
         }
     }
 
-    /// Tells those who wait for it that a conversation changed.
-    pub(super) fn tell_changed(&self, key: &ThreadKey) {
+    /// Wakes `Handover::wait_until` after a change of the conversation.
+    pub(super) fn notify_changed(&self, key: &ThreadKey) {
         if self.changed.receiver_count() > 0 {
-            // The last of them may have gone.
+            // Fails if the last receiver was dropped meanwhile.
             let _ = self.changed.send(key.clone());
         }
     }
@@ -166,9 +165,9 @@ impl Inner {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Room for so many events; nothing where too much is under way already: events that are being saved, or tasks, which
-    /// are what the host is being told, and calls. Calls that wait for a place do not count: they are saved and bounded, and
-    /// a slow platform must not keep its webhooks out.
+    /// Reserves room for a delivery's events, or refuses it if too many events are being saved or too many tasks run
+    /// (conversations, calls). Calls that wait for a place do not count, because they are bounded and a slow platform must not
+    /// block its own webhooks.
     pub(super) fn room_for(&self, events: usize) -> Result<OwnedSemaphorePermit, HandoverError> {
         let places = u32::try_from(events.min(self.events_at_once)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(places);
@@ -180,7 +179,7 @@ impl Inner {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// May a call be made again now? Else after so long.
+    /// Takes a retry from the Page's budget. `Err` is the time until the next one is free.
     pub(super) fn may_retry(&self, page: &PageId) -> Result<(), Duration> {
         let now = self.now();
         self.pages().entry(page.clone()).or_default().retries.take(now)

@@ -1,5 +1,4 @@
-//! Mailboxes: the inputs that wait for each conversation that is active in this process, and how those who sent them learn what
-//! came of it.
+//! Mailboxes: the queue of inputs for each conversation that is active in this process, and the replies to their senders.
 
 use std::collections::hash_map::Entry;
 use std::future::Future;
@@ -15,45 +14,45 @@ use crate::thread::{Input, Reply};
 
 use super::HandoverError;
 
-/// One mailbox for each active conversation: a task works on it until the mailbox is closed.
+/// The mailboxes of all active conversations. Each is open while its conversation's task runs.
 #[derive(Default)]
 pub(super) struct Mailboxes(Mutex<HashMap<ThreadKey, Mailbox>>);
 
 #[derive(Default)]
 struct Mailbox {
     letters: Vec<Letter>,
-    /// The conversation's task, where it waits for more.
+    /// Wakes the conversation's task, if it waits for letters.
     task: Option<Waker>,
 }
 
-/// What a letter asks for.
+/// The content of a letter.
 #[derive(Debug, Clone)]
 pub(super) enum Order {
     Step(Input),
-    /// Remove all that is stored of the conversation.
+    /// Delete the stored conversation.
     Forget,
 }
 
-/// An input for a conversation.
+/// One order for a conversation, with the place for its reply. Dropped without a reply, it replies `ShuttingDown`.
 pub(super) struct Letter {
     pub(super) order: Order,
-    /// Who waits for the reply, and which of theirs this is. `None` for outcomes of calls and handlers.
+    /// The submission that waits for the reply, and the letter's place in it. `None` for outcomes of calls and handlers.
     sender: Option<(Arc<Submission>, usize)>,
 }
 
-/// Letters that were sent together, as those of one delivery.
+/// Letters that were sent together, such as those of one delivery.
 pub(super) struct Submission(Mutex<Progress>);
 
 struct Progress {
     replies: Vec<Result<Reply, HandoverError>>,
     unanswered: usize,
-    /// The events' share of `Builder::events_at_once`, until each letter is answered.
+    /// The events' share of `Builder::events_at_once`, released when each letter has its reply.
     room: Option<OwnedSemaphorePermit>,
     sender: Option<Waker>,
 }
 
 impl Mailboxes {
-    /// Puts letters into their mailboxes, in order, and returns the conversations that were not active: each needs a task.
+    /// Puts letters into their mailboxes, in order. Returns the conversations that were not active: start a task for each.
     pub(super) fn put(&self, letters: impl Iterator<Item = (ThreadKey, Letter)>) -> Vec<ThreadKey> {
         let (mut opened, mut tasks) = (Vec::new(), Vec::new());
         let mut mailboxes = lock(&self.0);
@@ -75,7 +74,7 @@ impl Mailboxes {
         opened
     }
 
-    /// Takes what waits, or closes the mailbox if nothing does.
+    /// Takes all letters, or closes the mailbox if it is empty.
     pub(super) fn take_or_close(&self, key: &ThreadKey) -> Option<Vec<Letter>> {
         let mut mailboxes = lock(&self.0);
         let letters = std::mem::take(&mut mailboxes.get_mut(key)?.letters);
@@ -86,7 +85,7 @@ impl Mailboxes {
         Some(letters)
     }
 
-    /// Takes what waits, as soon as something does.
+    /// Takes all letters as soon as there is one.
     pub(super) fn poll_take(&self, key: &ThreadKey, cx: &Context<'_>) -> Poll<Vec<Letter>> {
         let mut mailboxes = lock(&self.0);
         match mailboxes.get_mut(key) {
@@ -99,7 +98,7 @@ impl Mailboxes {
         }
     }
 
-    /// Closes a mailbox whose task has ended too early. What waits in it is answered as not done.
+    /// Closes the mailbox of a task that ended too early. The letters in it reply `ShuttingDown`.
     pub(super) fn abandon(&self, key: &ThreadKey) {
         let abandoned = lock(&self.0).remove(key);
         drop(abandoned);
@@ -107,12 +106,12 @@ impl Mailboxes {
 }
 
 impl Letter {
-    /// A letter of which nobody waits for the reply.
+    /// An outcome of a call or handler, whose reply nobody waits for.
     pub(super) fn of_our_own(input: Input) -> Self {
         Self { order: Order::Step(input), sender: None }
     }
 
-    /// The input, unless the letter is to forget the conversation.
+    /// The input; `None` for [`Order::Forget`].
     pub(super) fn input(&self) -> Option<&Input> {
         match &self.order {
             Order::Step(input) => Some(input),
@@ -120,7 +119,7 @@ impl Letter {
         }
     }
 
-    /// Whether nobody waits for the reply.
+    /// Whether this is an outcome of a call or handler.
     pub(super) fn is_our_own(&self) -> bool {
         self.sender.is_none()
     }
@@ -133,7 +132,7 @@ impl Letter {
 }
 
 impl Drop for Letter {
-    /// A letter that was never answered: its conversation's task has panicked, or the runtime is shutting down.
+    /// Replies `ShuttingDown` if there was no reply, because the task panicked or the runtime shuts down.
     fn drop(&mut self) {
         if let Some((submission, place)) = self.sender.take() {
             submission.answer(place, Err(HandoverError::ShuttingDown));
@@ -147,7 +146,7 @@ impl Submission {
         Arc::new(Self(Mutex::new(Progress { replies, unanswered: letters, room, sender: None })))
     }
 
-    /// The letters of this submission; there must be as many as it was made for.
+    /// The letters of this submission: exactly as many as it was created for.
     pub(super) fn letters(
         self: &Arc<Self>,
         orders: impl Iterator<Item = (ThreadKey, Order)>,
@@ -170,7 +169,7 @@ impl Submission {
         }
     }
 
-    /// The replies, when there is one to each letter.
+    /// Waits until each letter has its reply, and returns the replies in order.
     pub(super) fn replies(&self) -> Replies<'_> {
         Replies(self)
     }
@@ -194,4 +193,92 @@ impl Future for Replies<'_> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+    use crate::id::{PageId, UserId};
+
+    fn key(user: u64) -> ThreadKey {
+        ThreadKey::new(PageId::from(1), UserId::from(user))
+    }
+
+    fn orders(users: &[u64]) -> Vec<(ThreadKey, Order)> {
+        users.iter().map(|user| (key(*user), Order::Step(Input::Wake))).collect()
+    }
+
+    fn put(mailboxes: &Mailboxes, users: &[u64]) -> (Arc<Submission>, Vec<ThreadKey>) {
+        let submission = Submission::new(users.len(), None);
+        let opened = mailboxes.put(submission.letters(orders(users).into_iter()));
+        (submission, opened)
+    }
+
+    #[test]
+    fn mailbox_is_opened_once_keeps_the_order_and_closes_when_it_is_empty() {
+        let mailboxes = Mailboxes::default();
+        assert_eq!(put(&mailboxes, &[1, 2, 1]).1, [key(1), key(2)]);
+        assert_eq!(put(&mailboxes, &[2]).1, []);
+        let letters = |user| mailboxes.take_or_close(&key(user)).map(|letters| letters.len());
+        assert_eq!((letters(1), letters(2)), (Some(2), Some(2)));
+        assert_eq!((letters(1), letters(1)), (None, None));
+        assert_eq!(put(&mailboxes, &[1, 2]).1, [key(1)], "2 is still active");
+    }
+
+    #[tokio::test]
+    async fn mailbox_letters_that_are_dropped_are_answered_as_not_done() {
+        let mailboxes = Mailboxes::default();
+        let (submission, _) = put(&mailboxes, &[1, 1, 2]);
+        let mut taken = mailboxes.take_or_close(&key(1)).unwrap();
+        taken.remove(0).answer(Ok(Reply::Done));
+        drop(taken);
+        mailboxes.abandon(&key(2));
+        let replies = submission.replies().await;
+        assert!(matches!(
+            replies[..],
+            [Ok(Reply::Done), Err(HandoverError::ShuttingDown), Err(HandoverError::ShuttingDown)]
+        ));
+        assert_eq!(put(&mailboxes, &[2]).1, [key(2)], "an abandoned mailbox can be opened again");
+    }
+
+    /// Threads put letters into few mailboxes while others work on them: each letter is worked on once, by one task at a time.
+    #[test]
+    fn mailbox_loses_no_letter_between_put_and_close() {
+        const LETTERS: usize = 20_000;
+        let (mailboxes, worked_on) = (Mailboxes::default(), AtomicUsize::new(0));
+        let active: [AtomicUsize; 3] = Default::default();
+        let work = |opened: Vec<ThreadKey>| {
+            for conversation in opened {
+                let user = (0..3).find(|user| key(*user) == conversation).unwrap();
+                let active = &active[usize::try_from(user).unwrap()];
+                assert_eq!(active.fetch_add(1, Ordering::SeqCst), 0, "two work on one conversation");
+                // The mailbox is closed under its lock, so that it counts as active until just before.
+                loop {
+                    active.store(0, Ordering::SeqCst);
+                    let Some(letters) = mailboxes.take_or_close(&conversation) else { break };
+                    active.store(1, Ordering::SeqCst);
+                    worked_on.fetch_add(letters.len(), Ordering::SeqCst);
+                    for letter in letters {
+                        letter.answer(Ok(Reply::Done));
+                    }
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for writer in 0..4 {
+                let (mailboxes, work) = (&mailboxes, &work);
+                scope.spawn(move || {
+                    for number in 0..LETTERS {
+                        let user = u64::try_from((number + writer) % 3).unwrap();
+                        work(put(mailboxes, &[user]).1);
+                    }
+                });
+            }
+        });
+        assert_eq!(worked_on.load(Ordering::SeqCst), 4 * LETTERS);
+        assert!(lock(&mailboxes.0).is_empty());
+    }
 }

@@ -1,4 +1,4 @@
-//! Looking after a running service: figures, stopping, forgetting.
+//! Maintenance of a running service: counters, stop, conversations that need attention, deletion.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,32 +9,33 @@ use crate::thread::{Command, NoticeId};
 use super::mailbox::Order;
 use super::{Handover, HandoverError};
 
-/// How a service stopped.
+/// The result of [`Handover::stop`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub enum Stopped {
-    /// All that it had begun is finished and saved.
+    /// All work under way is finished and saved.
     Finished,
-    /// So many tasks had not ended by the deadline: calls, or handlers. When their leases are over, whoever
-    /// works on the same store goes on; a message among them is settled by its echo or reported as unknown.
+    /// This number of tasks (conversations with a handler at work, calls) had not ended by the deadline. When their leases
+    /// expire, another process on the same store continues; a message among them is settled by its echo or reported as
+    /// unknown.
     Unfinished(usize),
 }
 
-/// What has happened in this process since the service was started. Raise an alarm when one of these grows.
+/// Counters of this process since the service started. Raise an alarm when one of them grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// How often a conversation was to be worked on whose record is damaged. Its events were dropped: restore the record, or
+    /// Attempts to load a conversation whose record is damaged. Its events were dropped: restore the record, or
     /// [`forget`](Handover::forget) the conversation.
     pub damaged_records: u64,
-    /// Notices that the handler failed on too often, so that they were set aside
+    /// Notices set aside because the handler failed on them too often or skipped them
     /// ([`Thread::set_aside`](crate::thread::Thread::set_aside)).
     pub set_aside: u64,
 }
 
 impl Handover {
-    /// What has happened in this process since the service was started.
+    /// The counters of this process since the service started.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let counters = &self.inner.counters;
@@ -44,19 +45,21 @@ impl Handover {
         }
     }
 
-    /// The host has dealt with a notice that was set aside ([`Thread::set_aside`](crate::thread::Thread::set_aside)): it is
-    /// removed.
+    /// Removes a notice that was set aside ([`Thread::set_aside`](crate::thread::Thread::set_aside)). Call it when you have
+    /// dealt with the notice.
     ///
     /// # Errors
-    /// [`CommandRefused::NoSuchNotice`](crate::thread::CommandRefused::NoSuchNotice) as [`HandoverError::Refused`]; otherwise
-    /// [`HandoverError`].
+    /// [`CommandRefused::NoSuchNotice`](crate::thread::CommandRefused::NoSuchNotice) as [`HandoverError::Refused`] if the
+    /// notice is gone; otherwise [`HandoverError`]: try again as its [advice](HandoverError::advice) says.
     pub async fn dismiss_set_aside(&self, thread: &ThreadKey, notice: NoticeId) -> Result<(), HandoverError> {
         self.command(thread, Command::DismissSetAside(notice)).await.map(drop)
     }
 
-    /// Stops the service, for a restart without waiting for leases: nothing new is taken in
-    /// ([`HandoverError::ShuttingDown`]) or begun, and what is under way is finished and saved, within this time.
-    /// What is left to do is due at once for the other replicas, or for the next process.
+    /// Stops the service and waits up to `within` until work under way is finished and saved. Call it before a restart, so
+    /// that the next process need not wait for leases.
+    ///
+    /// From now on the service accepts nothing ([`HandoverError::ShuttingDown`]) and starts no call. Pending work is due at
+    /// once for the other replicas, or for the next process. If this future is dropped, the service still stops.
     pub async fn stop(&self, within: Duration) -> Stopped {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
@@ -68,13 +71,11 @@ impl Handover {
         }
     }
 
-    /// At most `limit` conversations in which somebody still has to do something ([`Thread::is_open`]), behind `after`:
-    /// an agent desk that was restarted shows them.
-    ///
-    /// [`Thread::is_open`]: crate::thread::Thread::is_open
+    /// Lists at most `limit` conversations that [need attention](crate::thread::Thread::needs_attention), in the store's order.
+    /// Pass the last key as `after` for the next portion. An agent desk shows them after a restart.
     ///
     /// # Errors
-    /// [`HandoverError::Store`].
+    /// [`HandoverError::Store`]: try again.
     pub async fn threads_needing_attention(
         &self,
         after: Option<&ThreadKey>,
@@ -83,12 +84,12 @@ impl Handover {
         Ok(self.inner.store.needing_attention(after, limit).await?)
     }
 
-    /// Removes all that is known of a conversation, as when a customer asks for that. Answers that wait in it
-    /// are dropped without a notice; what is under way is not called back. Other replicas may have it in their memory until
-    /// that is needed for other conversations ([`Builder::copies`](super::Builder::copies)).
+    /// Deletes everything stored of a conversation, for example when a customer asks for that. Its waiting messages are dropped
+    /// without a notice; a call under way is not cancelled. Other replicas may keep it in their cache until the room is needed
+    /// ([`Builder::cache_size`](super::Builder::cache_size)).
     ///
     /// # Errors
-    /// [`HandoverError::Store`]: forget it again.
+    /// [`HandoverError::Store`]: call it again.
     pub async fn forget(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
         self.is_taking_in()?;
         let reply = self.submit(vec![(thread.clone(), Order::Forget)], None).await.pop();

@@ -1,25 +1,41 @@
-//! The service: drives one [`Thread`] for each conversation, over a client, a store and the host's
-//! handler. Load, step, save, and only then act.
+//! The service: drives one [`Thread`] for each conversation, over a client, a store and the host's handler.
+//!
+//! # The way of a delivery
+//! 1. `webhook::Endpoint` verifies and parses the request and calls `Handover::receive`, or the host [`Handover::events`].
+//! 2. Each event goes as a letter into the mailbox of its conversation, which opens a task if none is active.
+//! 3. The task takes all letters of its mailbox, loads the thread (or uses its cached copy), steps it with each, and saves it by
+//!    one compare-and-swap. If another replica wrote meanwhile, it loads and steps again.
+//! 4. Each letter gets its reply. When all events have theirs, the endpoint responds 200; on an error or a timeout, 503.
+//! 5. The task runs the handler on the first notice, and steps and saves the thread again with the handler's actions.
+//!
+//! # The way of a message
+//! 1. [`Handover::send`], or a reply that the handler returns, puts the message into the outbox of the thread, saved at once.
+//! 2. If we seem not to own the thread, or a send is refused for that reason, it opens a claim: the calls of its plan in turn.
+//! 3. The thread records the send as in flight with a lease. Only after that is saved, a task of its own makes the call.
+//! 4. The outcome goes as a letter into the mailbox. If it is unknown, the thread waits for the message's echo.
+//! 5. The handler gets [`MessageSent`](crate::thread::Notice::MessageSent), `MessageFailed` or `MessageUnknown`.
 
 mod alarm;
+mod batcher;
 mod builder;
+mod cache;
 mod calls;
 mod check;
 mod clock;
 mod conversation;
-mod copies;
 mod effects;
+mod error;
 mod handler;
 mod inner;
 mod mailbox;
 mod maintenance;
 mod sender_action;
-mod together;
 mod wake;
 
 pub use builder::Builder;
 pub use check::BuildError;
 pub use clock::{Clock, SystemClock};
+pub use error::HandoverError;
 pub use handler::{BoxError, Handler, HandlerError, Notification};
 pub use maintenance::{Stats, Stopped};
 pub use sender_action::Shown;
@@ -30,97 +46,47 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::call::{Advice, MessageKey, OutgoingMessage};
+use crate::call::{MessageKey, OutgoingMessage};
 use crate::event::Event;
 use crate::id::{AppId, PageId, ThreadKey};
-use crate::store::{RecordError, StoreError};
+#[cfg(doc)]
+use crate::thread::CommandRefused;
 use crate::thread::{
-    ClaimOrigin, ClaimProgress, Command, CommandRefused, Input, MessageStatus, Note, Reply, Target, Thread,
-    TransferProgress,
+    ClaimOrigin, ClaimProgress, Command, Input, MessageStatus, Note, Reply, Target, Thread, TransferProgress,
 };
 use crate::time::Timestamp;
 
 use inner::Inner;
 use mailbox::Order;
 
-/// Who may answer now, how to change it, and how to get an answer out once: for all conversations of
-/// one host. Cheap to clone; all clones are one service.
-///
-/// Every method may be dropped at any moment: what it began is carried to its end by a task of its
-/// own. The service ends when its last clone is dropped.
+/// The service of one host: sends messages once, claims control and gives it away, for all its conversations. Clones share one
+/// service, which ends when the last is dropped. The future of every method may be dropped: work that it began continues.
 #[derive(Clone)]
 pub struct Handover {
     inner: Arc<Inner>,
 }
 
-/// Why the service could not do what was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandoverError {
-    /// The store did not answer. Whether something was saved is not known: ask again with the same key.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The conversation refuses this now; nothing changed.
-    #[error(transparent)]
-    Refused(#[from] CommandRefused),
-    /// A conversation is stored that cannot be read, and was left as it is; see [`RecordError`]. Where it is damaged, restore
-    /// it or [`forget`](Handover::forget) it.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// Others wrote the same conversation again and again meanwhile.
-    #[error("the conversation is too busy to be changed now")]
-    Busy,
-    /// Too much is under way already ([`Builder::events_at_once`]): nothing was taken in, let the platform deliver again.
-    #[error("too many events are under way")]
-    Overloaded,
-    /// It takes longer than the platform waits. It goes on; what is delivered again is recognised.
-    #[error("the events could not be saved in time")]
-    TooSlow,
-    /// The service was stopped, or its runtime is shutting down. Another replica takes it.
-    #[error("the service is shutting down")]
-    ShuttingDown,
-}
-
-impl HandoverError {
-    /// What the caller should do. For a webhook, `RetryLater` means: do not answer 200, so that the
-    /// platform delivers again.
-    #[must_use]
-    pub fn advice(&self) -> Advice {
-        match self {
-            Self::Record(record) if record.is_permanent() => Advice::GiveUp,
-            Self::Store(_)
-            | Self::Record(_)
-            | Self::Busy
-            | Self::TooSlow
-            | Self::Overloaded
-            | Self::ShuttingDown
-            | Self::Refused(CommandRefused::QueueFull | CommandRefused::NoticesFull) => Advice::RetryLater,
-            Self::Refused(_) => Advice::GiveUp,
-        }
-    }
-}
-
-/// How an answer was taken in.
+/// The result of a send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Accepted {
-    /// It will have exactly one end, told as a notice: delivered, failed or unknown.
+    /// The message is accepted. The handler will be notified of its one end: sent, failed or unknown.
     New,
-    /// This key is known already, and stands so. Nothing was added.
+    /// A message with this key was accepted before and has this status. Nothing was added.
     Duplicate(MessageStatus),
 }
 
-/// How a hand-over was taken in.
+/// The result of a transfer command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transfer {
-    /// The target has control already.
+    /// The target already has control.
     AlreadyThere,
-    /// It is under way.
+    /// The transfer is under way.
     Started {
-        /// Identifies it for [`Handover::transfer_progress`].
+        /// The transfer's number for [`Handover::transfer_progress`].
         id: u64,
-        /// Answers must be settled first: passing control right after a send suppresses its echo.
+        /// Whether messages must be settled first, because a pass just after a send suppresses [echoes](crate::protocol#echoes).
         waits: bool,
     },
 }
@@ -132,16 +98,13 @@ impl Handover {
         &self.inner.config.app
     }
 
-    /// Takes in events that the platform told, each with its conversation, in their order. When this
-    /// returns, what they changed is saved; answer the webhook with 200 then, and not before.
+    /// Saves events of the platform, in order, each for its conversation. Respond 200 to the webhook only after this returns.
     ///
-    /// Events of a conversation whose record is damaged are dropped: logged as an error, and counted
-    /// ([`Stats::damaged_records`]).
+    /// Events of a conversation with a damaged record are dropped, logged as an error, and counted ([`Stats::damaged_records`]).
     ///
     /// # Errors
-    /// [`HandoverError`]: let the platform deliver again. What could be saved is saved, and events are recognised when they
-    /// come twice. A conversation whose handler lags by [`Limits::notices`](crate::thread::Limits::notices) refuses its own new
-    /// events only ([`CommandRefused::NoticesFull`]).
+    /// [`HandoverError`]: let the platform redeliver. Events that were saved then count as duplicates. A conversation with a full
+    /// notice queue ([`Limits::notices`](crate::thread::Limits::notices)) refuses only its own ([`CommandRefused::NoticesFull`]).
     pub async fn events(&self, events: Vec<(ThreadKey, Event)>) -> Result<(), HandoverError> {
         self.take_in(events.into_iter()).await
     }
@@ -164,7 +127,7 @@ impl Handover {
         let replies = tokio::time::timeout(self.inner.events_within, submitted).await;
         for reply in replies.map_err(|_| HandoverError::TooSlow)? {
             match reply {
-                // Its events are dropped: nobody can do anything about it but the host.
+                // Dropped, because a redelivery would fail in the same way.
                 Err(HandoverError::Record(error)) if error.is_permanent() => {}
                 Err(error) => return Err(error),
                 Ok(Reply::Refused(refused)) => return Err(refused.into()),
@@ -174,28 +137,27 @@ impl Handover {
         Ok(())
     }
 
-    /// The apps' roles on a Page changed (`app_roles`, or an admin said so): what the Page refused
-    /// before is tried again.
+    /// Drops the cached refusals of a Page. Call it when an admin has changed its settings; `app_roles` events do it too.
     pub fn roles_changed(&self, page: &PageId) {
         self.inner.forget_refusals(page);
     }
 
-    /// Says which webhook items that were not understood may be logged now.
+    /// Limits the log of unknown webhook items.
     #[cfg(feature = "webhook")]
     pub(crate) fn not_understood(&self) -> &crate::throttle::Refusals {
         &self.inner.not_understood
     }
 
-    /// Sends to the customer what comes from outside, such as an agent's answer, once: the same key sent twice is one message.
-    /// After it has failed the same key is a new attempt. Control is claimed as the policy says if we do not have it.
+    /// Sends a message to the customer once, such as an agent's. Two sends with one key are one message, unless the first failed:
+    /// then the second is a new attempt. If we do not own the thread, control is claimed by the policy.
     ///
-    /// A [`Handler`] does not need it: it returns its replies, which are taken in even where its queue is full.
+    /// A [`Handler`] returns its replies instead, which are accepted even if the notice queue is full.
     ///
     /// # Errors
-    /// [`CommandRefused::QueueFull`] or [`CommandRefused::NoticesFull`]: try again when the platform or the handler has
-    /// caught up. [`CommandRefused::WithPeople`] for a bot whose customer people are busy with. For a message that gives control away
-    /// [`CommandRefused::InterventionOpen`] or [`CommandRefused::ToOurselves`], as
-    /// [`HandoverError::Refused`]; otherwise [`HandoverError`], after which the same key may be sent again.
+    /// As [`HandoverError::Refused`]: [`CommandRefused::QueueFull`], [`CommandRefused::NoticesFull`]: retry when the platform or
+    /// the handler has caught up. [`CommandRefused::WithPeople`]: people are busy with the bot's customer.
+    /// [`CommandRefused::InterventionOpen`], [`CommandRefused::ToOurselves`]: the message must not give control away now.
+    /// Otherwise [`HandoverError`]: retry with the same key.
     pub async fn send(
         &self,
         thread: &ThreadKey,
@@ -208,29 +170,27 @@ impl Handover {
         }
     }
 
-    /// An agent engages with the customer (desk): control is claimed, and kept until the intervention
-    /// is closed. Opening it twice changes nothing.
+    /// For a desk, when an agent engages with the customer: claims control until the intervention is closed. Idempotent.
     ///
     /// # Errors
-    /// [`HandoverError`].
+    /// [`HandoverError`]: call it again. [`CommandRefused::NoticesFull`] lasts until the handler has caught up.
     pub async fn open_intervention(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
         self.command(thread, Command::OpenIntervention).await.map(drop)
     }
 
-    /// The agent is done (desk): control is released when the answers are settled.
+    /// For a desk, when the agent is done: releases control when the messages are settled.
     ///
     /// # Errors
-    /// [`HandoverError`].
+    /// [`HandoverError`]: call it again.
     pub async fn close_intervention(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
         self.command(thread, Command::CloseIntervention).await.map(drop)
     }
 
-    /// Engage Digital reports that an intervention was opened then, or just now: for a desk as
-    /// [`Self::open_intervention`], but for reports that come in any order and again (facts §8.4). One that
-    /// is older than what is known changes nothing. A bot waits for the desk's request.
+    /// Records that Engage Digital opened an intervention at this time (`None`: now). Its reports are [unordered and may
+    /// repeat](crate::protocol#ed-events): older ones are ignored. A desk claims control; a bot stays silent.
     ///
     /// # Errors
-    /// [`HandoverError`]: let it be reported again.
+    /// [`HandoverError`]: let Engage Digital report it again.
     pub async fn intervention_opened(
         &self,
         thread: &ThreadKey,
@@ -239,12 +199,11 @@ impl Handover {
         self.command(thread, Command::InterventionReported { open: true, at }).await.map(drop)
     }
 
-    /// Engage Digital reports that the customer's last open intervention was closed then, or just now: for
-    /// a desk as [`Self::close_intervention`], unless something newer is known. A bot that knows of another
-    /// owner looks again: Meta tells nobody of a release (facts §2.4).
+    /// Records that Engage Digital closed the customer's last open intervention at this time (`None`: now). Older reports are
+    /// ignored. A desk releases control; a bot reads the owner, because Meta sends [no webhook](crate::protocol#release) for it.
     ///
     /// # Errors
-    /// [`HandoverError`]: let it be reported again.
+    /// [`HandoverError`]: let Engage Digital report it again.
     pub async fn intervention_closed(
         &self,
         thread: &ThreadKey,
@@ -253,11 +212,11 @@ impl Handover {
         self.command(thread, Command::InterventionReported { open: false, at }).await.map(drop)
     }
 
-    /// Claims control without an answer to send, and waits at most so long until the first step of the
-    /// claim plan was accepted or the plan has run out. The claim goes on afterwards.
+    /// Claims control without a message. Waits up to `wait` until the first step of the claim plan is accepted or the plan has
+    /// failed; the claim continues after that.
     ///
     /// # Errors
-    /// [`HandoverError`]. That control could not be had is no error but [`ClaimProgress::NotGranted`].
+    /// [`HandoverError`]. A failed claim is not an error but [`ClaimProgress::NotGranted`].
     pub async fn claim(
         &self,
         thread: &ThreadKey,
@@ -267,7 +226,7 @@ impl Handover {
         self.claim_as(thread, Command::Claim { origin, note: None }, wait).await
     }
 
-    /// [Claims](Self::claim) with a note for whoever has control: the `metadata` of the take or the request.
+    /// [Claims](Self::claim) with a note for the owner: the `metadata` of the take or the request.
     ///
     /// # Errors
     /// As [`Self::claim`].
@@ -297,8 +256,8 @@ impl Handover {
         }
     }
 
-    /// Gives control away: to nobody, to an app, or from a bot to the desk. Once the answers are
-    /// settled; how it ended is told as a notice. A bot that hands over to people says nothing more until they are done.
+    /// Gives control to an app, from a bot to the desk, or to nobody, once the messages are settled. The handler is notified of
+    /// the end of the transfer. A bot that hands over to people sends nothing until they are done.
     ///
     /// # Errors
     /// [`CommandRefused::InterventionOpen`], [`CommandRefused::AnotherAppOwns`], [`CommandRefused::ToOurselves`] or
@@ -307,7 +266,7 @@ impl Handover {
         self.give_away(thread, Command::Transfer { target, note: None }).await
     }
 
-    /// [Hands over](Self::hand_over) with a note for whoever gets control.
+    /// [Hands over](Self::hand_over) with a note for the new owner.
     ///
     /// # Errors
     /// As [`Self::hand_over`].
@@ -328,10 +287,10 @@ impl Handover {
         }
     }
 
-    /// Where a hand-over stands, after waiting at most so long for its end.
+    /// The progress of a transfer. Waits up to `wait` for its end.
     ///
     /// # Errors
-    /// [`HandoverError`].
+    /// [`HandoverError::Store`] or [`HandoverError::Record`].
     pub async fn transfer_progress(
         &self,
         thread: &ThreadKey,
@@ -343,15 +302,15 @@ impl Handover {
         Ok(self.wait_until(thread, wait, stands).await?.unwrap_or(TransferProgress::Waiting))
     }
 
-    /// People are done with the customer, the host knows (bot): it answers again.
+    /// For a bot, when the host knows that people are done with the customer: lets the bot answer again.
     ///
     /// # Errors
-    /// [`HandoverError`].
+    /// [`HandoverError`]: call it again.
     pub async fn resume_bot(&self, thread: &ThreadKey) -> Result<(), HandoverError> {
         self.command(thread, Command::ResumeBot).await.map(drop)
     }
 
-    /// Passes control to an app that asked for it, once the answers are settled.
+    /// Grants an app's request for control: passes it once the messages are settled.
     ///
     /// # Errors
     /// [`CommandRefused::NoSuchRequest`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
@@ -359,7 +318,7 @@ impl Handover {
         self.command(thread, Command::Grant(app)).await.map(drop)
     }
 
-    /// Forgets that an app asked for control.
+    /// Refuses an app's request for control. The app is not informed, because the platform has no call for it.
     ///
     /// # Errors
     /// As [`Self::grant`].
@@ -367,7 +326,7 @@ impl Handover {
         self.command(thread, Command::Refuse(app)).await.map(drop)
     }
 
-    /// Lets the answers behind one with an unknown outcome go on.
+    /// Lets the messages behind one with an unknown outcome continue.
     ///
     /// # Errors
     /// [`CommandRefused::NoSuchMessage`] as [`HandoverError::Refused`]; otherwise [`HandoverError`].
@@ -375,15 +334,15 @@ impl Handover {
         self.command(thread, Command::Continue(unknown)).await.map(drop)
     }
 
-    /// Takes back an answer that still waits. It ends as failed, cancelled.
+    /// Cancels a message that still waits. It ends as failed, cancelled.
     ///
     /// # Errors
-    /// [`CommandRefused::NoSuchMessage`] as [`HandoverError::Refused`] if it does not wait (any more).
+    /// [`CommandRefused::NoSuchMessage`] as [`HandoverError::Refused`] if it does not wait, for example because it was sent.
     pub async fn cancel(&self, thread: &ThreadKey, key: MessageKey) -> Result<(), HandoverError> {
         self.command(thread, Command::Cancel(key)).await.map(drop)
     }
 
-    /// Where an answer stands, if its key is still known.
+    /// The status of a message; `None` if its key is unknown or too old.
     ///
     /// # Errors
     /// [`HandoverError::Store`] or [`HandoverError::Record`].
@@ -395,7 +354,7 @@ impl Handover {
         Ok(self.thread(thread).await?.message_status(key))
     }
 
-    /// The conversation as it is saved now.
+    /// Loads the conversation.
     ///
     /// # Errors
     /// [`HandoverError::Store`] or [`HandoverError::Record`].
@@ -415,8 +374,7 @@ impl Handover {
         }
     }
 
-    /// Looks at the conversation until something is found, at each change and twice a second: another
-    /// replica may be the one that changes it.
+    /// Loads the conversation after each change, and every 500 ms because another replica may change it, until `found` succeeds.
     async fn wait_until<T>(
         &self,
         key: &ThreadKey,
@@ -433,11 +391,11 @@ impl Handover {
             let Some(left) = wait.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) else {
                 return Ok(None);
             };
-            let changed = async {
-                // An error says that changes were missed, so that it is time to look.
+            let next = async {
+                // An error means that changes were missed: load at once.
                 while changes.recv().await.is_ok_and(|changed| changed != *key) {}
             };
-            let _ = tokio::time::timeout(left.min(LOOK_AGAIN), changed).await;
+            let _ = tokio::time::timeout(left.min(LOOK_AGAIN), next).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Typing indicators and read marks: best effort, and never a reason to claim control.
+//! Typing indicators and read marks: best effort, without claiming control.
 
 use std::time::Duration;
 
@@ -9,34 +9,35 @@ use crate::id::ThreadKey;
 use super::calls::{Callee, NoPlace};
 use super::{Handover, HandoverError};
 
-/// How long a sender action waits for a place: one that comes later says nothing any more.
+/// The time that a sender action waits for a place. Later it would be out of date.
 const WAITS: Duration = Duration::from_secs(2);
 
-/// What became of a sender action ([`Handover::sender_action`]).
+/// The outcome of a sender action ([`Handover::sender_action`]).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Shown {
     /// The platform accepted it.
     Accepted,
-    /// Control is not believed to be ours: no call was made.
+    /// We are not believed to be the owner; no call was made.
     NotOurs,
-    /// Too many calls are under way ([`Builder::calls_at_once`](super::Builder::calls_at_once)), and none ended within 2 s: no
+    /// Too many calls are under way ([`Builder::calls_at_once`](super::Builder::calls_at_once)), and none ended within 2 s; no
     /// call was made.
     NoPlace,
-    /// The call failed. It is not made again.
+    /// The call failed. It is not retried.
     Failed(CallError),
 }
 
 impl Handover {
-    /// Shows the customer that somebody is typing, or that their message was read, if control is believed to be ours; it is never
-    /// claimed for that. It is ours where the platform said so, or where the customer's last message came to us on
-    /// `messaging` and one app is primary.
+    /// Shows the customer that somebody is typing or has read their message ([sender
+    /// actions](crate::protocol#sender-actions)), if we are believed to be the owner: the platform said so, or the customer's
+    /// last message came on `messaging` and one app is primary. Control is never claimed for it.
     ///
-    /// Best effort: nothing is saved and nothing is tried again, and what the platform refuses is an outcome
-    /// ([`Shown`]) and no error, so that a handler can pass errors on. It changes nothing of what is believed either: where
-    /// control is gone after all, the next message finds out. It costs one read of the store and one call, which counts
-    /// like any other against [`Builder::calls_at_once`](super::Builder::calls_at_once) and the platform's rate limits. If
-    /// this future is dropped the call is made all the same. [`stop`](Self::stop) waits for a call that is under way.
+    /// Best effort: nothing is saved or retried, and a refusal by the platform is an outcome ([`Shown`]) and not an error, so
+    /// that a handler can pass errors on with `?`. A refusal does not change the believed owner; the next message finds it out.
+    ///
+    /// It costs one read of the store and one call, which counts against
+    /// [`Builder::calls_at_once`](super::Builder::calls_at_once) and the platform's rate limits. If this future is dropped, the
+    /// call is still made. [`stop`](Self::stop) waits for a call that is under way.
     ///
     /// # Errors
     /// [`HandoverError::Store`], [`HandoverError::Record`] or [`HandoverError::ShuttingDown`]: no call was made.

@@ -1,4 +1,4 @@
-//! The one task that wakes due threads.
+//! The waker: the task that polls the store for due conversations and wakes them.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,37 +9,37 @@ use super::Handover;
 use super::inner::Inner;
 use super::mailbox::Order;
 
-/// How often the store is asked for due threads when nothing is known to be due: other replicas and
-/// earlier processes leave threads behind too.
+/// The interval of polls of the store when no earlier wake time is known, because other replicas and earlier processes leave
+/// due threads too.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a due thread is ours alone.
+/// The lease of a due thread.
 const LEASE: Duration = Duration::from_secs(30);
 const BATCH: usize = 64;
 
-/// What a round of waking leaves to do.
+/// The result of one round.
 enum Round {
-    /// Nothing more is due.
+    /// No more threads are due.
     Done,
-    /// More may be due.
+    /// More threads may be due.
     Full,
-    /// The store could not say what is due.
+    /// The store failed.
     Failed,
 }
 
-/// The one waker for all due threads. It ends with the service, and not by a store that panics.
+/// Wakes due threads until the service ends. A panic of the store ends only its round.
 pub(super) async fn wake_due(inner: Weak<Inner>) {
     loop {
         let Some(inner) = inner.upgrade().filter(|inner| !inner.is_stopping()) else { return };
         let (alarm, clock) = (inner.alarm.clone(), inner.clock.clone());
         let round = inner.tasks.spawn(wake_round(Arc::clone(&inner)));
-        // The service may end while nothing is due: the round holds it, this task does not.
+        // Only rounds keep the service alive, so that it can end while this task waits.
         drop(inner);
         match round.await {
             Ok(Round::Full) => {}
             Ok(Round::Done) => alarm.ring(&*clock, POLL).await,
             Ok(Round::Failed) => tokio::time::sleep(POLL).await,
             Err(error) => {
-                tracing::error!(%error, "waking due threads ended in a panic; it is tried again");
+                tracing::error!(%error, "a round of waking due threads panicked; the next one follows");
                 tokio::time::sleep(POLL).await;
             }
         }
@@ -65,7 +65,7 @@ async fn wake_round(inner: Arc<Inner>) -> Round {
     }
     let orders = due.into_iter().map(|key| (key, Order::Step(Input::Wake))).collect();
     if let Some(error) = (Handover { inner }).submit(orders, None).await.into_iter().find_map(Result::err) {
-        tracing::warn!(%error, "due threads could not be woken; they come again");
+        tracing::warn!(%error, "due threads could not be woken; they are due again when their leases expire");
     }
     round
 }

@@ -152,7 +152,9 @@ impl ThreadStore for MemoryStore {
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
         let mut state = self.state();
-        keys.iter().for_each(|key| state.remove(key));
+        for key in keys {
+            state.remove(key);
+        }
         Ok(())
     }
 }

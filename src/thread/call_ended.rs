@@ -272,7 +272,7 @@ impl Thread {
                 self.take_in_question(failure, now);
             }
             Made::Take if !self.transfer_takes() => {
-                self.claim_refused(cx, ClaimStep::Take, failure, now, out)
+                self.claim_refused(cx, ClaimStep::Take, failure, now, out);
             }
             Made::Release if ownership => self.transfer_reached(),
             Made::Request => self.claim_refused(cx, ClaimStep::Request, failure, now, out),

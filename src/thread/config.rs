@@ -145,7 +145,7 @@ pub struct Timeouts {
     pub echo_grace: Duration,
     /// The age at which an accepted message expires. It does not stand for the messaging window, which only the
     /// platform can judge. 24 h.
-    pub answer_age: Duration,
+    pub message_age: Duration,
     /// The time for which a Page's refusal of `request`, `take` or control inside a send counts. 10 min.
     pub refusal_memory: Duration,
     /// The tolerated difference between our clock and the platform's. 5 s.
@@ -177,7 +177,7 @@ impl Default for Timeouts {
             grant: Duration::from_secs(30),
             call_lease: Duration::from_mins(1),
             echo_grace: Duration::from_secs(30),
-            answer_age: Duration::from_hours(24),
+            message_age: Duration::from_hours(24),
             refusal_memory: Duration::from_mins(10),
             clock_tolerance: Duration::from_secs(5),
             notice_lease: Duration::from_mins(1),
@@ -196,7 +196,7 @@ impl Default for Timeouts {
 #[non_exhaustive]
 pub struct Limits {
     /// The most messages that wait; one more is refused. 100.
-    pub answers: usize,
+    pub messages: usize,
     /// The most notices that the host has not acknowledged. At this number new events are refused, so that the
     /// platform redelivers them, and so are commands of which the host would be notified. A delivery that begins
     /// below the limit is accepted as a whole, so that a large one ends: the queue holds at most this many, one
@@ -226,7 +226,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            answers: 100,
+            messages: 100,
             notices: 256,
             unanswered: 64,
             seen: 4096,

@@ -33,6 +33,7 @@ mod requests;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod transfer;
 
 pub use actions::{Actions, Handled};
@@ -237,29 +238,6 @@ impl Thread {
         }
         self.note_rest(cx, now, is_news);
         reply
-    }
-
-    /// The time at which [`Input::Wake`] is due if nothing happens before. A wake at any other time is harmless.
-    #[must_use]
-    pub fn next_wake(&self, cx: &Context<'_>) -> Option<Timestamp> {
-        // One call at a time and none during a pause; a claim and unsettled messages come before a transfer.
-        // Deadlines that cannot lead to a move yet are left out, because they would wake the host over and over.
-        let blocked = self.in_flight.as_ref().map(|call| call.until).or(self.pause.until);
-        let claim = self.claim.as_deref().and_then(Claim::next_wake);
-        let transfer = self.transfer.as_deref().and_then(Transfer::next_wake);
-        let next_move = match blocked {
-            Some(_) if cx.config.is(Broken::NoWake) => None,
-            Some(until) => Some(until),
-            None if self.claim.is_some() || !self.outbox.is_settled() => claim,
-            None => transfer,
-        };
-        let look = self.intervention.next_look().filter(|_| blocked.is_none());
-        let waits = [next_move, look, self.notices.next_wake(), self.outbox.next_wake()];
-        // Messages that came in while people were busy are notified then.
-        let waits_for_people = *self.belief.owner() == Owner::Us && self.inbox.has_unanswered();
-        let people = self.people.next_wake().filter(|_| waits_for_people);
-        let forget = self.forgotten_at(cx).into_iter().chain(people).min();
-        waits.into_iter().chain([forget]).flatten().min()
     }
 
     /// The believed owner of the thread.

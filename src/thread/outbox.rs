@@ -20,7 +20,7 @@ use super::outcome::{FailReason, MessageStatus, NoEcho};
 #[serde(default)]
 pub(super) struct Outbox {
     #[serde(skip_serializing_if = "is_default")]
-    waiting: VecDeque<Answer>,
+    waiting: VecDeque<Queued>,
     #[serde(skip_serializing_if = "is_default")]
     finished: VecDeque<(MessageKey, MessageStatus)>,
     /// The keys of older messages that were sent, or may have been.
@@ -29,7 +29,7 @@ pub(super) struct Outbox {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-struct Answer {
+struct Queued {
     key: MessageKey,
     message: OutgoingMessage,
     /// The message fails as expired at this time.
@@ -83,7 +83,7 @@ pub(super) enum Head<'a> {
     Ready(&'a MessageKey, &'a OutgoingMessage),
 }
 
-impl Answer {
+impl Queued {
     fn is_held(&self) -> bool {
         matches!(self.state, State::Held(_))
     }
@@ -100,9 +100,9 @@ impl Outbox {
     ) {
         // The host tries a failed message again.
         self.finished.retain(|(finished, _)| *finished != key);
-        self.waiting.push_back(Answer {
+        self.waiting.push_back(Queued {
             key,
-            expires: now.plus(config.timeouts.answer_age),
+            expires: now.plus(config.timeouts.message_age),
             message,
             state: State::Waiting,
             call: None,
@@ -116,11 +116,11 @@ impl Outbox {
     /// Whether there is room for this many more. An empty queue accepts any number, because more than the limit would
     /// never fit.
     pub(super) fn has_room_for(&self, more: usize, config: &Config) -> bool {
-        more == 0 || self.waiting.len() + more.min(config.limits.answers) <= config.limits.answers
+        more == 0 || self.waiting.len() + more.min(config.limits.messages) <= config.limits.messages
     }
 
     pub(super) fn is_full(&self, config: &Config) -> bool {
-        self.waiting.len() >= config.limits.answers
+        self.waiting.len() >= config.limits.messages
     }
 
     pub(super) fn status(&self, key: &MessageKey) -> Option<MessageStatus> {
@@ -152,7 +152,7 @@ impl Outbox {
     pub(super) fn head(&self) -> Head<'_> {
         match self.waiting.front() {
             None => Head::Empty,
-            Some(Answer { state: State::Waiting, key, message, .. }) => Head::Ready(key, message),
+            Some(Queued { state: State::Waiting, key, message, .. }) => Head::Ready(key, message),
             Some(_) => Head::Blocked,
         }
     }
@@ -168,7 +168,7 @@ impl Outbox {
 
     /// Whether no message can change the conversation any more. One held message alone counts as settled.
     pub(super) fn is_settled(&self) -> bool {
-        self.waiting.iter().all(Answer::is_held) && self.waiting.len() <= 1
+        self.waiting.iter().all(Queued::is_held) && self.waiting.len() <= 1
     }
 
     /// Whether a message is still to be sent. One that awaits its echo needs no control.
@@ -178,7 +178,7 @@ impl Outbox {
 
     /// Whether a message has an unknown outcome and waits for the host.
     pub(super) fn is_held(&self) -> bool {
-        self.waiting.iter().any(Answer::is_held)
+        self.waiting.iter().any(Queued::is_held)
     }
 
     /// Whether the first message is the only one, and was not refused with its `thread_control`.
@@ -197,7 +197,7 @@ impl Outbox {
     /// Retries a message that the messaging window refused, with the `HUMAN_AGENT` tag. Returns `false` if it had the
     /// tag already, or if an earlier attempt may have arrived.
     pub(super) fn send_as_person(&mut self, key: &MessageKey, failure: &Failure) -> bool {
-        let may = |answer: &&mut Answer| {
+        let may = |answer: &&mut Queued| {
             answer.key == *key
                 && !answer.resent
                 && answer.message.messaging_type() != MessagingType::HumanAgent
@@ -235,7 +235,7 @@ impl Outbox {
 
     /// Removes `thread_control` from all messages, except from one under way with it.
     pub(super) fn keep_control(&mut self) {
-        let stays = |answer: &&mut Answer| !(answer.inline == Inline::Sent && answer.state != State::Waiting);
+        let stays = |answer: &&mut Queued| !(answer.inline == Inline::Sent && answer.state != State::Waiting);
         for answer in self.waiting.iter_mut().filter(stays) {
             answer.message = answer.message.clone().without_control();
         }
@@ -334,7 +334,7 @@ impl Outbox {
     pub(super) fn by_echo(&self, mid: Option<&MessageId>, text: Option<&str>) -> Option<MessageKey> {
         let is_it = |status: &MessageStatus| matches!(status, MessageStatus::Sent { mid: Some(sent), .. } if Some(sent) == mid);
         let finished = self.finished.iter().find(|(_, status)| is_it(status)).map(|(key, _)| key);
-        let is_under_way = |answer: &&Answer| {
+        let is_under_way = |answer: &&Queued| {
             let sent = answer.message.body().get("text").and_then(serde_json::Value::as_str);
             matches!(answer.state, State::Sending | State::AwaitingEcho { .. }) && sent == text
         };
@@ -348,7 +348,7 @@ impl Outbox {
     }
 
     pub(super) fn cancel(&mut self, key: &MessageKey, config: &Config, now: Timestamp) -> Option<Notice> {
-        let waits = |answer: &Answer| answer.key == *key && answer.state == State::Waiting;
+        let waits = |answer: &Queued| answer.key == *key && answer.state == State::Waiting;
         if self.waiting.iter().any(waits) {
             self.failed(key, FailReason::Cancelled, config, now)
         } else {
@@ -371,7 +371,7 @@ impl Outbox {
     /// Applies deadlines: fails expired messages, and reports or resends those whose echo is overdue. `has_left` says
     /// that control is known to be elsewhere.
     pub(super) fn lapse(&mut self, now: Timestamp, config: &Config, has_left: bool) -> Vec<Notice> {
-        let is_expired = |answer: &&Answer| answer.state == State::Waiting && answer.expires <= now;
+        let is_expired = |answer: &&Queued| answer.state == State::Waiting && answer.expires <= now;
         let expired: Vec<_> =
             self.waiting.iter().filter(is_expired).map(|answer| answer.key.clone()).collect();
         let mut notices: Vec<_> =

@@ -25,7 +25,7 @@ pub enum FailReason {
     /// The platform refused the message for another reason.
     #[error("{0}")]
     Rejected(Failure),
-    /// The message waited longer than [`Timeouts::answer_age`](super::Timeouts::answer_age).
+    /// The message waited longer than [`Timeouts::message_age`](super::Timeouts::message_age).
     #[error("expired before it was sent")]
     Expired,
     /// People became busy with the customer while the bot's message waited.

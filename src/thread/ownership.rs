@@ -26,7 +26,7 @@ impl Thread {
                 if *before != Owner::Us && self.people.have_control() {
                     self.people.are_done();
                 }
-                self.tell_gained(cx);
+                self.notify_gained(cx);
                 self.claim_granted();
                 if self.intervention.may_give_back()
                     && self.intervention.take_give_back(now)
@@ -65,7 +65,7 @@ impl Thread {
 
     /// Notifies the host that control is ours, with the unanswered messages. It repeats for messages that came in
     /// while control was in doubt or people were busy, because no other notice would ask the host to answer them.
-    fn tell_gained(&mut self, cx: &Context<'_>) {
+    fn notify_gained(&mut self, cx: &Context<'_>) {
         let silent = self.is_silent(cx);
         if self.announced_ours && (silent || !self.inbox.has_unanswered()) {
             return;

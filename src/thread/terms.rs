@@ -53,7 +53,7 @@ impl Target {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CommandRefused {
-    /// The message queue is full ([`Limits::answers`](super::Limits::answers)). Try again when some messages are
+    /// The message queue is full ([`Limits::messages`](super::Limits::messages)). Try again when some messages are
     /// settled.
     #[error("too many answers wait on this thread already")]
     QueueFull,

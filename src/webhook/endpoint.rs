@@ -58,10 +58,10 @@ impl Endpoint {
         let limit = self.verifier.longest();
         match checked {
             Ok(()) if says_longer_than(headers, limit) => {
-                Err(self.refuse(SignatureError::TooLarge { limit }))
+                Err(self.refuse(&SignatureError::TooLarge { limit }))
             }
             Ok(()) => Ok(()),
-            Err(error) => Err(self.refuse(error)),
+            Err(error) => Err(self.refuse(&error)),
         }
     }
 
@@ -83,19 +83,15 @@ impl Endpoint {
         }
     }
 
-    fn refuse(&self, error: SignatureError) -> Response<String> {
-        self.refusals.note(error.reason(), &error, Instant::now().into_std());
-        let status = match error {
-            SignatureError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            _ => StatusCode::UNAUTHORIZED,
-        };
-        response(status, error.to_string())
+    fn refuse(&self, error: &SignatureError) -> Response<String> {
+        let is_too_large = matches!(error, SignatureError::TooLarge { .. });
+        refuse(&self.refusals, error.reason(), error, is_too_large)
     }
 
     async fn deliver(&self, headers: &HeaderMap, body: &[u8]) -> Response<String> {
         let verified = match self.verifier.verify(text_of(headers, SIGNATURE_HEADER), body) {
             Ok(verified) => verified,
-            Err(error) => return self.refuse(error),
+            Err(error) => return self.refuse(&error),
         };
         let delivery = match parse(&verified) {
             Ok(delivery) => delivery,
@@ -161,6 +157,18 @@ pub(crate) fn says_longer_than(headers: &HeaderMap, bytes: usize) -> bool {
     let length =
         text_of(headers, CONTENT_LENGTH.as_str()).and_then(|length| length.trim().parse::<u64>().ok());
     length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > bytes))
+}
+
+/// Logs a request that does not prove where it comes from, and returns its response: 401, or 413 for a body that is too large.
+pub(crate) fn refuse(
+    refusals: &Refusals,
+    reason: &'static str,
+    error: &dyn fmt::Display,
+    is_too_large: bool,
+) -> Response<String> {
+    refusals.note(reason, error, Instant::now().into_std());
+    let status = if is_too_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::UNAUTHORIZED };
+    response(status, error.to_string())
 }
 
 /// Serves a request that is not a delivery: the handshake, or a wrong method.

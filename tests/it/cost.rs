@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
-use messenger_handover::store::{Loaded, MemoryStore, Records, StoreError, ThreadStore, Write, WriteOutcome};
+use messenger_handover::store::{MemoryStore, Records, StoreError, ThreadStore, Write, WriteOutcome};
 use messenger_handover::thread::MessageStatus;
-use messenger_handover::time::Timestamp;
 use messenger_sim::Rules;
 
+use crate::forwarding::{Forward, Forwarding};
 use crate::world::{BOT, DESK, Host, Setup, World, thread};
 
 /// A store that counts its writes.
@@ -23,9 +21,9 @@ struct Counting {
 }
 
 #[async_trait]
-impl ThreadStore for Counting {
-    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
-        self.inner.load(keys).await
+impl Forward for Counting {
+    fn inner(&self) -> &dyn ThreadStore {
+        &self.inner
     }
 
     async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
@@ -35,22 +33,6 @@ impl ThreadStore for Counting {
         }
         self.writes.fetch_add(writes.len(), Ordering::SeqCst);
         self.inner.compare_and_swap(writes).await
-    }
-
-    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.due(now, lease, limit).await
-    }
-
-    async fn needing_attention(
-        &self,
-        after: Option<&ThreadKey>,
-        limit: usize,
-    ) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.needing_attention(after, limit).await
-    }
-
-    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.inner.forget(keys).await
     }
 }
 
@@ -62,7 +44,7 @@ async fn record(host: &Host) -> usize {
 
 /// The customer writes while the bot or nobody has control, an agent replies, and control returns to the bot.
 async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
-    let stores = [Arc::new(Counting::default()), Arc::new(Counting::default())];
+    let stores = [Arc::new(Forwarding(Counting::default())), Arc::new(Forwarding(Counting::default()))];
     let mut setup = Setup::new(rules, policy);
     setup.stores = stores.clone().map(|store| store as Arc<dyn ThreadStore>);
     let world = World::start(setup).await;

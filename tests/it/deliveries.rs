@@ -328,7 +328,7 @@ fn deliveries_and_timers_fire_when_due() {
         let desk = Handover::builder(AppId::from(1), Role::Desk, policy, graph as _, ends.clone());
         let mut timeouts = Timeouts::default();
         timeouts.grant = Duration::from_hours(10);
-        timeouts.answer_age = Duration::from_secs(20);
+        timeouts.message_age = Duration::from_secs(20);
         let desk = desk.timeouts(timeouts).clock(Virtual(Instant::now())).start().unwrap();
         let mut due = BTreeMap::new();
         for customer in 0..200 {

@@ -14,6 +14,7 @@ mod doctor;
 mod engage;
 mod examples;
 mod flood;
+mod forwarding;
 mod hosts;
 mod layers;
 mod outage;

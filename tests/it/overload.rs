@@ -12,13 +12,13 @@ use messenger_handover::handover::{Handler, HandlerError, Handover, Notification
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::AppSecret;
-use messenger_handover::store::{Loaded, MemoryStore, StoreError, ThreadStore, Write, WriteOutcome};
+use messenger_handover::store::{Loaded, MemoryStore, StoreError, ThreadStore};
 use messenger_handover::thread::Actions;
-use messenger_handover::time::Timestamp;
 use messenger_handover::webhook::{Endpoint, SIGNATURE_HEADER, Verifier, sign};
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::forwarding::{Forward, Forwarding};
 use crate::world::{BOT_SECRET, VERIFY_TOKEN, bot};
 
 const AT_ONCE: usize = 50;
@@ -47,31 +47,15 @@ struct Stuck {
 }
 
 #[async_trait]
-impl ThreadStore for Stuck {
+impl Forward for Stuck {
+    fn inner(&self) -> &dyn ThreadStore {
+        &self.inner
+    }
+
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
         self.asked.fetch_add(keys.len(), Ordering::SeqCst);
         self.gate.pass().await;
         self.inner.load(keys).await
-    }
-
-    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
-        self.inner.compare_and_swap(writes).await
-    }
-
-    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.due(now, lease, limit).await
-    }
-
-    async fn needing_attention(
-        &self,
-        after: Option<&ThreadKey>,
-        limit: usize,
-    ) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.needing_attention(after, limit).await
-    }
-
-    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.inner.forget(keys).await
     }
 }
 
@@ -95,12 +79,16 @@ impl Handler for Slow {
 
 struct Host {
     server: Endpoint,
-    store: Arc<Stuck>,
+    store: Arc<Forwarding<Stuck>>,
     handler: Slow,
 }
 
 fn host(store_gate: Gate, handler_gate: Gate) -> Host {
-    let store = Arc::new(Stuck { inner: MemoryStore::new(), gate: store_gate, asked: AtomicUsize::new(0) });
+    let store = Arc::new(Forwarding(Stuck {
+        inner: MemoryStore::new(),
+        gate: store_gate,
+        asked: AtomicUsize::new(0),
+    }));
     let handler = Slow { gate: handler_gate, begun: Arc::default(), told: Arc::default() };
     let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse().unwrap()).build().unwrap();
     let handover = Handover::builder(

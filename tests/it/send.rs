@@ -240,7 +240,7 @@ async fn send_outside_the_window_fails_with_that_reason() {
 async fn send_as_human_agent_reaches_a_customer_who_wrote_days_ago() {
     let mut setup = Setup::new(Rules::primary(BOT), BotPrimary);
     setup.human_agent = true;
-    setup.timeouts.answer_age = std::time::Duration::from_hours(24 * 30);
+    setup.timeouts.message_age = std::time::Duration::from_hours(24 * 30);
     let world = World::start(setup).await;
     world.customer_writes("hello");
     world.rest().await;

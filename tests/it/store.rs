@@ -21,6 +21,7 @@ use serde_json::json;
 use wiremock::matchers::path_regex;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::forwarding::{Forward, Forwarding};
 use crate::world::{Ear, desk, thread};
 
 #[derive(Debug, Default)]
@@ -30,30 +31,14 @@ struct PanicsOnce {
 }
 
 #[async_trait]
-impl ThreadStore for PanicsOnce {
-    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
-        self.inner.load(keys).await
-    }
-
-    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
-        self.inner.compare_and_swap(writes).await
+impl Forward for PanicsOnce {
+    fn inner(&self) -> &dyn ThreadStore {
+        &self.inner
     }
 
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         assert!(self.panicked.swap(true, Ordering::SeqCst), "the first time, on purpose");
         self.inner.due(now, lease, limit).await
-    }
-
-    async fn needing_attention(
-        &self,
-        after: Option<&ThreadKey>,
-        limit: usize,
-    ) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.needing_attention(after, limit).await
-    }
-
-    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.inner.forget(keys).await
     }
 }
 
@@ -62,9 +47,9 @@ impl ThreadStore for PanicsOnce {
 async fn store_that_panics_does_not_end_the_waker() {
     let graph = GraphClient::builder().base_url("http://127.0.0.1:1".parse().unwrap());
     let graph = Arc::new(graph.page(thread().page, "token".into()).build().unwrap());
-    let (ear, store) = (Ear::default(), Arc::new(PanicsOnce::default()));
+    let (ear, store) = (Ear::default(), Arc::new(Forwarding(PanicsOnce::default())));
     let mut timeouts = Timeouts::default();
-    timeouts.answer_age = Duration::from_millis(1500);
+    timeouts.message_age = Duration::from_millis(1500);
     let handover = Handover::builder(desk(), Role::Desk, ThreadControlPolicy::EdPrimary, graph, ear.clone());
     let handover = handover.store(store.clone()).timeouts(timeouts).start().unwrap();
     let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text("a").unwrap());
@@ -81,7 +66,7 @@ async fn store_that_panics_does_not_end_the_waker() {
 
 /// A store with faults that a test switches on.
 #[derive(Debug, Default)]
-pub struct Moody {
+pub struct Moods {
     pub inner: MemoryStore,
     /// Number of writes that succeed but return an error.
     hides: AtomicUsize,
@@ -94,8 +79,14 @@ pub struct Moody {
     loads: AtomicUsize,
 }
 
+pub type Moody = Forwarding<Moods>;
+
 #[async_trait]
-impl ThreadStore for Moody {
+impl Forward for Moods {
+    fn inner(&self) -> &dyn ThreadStore {
+        &self.inner
+    }
+
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         let mut loaded = self.inner.load(keys).await?;
@@ -118,22 +109,6 @@ impl ThreadStore for Moody {
         let swapped = self.inner.compare_and_swap(writes).await?;
         let hides = self.hides.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
         if hides.is_ok() { Err(StoreError::new("written, and not said")) } else { Ok(swapped) }
-    }
-
-    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.due(now, lease, limit).await
-    }
-
-    async fn needing_attention(
-        &self,
-        after: Option<&ThreadKey>,
-        limit: usize,
-    ) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.needing_attention(after, limit).await
-    }
-
-    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.inner.forget(keys).await
     }
 }
 
@@ -288,7 +263,7 @@ async fn store_record_that_cannot_be_read_stops_only_its_own_conversation() {
     let key = ThreadKey::new(thread().page, 666.into());
     for (why, again) in [(RecordError::Newer(2), true), (RecordError::Damaged("no head".into()), false)] {
         let unreadable = Mutex::new(Some((key.clone(), why)));
-        let store = Arc::new(Moody { unreadable, ..Moody::default() });
+        let store = Arc::new(Forwarding(Moods { unreadable, ..Moods::default() }));
         let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
         let (_, event) = message("m1");
         let events = vec![(key.clone(), event.clone()), (thread(), event)];
@@ -316,7 +291,7 @@ async fn store_record_that_cannot_be_read_stops_only_its_own_conversation() {
 #[tokio::test]
 async fn store_outcome_that_can_never_be_saved_is_not_retried_for_long() {
     let store = Arc::new(Moody::default());
-    let (graph, _, desk) = a_desk_with(Arc::clone(&store), 300, |desk| desk.copies(0)).await;
+    let (graph, _, desk) = a_desk_with(Arc::clone(&store), 300, |desk| desk.cache_size(0)).await;
     desk.send(&thread(), key("a"), text("a")).await.unwrap();
     while graph.received_requests().await.unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -219,14 +219,14 @@ fn config() -> impl Strategy<Value = Config> {
             &mut config.timeouts;
         let first = [grant, call_lease, echo_grace, refusal_memory, clock_tolerance];
         first.into_iter().zip(&durations).for_each(|(timeout, drawn)| *timeout = drawn.unwrap_or(*timeout));
-        let Timeouts { notice_lease, backoff, backoff_max, redelivery, answer_age, retention, .. } =
+        let Timeouts { notice_lease, backoff, backoff_max, redelivery, message_age, retention, .. } =
             &mut config.timeouts;
         let rest = [notice_lease, backoff, backoff_max, redelivery];
         rest.into_iter()
             .zip(&durations[5..])
             .for_each(|(timeout, drawn)| *timeout = drawn.unwrap_or(*timeout));
         // A lifetime of zero would rightly delete the thread at once.
-        for (timeout, drawn) in [answer_age, retention].into_iter().zip(&durations[9..]) {
+        for (timeout, drawn) in [message_age, retention].into_iter().zip(&durations[9..]) {
             *timeout = drawn.filter(|drawn| !drawn.is_zero()).map_or(*timeout, |_| Duration::MAX);
         }
         config.on_unknown = if resend { OnUnknown::Resend } else { OnUnknown::Hold };
@@ -235,7 +235,7 @@ fn config() -> impl Strategy<Value = Config> {
             config = config.with_desk(AppId::from(OTHER));
             (config.desk_endpoint, config.take_from_desk) = (endpoint, takes);
         }
-        (config.limits.answers, config.limits.notices) = (4, 8);
+        (config.limits.messages, config.limits.notices) = (4, 8);
         (config.limits.seen, config.limits.unanswered, config.limits.finished) = (6, 4, 4);
         config
     })

@@ -29,17 +29,24 @@ fn counted_parse(bodies: &[Vec<u8>]) -> Vec<Delivery> {
 
 #[inline(never)]
 fn counted_step(threads: &mut Threads, deliveries: Vec<Delivery>) {
-    deliveries.into_iter().for_each(|delivery| threads.step(delivery));
+    for delivery in deliveries {
+        threads.step(delivery);
+    }
 }
 
 #[inline(never)]
 fn counted_service(service: &Service, deliveries: Vec<Delivery>) {
-    deliveries.into_iter().for_each(|delivery| service.receive(delivery));
+    for delivery in deliveries {
+        service.receive(delivery);
+    }
 }
 
 #[inline(never)]
 fn counted_single(service: &Service, bodies: &[Vec<u8>]) -> Result<(), ParseError> {
-    bodies.iter().try_for_each(|body| Ok(service.receive(dangerous_parse_unverified(body)?)))
+    for body in bodies {
+        service.receive(dangerous_parse_unverified(body)?);
+    }
+    Ok(())
 }
 
 #[inline(never)]

@@ -11,6 +11,8 @@
 
 mod account;
 mod fleet;
+#[path = "../../../tests/it/forwarding.rs"]
+mod forwarding;
 mod load;
 mod replica;
 mod storage;

@@ -27,6 +27,7 @@ use messenger_handover::webhook::{self, Verifier};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::forwarding::Forwarding;
 use crate::storage::{Counting, Storage};
 use crate::{BOT, DESK, SECRET, TOKEN};
 
@@ -193,7 +194,9 @@ async fn app(orders: Orders) -> Result<App, BoxError> {
             GraphClient::builder().base_url(orders.graph.clone()).timeout(Duration::from_millis(1500));
         let graph = graph.page(orders.page.clone(), format!("{TOKEN}-{name}").into()).build()?;
         let conflicts = Arc::new(AtomicU64::new(0));
-        let store = Counting { inner: orders.storage.open(name).await?, conflicts: Arc::clone(&conflicts) };
+        let counting =
+            Counting { inner: orders.storage.open(name).await?, conflicts: Arc::clone(&conflicts) };
+        let store = Forwarding(counting);
         let host = Host { bot, parent: orders.parent.clone(), client: client.clone(), conflicts };
         let (app, role) = if bot { (BOT, Role::Bot) } else { (DESK, Role::Desk) };
         let builder = Handover::builder(AppId::from(app), role, BotPrimary, Arc::new(graph), host);

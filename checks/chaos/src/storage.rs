@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use messenger_handover::handover::BoxError;
-use messenger_handover::id::ThreadKey;
 use messenger_handover::store::{
-    Loaded, MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError, ThreadStore, Write, WriteOutcome,
+    MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError, ThreadStore, Write, WriteOutcome,
 };
-use messenger_handover::time::Timestamp;
 use redis::AsyncCommands;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
+
+use crate::forwarding::Forward;
 
 /// A database outage that lasts longer ends the run.
 const LONGEST_AWAY: Duration = Duration::from_mins(1);
@@ -98,9 +98,9 @@ pub struct Counting {
 }
 
 #[async_trait]
-impl ThreadStore for Counting {
-    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
-        self.inner.load(keys).await
+impl Forward for Counting {
+    fn inner(&self) -> &dyn ThreadStore {
+        &*self.inner
     }
 
     async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
@@ -108,21 +108,5 @@ impl ThreadStore for Counting {
         let conflicts = swapped.iter().filter(|swapped| **swapped == WriteOutcome::Conflict).count();
         self.conflicts.fetch_add(conflicts as u64, Ordering::SeqCst);
         Ok(swapped)
-    }
-
-    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.due(now, lease, limit).await
-    }
-
-    async fn needing_attention(
-        &self,
-        after: Option<&ThreadKey>,
-        limit: usize,
-    ) -> Result<Vec<ThreadKey>, StoreError> {
-        self.inner.needing_attention(after, limit).await
-    }
-
-    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.inner.forget(keys).await
     }
 }

@@ -169,7 +169,7 @@ impl Shared {
             }
             let fault = state.faults.strike("webhook", delivery.label, &app);
             let Some(fault) = fault else {
-                self.enqueue(state, delivery);
+                Self::enqueue(state, delivery);
                 continue;
             };
             match fault.action {
@@ -178,27 +178,27 @@ impl Shared {
                     state.transcript.write(delivery.at, "webhook_lost", line);
                 }
                 FaultAction::Duplicate => {
-                    self.enqueue(state, delivery.clone());
-                    self.enqueue(state, delivery);
+                    Self::enqueue(state, delivery.clone());
+                    Self::enqueue(state, delivery);
                 }
                 FaultAction::Reorder => {
                     state.pending += 1;
                     state.queues.entry(app.clone()).or_default().held.push(delivery);
                     // Behind the next one, or after a while if none comes.
-                    self.later(state, fault.wait(Duration::from_secs(1)), move |shared, state| {
+                    self.later(state, fault.wait(Duration::from_secs(1)), move |state| {
                         let queue = state.queues.entry(app).or_default();
                         let held = std::mem::take(&mut queue.held);
                         state.pending -= held.len();
                         for held in held {
-                            shared.enqueue(state, held);
+                            Self::enqueue(state, held);
                         }
                     });
                 }
                 _ => {
                     state.pending += 1;
-                    self.later(state, fault.wait(Duration::from_secs(1)), move |shared, state| {
+                    self.later(state, fault.wait(Duration::from_secs(1)), move |state| {
                         state.pending -= 1;
-                        shared.enqueue(state, delivery);
+                        Self::enqueue(state, delivery);
                     });
                 }
             }
@@ -210,20 +210,20 @@ impl Shared {
         self: &Arc<Self>,
         state: &mut State,
         wait: Duration,
-        act: impl FnOnce(&Arc<Self>, &mut State) + Send + 'static,
+        act: impl FnOnce(&mut State) + Send + 'static,
     ) {
         let (shared, era) = (Arc::clone(self), state.era);
         let wait = async move {
             tokio::time::sleep(wait).await;
             let mut state = shared.lock();
             if state.era == era {
-                act(&shared, &mut state);
+                act(&mut state);
             }
         };
         state.workers.spawn_on(wait, &self.runtime);
     }
 
-    fn enqueue(self: &Arc<Self>, state: &mut State, delivery: Delivery) {
+    fn enqueue(state: &mut State, delivery: Delivery) {
         let app = delivery.app.clone();
         let queue = state.queues.entry(app.clone()).or_default();
         queue.waiting.push_back(delivery);

@@ -116,7 +116,7 @@ fn notices_bound_commands_too() {
 #[test]
 fn replies_are_taken_in_while_the_notices_are_full() {
     let mut config = Config::new(AppId::from(DESK), Role::Desk, ThreadControlPolicy::EdPrimary);
-    (config.limits.notices, config.limits.answers) = (1, 3);
+    (config.limits.notices, config.limits.messages) = (1, 3);
     let cx = Context::new(&config);
     let (mut thread, mut out) = with_a_notice(&config);
     let mut now = Timestamp::from_millis(BASE);

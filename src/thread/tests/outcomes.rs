@@ -117,7 +117,7 @@ fn an_answer_expires_by_its_age_alone() {
         (Some(150 * HOUR), MessagingType::HumanAgent),
     ] {
         let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
-        desk.config.timeouts.answer_age = Duration::from_hours(30);
+        desk.config.timeouts.message_age = Duration::from_hours(30);
         desk.config.timeouts.call_lease = Duration::from_hours(1000);
         if let Some(ago) = written {
             desk.customer("m1", Channel::Standby);

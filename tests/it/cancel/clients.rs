@@ -119,7 +119,7 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
     }
 };
 
-const STORE: [&str; 6] = ["load", "write", "due", "next_due", "forget", "open"];
+const STORE: [&str; 6] = ["load", "compare_and_swap", "due", "next_due", "forget", "needing_attention"];
 
 /// The functions of a source file that have a case here.
 pub fn names(source: &str) -> impl Iterator<Item = &'static str> {

@@ -129,7 +129,7 @@ impl World {
             Side::Desk => (Role::Desk, self.setup.desk, self.setup.skews[1]),
         };
         let mut timeouts = Timeouts::default();
-        timeouts.answer_age = Duration::from_mins(30);
+        timeouts.message_age = Duration::from_mins(30);
         let mut builder = Handover::builder(host.app.clone(), role, policy, Arc::new(graph), ear)
             .timeouts(timeouts)
             .store(Arc::new(store))

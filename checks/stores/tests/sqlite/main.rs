@@ -1,5 +1,7 @@
 //! Tests of the SQLite store: restarts, sharing, deletion and file formats.
 
+#[path = "../../../../tests/it/forwarding.rs"]
+mod forwarding;
 #[path = "../stores/in_turn.rs"]
 mod in_turn;
 mod seal;
@@ -22,28 +24,28 @@ use in_turn::InTurn;
 
 /// A database file in a folder that is deleted after the test.
 #[derive(Debug)]
-pub struct File(TempDir);
+struct File(TempDir);
 
 impl File {
-    pub fn new() -> Self {
+    fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub fn path(&self) -> PathBuf {
+    fn path(&self) -> PathBuf {
         self.0.path().join("threads.db")
     }
 
     /// All bytes of the folder's files.
-    pub fn bytes(&self) -> Vec<u8> {
+    fn bytes(&self) -> Vec<u8> {
         fs::read_dir(&self.0).unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
     }
 }
 
-pub fn key(user: u64) -> ThreadKey {
+fn key(user: u64) -> ThreadKey {
     ThreadKey::new(PageId::from(10), UserId::from(user))
 }
 
-pub fn thread(text: &str) -> Thread {
+fn thread(text: &str) -> Thread {
     let config = Config::new(AppId::from(1), Role::Desk, ThreadControlPolicy::BotPrimary);
     let (key, message) = (MessageKey::new("a").unwrap(), OutgoingMessage::text(text).unwrap());
     let mut thread = Thread::new();
@@ -52,7 +54,7 @@ pub fn thread(text: &str) -> Thread {
     thread
 }
 
-pub fn contains(bytes: &[u8], words: &str) -> bool {
+fn contains(bytes: &[u8], words: &str) -> bool {
     bytes.windows(words.len()).any(|window| window == words.as_bytes())
 }
 

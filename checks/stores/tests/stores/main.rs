@@ -4,6 +4,8 @@
 //!
 //! Each test uses its own schema or prefix, and removes it.
 
+#[path = "../../../../tests/it/forwarding.rs"]
+mod forwarding;
 mod in_turn;
 mod postgres;
 mod redis;
@@ -102,8 +104,8 @@ async fn contention_serves_all_writers(connect: Connect) -> Ended {
                 let write = |(key, version): (&ThreadKey, u64)| {
                     Write::new(key.clone(), version, 1 + writer * 100 + turn, thread("x"), None)
                 };
-                let writes = keys.iter().zip(loaded.iter().map(|loaded| loaded.version)).map(write).collect();
-                let verdicts = store.compare_and_swap(writes).await?;
+                let batch = keys.iter().zip(loaded.iter().map(|loaded| loaded.version)).map(write).collect();
+                let verdicts = store.compare_and_swap(batch).await?;
                 for ((key, loaded), verdict) in keys.iter().zip(&loaded).zip(verdicts) {
                     if verdict == WriteOutcome::Written {
                         written.push((key.clone(), loaded.version, 1 + writer * 100 + turn));

@@ -1,4 +1,4 @@
-//! Tests of the Postgres store, directly and through PgBouncer.
+//! Tests of the Postgres store, directly and through `PgBouncer`.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Copies of what this process wrote last, so that a conversation need not be loaded again.
+//! The cache of conversations that this process wrote last, which saves loading them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,28 +9,28 @@ use crate::id::ThreadKey;
 use crate::store::Loaded;
 use crate::thread::Thread;
 
-/// The last conversations that were written here, with their versions.
+/// An LRU cache of conversations with their versions.
 ///
-/// Another replica may have written them since. A write over an old copy is refused by its version; before a step that would
-/// write nothing is believed, the store is asked.
-pub(super) struct Copies {
+/// An entry may be outdated, because another replica may have written the conversation since. The store then refuses the write
+/// by its version; a step from the cache that would write nothing is repeated on a loaded conversation.
+pub(super) struct Cache {
     most: usize,
     cache: Mutex<LruCache<ThreadKey, (u64, Arc<Thread>), RandomState>>,
 }
 
-impl Copies {
+impl Cache {
     pub(super) fn new(most: usize) -> Self {
         Self { most, cache: Mutex::new(LruCache::unbounded_with_hasher(RandomState::default())) }
     }
 
-    /// Takes the copy of a conversation out, so that after a write of unknown outcome nothing old is left. Only the
-    /// conversation's task may take it.
+    /// Removes the entry, so that no outdated one is left after a write with an unknown outcome. Only the conversation's task
+    /// may call this.
     pub(super) fn take(&self, key: &ThreadKey) -> Option<Loaded> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.pop(key).map(|(version, thread)| Loaded::new(version, Ok(thread)))
     }
 
-    /// Keeps what was written, unless much waits in it: that would fill the memory that a store was chosen to spare.
+    /// Stores an entry, unless its queues are long: a cache of those would need as much memory as a store in memory.
     pub(super) fn keep(&self, key: &ThreadKey, version: u64, thread: Arc<Thread>) {
         if self.most == 0 || !thread.is_small() {
             return;

@@ -1,4 +1,4 @@
-//! One call of the store for what several conversations ask of it at the same time.
+//! Batches: requests of several conversations to the store, made at the same time, share one call.
 
 use std::future::Future;
 use std::pin::pin;
@@ -9,14 +9,14 @@ use tokio::sync::oneshot;
 
 use crate::store::StoreError;
 
-/// How many calls of one kind are made at the same time. What is asked for meanwhile waits, and goes together in the next.
+/// The most concurrent calls of one kind. Further requests wait and share the next call.
 const AT_ONCE: usize = 4;
 
-/// A call that takes longer than this no longer counts among them.
+/// The time after which a slow call no longer counts against [`AT_ONCE`].
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Collects questions for one method of the store.
-pub(super) struct Together<Q, A>(Arc<Mutex<State<Q, A>>>);
+/// Batches the requests (questions) to one method of the store.
+pub(super) struct Batcher<Q, A>(Arc<Mutex<State<Q, A>>>);
 
 struct State<Q, A> {
     running: usize,
@@ -28,10 +28,12 @@ struct Waiting<Q, A> {
     asker: oneshot::Sender<Turn<Q, A>>,
 }
 
-/// What one who waits is woken with.
+type Begun<Q, A> = Result<(Q, Running<Q, A>), oneshot::Receiver<Turn<Q, A>>>;
+
+/// The message that wakes a waiting request.
 enum Turn<Q, A> {
     Answer(Result<A, StoreError>),
-    /// To ask its own question, and these.
+    /// Make the next call, with its own question and these.
     Ask {
         own: Q,
         others: Vec<Waiting<Q, A>>,
@@ -39,14 +41,14 @@ enum Turn<Q, A> {
     },
 }
 
-impl<Q, A> Default for Together<Q, A> {
+impl<Q, A> Default for Batcher<Q, A> {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(State { running: 0, waiting: Vec::new() })))
     }
 }
 
-impl<Q, A> Together<Q, A> {
-    /// Asks the store one question by a `call` that can take many, and gives an answer to each in order.
+impl<Q, A> Batcher<Q, A> {
+    /// Asks one question by a `call` that takes many and returns an answer to each, in order.
     ///
     /// # Errors
     /// The error of the call, for each question in it.
@@ -73,7 +75,7 @@ impl<Q, A> Together<Q, A> {
         let asked = questions.len();
         let mut answers = pin!(call(questions));
         let in_time = tokio::time::timeout(PATIENCE, &mut answers).await;
-        // A call that hangs keeps nobody else waiting.
+        // A call that hangs does not block later ones.
         drop(running);
         let answers = match in_time {
             Ok(answers) => answers,
@@ -90,7 +92,7 @@ impl<Q, A> Together<Q, A> {
                 let mut answers = answers.into_iter();
                 let own = answers.next();
                 for (asker, answer) in askers.into_iter().zip(answers) {
-                    // An asker whose task was aborted needs no answer.
+                    // Fails if the asker's task was aborted, which needs no answer.
                     let _ = asker.send(Turn::Answer(Ok(answer)));
                 }
                 own.ok_or_else(|| StoreError::new("the store did not answer"))
@@ -104,7 +106,8 @@ impl<Q, A> Together<Q, A> {
         }
     }
 
-    fn begin(&self, question: Q) -> Result<(Q, Running<Q, A>), oneshot::Receiver<Turn<Q, A>>> {
+    /// The right to call the store now with this question, or the turn to wait for.
+    fn begin(&self, question: Q) -> Begun<Q, A> {
         let mut state = lock(&self.0);
         if state.running < AT_ONCE {
             state.running += 1;
@@ -116,7 +119,7 @@ impl<Q, A> Together<Q, A> {
     }
 }
 
-/// A call that is being made. When it ends, also by a panic, one of those who wait makes the next.
+/// A call under way. When it is dropped, also by a panic, a waiting request makes the next call.
 struct Running<Q, A>(Arc<Mutex<State<Q, A>>>);
 
 impl<Q, A> Drop for Running<Q, A> {
@@ -130,7 +133,7 @@ impl<Q, A> Drop for Running<Q, A> {
         drop(state);
         let Waiting { question, asker } = others.remove(0);
         let running = Self(Arc::clone(&self.0));
-        // If the asker's task was aborted this is dropped, which lets the next begin.
+        // If the asker's task was aborted, the turn is dropped, and with it `running`: the next waiting request is woken.
         drop(asker.send(Turn::Ask { own: question, others, running }));
     }
 }
@@ -145,7 +148,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn together_questions_of_one_moment_share_a_call_and_each_gets_its_answer() {
-        let (together, calls) = (Arc::new(Together::default()), Arc::new(Mutex::new(Vec::new())));
+        let (together, calls) = (Arc::new(Batcher::default()), Arc::new(Mutex::new(Vec::new())));
         let ask = |number: u32| {
             let (together, calls) = (Arc::clone(&together), Arc::clone(&calls));
             tokio::spawn(async move {
@@ -166,7 +169,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn together_a_panic_or_a_dropped_asker_keeps_nobody_waiting() {
-        let together = Arc::new(Together::<u32, u32>::default());
+        let together = Arc::new(Batcher::<u32, u32>::default());
         let slow = |numbers: Vec<u32>| async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
             assert!(!numbers.contains(&0), "on purpose");
@@ -183,7 +186,7 @@ mod tests {
             match (place, asked.await) {
                 (0..4, Err(error)) => assert!(error.is_panic()),
                 (4, Err(error)) => assert!(error.is_cancelled()),
-                // It waited behind the one that was aborted.
+                // This request waited behind the aborted one.
                 (5, Ok(answer)) => assert!(answer.is_err() || answer.is_ok_and(|answer| answer == 6)),
                 (place, other) => panic!("{place}: {other:?}"),
             }
