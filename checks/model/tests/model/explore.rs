@@ -16,6 +16,11 @@ fn most() -> usize {
     }
 }
 
+/// Whether worlds are only sampled, so that expected situations may be missing.
+pub fn only_samples() -> bool {
+    std::env::var_os("MODEL").is_none()
+}
+
 /// Explores every schedule of a world, and returns the noteworthy situations seen. Depth first, because breadth-first
 /// search of large states takes much memory; if a property fails, breadth first again for the shortest counterexample.
 ///

@@ -4,7 +4,7 @@ use messenger_handover::id::PAGE_INBOX;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_sim::{Echoes, RequestUnderDefaultApp, Rules, ZeroConfig};
 
-use crate::explore::explore;
+use crate::explore::{explore, only_samples};
 use crate::scene::{BOT, DESK, Scene, Seen};
 use crate::state::Budget;
 
@@ -94,7 +94,7 @@ fn stories(name: &str, make: impl Fn(Budget) -> Scene, shown: &[Seen]) {
         seen.extend(explore(&format!("{name}: {story}"), make(budget).endpoint()));
     }
     let missing: Vec<_> = EVERYWHERE.iter().chain(shown).filter(|what| !seen.contains(what)).collect();
-    assert!(missing.is_empty(), "{name} never shows {missing:?}");
+    assert!(missing.is_empty() || only_samples(), "{name} never shows {missing:?}");
 }
 
 fn under(rules: Rules, policy: ThreadControlPolicy) -> impl Fn(Budget) -> Scene {
@@ -196,7 +196,7 @@ fn model_hosts_that_resend() {
     let budget = Budget { desk: 2, bot: 1, desk_faults: 1, late: 1, ..NONE };
     let seen =
         explore("ed primary, handover, resent", under(Rules::primary(DESK), EdPrimary)(budget).resends());
-    assert!(seen.contains(&Seen::ReadTwice));
+    assert!(seen.contains(&Seen::ReadTwice) || only_samples());
     let budget = Budget { desk: 1, customer: 1, desk_faults: 2, late: 1, ..NONE };
     explore("bot primary, handover, resent", under(Rules::primary(BOT), BotPrimary)(budget).resends());
     let budget = Budget { desk: 2, crashes: 1, late: 1, ..NONE };
