@@ -13,23 +13,12 @@ pub mod settings;
 use std::error::Error;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, Method, Response};
-use axum::routing::any;
-use messenger_handover::bots_api;
-use messenger_handover::call::OutgoingMessage;
-use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{Handler, HandlerError, Handover, Notification};
-use messenger_handover::id::AppId;
-use messenger_handover::policy::Role;
-use messenger_handover::thread::{Actions, Notice, Target};
-use messenger_handover::webhook::{self, Verifier};
+use messenger_handover::prelude::*;
+use messenger_handover::routes::Bodies;
 use url::Url;
 
-use settings::serve::{Bodies, run};
+use settings::serve::run;
 use settings::{Settings, env};
 
 struct Bot;
@@ -82,22 +71,8 @@ pub fn router(
         .desk_endpoint(Arc::new(desk))
         .start()?;
     let verifier = Verifier::new(settings.app_secret);
-    let server = webhook::Endpoint::new(verifier, settings.verify_token, handover.clone());
-    let bodies = Bodies::new(settings.limits);
-    Ok((Router::new().route("/webhook", any(webhook)).with_state((server, bodies)), handover))
-}
-
-async fn webhook(
-    State((server, bodies)): State<(webhook::Endpoint, Bodies)>,
-    method: Method,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response<String>, Response<String>> {
-    // Most requests that are not from Meta are refused before their body is read.
-    server.check_head(&method, &headers)?;
-    let body = bodies.read(body).await?;
-    Ok(server.handle(&method, query.as_deref(), &headers, &body).await)
+    let endpoint = webhook::Endpoint::new(verifier, settings.verify_token, handover.clone());
+    Ok((Routes::new().webhook(endpoint).bodies(Bodies::new(settings.limits.bodies)).into_router(), handover))
 }
 
 #[tokio::main]

@@ -101,6 +101,58 @@ pub trait DeskEndpoint: fmt::Debug + Send + Sync + 'static {
     async fn handover(&self, request: &HandoverRequest) -> Result<(), CallError>;
 }
 
+#[async_trait]
+impl<C: HandoverClient + ?Sized> HandoverClient for Arc<C> {
+    async fn pass_thread_control(
+        &self,
+        thread: &ThreadKey,
+        target: Option<&AppId>,
+        metadata: Option<&str>,
+    ) -> Result<(), CallError> {
+        (**self).pass_thread_control(thread, target, metadata).await
+    }
+
+    async fn take_thread_control(&self, thread: &ThreadKey, metadata: Option<&str>) -> Result<(), CallError> {
+        (**self).take_thread_control(thread, metadata).await
+    }
+
+    async fn request_thread_control(
+        &self,
+        thread: &ThreadKey,
+        metadata: Option<&str>,
+    ) -> Result<Forwarded, CallError> {
+        (**self).request_thread_control(thread, metadata).await
+    }
+
+    async fn release_thread_control(&self, thread: &ThreadKey) -> Result<(), CallError> {
+        (**self).release_thread_control(thread).await
+    }
+
+    async fn thread_owner(&self, thread: &ThreadKey) -> Result<ThreadOwner, CallError> {
+        (**self).thread_owner(thread).await
+    }
+
+    async fn send_message(
+        &self,
+        thread: &ThreadKey,
+        message: &OutgoingMessage,
+        metadata: Option<&str>,
+    ) -> Result<Sent, CallError> {
+        (**self).send_message(thread, message, metadata).await
+    }
+
+    async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError> {
+        (**self).sender_action(thread, action).await
+    }
+}
+
+#[async_trait]
+impl<D: DeskEndpoint + ?Sized> DeskEndpoint for Arc<D> {
+    async fn handover(&self, request: &HandoverRequest) -> Result<(), CallError> {
+        (**self).handover(request).await
+    }
+}
+
 /// The success of a request: it was forwarded to the app that may grant it. Control comes with a later pass event, or
 /// never, because some owners [do not answer](crate::protocol#request).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

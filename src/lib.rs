@@ -44,11 +44,16 @@ pub mod handover;
 pub mod http;
 pub mod id;
 pub mod policy;
+pub mod prelude;
 #[expect(clippy::doc_markdown, reason = "the names of companies")]
 #[doc = include_str!("../docs/protocol.md")]
 pub mod protocol {}
 pub mod retry;
+#[cfg(feature = "axum")]
+pub mod routes;
 pub mod secret;
+#[cfg(all(feature = "graph", feature = "service", feature = "webhook"))]
+pub mod settings;
 mod shown;
 #[cfg(any(feature = "graph", feature = "service"))]
 mod skew;
@@ -62,6 +67,6 @@ pub mod time;
 pub mod webhook;
 
 /// Compiles the examples of the README.
-#[cfg(all(doctest, feature = "graph", feature = "service"))]
+#[cfg(all(doctest, feature = "graph", feature = "axum"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -23,6 +23,12 @@ macro_rules! secret {
             }
         }
 
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer).map(Self::new)
+            }
+        }
+
         impl From<String> for $name {
             fn from(secret: String) -> Self {
                 Self::new(secret)

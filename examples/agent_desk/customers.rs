@@ -3,14 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use messenger_handover::bots_api::IdentityLookup;
-use messenger_handover::call::HandoverRequest;
-use messenger_handover::call::MessageKey;
-use messenger_handover::event::{Inbound, PrivateText};
-use messenger_handover::handover::{Handler, HandlerError, Handover, HandoverError, Notification};
-use messenger_handover::id::{ThreadKey, UserId};
-use messenger_handover::thread::{Actions, MessageStatus, Notice, Owner};
+use messenger_handover::prelude::*;
 use serde_json::{Value, json};
 
 /// Number of entries kept per customer.

@@ -20,28 +20,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, RawQuery as Query, State};
-use axum::http::{HeaderMap, Method, Response, StatusCode};
-use axum::routing::{any, get, post};
-use messenger_handover::bots_api;
-use messenger_handover::call::{MessageKey, OutgoingMessage};
-use messenger_handover::graph::GraphClient;
-use messenger_handover::handover::{BoxError, Handover};
-use messenger_handover::id::{PageId, ThreadKey, UserId};
-use messenger_handover::policy::Role;
-use messenger_handover::webhook::{self, Verifier};
+use axum::extract::{Path, State};
+use axum::http::{Response, StatusCode};
+use axum::routing::{get, post};
+use messenger_handover::prelude::*;
+use messenger_handover::routes::Bodies;
 
 use customers::Customers;
 use settings::Settings;
-use settings::serve::{Bodies, run};
+use settings::serve::run;
 
 #[derive(Clone)]
 struct App {
     page: PageId,
     handover: Handover,
     customers: Customers,
-    webhook: webhook::Endpoint,
-    bots: bots_api::Endpoint,
     bodies: Bodies,
 }
 
@@ -59,41 +52,17 @@ pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> 
     let handover =
         Handover::builder(settings.app, Role::Desk, settings.policy, Arc::new(graph), customers.clone())
             .start()?;
-    let verifier = Verifier::new(settings.app_secret);
-    let app = App {
-        page,
-        handover: handover.clone(),
-        customers: customers.clone(),
-        webhook: webhook::Endpoint::new(verifier, settings.verify_token, handover.clone()),
-        bots: bots_api::Endpoint::new(settings.ed_token, handover.clone(), customers),
-        bodies: Bodies::new(settings.limits),
-    };
-    let router = Router::new()
-        .route("/webhook", any(webhook))
-        .route(bots_api::PATH, any(bots))
+    let webhook =
+        webhook::Endpoint::new(Verifier::new(settings.app_secret), settings.verify_token, handover.clone());
+    let bots = bots_api::Endpoint::new(settings.ed_token, handover.clone(), customers.clone());
+    let bodies = Bodies::new(settings.limits.bodies);
+    let app = App { page, handover: handover.clone(), customers, bodies: bodies.clone() };
+    let agents = Router::new()
         .route("/agent/{user}", get(shown))
         .route("/agent/{user}/{*action}", post(agent))
         .with_state(app);
-    Ok((router, handover))
-}
-
-type Answer<T> = Result<T, Response<String>>;
-
-async fn webhook(
-    app: State<App>,
-    method: Method,
-    query: Query,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer<Response<String>> {
-    // Most requests that are not from Meta are refused before their body is read.
-    app.webhook.check_head(&method, &headers)?;
-    let body = app.bodies.read(body).await?;
-    Ok(app.webhook.handle(&method, query.0.as_deref(), &headers, &body).await)
-}
-
-async fn bots(app: State<App>, method: Method, query: Query, headers: HeaderMap) -> Response<String> {
-    app.bots.handle(&method, query.0.as_deref(), &headers).await
+    let routes = Routes::new().webhook(webhook).bots_api(bots).bodies(bodies);
+    Ok((routes.into_router().merge(agents), handover))
 }
 
 /// An agent's action: `open`, `answer/KEY` with the text as body, or `close`.
@@ -101,7 +70,7 @@ async fn agent(
     app: State<App>,
     Path((user, action)): Path<(String, String)>,
     body: Body,
-) -> Answer<(StatusCode, String)> {
+) -> Result<(StatusCode, String), Response<String>> {
     let text = app.bodies.read(body).await?;
     Ok(match act(&app, &user, &action, &String::from_utf8_lossy(&text)).await {
         Ok(()) => (StatusCode::OK, String::new()),

@@ -85,7 +85,7 @@ async fn play(options: &Options) -> Result<bool, BoxError> {
     if let Some(dir) = &options.mermaid {
         std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     }
-    let mut good = true;
+    let (mut good, mut table) = (true, Vec::new());
     for name in plays::NAMES {
         if options.workflow.as_deref().is_some_and(|wanted| wanted != name) {
             continue;
@@ -98,8 +98,10 @@ async fn play(options: &Options) -> Result<bool, BoxError> {
             std::fs::write(&path, diagram::mermaid(&played.arrows))
                 .map_err(|error| format!("{}: {error}", path.display()))?;
         }
+        let (steps, messages) = (played.arrows.len(), played.conversation.len());
+        let verdict = if played.deviations.is_empty() { "as the page says" } else { "DEVIATES" };
+        table.push(format!("{name:<26} {steps:>6} {messages:>8}  {verdict}"));
         if played.deviations.is_empty() {
-            let (steps, messages) = (played.arrows.len(), played.conversation.len());
             println!(
                 "{name}: as the page says; {steps} arrows, {messages} messages, none lost, none doubled\n"
             );
@@ -108,5 +110,6 @@ async fn play(options: &Options) -> Result<bool, BoxError> {
             good = false;
         }
     }
+    println!("{:<26} {:>6} {:>8}  verdict\n{}", "workflow", "arrows", "messages", table.join("\n"));
     Ok(good)
 }

@@ -36,15 +36,16 @@ impl Settings {
     /// # Errors
     /// A variable is missing or invalid: the error names it.
     pub fn from_env() -> Result<Self, Box<dyn Error>> {
+        let settings = messenger_handover::settings::Settings::from_env()?;
         Ok(Self {
-            graph_url: env("GRAPH_URL")?.parse()?,
-            page: env("PAGE_ID")?.parse()?,
-            page_token: env("PAGE_TOKEN")?.into(),
-            app: env("APP_ID")?.parse()?,
-            app_secret: env("APP_SECRET")?.into(),
-            verify_token: env("VERIFY_TOKEN")?.into(),
-            ed_token: env("ED_TOKEN")?.into(),
-            policy: env("POLICY")?.parse()?,
+            graph_url: settings.graph_url.ok_or("GRAPH_URL: missing (where Graph is)")?,
+            page: settings.page_id,
+            page_token: settings.page_token,
+            app: settings.app_id,
+            app_secret: settings.app_secret,
+            verify_token: settings.verify_token,
+            ed_token: settings.ed_token.ok_or("ED_TOKEN: missing (the token of Engage Digital's API)")?,
+            policy: settings.policy,
             limits: Limits::default(),
         })
     }

@@ -12,6 +12,9 @@ use crate::shown::Fields;
 /// The most quick replies in one message.
 pub const MAX_QUICK_REPLIES: usize = 13;
 
+/// The most characters in a text message on Messenger, [documented](crate::protocol#sends).
+pub const MAX_TEXT_CHARS: usize = 2000;
+
 /// The reason why a message is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +26,9 @@ pub enum InvalidMessage {
     /// The text is empty. Do not send it.
     #[error("invalid text message: empty")]
     EmptyText,
+    /// The text has more than [`MAX_TEXT_CHARS`] characters. Split it.
+    #[error("invalid text message: more than {MAX_TEXT_CHARS} characters")]
+    TextTooLong,
     /// A raw body or a template is not a JSON object. Pass the content of the Send API's `message` field.
     #[error("invalid raw message: not a JSON object as in the Send API's `message` field")]
     NotAnObject,
@@ -162,11 +168,15 @@ impl OutgoingMessage {
     /// bytes on Instagram.
     ///
     /// # Errors
-    /// [`InvalidMessage::EmptyText`] if the text is empty: do not send it.
+    /// [`InvalidMessage::EmptyText`] if the text is empty: do not send it. [`InvalidMessage::TextTooLong`] if it has more than
+    /// [`MAX_TEXT_CHARS`] characters: split it. The limit of Instagram is left to the platform.
     pub fn text(text: impl Into<String>) -> Result<Self, InvalidMessage> {
         let text = text.into();
         if text.is_empty() {
             return Err(InvalidMessage::EmptyText);
+        }
+        if text.chars().count() > MAX_TEXT_CHARS {
+            return Err(InvalidMessage::TextTooLong);
         }
         Ok(Self::new(Map::from_iter([("text".to_owned(), Value::String(text))])))
     }

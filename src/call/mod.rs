@@ -7,8 +7,8 @@ mod message;
 pub use failure::{Advice, Failure, FailureKind, TokenProblem};
 pub use handover_request::{ChannelType, HandoverRequest};
 pub use message::{
-    InlineControl, InvalidMessage, MAX_QUICK_REPLIES, Media, MediaKind, MessagingType, OutgoingMessage,
-    QuickReply, SenderAction,
+    InlineControl, InvalidMessage, MAX_QUICK_REPLIES, MAX_TEXT_CHARS, Media, MediaKind, MessagingType,
+    OutgoingMessage, QuickReply, SenderAction,
 };
 
 use std::fmt;

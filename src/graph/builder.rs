@@ -1,6 +1,7 @@
 //! The builder of a [`GraphClient`].
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct GraphClientBuilder {
     by_id: bool,
     app: Option<App>,
     pages: Vec<(PageId, PageToken)>,
+    /// The first Page whose id is invalid.
+    invalid: Option<BuildError>,
     provider: Option<Arc<dyn TokenProvider>>,
     unpaced: bool,
     timeout: Option<Duration>,
@@ -71,8 +74,11 @@ impl GraphClientBuilder {
 
     /// Adds a Page (or Instagram account) with its token. Call it once for each Page; the last token of a Page counts. To
     /// add a Page to a running client, use [`GraphClient::set_page`].
-    pub fn page(mut self, page: PageId, token: PageToken) -> Self {
-        self.pages.push((page, token));
+    pub fn page(mut self, page: impl TryInto<PageId, Error: fmt::Display>, token: PageToken) -> Self {
+        match page.try_into() {
+            Ok(page) => self.pages.push((page, token)),
+            Err(why) => drop(self.invalid.get_or_insert(BuildError::PageId(why.to_string()))),
+        }
         self
     }
 
@@ -137,6 +143,9 @@ impl GraphClientBuilder {
     /// # Errors
     /// [`BuildError`] names the invalid setting.
     pub fn build(self) -> Result<GraphClient, BuildError> {
+        if let Some(invalid) = self.invalid {
+            return Err(invalid);
+        }
         let base_url = match self.base_url {
             Some(url) => url,
             None => Url::parse(DEFAULT_BASE_URL).map_err(|_| InvalidBaseUrl::Shape)?,

@@ -12,6 +12,9 @@ pub enum BuildError {
     /// [`GraphClientBuilder::dangerous_allow_http`](super::GraphClientBuilder::dangerous_allow_http).
     #[error(transparent)]
     BaseUrl(#[from] InvalidBaseUrl),
+    /// The id of a Page is invalid. Correct it.
+    #[error("page: {0}")]
+    PageId(String),
     /// The version does not have Graph's form: write it like [`DEFAULT_VERSION`].
     #[error("invalid Graph version: expected a form like `{DEFAULT_VERSION}`")]
     Version,

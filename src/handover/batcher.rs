@@ -1,10 +1,12 @@
 //! Batches: requests of several conversations to the store, made at the same time, share one call.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use crate::store::StoreError;
@@ -14,6 +16,9 @@ const AT_ONCE: usize = 4;
 
 /// The time after which a slow call no longer counts against [`AT_ONCE`].
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The timeout of a call of the store.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Batches the requests (questions) to one method of the store.
 pub(super) struct Batcher<Q, A>(Arc<Mutex<State<Q, A>>>);
@@ -73,7 +78,9 @@ impl<Q, A> Batcher<Q, A> {
             })
             .collect();
         let asked = questions.len();
-        let mut answers = pin!(call(questions));
+        let call = AssertUnwindSafe(call(questions)).catch_unwind();
+        let call = async { call.await.unwrap_or_else(|_| Err(StoreError::new("the store panicked"))) };
+        let mut answers = pin!(answered_in_time(call));
         let in_time = tokio::time::timeout(PATIENCE, &mut answers).await;
         // A call that hangs does not block later ones.
         drop(running);
@@ -133,9 +140,22 @@ impl<Q, A> Drop for Running<Q, A> {
         drop(state);
         let Waiting { question, asker } = others.remove(0);
         let running = Self(Arc::clone(&self.0));
-        // If the asker's task was aborted, the turn is dropped, and with it `running`: the next waiting request is woken.
-        drop(asker.send(Turn::Ask { own: question, others, running }));
+        if let Err(Turn::Ask { others, running, .. }) =
+            asker.send(Turn::Ask { own: question, others, running })
+        {
+            // The asker's task was aborted: the next one makes the call.
+            lock(&self.0).waiting.splice(0..0, others);
+            drop(running);
+        }
     }
+}
+
+/// Ends a call of the store that hangs, so that its conversation goes on.
+pub(super) async fn answered_in_time<T>(
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = tokio::time::timeout(ANSWERS_WITHIN, call).await;
+    answer.unwrap_or_else(|_| Err(StoreError::new("no answer within 30 s")))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -184,7 +204,7 @@ mod tests {
         asked[4].abort();
         for (place, asked) in asked.into_iter().enumerate() {
             match (place, asked.await) {
-                (0..4, Err(error)) => assert!(error.is_panic()),
+                (0..4, Ok(answer)) => assert!(answer.unwrap_err().to_string().contains("panicked")),
                 (4, Err(error)) => assert!(error.is_cancelled()),
                 // This request waited behind the aborted one.
                 (5, Ok(answer)) => assert!(answer.is_err() || answer.is_ok_and(|answer| answer == 6)),

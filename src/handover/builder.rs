@@ -31,6 +31,8 @@ const CHANGES: usize = 64;
 /// Configures and starts a [`Handover`]. Create it with [`Handover::builder`].
 #[must_use]
 pub struct Builder {
+    /// The first setting that is not an id.
+    invalid: Option<BuildError>,
     config: Config,
     client: Arc<dyn HandoverClient>,
     handler: Arc<dyn Handler>,
@@ -49,16 +51,18 @@ impl Handover {
     /// Starts a configuration from our app's id, our role, the policy of the Pages, the client that makes the calls, and the
     /// handler that is notified. For a Page with another policy call [`page_policy`](Builder::page_policy).
     pub fn builder(
-        app: AppId,
+        app: impl TryInto<AppId, Error: fmt::Display>,
         role: Role,
         policy: ThreadControlPolicy,
-        client: Arc<dyn HandoverClient>,
+        client: impl HandoverClient,
         handler: impl Handler,
     ) -> Builder {
-        let config = Config::new(app, role, policy);
+        let mut invalid = None;
+        let app = id_of("app", app, &mut invalid);
         Builder {
-            config,
-            client,
+            config: Config::new(app, role, policy),
+            invalid,
+            client: Arc::new(client),
             handler: Arc::new(handler),
             page_policies: HashMap::default(),
             desk: None,
@@ -76,7 +80,8 @@ impl Handover {
 impl Builder {
     /// For a bot: sets the desk's app, whose requests for control are granted at once. Engage Digital does not publish its
     /// app id: read it from `requested_owner_app_id` of its [first request](crate::protocol#engage-digital).
-    pub fn desk_app(mut self, desk: AppId) -> Self {
+    pub fn desk_app(mut self, desk: impl TryInto<AppId, Error: fmt::Display>) -> Self {
+        let desk = id_of("desk_app", desk, &mut self.invalid);
         self.config = self.config.with_desk(desk);
         self
     }
@@ -90,9 +95,9 @@ impl Builder {
     /// For a bot: sets the [desk's endpoint](crate::protocol#ed-bots-endpoint), through which it asks for people and for
     /// control. Required under [`ThreadControlPolicy::EdPrimary`], because there is no other way to ask there; or call
     /// [`without_desk_endpoint`](Self::without_desk_endpoint).
-    pub fn desk_endpoint(mut self, endpoint: Arc<dyn DeskEndpoint>) -> Self {
+    pub fn desk_endpoint(mut self, endpoint: impl DeskEndpoint) -> Self {
         self.config.desk_endpoint = true;
-        self.desk = Some(endpoint);
+        self.desk = Some(Arc::new(endpoint));
         self
     }
 
@@ -105,14 +110,16 @@ impl Builder {
 
     /// Trusts an app: its requests for control are granted without asking the host. A bot trusts the desk's app and the
     /// inboxes by default.
-    pub fn trust(mut self, app: AppId) -> Self {
+    pub fn trust(mut self, app: impl TryInto<AppId, Error: fmt::Display>) -> Self {
+        let app = id_of("trust", app, &mut self.invalid);
         self.config.trusted.insert(app);
         self
     }
 
     /// Names an app that [never answers a request](crate::protocol#request) for control. Meta's inboxes, its lead ads app and
     /// the known ids of its AI are silent by default.
-    pub fn silent(mut self, app: AppId) -> Self {
+    pub fn silent(mut self, app: impl TryInto<AppId, Error: fmt::Display>) -> Self {
+        let app = id_of("silent", app, &mut self.invalid);
         self.config.silent.insert(app);
         self
     }
@@ -187,8 +194,8 @@ impl Builder {
     }
 
     /// Sets the store of the conversations. Default: [`MemoryStore`], with which a restart loses them and all pending work.
-    pub fn store(mut self, store: Arc<dyn ThreadStore>) -> Self {
-        self.store = Some(store);
+    pub fn store(mut self, store: impl ThreadStore) -> Self {
+        self.store = Some(Arc::new(store));
         self
     }
 
@@ -245,11 +252,17 @@ impl Builder {
     /// # Errors
     /// [`BuildError`] if the settings contradict each other or no runtime is running: its text names the call to change.
     pub fn start(self) -> Result<Handover, BuildError> {
-        let Self { config, page_policies, without_desk_endpoint, .. } = self;
+        let Self { config, invalid, page_policies, without_desk_endpoint, .. } = self;
         let Self { client, handler, desk, store, clock, .. } = self;
         let Self { events_within, events_at_once, calls_at_once, cache, .. } = self;
+        if let Some(invalid) = invalid {
+            return Err(invalid);
+        }
         check(&config, &page_policies, without_desk_endpoint)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let tasks = TaskTracker::new();
+        // Lets `wait` end whenever no task runs; tasks can still be spawned.
+        tasks.close();
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let inner = Arc::new(Inner {
             config,
@@ -266,7 +279,7 @@ impl Builder {
             changed: broadcast::channel(CHANGES).0,
             alarm: Arc::default(),
             pages: Mutex::default(),
-            tasks: TaskTracker::new(),
+            tasks,
             stopping: AtomicBool::new(false),
             counters: Counters::default(),
             events_within,
@@ -280,6 +293,18 @@ impl Builder {
         runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
         Ok(Handover { inner })
     }
+}
+
+/// The id that a host gives. An invalid one is reported at [`Builder::start`], by the name of its setting.
+fn id_of(
+    setting: &'static str,
+    id: impl TryInto<AppId, Error: fmt::Display>,
+    invalid: &mut Option<BuildError>,
+) -> AppId {
+    id.try_into().unwrap_or_else(|why| {
+        invalid.get_or_insert(BuildError::InvalidId { setting, why: why.to_string() });
+        AppId::from(0)
+    })
 }
 
 impl fmt::Debug for Builder {

@@ -12,6 +12,14 @@ use crate::thread::{Config, Limits, Timeouts};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
+    /// A setting is not an id. Correct it.
+    #[error("{setting}: {why}")]
+    InvalidId {
+        /// The setting.
+        setting: &'static str,
+        /// The reason.
+        why: String,
+    },
     /// [`Builder::desk_app`](super::Builder::desk_app) is our own app id.
     #[error("the desk's app id is our own: a handover has two sides")]
     DeskIsUs,

@@ -1,10 +1,10 @@
 //! The task of one active conversation: it takes all letters from its mailbox, steps the thread, saves once, and acts.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,10 +17,11 @@ use crate::store::{Loaded, Write, WriteOutcome};
 use crate::thread::{Context, Input, Output, Reply};
 use crate::time::Timestamp;
 
+use super::batcher::answered_in_time;
 use super::effects::Asked;
-use super::inner::{Inner, jitter};
+use super::inner::jitter;
 use super::mailbox::{Letter, Order, Submission};
-use super::{Handover, HandoverError, Notification};
+use super::{Handover, HandoverError, Notification, story};
 
 /// The most attempts to save a conversation that other replicas write too, before its callers get [`HandoverError::Busy`].
 const MAX_TRIES: u32 = 20;
@@ -38,8 +39,8 @@ const OUTCOMES: Backoff =
 /// The time for which the sender's own task works on conversations, before each of the others gets a task of its own.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
-/// A running handler; at most one for each conversation.
-type Handling = Pin<Box<dyn Future<Output = Input> + Send>>;
+/// The time for which a conversation's task works before it leaves its thread to other tasks.
+const TURN: Duration = Duration::from_millis(10);
 
 /// Outcomes of calls and handlers that could not be saved yet. They are retried because only this task has them.
 #[derive(Default)]
@@ -65,17 +66,40 @@ struct Saved {
     at: Timestamp,
 }
 
-/// Closes the mailbox when the task panics or its runtime shuts down.
-struct Open<'a> {
-    inner: &'a Inner,
-    key: &'a ThreadKey,
+/// An open mailbox. It is closed when its task panics, its runtime shuts down, or the task never begins.
+struct Open {
+    service: Handover,
+    key: ThreadKey,
     is_closed: bool,
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         if !self.is_closed {
-            self.inner.mailboxes.abandon(self.key);
+            self.service.inner.mailboxes.abandon(&self.key);
+        }
+    }
+}
+
+/// The handler of a conversation. It is polled while the conversation is worked on as well, because it may wait for the same
+/// store.
+#[derive(Default)]
+struct Handling {
+    running: Option<Pin<Box<dyn Future<Output = Input> + Send>>>,
+    ended: Option<Input>,
+}
+
+impl Handling {
+    fn is_idle(&self) -> bool {
+        self.running.is_none() && self.ended.is_none()
+    }
+
+    /// Runs the handler on, and keeps its outcome.
+    fn poll(&mut self, cx: &mut task::Context<'_>) {
+        if let Some(running) = &mut self.running
+            && let Poll::Ready(handled) = running.as_mut().poll(cx)
+        {
+            (self.running, self.ended) = (None, Some(handled));
         }
     }
 }
@@ -99,13 +123,15 @@ impl Handover {
     }
 
     async fn deliver(&self, letters: impl Iterator<Item = (ThreadKey, Letter)>) {
+        let open = |key| Open { service: self.clone(), key, is_closed: false };
+        let opened: Vec<_> = self.inner.mailboxes.put(letters).into_iter().map(open).collect();
         let begun = Instant::now();
-        for key in self.inner.mailboxes.put(letters) {
+        for open in opened {
             // With a store that answers at once, most conversations finish here and need no task.
             if begun.elapsed() < AT_ONCE {
-                drop(self.at_once(self.clone().converse(key)).await);
+                drop(self.at_once(Self::converse(open)).await);
             } else {
-                self.inner.tasks.spawn(self.clone().converse(key));
+                self.inner.tasks.spawn(Self::converse(open));
             }
         }
     }
@@ -128,15 +154,29 @@ impl Handover {
     }
 
     /// The task of an active conversation. It ends when its mailbox is empty, no handler runs, and all outcomes are saved.
-    async fn converse(self, key: ThreadKey) {
-        let mut open = Open { inner: &self.inner, key: &key, is_closed: false };
-        let (mut handling, mut unsaved) = (None, Unsaved::default());
-        while let Some(letters) = self.next_letters(&key, &mut handling, &mut unsaved).await {
-            match self.work(&key, unsaved.and(letters)).await {
+    async fn converse(mut open: Open) {
+        let (service, key) = (open.service.clone(), open.key.clone());
+        let (mut handling, mut unsaved) = (Handling::default(), Unsaved::default());
+        // Letters behind one that forgets the conversation are for the one that begins then.
+        let mut behind = Vec::new();
+        let mut begun = Instant::now();
+        while let Some(letters) = service.next_letters(&key, behind, &mut handling, &mut unsaved).await {
+            if begun.elapsed() >= TURN {
+                tokio::task::yield_now().await;
+                begun = Instant::now();
+            }
+            let (letters, later) = up_to_forget(letters);
+            behind = later;
+            let mut work = pin!(service.work(&key, unsaved.and(letters)));
+            let worked = poll_fn(|cx| {
+                handling.poll(cx);
+                work.as_mut().poll(cx)
+            });
+            match worked.await {
                 Ok(notification) => {
-                    unsaved = Unsaved::default();
+                    unsaved.saved();
                     if let Some((notification, at)) = notification {
-                        handling = Some(Box::pin(self.clone().handle(notification, at)));
+                        handling.running = Some(Box::pin(service.clone().handle(notification, at)));
                     }
                 }
                 Err(outcomes) => unsaved.keep(outcomes, &key),
@@ -149,18 +189,21 @@ impl Handover {
     async fn next_letters(
         &self,
         key: &ThreadKey,
-        handling: &mut Option<Handling>,
+        behind: Vec<Letter>,
+        handling: &mut Handling,
         unsaved: &mut Unsaved,
     ) -> Option<Vec<Letter>> {
         let mailboxes = &self.inner.mailboxes;
-        if handling.is_none() && unsaved.letters.is_empty() {
+        if !behind.is_empty() {
+            return Some(behind);
+        }
+        if handling.is_idle() && unsaved.letters.is_empty() {
             return mailboxes.take_or_close(key);
         }
         let next = poll_fn(|cx| {
-            let handled = handling.as_mut().map(|handling| handling.as_mut().poll(cx));
+            handling.poll(cx);
             let arrived = mailboxes.poll_take(key, cx);
-            if let Some(Poll::Ready(handled)) = handled {
-                *handling = None;
+            if let Some(handled) = handling.ended.take() {
                 let mut letters = vec![Letter::of_our_own(handled)];
                 if let Poll::Ready(arrived) = arrived {
                     letters.extend(arrived);
@@ -186,8 +229,7 @@ impl Handover {
         key: &ThreadKey,
         mut letters: Vec<Letter>,
     ) -> Result<Option<(Notification, Timestamp)>, Vec<Letter>> {
-        let forgets: Vec<_> =
-            letters.extract_if(.., |letter| matches!(letter.order, Order::Forget)).collect();
+        let forget = letters.pop_if(|last| matches!(last.order, Order::Forget));
         let mut result = Ok(None);
         if !letters.is_empty() {
             result = match self.save(key, &letters).await {
@@ -201,12 +243,10 @@ impl Handover {
                 Err(error) => Err(not_saved(key, letters, &error)),
             };
         }
-        if !forgets.is_empty() {
+        if let Some(forget) = forget {
             drop(self.inner.cache.take(key));
-            let forgotten = self.inner.store.forget(std::slice::from_ref(key)).await;
-            for letter in forgets {
-                letter.answer(forgotten.clone().map(|()| Reply::Done).map_err(HandoverError::from));
-            }
+            let forgotten = answered_in_time(self.inner.store.forget(std::slice::from_ref(key))).await;
+            forget.answer(forgotten.map(|()| Reply::Done).map_err(HandoverError::from));
             self.inner.notify_changed(key);
         }
         result
@@ -323,6 +363,9 @@ impl Handover {
                     self.begin_call(key, Asked { id, call, note, retry, at: saved.at });
                 }
                 Output::Notice { id, attempt, notice } => {
+                    if attempt == 1 {
+                        story::log(key, &notice);
+                    }
                     notification = Some((Notification::new(key.clone(), id, attempt, notice), saved.at));
                 }
                 Output::SetAside { id, attempts, dropped } => {
@@ -343,30 +386,40 @@ impl Handover {
 }
 
 impl Unsaved {
-    /// Appends these letters to the unsaved ones.
+    /// These letters behind those that were kept.
     fn and(&mut self, letters: Vec<Letter>) -> Vec<Letter> {
-        if self.letters.is_empty() {
+        let mut all = std::mem::take(&mut self.letters);
+        if all.is_empty() {
             return letters;
         }
-        let mut all = std::mem::take(&mut self.letters);
         all.extend(letters);
         all
+    }
+
+    fn saved(&mut self) {
+        (self.since, self.faults, self.pause) = (None, 0, None);
     }
 
     /// Stores outcomes for the next attempt; drops them after [`OUTCOMES_FOR`].
     fn keep(&mut self, outcomes: Vec<Letter>, key: &ThreadKey) {
         if outcomes.is_empty() {
-            return;
+            return self.saved();
         }
         if self.since.get_or_insert_with(Instant::now).elapsed() >= OUTCOMES_FOR {
             tracing::error!(thread = %key, "outcomes were not saved; the conversation continues when their leases expire");
-            *self = Self::default();
-            return;
+            return self.saved();
         }
         self.faults += 1;
         self.letters = outcomes;
         self.pause = Some(Box::pin(tokio::time::sleep(OUTCOMES.wait(self.faults, None, jitter()))));
     }
+}
+
+/// These letters up to the first that forgets the conversation, and those behind it.
+fn up_to_forget(mut letters: Vec<Letter>) -> (Vec<Letter>, Vec<Letter>) {
+    let forget = letters.iter().position(|letter| matches!(letter.order, Order::Forget));
+    let behind = forget.map_or_else(Vec::new, |at| letters.split_off(at + 1));
+    (letters, behind)
 }
 
 /// Replies to letters that could not be saved, and returns the outcomes among them that can be saved later.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -57,6 +58,17 @@ pub trait Handler: Send + Sync + 'static {
     /// ([`SetAside`](crate::thread::SetAside), logged as an error), and the next one follows.
     async fn notify(&self, handover: &Handover, notification: &Notification)
     -> Result<Actions, HandlerError>;
+}
+
+#[async_trait]
+impl<H: Handler + ?Sized> Handler for Arc<H> {
+    async fn notify(
+        &self,
+        handover: &Handover,
+        notification: &Notification,
+    ) -> Result<Actions, HandlerError> {
+        (**self).notify(handover, notification).await
+    }
 }
 
 /// The failure of a handler on a notification.

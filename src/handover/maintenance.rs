@@ -64,11 +64,17 @@ impl Handover {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
         inner.calls.close();
-        inner.tasks.close();
         match tokio::time::timeout(within, inner.tasks.wait()).await {
             Ok(()) => Stopped::Finished,
             Err(_) => Stopped::Unfinished(inner.tasks.len()),
         }
+    }
+
+    /// Waits up to `within` until this process is at rest: no handler runs, no call is under way, everything is saved. Returns
+    /// whether it is. A test calls it instead of sleeping. What waits for a time, such as a retry or a deadline, or for a webhook,
+    /// does not count.
+    pub async fn settled(&self, within: Duration) -> bool {
+        tokio::time::timeout(within, self.inner.tasks.wait()).await.is_ok()
     }
 
     /// Lists at most `limit` conversations that [need attention](crate::thread::Thread::needs_attention), in the store's order.

@@ -30,6 +30,7 @@ mod inner;
 mod mailbox;
 mod maintenance;
 mod sender_action;
+mod story;
 mod wake;
 
 pub use builder::Builder;

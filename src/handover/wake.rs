@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::thread::Input;
 
 use super::Handover;
+use super::batcher::answered_in_time;
 use super::inner::Inner;
 use super::mailbox::Order;
 
@@ -49,7 +50,7 @@ pub(super) async fn wake_due(inner: Weak<Inner>) {
 async fn wake_round(inner: Arc<Inner>) -> Round {
     inner.alarm.reset();
     let now = inner.now();
-    let due = match inner.store.due(now, LEASE, BATCH).await {
+    let due = match answered_in_time(inner.store.due(now, LEASE, BATCH)).await {
         Ok(due) => due,
         Err(error) => {
             tracing::warn!(%error, "the store cannot say what is due");
@@ -58,7 +59,7 @@ async fn wake_round(inner: Arc<Inner>) -> Round {
     };
     let round = if due.len() == BATCH { Round::Full } else { Round::Done };
     if matches!(round, Round::Done) {
-        match inner.store.next_due(now).await {
+        match answered_in_time(inner.store.next_due(now)).await {
             Ok(next) => next.into_iter().for_each(|next| inner.alarm.set(next)),
             Err(error) => tracing::debug!(%error, "the store cannot say what is due next"),
         }

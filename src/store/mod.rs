@@ -102,6 +102,37 @@ pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+#[async_trait]
+impl<S: ThreadStore + ?Sized> ThreadStore for Arc<S> {
+    async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
+        (**self).load(keys).await
+    }
+
+    async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        (**self).compare_and_swap(writes).await
+    }
+
+    async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
+        (**self).due(now, lease, limit).await
+    }
+
+    async fn needing_attention(
+        &self,
+        after: Option<&ThreadKey>,
+        limit: usize,
+    ) -> Result<Vec<ThreadKey>, StoreError> {
+        (**self).needing_attention(after, limit).await
+    }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        (**self).forget(keys).await
+    }
+
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        (**self).next_due(after).await
+    }
+}
+
 /// A thread that was loaded.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -131,6 +131,49 @@ pub enum Unanswered {
     Fail,
 }
 
+/// One setter for each field.
+macro_rules! setters {
+    ($type:ident { $($field:ident: $of:ty),* $(,)? }) => {
+        impl $type {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub fn $field(mut self, $field: $of) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters!(Timeouts {
+    grant: Duration,
+    call_lease: Duration,
+    echo_grace: Duration,
+    message_age: Duration,
+    refusal_memory: Duration,
+    clock_tolerance: Duration,
+    notice_lease: Duration,
+    backoff: Duration,
+    backoff_max: Duration,
+    people: Duration,
+    stand_back: Duration,
+    redelivery: Duration,
+    retention: Duration,
+});
+
+setters!(Limits {
+    messages: usize,
+    notices: usize,
+    unanswered: usize,
+    seen: usize,
+    finished: usize,
+    attempts: u32,
+    set_aside: usize,
+    requests: u32,
+});
+
 /// Durations. All are lower bounds, because a thread acts at the next input after one has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

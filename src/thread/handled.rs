@@ -39,9 +39,9 @@ impl Thread {
             Handled::Done(actions) if self.outbox.has_room_for(actions.replies.len(), cx.config) => {
                 let attempts = self.notices.attempts();
                 if let Some(notice) = self.notices.next()
-                    && self.act(cx, id, &notice, actions, now)
+                    && let Some(refused) = self.act(cx, id, &notice, actions, now)
                 {
-                    self.notices.keep_aside(SetAside { id, attempts, at: now, notice }, limits, out);
+                    self.notices.keep_aside(SetAside { id, attempts, at: now, notice: refused }, limits, out);
                 }
             }
             // When too many messages wait, the notice is retried later, when some are settled.
@@ -56,9 +56,8 @@ impl Thread {
         Reply::Done
     }
 
-    /// Carries out the actions of a handler. The host is notified once of each refused action. Returns whether such a
-    /// notice was itself answered with a refused action: it is set aside then, so that a handler that insists cannot
-    /// loop.
+    /// Carries out the actions of a handler and notifies the host of each refused one. An action on such a notice that is
+    /// refused again is returned instead, to be set aside, so that a handler that insists cannot loop.
     fn act(
         &mut self,
         cx: &Context<'_>,
@@ -66,10 +65,10 @@ impl Thread {
         notice: &Notice,
         actions: Actions,
         now: Timestamp,
-    ) -> bool {
+    ) -> Option<Notice> {
         let Actions { replies, hand_over } = actions;
         if replies.is_empty() && hand_over.is_none() {
-            return false;
+            return None;
         }
         let last = notice.messages().last().and_then(name_of);
         let by_number = format!("{}", id.0);
@@ -92,12 +91,12 @@ impl Thread {
         {
             refused.push((RefusedAction::Transfer(target), why));
         }
+        let mut refused = refused.into_iter().map(|(action, why)| Notice::ActionRefused { action, why });
         if matches!(notice, Notice::ActionRefused { .. }) {
-            return !refused.is_empty();
+            return refused.next();
         }
-        let refused = refused.into_iter();
-        self.notices.extend(refused.map(|(action, why)| Notice::ActionRefused { action, why }));
-        false
+        self.notices.extend(refused);
+        None
     }
 
     /// Whether a reply to this message is under way or was sent.

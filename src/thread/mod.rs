@@ -232,6 +232,9 @@ impl Thread {
             Input::Wake => Reply::Done,
         };
         self.owner_settled(cx, &before, now);
+        if *self.belief.owner() != Owner::Unknown && !self.belief.in_doubt && !self.is_leaving() {
+            self.last_change = None;
+        }
         if cx.begins {
             self.advance(cx, now, out);
             self.notices.emit(now, cx.config.timeouts.notice_lease, cx.config.limits, out);

@@ -35,7 +35,7 @@ impl People {
     /// The host asks for people.
     pub(super) fn are_wanted(&mut self, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
-        self.asked_at = Some(now);
+        (self.asked_at, self.left) = (Some(now), false);
     }
 
     /// Whether people were asked for after this event. If our clock is ahead this can be wrong; then the customer's

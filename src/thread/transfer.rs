@@ -288,6 +288,7 @@ impl Thread {
         if target == Target::Desk
             && matches!(self.belief.owner(), Owner::Other(app) if *app == cx.config.desk && app.is_some())
         {
+            self.people.control_left();
             self.end_transfer(None);
             return Move::Again;
         }
@@ -300,6 +301,7 @@ impl Thread {
                 }
                 (Stage::Asked { until }, _) if now < until => {
                     if matches!(self.belief.owner(), Owner::Other(_)) {
+                        self.people.control_left();
                         self.end_transfer(None);
                         return Move::Again;
                     }
@@ -315,6 +317,7 @@ impl Thread {
         };
         match self.belief.owner() {
             Owner::Other(Some(owner)) if *owner == pass_to => {
+                self.people.control_left();
                 self.end_transfer(None);
                 Move::Again
             }

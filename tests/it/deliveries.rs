@@ -123,7 +123,7 @@ impl World {
         let told = Arc::<Mutex<BTreeMap<String, usize>>>::default();
         let handler = Bot { manner, began, told: Arc::clone(&told), ids: Mutex::default() };
         let policy = ThreadControlPolicy::BotPrimary;
-        let bot = Handover::builder(AppId::from(1), Role::Bot, policy, Arc::clone(&graph) as _, handler)
+        let bot = Handover::builder(AppId::from(1), Role::Bot, policy, Arc::clone(&graph), handler)
             .limits(limits)
             .store(Arc::clone(&store) as Arc<dyn ThreadStore>)
             .clock(Virtual(began))
@@ -263,7 +263,7 @@ fn deliveries_to_a_failing_handler_do_not_stop_the_conversation() {
     impl Handler for Picky {
         async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
             let Notice::Message { inbound, .. } = &told.notice else { return Ok(Actions::none()) };
-            if inbound.mid.as_ref().is_some_and(|mid| mid.to_string() == "m_of_0_1") {
+            if inbound.mid.as_ref().is_some_and(|mid| *mid == *"m_of_0_1") {
                 assert_eq!(self.0.fetch_add(1, Ordering::SeqCst) + 1, told.attempt as usize);
                 return Err("this one never".into());
             }
@@ -277,7 +277,7 @@ fn deliveries_to_a_failing_handler_do_not_stop_the_conversation() {
         let handler = Picky(Arc::clone(&attempts), Arc::clone(&heard));
         let graph = Arc::<Graph>::default();
         let policy = ThreadControlPolicy::BotPrimary;
-        let bot = Handover::builder(AppId::from(1), Role::Bot, policy, graph as _, handler);
+        let bot = Handover::builder(AppId::from(1), Role::Bot, policy, graph, handler);
         let bot = bot.clock(Virtual(Instant::now())).start().unwrap();
         bot.events((0..4).map(|number| message(0, number)).collect()).await.unwrap();
         let begun = Instant::now();
@@ -325,7 +325,7 @@ fn deliveries_and_timers_fire_when_due() {
         // Another app has control and never grants it, until the messages expire.
         let (ends, policy) = (Ends::default(), ThreadControlPolicy::BotPrimary);
         let graph = Arc::<Graph>::default();
-        let desk = Handover::builder(AppId::from(1), Role::Desk, policy, graph as _, ends.clone());
+        let desk = Handover::builder(AppId::from(1), Role::Desk, policy, graph, ends.clone());
         let mut timeouts = Timeouts::default();
         timeouts.grant = Duration::from_hours(10);
         timeouts.message_age = Duration::from_secs(20);

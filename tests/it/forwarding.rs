@@ -25,6 +25,10 @@ pub trait Forward: Debug + Send + Sync + 'static {
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         self.inner().due(now, lease, limit).await
     }
+
+    async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
+        self.inner().forget(keys).await
+    }
 }
 
 /// A [`ThreadStore`] that makes the calls of `F`.
@@ -62,7 +66,7 @@ impl<F: Forward> ThreadStore for Forwarding<F> {
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        self.0.inner().forget(keys).await
+        self.0.forget(keys).await
     }
 
     async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use messenger_handover::id::PageId;
 use messenger_handover::policy::ThreadControlPolicy::BotPrimary;
+use messenger_handover::routes::BodyLimits;
 use messenger_handover::webhook::{SIGNATURE_HEADER, sign};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -201,7 +202,8 @@ async fn hosts_300_slow_bodies_cost_little_and_hold_up_nobody() {
 }
 
 fn short() -> Limits {
-    Limits { head: Duration::from_millis(400), body: Duration::from_millis(800), ..Limits::default() }
+    let bodies = BodyLimits::default().within(Duration::from_millis(800));
+    Limits { head: Duration::from_millis(400), bodies, ..Limits::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,7 +260,8 @@ async fn hosts_refuse_by_the_head_without_signature_or_too_long() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_let_the_oldest_slow_body_make_room() {
     let slow = Duration::from_secs(30);
-    let host = Host::start(Limits { held: MIB, head: slow, body: slow, ..Limits::default() }).await;
+    let bodies = BodyLimits::default().within(slow).in_memory(MIB);
+    let host = Host::start(Limits { head: slow, bodies, ..Limits::default() }).await;
     let mut first = stalls(host.port, MIB / 5 * 2).await;
     // Time for the host to read it.
     tokio::time::sleep(Duration::from_millis(300)).await;

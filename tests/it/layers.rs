@@ -28,6 +28,12 @@ const USES: &[(&str, &str)] = &[
     ("webhook", "event handover id secret shown throttle time"),
     ("engage", "call control handover http id secret shown throttle time webhook"),
     ("bots_api", "call control engage handover id secret store thread throttle"),
+    ("settings", "bots_api graph handover id policy secret webhook"),
+    ("routes", "bots_api engage webhook"),
+    (
+        "prelude",
+        "bots_api call control engage event graph handover id policy routes secret settings store thread webhook",
+    ),
 ];
 
 /// Beyond the line these know nothing of: async, clocks, sockets and databases.

@@ -17,6 +17,7 @@ mod flood;
 mod forwarding;
 mod hosts;
 mod layers;
+mod mailbox;
 mod outage;
 mod overload;
 mod own_process;

@@ -43,7 +43,8 @@ impl Transport for Graph {
 async fn page_policy_is_that_of_the_conversations_page() {
     let graph = Arc::<Graph>::default();
     let client = GraphClient::builder().address_pages_by_id().transport(Arc::clone(&graph) as _);
-    let client = [10, 11, 12].into_iter().fold(client, |client, page| client.page(page.into(), "t".into()));
+    let client =
+        [10, 11, 12].into_iter().fold(client, |client, page| client.page(PageId::from(page), "t".into()));
     let client = Arc::new(client.build().unwrap());
     let builder = Handover::builder(desk(), Role::Desk, BotPrimary, client, Ear::default());
     let builder = builder.page_policy(11.into(), EdPrimary).page_policy(12.into(), BotPrimary);

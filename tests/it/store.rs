@@ -354,6 +354,12 @@ async fn store_forgets_a_conversation_on_request() {
     assert!(!ear.all().iter().any(|notice| matches!(notice, Notice::MessageSent { .. })));
 }
 
+/// Delivers a message and waits until the handler was notified of it.
+async fn told(desk: &Handover, mid: &str) {
+    desk.events(vec![message(mid)]).await.unwrap();
+    assert!(desk.settled(Duration::from_secs(5)).await);
+}
+
 pub fn messages_told(ear: &Ear) -> usize {
     ear.all().iter().filter(|notice| matches!(notice, Notice::Message { .. })).count()
 }
@@ -366,13 +372,13 @@ async fn store_is_not_read_again_after_a_recent_write() {
     let (_graph, ear, desk) = a_desk(Arc::clone(&store), 0).await;
     let loads = || store.loads.swap(0, Ordering::SeqCst);
     for mid in ["m1", "m2", "m3"] {
-        desk.events(vec![message(mid)]).await.unwrap();
+        told(&desk, mid).await;
     }
     assert_eq!((messages_told(&ear), loads()), (3, 1));
-    desk.events(vec![message("m3")]).await.unwrap();
+    told(&desk, "m3").await;
     assert_eq!((messages_told(&ear), loads()), (3, 1));
     store.hides.store(1, Ordering::SeqCst);
-    desk.events(vec![message("m4")]).await.unwrap();
+    told(&desk, "m4").await;
     assert_eq!((messages_told(&ear), store.hides.load(Ordering::SeqCst)), (4, 0));
     assert!(loads() > 0);
 }
@@ -383,16 +389,16 @@ async fn store_write_of_another_process_outdates_the_cache() {
     let store = Arc::new(Moody::default());
     let (_, first_ear, first) = a_desk(Arc::clone(&store), 0).await;
     let (_, second_ear, second) = a_desk(Arc::clone(&store), 0).await;
-    let told = || (messages_told(&first_ear), messages_told(&second_ear));
-    first.events(vec![message("m1")]).await.unwrap();
-    second.events(vec![message("m1")]).await.unwrap();
-    assert_eq!(told(), (1, 0));
-    second.events(vec![message("m2")]).await.unwrap();
-    first.events(vec![message("m2")]).await.unwrap();
-    first.events(vec![message("m3")]).await.unwrap();
-    assert_eq!(told(), (2, 1));
+    let count = || (messages_told(&first_ear), messages_told(&second_ear));
+    told(&first, "m1").await;
+    told(&second, "m1").await;
+    assert_eq!(count(), (1, 0));
+    told(&second, "m2").await;
+    told(&first, "m2").await;
+    told(&first, "m3").await;
+    assert_eq!(count(), (2, 1));
     // Only the first process has it, in its cache.
     second.forget(&thread()).await.unwrap();
-    first.events(vec![message("m3")]).await.unwrap();
-    assert_eq!((told(), store.inner.len()), ((3, 1), 1));
+    told(&first, "m3").await;
+    assert_eq!((count(), store.inner.len()), ((3, 1), 1));
 }

@@ -117,6 +117,7 @@ async fn notifications_are_not_lost_while_the_store_fails() {
     assert!(matches!(refused, HandoverError::Store(_)), "{refused:?}");
     assert_eq!(messages_told(&ear), 1);
     desk.events(vec![message("m2")]).await.unwrap();
+    assert!(desk.settled(Duration::from_secs(5)).await);
     assert_eq!(messages_told(&ear), 2);
     assert_eq!(desk.stop(Duration::from_secs(5)).await, Stopped::Finished);
     assert!(is_all_saved(&desk).await);

@@ -37,7 +37,7 @@ impl Platform {
     /// The Instagram account of a Page, if `id` is its id.
     pub(crate) fn linked_account(&self, page: &PageId, id: &str) -> Option<PageId> {
         let account = self.pages.get(page)?.instagram.as_ref()?;
-        (account.to_string() == id).then(|| account.clone())
+        (*account == *id).then(|| account.clone())
     }
 
     /// The [profile](messenger_handover::protocol#user-profiles) of a person, as the Page may read it.

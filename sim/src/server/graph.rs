@@ -286,7 +286,7 @@ fn understand(
     let answered = |page: PageId, edge, body| {
         Ok(Understood { app: app.clone(), page: Some(page), what: What::Answered(edge, body) })
     };
-    let is_page = node == "me" || node == page.to_string();
+    let is_page = node == "me" || page == *node;
     match (method.as_str(), edge) {
         ("GET", "messenger_profile") if is_page => {
             return answered(page, "messenger_profile", json!({"data": []}));
@@ -325,7 +325,7 @@ fn understand(
 /// The app, if it calls about itself with its own token.
 fn own_app(shared: &Shared, node: &str, params: &Params) -> Option<AppId> {
     let app = shared.lock().platform.authenticate_app(token_of(params).ok()?)?;
-    (app.to_string() == node).then_some(app)
+    (app == *node).then_some(app)
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

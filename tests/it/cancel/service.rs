@@ -148,6 +148,17 @@ fn upkeep() -> Vec<Case> {
         },
         Case {
             contract: Contract::Reads,
+            before: |w| {
+                Box::pin(async move {
+                    tokio::spawn(async move { desk(&w).claim(&customer(), ClaimOrigin::Host, WAIT).await });
+                    tokio::time::sleep(Duration::from_millis(4)).await;
+                })
+            },
+            call: |w| Box::pin(async move { assert!(desk(&w).settled(Duration::from_mins(1)).await) }),
+            ..upkeep("settled")
+        },
+        Case {
+            contract: Contract::Reads,
             call: |w| {
                 Box::pin(async move { bot(&w).threads_needing_attention(None, 9).await.map(drop).unwrap() })
             },
