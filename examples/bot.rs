@@ -7,19 +7,17 @@
 //! ED_URL=https://my-domain.api.engagement.dimelo.com ED_TOKEN=… DESK_APP_ID=… \
 //! POLICY=bot_primary LISTEN=127.0.0.1:3000 cargo run --example bot
 //! ```
+//!
+//! `STORE` names where conversations are stored: `sqlite:bot.db`, `postgres://…`, `redis://…` (with `--features` of the same name).
 
 pub mod settings;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use axum::Router;
 use messenger_handover::prelude::*;
-use messenger_handover::routes::Bodies;
-use url::Url;
 
-use settings::serve::run;
-use settings::{Settings, env};
+use settings::serve::{Limits, run};
 
 struct Bot;
 
@@ -57,29 +55,20 @@ impl Handler for Bot {
 /// # Errors
 /// The settings are invalid: the error names the setting to correct.
 pub fn router(
-    settings: Settings,
-    ed_url: &Url,
-    desk_app: AppId,
-) -> Result<(Router, Handover), Box<dyn Error>> {
-    let graph = GraphClient::builder()
-        .base_url(settings.graph_url)
-        .page(settings.page, settings.page_token)
-        .build()?;
-    let desk = bots_api::Client::new(ed_url, settings.ed_token)?;
-    let handover = Handover::builder(settings.app, Role::Bot, settings.policy, Arc::new(graph), Bot)
-        .desk_app(desk_app)
-        .desk_endpoint(Arc::new(desk))
-        .start()?;
-    let verifier = Verifier::new(settings.app_secret);
-    let endpoint = webhook::Endpoint::new(verifier, settings.verify_token, handover.clone());
-    Ok((Routes::new().webhook(endpoint).bodies(Bodies::new(settings.limits.bodies)).into_router(), handover))
+    settings: &Settings,
+    store: Arc<dyn ThreadStore>,
+    bodies: BodyLimits,
+) -> Result<(Router, Handover), BoxError> {
+    let handover = settings.bot(Bot)?.store(store).start()?;
+    let routes = Routes::new().webhook(settings.webhook(handover.clone())).bodies(Bodies::new(bodies));
+    Ok((routes.into_router(), handover))
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), BoxError> {
     settings::log();
     let settings = Settings::from_env()?;
-    let limits = settings.limits;
-    let (router, handover) = router(settings, &env("ED_URL")?.parse()?, env("DESK_APP_ID")?.parse()?)?;
+    let limits = Limits::default();
+    let (router, handover) = router(&settings, settings.open_store().await?, limits.bodies)?;
     run("bot", router, limits, &handover).await
 }

@@ -5,25 +5,50 @@
 //! `(#10) another app is controlling this thread`. Embed this crate in a bot or an agent desk: it claims control as the
 //! Page's configuration allows, sends each pending message once, and gives control back.
 //!
-//! ```
-//! use messenger_handover::policy::{
-//!     Believed, ClaimStep, Refused, Role, Situation, ThreadControlPolicy, plan,
-//! };
+//! A whole bot, with the feature `axum`:
 //!
-//! // An agent wants to write while the bot, which is primary, has control: the first step is a request.
-//! let steps = plan(Situation {
-//!     role: Role::Desk,
-//!     policy: ThreadControlPolicy::BotPrimary,
-//!     owner: Believed::Other,
-//!     refused: Refused::default(),
-//!     take_from_desk: false,
-//! });
-//! assert_eq!(steps[0].step, ClaimStep::Request);
+//! ```no_run
+//! use messenger_handover::prelude::*;
+//!
+//! struct Bot;
+//!
+//! #[async_trait]
+//! impl Handler for Bot {
+//!     async fn notify(&self, _: &Handover, notification: &Notification) -> Result<Actions, HandlerError> {
+//!         let mut actions = Actions::none();
+//!         // Only the messages that the bot may answer now: none while people are busy with the customer.
+//!         for message in notification.to_answer() {
+//!             actions = actions.and_reply_to(message, OutgoingMessage::text("Hello! Ask for a person to get one.")?);
+//!             if message.text.as_deref().is_some_and(|text| text.contains("person")) {
+//!                 actions = actions.and_hand_over(Target::Desk);
+//!             }
+//!         }
+//!         Ok(actions)
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), BoxError> {
+//!     let settings = Settings::from_env()?;
+//!     let handover = settings.bot(Bot)?.start()?;
+//!     let router = Routes::new().webhook(settings.webhook(handover)).into_router();
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     Ok(axum::serve(listener, router).await?)
+//! }
 //! ```
 //!
-//! A host starts `handover::Handover` (feature `service`) with a `graph::GraphClient` (feature `graph`) and feeds it from
-//! `webhook::Endpoint` (feature `webhook`); `examples/bot.rs` and `examples/agent_desk` are complete hosts. Test yours against
-//! the simulated platform, the package `messenger-sim`.
+//! | to | see |
+//! |---|---|
+//! | import what a host needs | [`prelude`] |
+//! | react to customers, and send as an agent | [`Handler`](handover::Handler), [`Handover`](handover::Handover) |
+//! | choose who is primary | [`ThreadControlPolicy`](policy::ThreadControlPolicy), and the table at [`policy::plan`] |
+//! | serve the webhooks | [`routes::Routes`], [`webhook::Endpoint`], [`engage::Endpoint`], [`bots_api::Endpoint`] |
+//! | configure a host | [`settings::Settings`], or [`Handover::builder`](handover::Handover::builder) and [`graph::GraphClient`] |
+//! | keep conversations over restarts | [`store`] |
+//! | test a host | [`testing::FakeClient`], or the package `messenger-sim`, a platform over HTTP |
+//! | find out why a Page does not hand over | [`doctor::Doctor`] |
+//! | run it without our service | [`thread::Thread`], the state machine: no async, no socket, no clock |
+//! | know the platform's rules, with their sources | [`protocol`] |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
@@ -31,6 +56,8 @@
 pub mod bots_api;
 pub mod call;
 pub mod control;
+#[cfg(any(feature = "graph", feature = "redis"))]
+mod crypto;
 #[cfg(feature = "graph")]
 pub mod doctor;
 #[cfg(any(feature = "graph", feature = "webhook"))]
@@ -59,12 +86,18 @@ mod shown;
 mod skew;
 #[cfg(feature = "service")]
 pub mod store;
+pub mod testing;
 pub mod thread;
 #[cfg(all(feature = "service", feature = "webhook"))]
 mod throttle;
 pub mod time;
 #[cfg(feature = "webhook")]
 pub mod webhook;
+
+/// Compiles the examples of the guide.
+#[cfg(all(doctest, feature = "graph", feature = "axum"))]
+#[doc = include_str!("../docs/guide.md")]
+struct Guide;
 
 /// Compiles the examples of the README.
 #[cfg(all(doctest, feature = "graph", feature = "axum"))]

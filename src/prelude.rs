@@ -25,7 +25,7 @@ pub use crate::graph::GraphClient;
 #[cfg(feature = "service")]
 pub use crate::handover::{Accepted, BoxError, Handler, HandlerError, Handover, HandoverError, Notification};
 #[cfg(feature = "axum")]
-pub use crate::routes::Routes;
+pub use crate::routes::{Bodies, BodyLimits, Routes};
 #[cfg(all(feature = "graph", feature = "service", feature = "webhook"))]
 pub use crate::settings::Settings;
 #[cfg(feature = "service")]

@@ -4,9 +4,9 @@
 //! use messenger_handover::prelude::*;
 //! use messenger_handover::settings::Settings;
 //!
-//! # fn start(handler: impl Handler) -> Result<(), BoxError> {
+//! # async fn start(handler: impl Handler) -> Result<(), BoxError> {
 //! let settings = Settings::from_env()?;
-//! let handover = settings.bot(handler)?.start()?;
+//! let handover = settings.bot(handler)?.store(settings.open_store().await?).start()?;
 //! let endpoint = settings.webhook(handover.clone());
 //! # Ok(())
 //! # }
@@ -14,6 +14,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use url::Url;
@@ -23,13 +24,15 @@ use crate::graph::{BuildError, GraphClient};
 use crate::handover::{BoxError, Builder, Handler, Handover};
 use crate::id::{AppId, PageId};
 use crate::policy::{Role, ThreadControlPolicy};
-use crate::secret::{AppSecret, EdToken, PageToken, VerifyToken};
+use crate::secret::{AppSecret, DatabaseUrl, EdToken, PageToken, VerifyToken};
+use crate::store::{self, StoreError, ThreadStore};
 use crate::webhook::{Endpoint, Verifier};
 
 /// The settings of a host with one Page. Each field is also the name of its environment variable, in capitals. `Debug` shows no
 /// secret.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Settings {
     /// Our app's id.
     pub app_id: AppId,
@@ -55,6 +58,9 @@ pub struct Settings {
     /// For a bot: the desk's app id.
     #[serde(default)]
     pub desk_app_id: Option<AppId>,
+    /// The store of conversations, as [`store::open`] takes it. `memory:` if not set, which loses all state at a restart.
+    #[serde(default)]
+    pub store: Option<DatabaseUrl>,
 }
 
 /// What is wrong with the settings, all at once, each by the name of its variable. It shows no value of a secret.
@@ -126,6 +132,7 @@ impl Settings {
         let ed_url = variables.optional("ED_URL");
         let ed_token = (variables.value)("ED_TOKEN").map(EdToken::from);
         let desk_app_id = variables.optional("DESK_APP_ID");
+        let store = (variables.value)("STORE").map(DatabaseUrl::from);
         let problems = std::mem::take(&mut variables.problems);
         match (app_id, app_secret, verify_token, page_id, page_token, policy) {
             (
@@ -146,6 +153,7 @@ impl Settings {
                 ed_url,
                 ed_token,
                 desk_app_id,
+                store,
             }),
             _ => Err(SettingsError(problems)),
         }
@@ -184,6 +192,14 @@ impl Settings {
     /// A setting that Graph does not take.
     pub fn desk(&self, handler: impl Handler) -> Result<Builder, BoxError> {
         Ok(Handover::builder(self.app_id.clone(), Role::Desk, self.policy, self.graph()?, handler))
+    }
+
+    /// Opens the store, for [`Builder::store`].
+    ///
+    /// # Errors
+    /// As [`store::open`].
+    pub async fn open_store(&self) -> Result<Arc<dyn ThreadStore>, StoreError> {
+        store::open(self.store.clone().unwrap_or_else(|| "memory:".into())).await
     }
 
     /// The endpoint of Meta's webhook.

@@ -10,12 +10,13 @@
 //! curl -X POST 127.0.0.1:3001/agent/$PSID/close
 //! curl 127.0.0.1:3001/agent/$PSID
 //! ```
+//!
+//! `STORE` names where conversations are stored: `sqlite:desk.db`, `postgres://…`, `redis://…` (with `--features` of the same name).
 
 mod customers;
 #[path = "../settings/mod.rs"]
 pub mod settings;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,11 +25,9 @@ use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::{get, post};
 use messenger_handover::prelude::*;
-use messenger_handover::routes::Bodies;
 
 use customers::Customers;
-use settings::Settings;
-use settings::serve::run;
+use settings::serve::{Limits, run};
 
 #[derive(Clone)]
 struct App {
@@ -42,20 +41,18 @@ struct App {
 ///
 /// # Errors
 /// The settings are invalid: the error names the setting to correct.
-pub fn router(settings: Settings) -> Result<(Router, Handover), Box<dyn Error>> {
-    let page = settings.page.clone();
-    let graph = GraphClient::builder()
-        .base_url(settings.graph_url)
-        .page(settings.page, settings.page_token)
-        .build()?;
+pub fn router(
+    settings: &Settings,
+    store: Arc<dyn ThreadStore>,
+    bodies: BodyLimits,
+) -> Result<(Router, Handover), BoxError> {
+    let page = settings.page_id.clone();
     let customers = Customers::default();
-    let handover =
-        Handover::builder(settings.app, Role::Desk, settings.policy, Arc::new(graph), customers.clone())
-            .start()?;
-    let webhook =
-        webhook::Endpoint::new(Verifier::new(settings.app_secret), settings.verify_token, handover.clone());
-    let bots = bots_api::Endpoint::new(settings.ed_token, handover.clone(), customers.clone());
-    let bodies = Bodies::new(settings.limits.bodies);
+    let handover = settings.desk(customers.clone())?.store(store).start()?;
+    let webhook = settings.webhook(handover.clone());
+    let ed_token = settings.ed_token.clone().ok_or("ED_TOKEN: missing (the token that bots have to send)")?;
+    let bots = bots_api::Endpoint::new(ed_token, handover.clone(), customers.clone());
+    let bodies = Bodies::new(bodies);
     let app = App { page, handover: handover.clone(), customers, bodies: bodies.clone() };
     let agents = Router::new()
         .route("/agent/{user}", get(shown))
@@ -103,10 +100,10 @@ async fn act(app: &App, user: &str, action: &str, text: &str) -> Result<(), BoxE
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), BoxError> {
     settings::log();
     let settings = Settings::from_env()?;
-    let limits = settings.limits;
-    let (router, handover) = router(settings)?;
+    let limits = Limits::default();
+    let (router, handover) = router(&settings, settings.open_store().await?, limits.bodies)?;
     run("agent desk", router, limits, &handover).await
 }

@@ -16,10 +16,9 @@ mod stage;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use messenger_handover::prelude::BoxError;
 use messenger_sim::RequestUnderDefaultApp;
 use pico_args::Arguments;
-
-use stage::BoxError;
 
 const HELP: &str = "\
 Plays the four workflows of the Bots API, and one in which the customer waits for an agent, under the handover protocol and under Conversation Routing.

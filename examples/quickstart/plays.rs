@@ -2,10 +2,11 @@
 //! waits in the queue, under both rule sets, with the expected sequence of each.
 
 use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
+use messenger_handover::prelude::BoxError;
 use messenger_sim::{RequestUnderDefaultApp, Rules};
 
 use super::diagram::{Arrow, Kind};
-use super::stage::{BoxError, Setup, Stage, bot_app, ed_app};
+use super::stage::{Setup, Stage, bot_app, ed_app};
 
 pub const NAMES: [&str; 10] = [
     "handover-bot-primary",

@@ -1,7 +1,6 @@
 //! The stage: the simulated platform and two hosts, each with its own HTTP server, and a record of the traffic
 //! between them.
 
-use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,9 +9,9 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use messenger_handover::bots_api;
-use messenger_handover::id::{AppId, PageId, UserId};
-use messenger_handover::policy::ThreadControlPolicy;
+use messenger_handover::prelude::*;
+use messenger_handover::routes::BodyLimits;
+use messenger_handover::settings::SettingsError;
 use messenger_sim::{self as sim, Platform, RequestUnderDefaultApp, Rules, Server, Wire};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -29,8 +28,6 @@ mod agent_desk;
 #[allow(dead_code, reason = "its main is for running it alone")]
 #[allow(clippy::duplicate_mod, reason = "each host is also an example of its own, with its own settings")]
 mod bot;
-
-pub type BoxError = Box<dyn Error + Send + Sync>;
 
 const BOT: u64 = 1001;
 const ED: u64 = 2002;
@@ -73,6 +70,31 @@ pub fn ed_app() -> AppId {
     AppId::from(ED)
 }
 
+/// The settings of a host, as its environment would hold them.
+fn settings(
+    policy: ThreadControlPolicy,
+    graph: &Url,
+    app: u64,
+    desk: Option<&Url>,
+) -> Result<Settings, SettingsError> {
+    let token = if app == ED { "ed-page-token" } else { "bot-page-token" };
+    Settings::from_variables(|name| {
+        Some(match name {
+            "APP_ID" => app.to_string(),
+            "APP_SECRET" => APP_SECRET.to_owned(),
+            "VERIFY_TOKEN" => VERIFY_TOKEN.to_owned(),
+            "PAGE_ID" => PAGE.to_string(),
+            "PAGE_TOKEN" => token.to_owned(),
+            "POLICY" => policy.to_string(),
+            "GRAPH_URL" => graph.to_string(),
+            "ED_TOKEN" => ED_TOKEN.to_owned(),
+            "ED_URL" => desk?.to_string(),
+            "DESK_APP_ID" => desk.map(|_| ED.to_string())?,
+            _ => return None,
+        })
+    })
+}
+
 impl Stage {
     pub async fn start(setup: Setup) -> Result<Self, BoxError> {
         let record = Record::default();
@@ -87,33 +109,13 @@ impl Stage {
         let sim = sim.await?;
         let graph_url: Url = sim.url().parse()?;
 
-        let settings = agent_desk::settings::Settings {
-            graph_url: graph_url.clone(),
-            page: PageId::from(PAGE),
-            page_token: "ed-page-token".into(),
-            app: ed_app(),
-            app_secret: APP_SECRET.into(),
-            verify_token: VERIFY_TOKEN.into(),
-            ed_token: ED_TOKEN.into(),
-            policy: setup.policy,
-            limits: agent_desk::settings::serve::Limits::default(),
-        };
-        let (router, _) = agent_desk::router(settings).map_err(|error| error.to_string())?;
+        let memory = || Arc::new(MemoryStore::new());
+        let desk = settings(setup.policy, &graph_url, ED, None)?;
+        let (router, _) = agent_desk::router(&desk, memory(), BodyLimits::default())?;
         let router = router.layer(middleware::from_fn_with_state(record.clone(), watch));
         let (desk_url, desk_server) = serve(router).await?;
-
-        let settings = bot::settings::Settings {
-            graph_url,
-            page: PageId::from(PAGE),
-            page_token: "bot-page-token".into(),
-            app: bot_app(),
-            app_secret: APP_SECRET.into(),
-            verify_token: VERIFY_TOKEN.into(),
-            ed_token: ED_TOKEN.into(),
-            policy: setup.policy,
-            limits: bot::settings::serve::Limits::default(),
-        };
-        let (router, _) = bot::router(settings, &desk_url, ed_app()).map_err(|error| error.to_string())?;
+        let bot = settings(setup.policy, &graph_url, BOT, Some(&desk_url))?;
+        let (router, _) = bot::router(&bot, memory(), BodyLimits::default())?;
         let (bot_url, bot_server) = serve(router).await?;
 
         for (app, url) in [(bot_app(), &bot_url), (ed_app(), &desk_url)] {

@@ -3,17 +3,19 @@
 //! `axum::serve` has none of these limits. TLS and limits per address belong in a proxy in front; see
 //! `docs/operations.md`.
 
-use std::error::Error;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use messenger_handover::handover::{Handover, Stopped};
+use messenger_handover::handover::{BoxError, Handover, Stopped};
 use messenger_handover::routes::BodyLimits;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -45,13 +47,11 @@ impl Default for Limits {
 ///
 /// # Errors
 /// `LISTEN` is missing, or is not a free address of this machine.
-pub async fn run(
-    name: &str,
-    router: Router,
-    limits: Limits,
-    handover: &Handover,
-) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(super::env("LISTEN")?).await?;
+pub async fn run(name: &str, router: Router, limits: Limits, handover: &Handover) -> Result<(), BoxError> {
+    let listen = std::env::var("LISTEN")
+        .map_err(|_| "LISTEN: missing (the address to listen at, as 127.0.0.1:3000)")?;
+    let listener = TcpListener::bind(listen).await?;
+    let router = router.merge(operation(handover.clone()));
     let stopped = stopped()?;
     println!("{name}: the webhook is http://{}/webhook", listener.local_addr()?);
     serve(listener, router, limits, stopped).await;
@@ -59,6 +59,40 @@ pub async fn run(
         tracing::warn!(tasks, "stopped with calls or handlers under way: the next process goes on with them");
     }
     Ok(())
+}
+
+/// `/healthz` for a load balancer, and `/metrics` in the format of Prometheus. Keep both from the public in the proxy.
+fn operation(handover: Handover) -> Router {
+    let service = handover.clone();
+    let healthz = async move || match service.healthy(Duration::from_secs(2)).await {
+        Ok(()) => (StatusCode::OK, "ok".to_owned()),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why.to_string()),
+    };
+    Router::new().route("/healthz", get(healthz)).route("/metrics", get(async move || metrics(&handover)))
+}
+
+fn metrics(handover: &Handover) -> String {
+    let stats = handover.stats();
+    let mut text = String::new();
+    for (name, value) in [
+        ("events_under_way", stats.events_under_way),
+        ("events_accepted_total", stats.events_accepted),
+        ("deliveries_refused_total", stats.deliveries_refused),
+        ("messages_sent_total", stats.messages_sent),
+        ("messages_failed_total", stats.messages_failed),
+        ("messages_unknown_total", stats.messages_unknown),
+        ("handler_failures_total", stats.handler_failures),
+        ("set_aside_total", stats.set_aside),
+        ("damaged_records_total", stats.damaged_records),
+    ] {
+        let _ = writeln!(text, "handover_{name} {value}");
+    }
+    for calls in &stats.calls {
+        let result = calls.failure.map_or_else(|| "done".to_owned(), |failure| failure.to_string());
+        let _ =
+            writeln!(text, "handover_calls_total{{call={:?},result={result:?}}} {}", calls.call, calls.count);
+    }
+    text
 }
 
 /// Serves until `stop`, then finishes the requests under way.

@@ -29,8 +29,10 @@ impl Alarm {
         }
     }
 
-    pub(super) fn reset(&self) {
-        self.earliest.store(u64::MAX, Ordering::SeqCst);
+    /// Forgets the earliest wake time and returns it.
+    pub(super) fn reset(&self) -> Option<Timestamp> {
+        let earliest = self.earliest.swap(u64::MAX, Ordering::SeqCst);
+        (earliest != u64::MAX).then(|| Timestamp::from_millis(earliest))
     }
 
     /// Waits until the earliest wake time, at most for `longest`.

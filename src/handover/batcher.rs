@@ -1,9 +1,10 @@
 //! Batches: requests of several conversations to the store, made at the same time, share one call.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -79,14 +80,17 @@ impl<Q, A> Batcher<Q, A> {
             .collect();
         let asked = questions.len();
         let call = AssertUnwindSafe(call(questions)).catch_unwind();
-        let call = async { call.await.unwrap_or_else(|_| Err(StoreError::new("the store panicked"))) };
-        let mut answers = pin!(answered_in_time(call));
-        let in_time = tokio::time::timeout(PATIENCE, &mut answers).await;
+        let mut call =
+            pin!(async { call.await.unwrap_or_else(|_| Err(StoreError::new("the store panicked"))) });
+        let mut answers = at_once(call.as_mut()).await;
+        if answers.is_none() {
+            answers = tokio::time::timeout(PATIENCE, call.as_mut()).await.ok();
+        }
         // A call that hangs does not block later ones.
         drop(running);
-        let answers = match in_time {
-            Ok(answers) => answers,
-            Err(_) => answers.await,
+        let answers = match answers {
+            Some(answers) => answers,
+            None => answered_in_time(call).await,
         };
         let answers = answers.and_then(|answers| {
             let is_complete = answers.len() == asked;
@@ -156,6 +160,14 @@ pub(super) async fn answered_in_time<T>(
 ) -> Result<T, StoreError> {
     let answer = tokio::time::timeout(ANSWERS_WITHIN, call).await;
     answer.unwrap_or_else(|_| Err(StoreError::new("no answer within 30 s")))
+}
+
+/// The answer of a call that needs no waiting, and so no timer.
+async fn at_once<T>(mut call: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

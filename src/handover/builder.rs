@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use tokio::sync::{Semaphore, broadcast};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::control::DeskEndpoint;
-use crate::control::HandoverClient;
+use crate::control::{DeskEndpoint, HandoverClient};
 use crate::id::{AppId, PageId};
 use crate::policy::{Role, ThreadControlPolicy};
 use crate::store::{MemoryStore, ThreadStore};
@@ -21,8 +21,10 @@ use super::cache::Cache;
 use super::calls::Calls;
 use super::check::{BuildError, check};
 use super::clock::{Clock, SystemClock};
-use super::inner::{Counters, Inner};
+use super::inner::Inner;
 use super::mailbox::Mailboxes;
+use super::stats::Counters;
+use super::story::Names;
 use super::{Handler, Handover, wake};
 
 /// The capacity of the channel of changes. A receiver that lags behind it loads the conversation anyway.
@@ -45,6 +47,7 @@ pub struct Builder {
     events_at_once: usize,
     calls_at_once: usize,
     cache: usize,
+    names: Names,
 }
 
 impl Handover {
@@ -73,6 +76,7 @@ impl Handover {
             events_at_once: 10_000,
             calls_at_once: 200,
             cache: 10_000,
+            names: Names::default(),
         }
     }
 }
@@ -247,6 +251,13 @@ impl Builder {
         self
     }
 
+    /// Hides people's ids in the log: each is replaced by a digest of it and this salt. Processes with one salt write one digest
+    /// for one person. Keep the salt secret, because ids are numbers that can be tried out.
+    pub fn hash_user_ids(mut self, salt: impl Into<String>) -> Self {
+        self.names = Names::hashed(salt.into());
+        self
+    }
+
     /// Starts the service on the current tokio runtime.
     ///
     /// # Errors
@@ -254,7 +265,7 @@ impl Builder {
     pub fn start(self) -> Result<Handover, BuildError> {
         let Self { config, invalid, page_policies, without_desk_endpoint, .. } = self;
         let Self { client, handler, desk, store, clock, .. } = self;
-        let Self { events_within, events_at_once, calls_at_once, cache, .. } = self;
+        let Self { events_within, events_at_once, calls_at_once, cache, names, .. } = self;
         if let Some(invalid) = invalid {
             return Err(invalid);
         }
@@ -279,9 +290,11 @@ impl Builder {
             changed: broadcast::channel(CHANGES).0,
             alarm: Arc::default(),
             pages: Mutex::default(),
+            last_round: Mutex::new(Instant::now()),
             tasks,
             stopping: AtomicBool::new(false),
             counters: Counters::default(),
+            names,
             events_within,
             events_at_once,
             room: Arc::new(Semaphore::new(events_at_once)),

@@ -3,13 +3,13 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::id::ThreadKey;
 use crate::retry::Backoff;
@@ -21,7 +21,10 @@ use super::batcher::answered_in_time;
 use super::effects::Asked;
 use super::inner::jitter;
 use super::mailbox::{Letter, Order, Submission};
-use super::{Handover, HandoverError, Notification, story};
+use super::stats::add;
+use super::story;
+use super::unsaved::{Unsaved, not_saved};
+use super::{Handover, HandoverError, Notification};
 
 /// The most attempts to save a conversation that other replicas write too, before its callers get [`HandoverError::Busy`].
 const MAX_TRIES: u32 = 20;
@@ -30,26 +33,11 @@ const MAX_TRIES: u32 = 20;
 const FAULTS: Backoff =
     Backoff { first: Duration::from_millis(50), longest: Duration::from_millis(400), attempts: 5 };
 
-/// The time for which outcomes of calls and handlers are retried, and the pauses. After it their leases expire, and the
-/// conversation is woken and continues without them.
-const OUTCOMES_FOR: Duration = Duration::from_mins(3);
-const OUTCOMES: Backoff =
-    Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
-
 /// The time for which the sender's own task works on conversations, before each of the others gets a task of its own.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// The time for which a conversation's task works before it leaves its thread to other tasks.
 const TURN: Duration = Duration::from_millis(10);
-
-/// Outcomes of calls and handlers that could not be saved yet. They are retried because only this task has them.
-#[derive(Default)]
-struct Unsaved {
-    letters: Vec<Letter>,
-    since: Option<Instant>,
-    faults: u32,
-    pause: Option<Pin<Box<Sleep>>>,
-}
 
 /// A write whose outcome is unknown, recognised by its random version if it turns out to be done.
 struct Tried {
@@ -131,7 +119,7 @@ impl Handover {
             if begun.elapsed() < AT_ONCE {
                 drop(self.at_once(Self::converse(open)).await);
             } else {
-                self.inner.tasks.spawn(Self::converse(open));
+                self.inner.tasks.spawn(Self::converse(open).in_current_span());
             }
         }
     }
@@ -146,7 +134,7 @@ impl Handover {
         match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
             Poll::Ready(done) => Ok(done),
             Poll::Pending => {
-                let rest = self.inner.tasks.spawn(work);
+                let rest = self.inner.tasks.spawn(work.in_current_span());
                 drop(token);
                 Err(rest)
             }
@@ -179,7 +167,7 @@ impl Handover {
                         handling.running = Some(Box::pin(service.clone().handle(notification, at)));
                     }
                 }
-                Err(outcomes) => unsaved.keep(outcomes, &key),
+                Err(outcomes) => unsaved.keep(outcomes, service.inner.named(&key)),
             }
         }
         open.is_closed = true;
@@ -197,7 +185,7 @@ impl Handover {
         if !behind.is_empty() {
             return Some(behind);
         }
-        if handling.is_idle() && unsaved.letters.is_empty() {
+        if handling.is_idle() && unsaved.is_empty() {
             return mailboxes.take_or_close(key);
         }
         let next = poll_fn(|cx| {
@@ -213,8 +201,7 @@ impl Handover {
             if arrived.is_ready() {
                 return arrived;
             }
-            let pause = unsaved.pause.as_mut().map_or(Poll::Pending, |pause| pause.as_mut().poll(cx));
-            pause.map(|()| Vec::new())
+            unsaved.poll_due(cx).map(|()| Vec::new())
         });
         Some(next.await)
     }
@@ -240,7 +227,7 @@ impl Handover {
                     self.inner.notify_changed(key);
                     Ok(self.act(key, saved))
                 }
-                Err(error) => Err(not_saved(key, letters, &error)),
+                Err(error) => Err(not_saved(self.inner.named(key), letters, &error)),
             };
         }
         if let Some(forget) = forget {
@@ -268,7 +255,7 @@ impl Handover {
                     if faults == FAULTS.attempts {
                         return Err(error.into());
                     }
-                    tracing::debug!(thread = %key, %error, "the store failed and is retried");
+                    tracing::debug!(thread = %self.inner.named(key), %error, "the store failed and is retried");
                     tokio::time::sleep(FAULTS.wait(faults, None, jitter())).await;
                 }
                 Err(error) => return Err(error),
@@ -288,7 +275,12 @@ impl Handover {
         let (inner, is_copy) = (&self.inner, copy.is_some());
         let loaded = match copy {
             Some(copy) => copy,
-            None => inner.loads.ask(key.clone(), |keys| async move { inner.store.load(&keys).await }).await?,
+            None => {
+                inner
+                    .loads
+                    .ask(key.clone(), |keys| async move { inner.counted(inner.store.load(&keys)).await })
+                    .await?
+            }
         };
         if let Some(at) = tried.iter().position(|tried| tried.version == loaded.version) {
             // An earlier write that ended in an error was done after all.
@@ -334,7 +326,7 @@ impl Handover {
         };
         match inner
             .writes
-            .ask(write, |writes| async move { inner.store.compare_and_swap(writes).await })
+            .ask(write, |writes| async move { inner.counted(inner.store.compare_and_swap(writes)).await })
             .await
         {
             Ok(WriteOutcome::Written) => {
@@ -364,15 +356,16 @@ impl Handover {
                 }
                 Output::Notice { id, attempt, notice } => {
                     if attempt == 1 {
-                        story::log(key, &notice);
+                        story::log(self.inner.named(key), &notice);
+                        self.inner.counters.notice(&notice);
                     }
                     notification = Some((Notification::new(key.clone(), id, attempt, notice), saved.at));
                 }
                 Output::SetAside { id, attempts, dropped } => {
-                    self.inner.counters.set_aside.fetch_add(1, Ordering::Relaxed);
+                    add(&self.inner.counters.set_aside, 1);
                     let dropped = dropped.map(|id| id.0);
                     tracing::error!(
-                        thread = %key, id = id.0, attempts, dropped,
+                        thread = %self.inner.named(key), id = id.0, attempts, dropped,
                         "the handler failed too often or skipped: the notice is set aside, and the next one follows"
                     );
                 }
@@ -385,58 +378,11 @@ impl Handover {
     }
 }
 
-impl Unsaved {
-    /// These letters behind those that were kept.
-    fn and(&mut self, letters: Vec<Letter>) -> Vec<Letter> {
-        let mut all = std::mem::take(&mut self.letters);
-        if all.is_empty() {
-            return letters;
-        }
-        all.extend(letters);
-        all
-    }
-
-    fn saved(&mut self) {
-        (self.since, self.faults, self.pause) = (None, 0, None);
-    }
-
-    /// Stores outcomes for the next attempt; drops them after [`OUTCOMES_FOR`].
-    fn keep(&mut self, outcomes: Vec<Letter>, key: &ThreadKey) {
-        if outcomes.is_empty() {
-            return self.saved();
-        }
-        if self.since.get_or_insert_with(Instant::now).elapsed() >= OUTCOMES_FOR {
-            tracing::error!(thread = %key, "outcomes were not saved; the conversation continues when their leases expire");
-            return self.saved();
-        }
-        self.faults += 1;
-        self.letters = outcomes;
-        self.pause = Some(Box::pin(tokio::time::sleep(OUTCOMES.wait(self.faults, None, jitter()))));
-    }
-}
-
 /// These letters up to the first that forgets the conversation, and those behind it.
 fn up_to_forget(mut letters: Vec<Letter>) -> (Vec<Letter>, Vec<Letter>) {
     let forget = letters.iter().position(|letter| matches!(letter.order, Order::Forget));
     let behind = forget.map_or_else(Vec::new, |at| letters.split_off(at + 1));
     (letters, behind)
-}
-
-/// Replies to letters that could not be saved, and returns the outcomes among them that can be saved later.
-fn not_saved(key: &ThreadKey, mut letters: Vec<Letter>, error: &HandoverError) -> Vec<Letter> {
-    let mut outcomes: Vec<_> = letters.extract_if(.., |letter| letter.is_our_own()).collect();
-    for letter in letters {
-        letter.answer(Err(error.clone()));
-    }
-    if !outcomes.is_empty() {
-        if matches!(error, HandoverError::Store(_) | HandoverError::Busy) {
-            tracing::warn!(thread = %key, %error, "outcomes could not be saved yet");
-        } else {
-            tracing::warn!(thread = %key, %error, "outcomes were not saved");
-            outcomes.clear();
-        }
-    }
-    outcomes
 }
 
 /// Whether a step with this reply may have left the thread unchanged. A woken thread is always written, so that a wake time

@@ -12,8 +12,11 @@ use crate::id::ThreadKey;
 use crate::thread::{Handled, Input, Note};
 use crate::time::Timestamp;
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use super::calls::{Callee, NoPlace};
+use super::stats::add;
+use super::story::Named;
 use super::{Handover, Notification};
 
 /// The delay of a call that found no room even to wait; with jitter up to twice as long.
@@ -31,20 +34,33 @@ pub(super) struct Asked {
 impl Handover {
     pub(super) fn begin_call(&self, key: &ThreadKey, asked: Asked) {
         let (service, key) = (self.clone(), key.clone());
-        self.inner.tasks.spawn(async move {
+        let edge = edge(&asked.call);
+        let span = tracing::info_span!(
+            "call", thread = %self.inner.named(&key), call = edge, "otel.kind" = "client", "error.type" = tracing::field::Empty
+        );
+        let calling = async move {
             let id = asked.id;
             let result = match service.make_in_turn(&key, asked).await {
                 Ok(result) => result,
                 Err(wait) => {
-                    tracing::debug!(thread = %key, ?wait, "a call is held back: too many are under way, or fail on this Page");
+                    tracing::debug!(
+                        ?wait,
+                        "a call is held back: too many are under way, or fail on this Page"
+                    );
                     CallOutcome::HeldBack(wait)
                 }
             };
-            if !matches!(result, CallOutcome::Refused(_) | CallOutcome::Unknown(_) | CallOutcome::HeldBack(_)) {
-                service.inner.call_succeeded(&key.page);
+            service.inner.counters.call_ended(edge, &result);
+            match &result {
+                CallOutcome::HeldBack(_) => {}
+                CallOutcome::Refused(failure) | CallOutcome::Unknown(failure) => {
+                    log_failure(service.inner.named(&key), edge, failure);
+                }
+                _ => service.inner.call_succeeded(&key.page),
             }
             service.post(key, Input::CallEnded { call: id, outcome: result }).await;
-        });
+        };
+        self.inner.tasks.spawn(calling.instrument(span));
     }
 
     /// Makes the call when there is a place for it.
@@ -126,14 +142,19 @@ impl Handover {
     /// Runs the handler on a notification and returns its result. `at` is the start of the notification's lease.
     pub(super) async fn handle(self, notification: Notification, at: Timestamp) -> Input {
         let is_late = self.is_late(at, self.inner.config.timeouts.notice_lease);
-        let handled = if is_late { Handled::Retry } else { self.notify(&notification, at).await };
+        let span = tracing::info_span!(
+            "notify", thread = %self.inner.named(&notification.thread), notice = notification.id.0,
+            attempt = notification.attempt, "otel.kind" = "consumer"
+        );
+        let notified = self.notify(&notification, at).instrument(span);
+        let handled = if is_late { Handled::Retry } else { notified.await };
         Input::NoticeHandled { notice: notification.id, handled }
     }
 
     async fn notify(&self, notification: &Notification, at: Timestamp) -> Handled {
         let handling = async { self.inner.handler.notify(self, notification).await };
         let mut handling = pin!(AssertUnwindSafe(handling).catch_unwind());
-        let (thread, id) = (&notification.thread, notification.id);
+        let (thread, id) = (self.inner.named(&notification.thread), notification.id);
         // Most handlers end at once and need no timer.
         let handled = match poll_fn(|cx| Poll::Ready(handling.as_mut().poll(cx))).await {
             Poll::Ready(handled) => Ok(handled),
@@ -156,6 +177,30 @@ impl Handover {
             Err(_) => tracing::warn!(%thread, ?id, "the handler took too long; it is notified again"),
             Ok(Err(_)) => tracing::error!(%thread, ?id, "the handler panicked; it is notified again"),
         }
+        add(&self.inner.counters.handler_failures, 1);
         Handled::Retry
+    }
+}
+
+/// The call's name, as in its URL.
+fn edge(call: &Call) -> &'static str {
+    match call {
+        Call::SendMessage { .. } => "messages",
+        Call::PassThreadControl { .. } => "pass_thread_control",
+        Call::TakeThreadControl => "take_thread_control",
+        Call::RequestThreadControl => "request_thread_control",
+        Call::ReleaseThreadControl => "release_thread_control",
+        Call::ThreadOwner => "thread_owner",
+        Call::AskDesk(_) => "bots/handover",
+    }
+}
+
+/// Logs a failed call: at `warn`, unless it only says that somebody else has control.
+fn log_failure(thread: Named<'_>, call: &str, failure: &Failure) {
+    tracing::Span::current().record("error.type", tracing::field::display(failure.kind));
+    if matches!(failure.kind, FailureKind::NotThreadOwner | FailureKind::Conflict) {
+        tracing::info!(%thread, call, %failure, "a call was refused");
+    } else {
+        tracing::warn!(%thread, call, %failure, "a call failed");
     }
 }

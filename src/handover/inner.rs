@@ -1,11 +1,12 @@
 //! The state that all clones of a service share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foldhash::HashMap;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::call::Failure;
@@ -14,7 +15,7 @@ use crate::id::{PageId, ThreadKey};
 use crate::policy::ThreadControlPolicy;
 use crate::retry::{Budget, Jitter};
 use crate::skew::ClockCheck;
-use crate::store::{Loaded, RecordError, ThreadStore, Write, WriteOutcome};
+use crate::store::{Loaded, RecordError, StoreError, ThreadStore, Write, WriteOutcome};
 use crate::thread::{Config, Context, PageCall, PageRefusals};
 #[cfg(feature = "webhook")]
 use crate::throttle::Refusals;
@@ -26,6 +27,8 @@ use super::cache::Cache;
 use super::calls::Calls;
 use super::clock::Clock;
 use super::mailbox::Mailboxes;
+use super::stats::{Counters, add};
+use super::story::{Named, Names};
 use super::{Handler, HandoverError};
 
 /// The retry budget of one Page: a burst, and retries a second after it. Low enough not to make an outage worse, high enough
@@ -50,10 +53,13 @@ pub(super) struct Inner {
     pub(super) changed: broadcast::Sender<ThreadKey>,
     pub(super) alarm: Arc<Alarm>,
     pub(super) pages: Mutex<HashMap<PageId, PageState>>,
+    /// The start of the waker's last round.
+    pub(super) last_round: Mutex<Instant>,
     /// All tasks of this service: conversations, calls, rounds of the waker.
     pub(super) tasks: TaskTracker,
     pub(super) stopping: AtomicBool,
     pub(super) counters: Counters,
+    pub(super) names: Names,
     /// The timeout of `Handover::events`.
     pub(super) events_within: Duration,
     /// The most events being saved at once, and their permits.
@@ -65,13 +71,6 @@ pub(super) struct Inner {
     /// Limits the log of unknown webhook items.
     #[cfg(feature = "webhook")]
     pub(super) not_understood: Refusals,
-}
-
-/// The counters behind `Stats`.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) damaged: AtomicU64,
-    pub(super) set_aside: AtomicU64,
 }
 
 /// The state of a Page: its cached refusals and its retry budget.
@@ -144,6 +143,22 @@ impl Inner {
         }
     }
 
+    /// The conversation's name in the log.
+    pub(super) fn named<'a>(&'a self, key: &'a ThreadKey) -> Named<'a> {
+        self.names.of(key)
+    }
+
+    /// Makes a call of the store, and counts it.
+    pub(super) async fn counted<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let begun = Instant::now();
+        let result = call.await;
+        self.counters.store_call(&result, begun.elapsed());
+        result
+    }
+
     /// Wakes `Handover::wait_until` after a change of the conversation.
     pub(super) fn notify_changed(&self, key: &ThreadKey) {
         if self.changed.receiver_count() > 0 {
@@ -154,9 +169,9 @@ impl Inner {
 
     /// Logs and counts a record that cannot be read.
     pub(super) fn unreadable(&self, key: &ThreadKey, error: RecordError) -> HandoverError {
-        tracing::error!(thread = %key, %error, "a conversation cannot be read");
+        tracing::error!(thread = %self.named(key), %error, "a conversation cannot be read");
         if error.is_permanent() {
-            self.counters.damaged.fetch_add(1, Ordering::Relaxed);
+            add(&self.counters.damaged_records, 1);
         }
         error.into()
     }

@@ -1,9 +1,11 @@
 //! Maintenance of a running service: counters, stop, conversations that need attention, deletion.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::id::ThreadKey;
+use crate::store::StoreError;
 use crate::thread::{Command, NoticeId};
 
 use super::mailbox::Order;
@@ -22,27 +24,49 @@ pub enum Stopped {
     Unfinished(usize),
 }
 
-/// Counters of this process since the service started. Raise an alarm when one of them grows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The reason why the service cannot work now, by [`Handover::healthy`].
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
-pub struct Stats {
-    /// Attempts to load a conversation whose record is damaged. Its events were dropped: restore the record, or
-    /// [`forget`](Handover::forget) the conversation.
-    pub damaged_records: u64,
-    /// Notices set aside because the handler failed on them too often or skipped them
-    /// ([`Thread::set_aside`](crate::thread::Thread::set_aside)).
-    pub set_aside: u64,
+pub enum Unhealthy {
+    /// [`Handover::stop`] was called: send no more requests here.
+    #[error("the service stops")]
+    Stopping,
+    /// The store failed: look at the database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store did not answer in time: look at the database and its connections.
+    #[error("the store did not answer in time")]
+    StoreTooSlow,
+    /// As many events are being saved as are allowed ([`Builder::events_at_once`](super::Builder::events_at_once)): the store is
+    /// too slow for the load.
+    #[error("too many events are being saved")]
+    Overloaded,
+    /// Due conversations have not been woken for this time, so that timers do not fire: restart the process.
+    #[error("due conversations have not been woken for {} s", .0.as_secs())]
+    NotWaking(Duration),
 }
 
+/// The time without a round of the waker after which it counts as stopped: more than its calls of the store may take.
+const WAKES_WITHIN: Duration = Duration::from_mins(2);
+
 impl Handover {
-    /// The counters of this process since the service started.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let counters = &self.inner.counters;
-        Stats {
-            damaged_records: counters.damaged.load(Ordering::Relaxed),
-            set_aside: counters.set_aside.load(Ordering::Relaxed),
+    /// Whether the service can work: it does not stop, its store answers within `within`, deliveries find room, and timers fire.
+    /// For the readiness check of a load balancer.
+    ///
+    /// # Errors
+    /// [`Unhealthy`] says what is wrong.
+    pub async fn healthy(&self, within: Duration) -> Result<(), Unhealthy> {
+        let inner = &self.inner;
+        if inner.is_stopping() {
+            return Err(Unhealthy::Stopping);
         }
+        let waking = inner.last_round.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        if waking > WAKES_WITHIN {
+            return Err(Unhealthy::NotWaking(waking));
+        }
+        drop(inner.room_for(1).map_err(|_| Unhealthy::Overloaded)?);
+        let answer = tokio::time::timeout(within, inner.store.ping()).await;
+        Ok(answer.map_err(|_| Unhealthy::StoreTooSlow)??)
     }
 
     /// Removes a notice that was set aside ([`Thread::set_aside`](crate::thread::Thread::set_aside)). Call it when you have

@@ -30,7 +30,9 @@ mod inner;
 mod mailbox;
 mod maintenance;
 mod sender_action;
+mod stats;
 mod story;
+mod unsaved;
 mod wake;
 
 pub use builder::Builder;
@@ -38,14 +40,16 @@ pub use check::BuildError;
 pub use clock::{Clock, SystemClock};
 pub use error::HandoverError;
 pub use handler::{BoxError, Handler, HandlerError, Notification};
-pub use maintenance::{Stats, Stopped};
+pub use maintenance::{Stopped, Unhealthy};
 pub use sender_action::Shown;
+pub use stats::{CallCount, Stats};
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::call::{MessageKey, OutgoingMessage};
 use crate::event::Event;
@@ -122,6 +126,22 @@ impl Handover {
             })
             .collect();
         self.inner.check_clock(latest);
+        let (events, counters) = (orders.len(), &self.inner.counters);
+        let span = tracing::info_span!(
+            "delivery",
+            "otel.kind" = "consumer",
+            "messaging.system" = "messenger",
+            "messaging.batch.message_count" = events
+        );
+        let taken_in = self.submit_events(orders).instrument(span).await;
+        match &taken_in {
+            Ok(()) => stats::add(&counters.events_accepted, u64::try_from(events).unwrap_or(u64::MAX)),
+            Err(_) => stats::add(&counters.deliveries_refused, 1),
+        }
+        taken_in
+    }
+
+    async fn submit_events(&self, orders: Vec<(ThreadKey, Order)>) -> Result<(), HandoverError> {
         self.is_taking_in()?;
         let room = self.inner.room_for(orders.len())?;
         let submitted = self.submit(orders, Some(room));

@@ -1,22 +1,61 @@
 //! The log at `info`: every change of control and the end of every message, so that a handover reads like a story.
 
+use std::fmt;
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
 use crate::id::ThreadKey;
 use crate::thread::Notice;
 
+/// How conversations are named in the log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    salt: Option<String>,
+}
+
+/// A conversation's name in the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<'a>(&'a ThreadKey, &'a Names);
+
+impl Names {
+    /// Names that hide people's ids behind digests, the same for all processes with this salt.
+    pub(super) fn hashed(salt: String) -> Self {
+        Self { salt: Some(salt) }
+    }
+
+    pub(super) fn of<'a>(&'a self, key: &'a ThreadKey) -> Named<'a> {
+        Named(key, self)
+    }
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(key, names) = self;
+        let Some(salt) = &names.salt else { return key.fmt(f) };
+        let mut hasher = SipHasher13::new();
+        for part in [salt, &key.page.to_string(), &key.user.to_string()] {
+            hasher.write_usize(part.len());
+            hasher.write(part.as_bytes());
+        }
+        write!(f, "{}/#{:016x}", key.page, hasher.finish())
+    }
+}
+
 /// Logs a notice when it is put out for the first time. Texts of people are never logged.
-pub(super) fn log(thread: &ThreadKey, notice: &Notice) {
+pub(super) fn log(thread: Named<'_>, notice: &Notice) {
     match notice {
         Notice::ControlGained { from, unanswered, .. } => {
-            tracing::info!(%thread, from = from.as_ref().map(tracing::field::display), unanswered = unanswered.len(), "control gained");
+            tracing::info!(%thread, from = from.as_ref().map(display), unanswered = unanswered.len(), "control gained");
         }
         Notice::ControlLost { to, .. } => {
-            tracing::info!(%thread, to = to.as_ref().map(tracing::field::display), "control lost");
+            tracing::info!(%thread, to = to.as_ref().map(display), "control lost");
         }
         Notice::Transferred { to } => {
-            tracing::info!(%thread, to = to.as_ref().map(tracing::field::display), "control given away");
+            tracing::info!(%thread, to = to.as_ref().map(display), "control given away");
         }
         Notice::ControlRequested { by, granted, .. } => {
-            tracing::info!(%thread, by = by.as_ref().map(tracing::field::display), granted, "control requested");
+            tracing::info!(%thread, by = by.as_ref().map(display), granted, "control requested");
         }
         Notice::ControlNotGranted { report, .. } => tracing::warn!(%thread, %report, "control not granted"),
         Notice::TransferFailed { reason, .. } => {
@@ -33,5 +72,21 @@ pub(super) fn log(thread: &ThreadKey, notice: &Notice) {
             tracing::warn!(%thread, %why, "an action of the handler was refused");
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{PageId, UserId};
+
+    #[test]
+    fn names_hide_people_where_the_host_wants_it() {
+        let key = ThreadKey::new(PageId::from(10), UserId::from(4711));
+        assert_eq!(Names::default().of(&key).to_string(), key.to_string());
+        let hashed = |salt: &str| Names::hashed(salt.to_owned()).of(&key).to_string();
+        assert!(hashed("a").starts_with("10/#") && !hashed("a").contains("4711"), "{}", hashed("a"));
+        assert_eq!(hashed("a"), hashed("a"));
+        assert_ne!(hashed("a"), hashed("b"));
     }
 }

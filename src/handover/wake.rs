@@ -1,7 +1,10 @@
 //! The waker: the task that polls the store for due conversations and wakes them.
 
-use std::sync::{Arc, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::thread::Input;
 
@@ -48,8 +51,10 @@ pub(super) async fn wake_due(inner: Weak<Inner>) {
 }
 
 async fn wake_round(inner: Arc<Inner>) -> Round {
-    inner.alarm.reset();
+    *inner.last_round.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     let now = inner.now();
+    let lag = inner.alarm.reset().map_or(0, |due| now.since(due).as_millis());
+    inner.counters.due_lag_ms.store(u64::try_from(lag).unwrap_or(u64::MAX), Ordering::Relaxed);
     let due = match answered_in_time(inner.store.due(now, LEASE, BATCH)).await {
         Ok(due) => due,
         Err(error) => {
@@ -65,8 +70,11 @@ async fn wake_round(inner: Arc<Inner>) -> Round {
         }
     }
     let orders = due.into_iter().map(|key| (key, Order::Step(Input::Wake))).collect();
-    if let Some(error) = (Handover { inner }).submit(orders, None).await.into_iter().find_map(Result::err) {
+    let service = Handover { inner };
+    if let Some(error) = service.submit(orders, None).await.into_iter().find_map(Result::err) {
         tracing::warn!(%error, "due threads could not be woken; they are due again when their leases expire");
     }
+    #[cfg(feature = "metrics")]
+    super::stats::report(&service.stats());
     round
 }

@@ -22,8 +22,8 @@ pub const MAX_RESPONSE_BYTES: usize = 1024 * 1024;
 /// A [`Transport`] over reqwest and rustls: HTTP/1.1, no redirects, no retries, a total timeout, and response bodies of at
 /// most [`MAX_RESPONSE_BYTES`]. It uses the proxy that the environment names, except for this machine itself.
 ///
-/// It uses the crypto provider that the host has installed for the process, else *ring*. It installs none, so that the host
-/// may do so before or after. A `reqwest::Client` of the host's own still needs a provider: with this crate in the build,
+/// It uses the crypto provider that the host has installed for the process, else *ring* or AWS-LC, by the feature `ring` or
+/// `aws-lc-rs`. It installs none, so that the host may do so before or after. A `reqwest::Client` of the host's own still needs a provider: with this crate in the build,
 /// reqwest has rustls without one, unless the host enables one of reqwest's features.
 #[derive(Debug, Clone)]
 pub struct ReqwestTransport {
@@ -55,15 +55,33 @@ impl ReqwestTransport {
     /// # Errors
     /// As [`ReqwestTransport::new`].
     pub fn with_limits(total: Duration, connect: Duration, idle: usize) -> Result<Self, TransportError> {
+        Self::configured(|client| client.timeout(total).connect_timeout(connect).pool_max_idle_per_host(idle))
+    }
+
+    /// Creates a transport whose client the host configures: a proxy, a user agent, certificates
+    /// (`tls_backend_preconfigured`), timeouts other than the defaults. Redirects and retries stay off, because they would carry
+    /// the token elsewhere or double a message; calls to this machine use no proxy.
+    ///
+    /// ```
+    /// use messenger_handover::http::ReqwestTransport;
+    ///
+    /// let transport = ReqwestTransport::configured(|client| client.user_agent("my-bot/1.0"))?;
+    /// # Ok::<(), messenger_handover::http::TransportError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ReqwestTransport::new`], or if a setting cannot be used.
+    pub fn configured(
+        configure: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, TransportError> {
         let tls = tls::client_config().map_err(TransportError::not_sent)?;
         let client = || {
-            reqwest::Client::builder()
+            let client = reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .timeout(total)
-                .connect_timeout(connect)
-                .pool_max_idle_per_host(idle)
+                .timeout(DEFAULT_TIMEOUT)
+                .connect_timeout(DEFAULT_CONNECT_TIMEOUT)
+                .pool_max_idle_per_host(DEFAULT_IDLE_CONNECTIONS);
+            configure(client).redirect(reqwest::redirect::Policy::none()).retry(reqwest::retry::never())
         };
         let direct = client().no_proxy().build().map_err(TransportError::not_sent)?;
         let client = client().build().map_err(TransportError::not_sent)?;

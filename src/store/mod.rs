@@ -42,6 +42,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::id::ThreadKey;
+use crate::secret::DatabaseUrl;
 use crate::thread::Thread;
 use crate::time::Timestamp;
 
@@ -100,6 +101,14 @@ pub trait ThreadStore: fmt::Debug + Send + Sync + 'static {
     async fn next_due(&self, _after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
     }
+
+    /// Whether the store answers, by a small query.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store is unavailable.
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.needing_attention(None, 1).await.map(drop)
+    }
 }
 
 #[async_trait]
@@ -131,6 +140,55 @@ impl<S: ThreadStore + ?Sized> ThreadStore for Arc<S> {
     async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         (**self).next_due(after).await
     }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        (**self).ping().await
+    }
+}
+
+/// Opens the store that a URL names: `memory:`, `sqlite:PATH`, `postgres://…`, `redis://…` or `rediss://…`.
+///
+/// ```
+/// # async fn start() -> Result<(), messenger_handover::store::StoreError> {
+/// let store = messenger_handover::store::open("memory:").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be opened, if the URL names none, or if this program was built without the store's feature.
+#[allow(clippy::unused_async, reason = "the stores on a server connect, where their features are on")]
+pub async fn open(url: impl Into<DatabaseUrl>) -> Result<Arc<dyn ThreadStore>, StoreError> {
+    let url = url.into();
+    let scheme = url.expose_secret().split(':').next().unwrap_or_default();
+    Ok(match scheme {
+        "memory" => Arc::new(MemoryStore::new()),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => {
+            let path = url.expose_secret().trim_start_matches("sqlite:");
+            Arc::new(SqliteStore::open(path.strip_prefix("//").unwrap_or(path))?)
+        }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => Arc::new(PostgresStore::connect(url).await?),
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => Arc::new(RedisStore::connect(url).await?),
+        _ => return Err(not_opened(scheme)),
+    })
+}
+
+/// Names no part of a URL that may hold a password.
+fn not_opened(scheme: &str) -> StoreError {
+    let feature = match scheme {
+        "sqlite" => "sqlite",
+        "postgres" | "postgresql" => "postgres",
+        "redis" | "rediss" => "redis",
+        _ => {
+            return StoreError::new(
+                "the URL begins with none of memory:, sqlite:, postgres:, redis:, rediss:",
+            );
+        }
+    };
+    StoreError::new(format!("this program was built without the feature `{feature}`"))
 }
 
 /// A thread that was loaded.

@@ -49,7 +49,9 @@ pub use input::{Command, Input};
 pub use note::Note;
 pub use notice::{Notice, RefusedAction};
 pub use notices::SetAside;
-pub use outcome::{FailReason, MessageStatus, NoEcho, NotGranted, StepOutcome, TriedStep};
+pub use outcome::{
+    FailReason, MessageStatus, NoEcho, NotGranted, StepOutcome, TriedStep, WaitingMessage, WaitsFor,
+};
 pub use output::{Output, Reply};
 pub use page::{PageCall, PageMemory, PageRefusals};
 pub use terms::{ClaimOrigin, CommandRefused, NoticeId, Target};
@@ -253,6 +255,17 @@ impl Thread {
     #[must_use]
     pub fn message_status(&self, key: &MessageKey) -> Option<MessageStatus> {
         self.outbox.status(key)
+    }
+
+    /// The messages that are not settled yet, in their order.
+    pub fn waiting_messages(&self) -> impl Iterator<Item = WaitingMessage<'_>> {
+        self.outbox.waiting()
+    }
+
+    /// The number of notices that wait for the handler.
+    #[must_use]
+    pub fn waiting_notices(&self) -> usize {
+        self.notices.len()
     }
 
     /// Whether people are busy with the customer, as far as a bot can tell: the host or the desk asked for them, or a

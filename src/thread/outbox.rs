@@ -13,7 +13,7 @@ use super::config::{Config, OnUnknown};
 use super::duplicates::{Digest, Horizon, Recent};
 use super::is_default;
 use super::notice::Notice;
-use super::outcome::{FailReason, MessageStatus, NoEcho};
+use super::outcome::{FailReason, MessageStatus, NoEcho, WaitingMessage, WaitsFor};
 
 /// The messages that wait, and the outcomes of earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -147,6 +147,20 @@ impl Outbox {
             self.settled.touch(Digest::key(key), now);
         }
         Some(status)
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = WaitingMessage<'_>> {
+        self.waiting.iter().map(|Queued { key, message, state, expires, .. }| WaitingMessage {
+            key,
+            message,
+            waits_for: match state {
+                State::Waiting => WaitsFor::Control,
+                State::Sending => WaitsFor::Call,
+                State::AwaitingEcho { .. } => WaitsFor::Echo,
+                State::Held(_) => WaitsFor::Host,
+            },
+            expires: *expires,
+        })
     }
 
     pub(super) fn head(&self) -> Head<'_> {

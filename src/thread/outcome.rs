@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::{Failure, FailureKind};
+use crate::call::{Failure, FailureKind, MessageKey, OutgoingMessage};
 use crate::id::MessageId;
 use crate::policy::ClaimStep;
+use crate::time::Timestamp;
 
 /// The reason why a message was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
@@ -90,6 +91,34 @@ pub enum MessageStatus {
     /// The message was sent or may have been, and more than [`Limits::finished`](super::Limits::finished) others ended since:
     /// its exact outcome is no longer stored.
     Settled,
+}
+
+/// A message that is not settled yet, by [`Thread::waiting_messages`](super::Thread::waiting_messages).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaitingMessage<'a> {
+    /// Its idempotency key.
+    pub key: &'a MessageKey,
+    /// The message.
+    pub message: &'a OutgoingMessage,
+    /// What it waits for.
+    pub waits_for: WaitsFor,
+    /// The time at which it fails, unless it was sent before ([`Timeouts::message_age`](super::Timeouts::message_age)).
+    pub expires: Timestamp,
+}
+
+/// What a message waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// Control of the thread, or the messages before it.
+    Control,
+    /// The end of the call that sends it.
+    Call,
+    /// Its echo, because the outcome of the call is unknown.
+    Echo,
+    /// The host: the message may or may not have been sent. [Resume](super::Command::Continue) the messages behind it.
+    Host,
 }
 
 /// The report of a claim that failed: each step with the platform's words. [`NotGranted::remedy`] says who can change

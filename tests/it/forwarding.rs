@@ -29,6 +29,10 @@ pub trait Forward: Debug + Send + Sync + 'static {
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
         self.inner().forget(keys).await
     }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner().ping().await
+    }
 }
 
 /// A [`ThreadStore`] that makes the calls of `F`.
@@ -67,6 +71,10 @@ impl<F: Forward> ThreadStore for Forwarding<F> {
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
         self.0.forget(keys).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0.ping().await
     }
 
     async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

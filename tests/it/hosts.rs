@@ -2,11 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use messenger_handover::id::PageId;
-use messenger_handover::policy::ThreadControlPolicy::BotPrimary;
+use messenger_handover::id::AppId;
+use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary};
 use messenger_handover::routes::BodyLimits;
+use messenger_handover::settings::Settings;
+use messenger_handover::store::MemoryStore;
 use messenger_handover::webhook::{SIGNATURE_HEADER, sign};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,7 +20,9 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::examples::{Running, example};
-use crate::world::{CUSTOMER, DESK_SECRET, DESK_TOKEN, ED_TOKEN, PAGE, VERIFY_TOKEN, desk};
+use crate::world::{
+    BOT_SECRET, BOT_TOKEN, CUSTOMER, DESK_SECRET, DESK_TOKEN, ED_TOKEN, PAGE, VERIFY_TOKEN, desk,
+};
 
 #[path = "../../examples/agent_desk/main.rs"]
 #[allow(dead_code, reason = "its main is for running it alone")]
@@ -28,24 +33,35 @@ pub mod agent_desk;
 #[allow(clippy::duplicate_mod, reason = "each host is also an example of its own, with its own settings")]
 pub mod bot;
 
-use agent_desk::settings::Settings;
 use agent_desk::settings::serve::{Limits, serve};
 
 const STRANGERS: usize = 300;
 const MIB: usize = 1024 * 1024;
 
-pub fn settings(graph_url: Url, limits: Limits) -> Settings {
-    Settings {
-        graph_url,
-        page: PageId::from(PAGE),
-        page_token: DESK_TOKEN.into(),
-        app: desk(),
-        app_secret: DESK_SECRET.into(),
-        verify_token: VERIFY_TOKEN.into(),
-        ed_token: ED_TOKEN.into(),
-        policy: BotPrimary,
-        limits,
-    }
+/// The settings of a host, as its environment would hold them. A bot also needs its desk's URL.
+pub fn settings(app: &AppId, policy: ThreadControlPolicy, graph: &Url, desk_url: Option<&Url>) -> Settings {
+    let is_desk = *app == desk();
+    let of = |for_desk: &str, for_bot: &str| if is_desk { for_desk } else { for_bot }.to_owned();
+    let read = Settings::from_variables(|name| {
+        Some(match name {
+            "APP_ID" => app.to_string(),
+            "APP_SECRET" => of(DESK_SECRET, BOT_SECRET),
+            "VERIFY_TOKEN" => VERIFY_TOKEN.to_owned(),
+            "PAGE_ID" => PAGE.to_string(),
+            "PAGE_TOKEN" => of(DESK_TOKEN, BOT_TOKEN),
+            "POLICY" => policy.to_string(),
+            "GRAPH_URL" => graph.to_string(),
+            "ED_TOKEN" => ED_TOKEN.to_owned(),
+            "ED_URL" => desk_url?.to_string(),
+            "DESK_APP_ID" => desk_url.map(|_| desk().to_string())?,
+            _ => return None,
+        })
+    });
+    read.unwrap()
+}
+
+pub fn a_store() -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::new())
 }
 
 /// A desk in this process with its own limits.
@@ -57,8 +73,8 @@ struct Host {
 
 impl Host {
     async fn start(limits: Limits) -> Self {
-        let (router, _) =
-            agent_desk::router(settings("http://127.0.0.1:1".parse().unwrap(), limits)).unwrap();
+        let settings = settings(&desk(), BotPrimary, &"http://127.0.0.1:1".parse().unwrap(), None);
+        let (router, _) = agent_desk::router(&settings, a_store(), limits.bodies).unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (stop, stopped) = oneshot::channel::<()>();

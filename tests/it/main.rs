@@ -18,6 +18,7 @@ mod forwarding;
 mod hosts;
 mod layers;
 mod mailbox;
+mod operation;
 mod outage;
 mod overload;
 mod own_process;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use messenger_handover::handover::Handover;
-use messenger_handover::id::{AppId, PageId};
+use messenger_handover::id::AppId;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
+use messenger_handover::routes::BodyLimits;
 use messenger_handover::thread::{Note, Target};
 use messenger_handover::webhook::dangerous_parse_unverified;
 use messenger_sim::{self as sim, Rules, Server};
@@ -13,10 +14,9 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::hosts::agent_desk::settings::serve::{self, Limits};
-use crate::hosts::{agent_desk, bot as shipped, settings};
+use crate::hosts::{self, agent_desk, bot as shipped};
 use crate::world::{
-    BOT, BOT_SECRET, BOT_TOKEN, DESK, DESK_SECRET, DESK_TOKEN, ED_TOKEN, PAGE, VERIFY_TOKEN, bot, desk,
-    thread,
+    BOT, BOT_SECRET, BOT_TOKEN, DESK, DESK_SECRET, DESK_TOKEN, PAGE, VERIFY_TOKEN, bot, desk, thread,
 };
 
 const QUIET: Duration = Duration::from_millis(150);
@@ -43,22 +43,12 @@ impl Shop {
             .with_page(sim::Page::new(PAGE, rules).app(BOT, BOT_TOKEN).app(DESK, DESK_TOKEN));
         let sim = Server::start(platform).await.unwrap();
         let graph: Url = sim.url().parse().unwrap();
-        let mut settings = settings(graph.clone(), Limits::default());
-        settings.policy = policy;
-        let (router, _) = agent_desk::router(settings).unwrap();
+        let settings = |app: AppId, desk_url| hosts::settings(&app, policy, &graph, desk_url);
+        let bodies = BodyLimits::default();
+        let (router, _) = agent_desk::router(&settings(desk(), None), hosts::a_store(), bodies).unwrap();
         let desk_url = serve(router).await;
-        let settings = shipped::settings::Settings {
-            graph_url: graph,
-            page: PageId::from(PAGE),
-            page_token: BOT_TOKEN.into(),
-            app: bot(),
-            app_secret: BOT_SECRET.into(),
-            verify_token: VERIFY_TOKEN.into(),
-            ed_token: ED_TOKEN.into(),
-            policy,
-            limits: shipped::settings::serve::Limits::default(),
-        };
-        let (router, bots) = shipped::router(settings, &desk_url, desk()).unwrap();
+        let (router, bots) =
+            shipped::router(&settings(bot(), Some(&desk_url)), hosts::a_store(), bodies).unwrap();
         let bot_url = serve(router).await;
         for (app, url) in [(bot(), &bot_url), (desk(), &desk_url)] {
             sim.set_callback(&app, url.join("webhook").unwrap());

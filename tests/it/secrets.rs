@@ -9,6 +9,7 @@ use messenger_handover::engage::{self, Domain};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::id::PageId;
 use messenger_handover::policy::ThreadControlPolicy::BotPrimary;
+use messenger_handover::routes::BodyLimits;
 use messenger_handover::secret::{AppSecret, EdToken, EdWebhookSecret, PageToken, VerifyToken};
 use messenger_handover::thread::Target;
 use messenger_handover::webhook::{self, Verifier};
@@ -19,8 +20,8 @@ use url::Url;
 use crate::capture::Log;
 use crate::hosts;
 use crate::world::{
-    BOT, BOT_SECRET, BOT_TOKEN, DESK, DESK_SECRET, DESK_TOKEN, ED_TOKEN, Host, PAGE, Setup, VERIFY_TOKEN,
-    World, bot, desk, thread,
+    BOT, BOT_SECRET, BOT_TOKEN, DESK, DESK_SECRET, DESK_TOKEN, Host, PAGE, Setup, VERIFY_TOKEN, World, bot,
+    desk, thread,
 };
 
 /// One run through everything that handles a secret, with all log levels on.
@@ -83,22 +84,13 @@ async fn example_hosts(shown: &mut String) {
         url
     };
     let graph: Url = sim.url().parse().unwrap();
-    let settings = hosts::settings(graph.clone(), hosts::agent_desk::settings::serve::Limits::default());
+    let settings = hosts::settings(&desk(), BotPrimary, &graph, None);
     let _ = write!(shown, "{settings:?}");
-    let (router, desks) = hosts::agent_desk::router(settings).unwrap();
+    let (router, desks) =
+        hosts::agent_desk::router(&settings, hosts::a_store(), BodyLimits::default()).unwrap();
     let desk_url = serve(router).await;
-    let settings = hosts::bot::settings::Settings {
-        graph_url: graph,
-        page: PageId::from(PAGE),
-        page_token: BOT_TOKEN.into(),
-        app: bot(),
-        app_secret: BOT_SECRET.into(),
-        verify_token: VERIFY_TOKEN.into(),
-        ed_token: ED_TOKEN.into(),
-        policy: BotPrimary,
-        limits: hosts::bot::settings::serve::Limits::default(),
-    };
-    let (router, bots) = hosts::bot::router(settings, &desk_url, desk()).unwrap();
+    let settings = hosts::settings(&bot(), BotPrimary, &graph, Some(&desk_url));
+    let (router, bots) = hosts::bot::router(&settings, hosts::a_store(), BodyLimits::default()).unwrap();
     let bot_url = serve(router).await;
     for (app, url) in [(bot(), &bot_url), (desk(), &desk_url)] {
         sim.set_callback(&app, url.join("webhook").unwrap());

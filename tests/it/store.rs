@@ -74,6 +74,8 @@ pub struct Moods {
     pub refuses: AtomicUsize,
     /// Duration of a write in milliseconds.
     pub slow_ms: AtomicU64,
+    /// Duration of a ping in milliseconds.
+    pub pings_ms: AtomicU64,
     /// The thread whose record cannot be read, and the error.
     unreadable: Mutex<Option<(ThreadKey, RecordError)>>,
     loads: AtomicUsize,
@@ -98,6 +100,11 @@ impl Forward for Moods {
             }
         }
         Ok(loaded)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        tokio::time::sleep(Duration::from_millis(self.pings_ms.load(Ordering::SeqCst))).await;
+        self.inner.ping().await
     }
 
     async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {

@@ -20,6 +20,7 @@ pub(super) async fn what_is_not_kept_is_fresh(store: Store) -> Found {
         same("the version", &loaded.version, &0)?;
         same("the thread", &*loaded.thread.map_err(|error| Wrong(error.to_string()))?, &Thread::new())?;
     }
+    store.ping().await?;
     same("threads loaded for no key", &store.load(&[]).await?.len(), &0)?;
     same("verdicts for no write", &store.compare_and_swap(Vec::new()).await?, &Vec::new())
 }

@@ -131,6 +131,10 @@ impl ThreadStore for Noting {
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
         self.inner.forget(keys).await
     }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
 }
 
 /// Runs all checks on a store, one after the other, also after a failure. Call it in a Tokio runtime.

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, raw_sql};
 
 use super::db::Db;
@@ -14,7 +14,7 @@ use crate::store::{Records, StoreError};
 /// Settings of a [`PostgresStore`].
 #[derive(Debug, Clone)]
 pub struct Builder {
-    url: DatabaseUrl,
+    database: Database,
     schema: String,
     records: Records,
     connections: u32,
@@ -22,10 +22,18 @@ pub struct Builder {
     behind_transaction_pooler: bool,
 }
 
+/// Where the connections come from.
+#[derive(Debug, Clone)]
+pub(super) enum Database {
+    Url(DatabaseUrl),
+    /// The host's own pool.
+    Pool(PgPool),
+}
+
 impl Builder {
-    pub(super) fn new(url: DatabaseUrl) -> Self {
+    pub(super) fn new(database: Database) -> Self {
         Self {
-            url,
+            database,
             schema: "public".to_owned(),
             records: Records::new(),
             connections: 8,
@@ -48,7 +56,8 @@ impl Builder {
         self
     }
 
-    /// The most connections, half of them for writes. At least 2; default: 8.
+    /// The most connections, half of them for writes. At least 2; default: 8. A pool of the host's keeps its own limit: give the
+    /// same number here.
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(2);
@@ -77,15 +86,32 @@ impl Builder {
     /// [`StoreError`] if the database cannot be reached, the name of the schema is invalid, a migration takes longer than
     /// 2 minutes, or a newer version of this crate made the tables.
     pub async fn connect(self) -> Result<PostgresStore, StoreError> {
+        // Ends also a statement whose caller has given up, so that it is not done later.
+        let timeout = format!("statement_timeout = {}", self.answers_within.as_millis());
+        let (pool, begin) = match &self.database {
+            // Other users of the pool keep their own timeout.
+            Database::Pool(pool) => (pool.clone(), Some(format!("BEGIN; SET LOCAL {timeout}").into())),
+            Database::Url(url) => self.pool(url, &timeout)?,
+        };
+        let schema = schema::quoted(&self.schema)?;
+        let db = Db::new(pool, &schema, begin, self.answers_within);
+        schema::migrate(&db, &self.schema, &schema).await?;
+        Ok(PostgresStore {
+            records: self.records,
+            writers: Writers::start(&db, self.connections.div_ceil(2)),
+            db,
+        })
+    }
+
+    /// A pool of our own, and the start of each transaction if it needs one.
+    fn pool(&self, url: &DatabaseUrl, timeout: &str) -> Result<(PgPool, Option<Arc<str>>), StoreError> {
         // The cause is left out because it may repeat the URL.
         let options: PgConnectOptions =
-            self.url.expose_secret().parse().map_err(|_| StoreError::new("no URL of a Postgres database"))?;
+            url.expose_secret().parse().map_err(|_| StoreError::new("no URL of a Postgres database"))?;
         let options = options.application_name("messenger-handover");
         let mut pool =
             PgPoolOptions::new().max_connections(self.connections).acquire_timeout(self.answers_within);
-        // Ends also a statement whose caller has given up, so that it is not done later.
-        let timeout = format!("statement_timeout = {}", self.answers_within.as_millis());
-        let (options, begin) = if self.behind_transaction_pooler || says_unnamed(&self.url) {
+        let (options, begin) = if self.behind_transaction_pooler || says_unnamed(url) {
             // Poolers refuse this parameter unless they are configured to ignore it, and no column here is a floating-point
             // number.
             let options = options.statement_cache_capacity(0).extra_float_digits(None);
@@ -98,14 +124,7 @@ impl Builder {
             });
             (options, None)
         };
-        let schema = schema::quoted(&self.schema)?;
-        let db = Db::new(pool.connect_lazy_with(options), &schema, begin, self.answers_within);
-        schema::migrate(&db, &self.schema, &schema).await?;
-        Ok(PostgresStore {
-            records: self.records,
-            writers: Writers::start(&db, self.connections.div_ceil(2)),
-            db,
-        })
+        Ok((pool.connect_lazy_with(options), begin))
     }
 }
 

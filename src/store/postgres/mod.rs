@@ -37,7 +37,14 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Settings for the database at `postgres://user:password@host/database`, with the parameters of libpq such as `sslmode`.
     pub fn builder(url: impl Into<DatabaseUrl>) -> Builder {
-        Builder::new(url.into())
+        Builder::new(builder::Database::Url(url.into()))
+    }
+
+    /// Settings for the host's own pool. Each statement then has a transaction of its own with its `statement_timeout`, which takes
+    /// more round trips than a pool of this store's own.
+    #[must_use]
+    pub fn with_pool(pool: sqlx::PgPool) -> Builder {
+        Builder::new(builder::Database::Pool(pool))
     }
 
     /// Connects with the default settings, and migrates the tables.

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::crypto;
+
 /// The timeout of a TLS connection attempt. A cluster's client does not pass its own on.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -69,7 +71,7 @@ fn client_config() -> io::Result<Arc<ClientConfig>> {
         let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
         return Err(io::Error::other(format!("no root certificates{why}")));
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = crypto::provider().map_err(io::Error::other)?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?

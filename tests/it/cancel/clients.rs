@@ -119,7 +119,8 @@ const CALLS: [(&str, &str, Call); 21] = calls! {
     }
 };
 
-const STORE: [&str; 6] = ["load", "compare_and_swap", "due", "next_due", "forget", "needing_attention"];
+const STORE: [&str; 8] =
+    ["load", "compare_and_swap", "due", "next_due", "forget", "needing_attention", "open", "ping"];
 
 /// The functions of a source file that have a case here.
 pub fn names(source: &str) -> impl Iterator<Item = &'static str> {
@@ -177,6 +178,14 @@ fn cancel_memory_store_is_never_interrupted() {
         assert_eq!(poll_and_drop(store.due(now, lease, 1), once).await.1.unwrap().unwrap(), keys);
         assert_eq!(poll_and_drop(store.next_due(now), once).await.1.unwrap().unwrap(), Some(now.plus(lease)));
         assert_eq!(poll_and_drop(store.needing_attention(None, 1), once).await.1.unwrap().unwrap(), keys);
+        assert!(poll_and_drop(store.ping(), once).await.1.unwrap().is_ok());
+        assert!(
+            poll_and_drop(Box::pin(messenger_handover::store::open("memory:")), once)
+                .await
+                .1
+                .unwrap()
+                .is_ok()
+        );
         assert!(poll_and_drop(store.forget(&keys), once).await.1.is_some() && store.is_empty());
     });
 }

@@ -159,6 +159,11 @@ fn upkeep() -> Vec<Case> {
         },
         Case {
             contract: Contract::Reads,
+            call: |w| Box::pin(async move { bot(&w).healthy(Duration::from_mins(1)).await.unwrap() }),
+            ..upkeep("healthy")
+        },
+        Case {
+            contract: Contract::Reads,
             call: |w| {
                 Box::pin(async move { bot(&w).threads_needing_attention(None, 9).await.map(drop).unwrap() })
             },

@@ -99,7 +99,6 @@ impl Book {
     pub fn asks(&self, thread: &ThreadKey, key: &MessageKey) {
         let mut pages = self.pages();
         let page = pages.entry(thread.clone()).or_default();
-        // Messages that are stored together are in the order of their latest request.
         if !page.accepted.contains(key) || page.failed.contains(key) {
             page.asked.retain(|asked| asked != key);
             page.asked.push(key.clone());
@@ -113,6 +112,9 @@ impl Book {
     pub fn saved(&self, key: &ThreadKey, thread: &Thread) {
         let mut pages = self.pages();
         let page = pages.entry(key.clone()).or_default();
+        // Of messages that are stored together the thread decides the order: their requests ran side by side.
+        let place = |key: &MessageKey| thread.waiting_messages().position(|waiting| waiting.key == key);
+        page.asked.sort_by_key(place);
         for asked in &page.asked {
             match thread.message_status(asked) {
                 None => continue,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use messenger_handover::store::postgres::Builder;
-use messenger_handover::store::{PostgresStore, StoreError, ThreadStore, Write, WriteOutcome};
+use messenger_handover::store::{PostgresStore, StoreError, ThreadStore, Write, WriteOutcome, conformance};
 use messenger_handover::time::Timestamp;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, raw_sql};
@@ -65,6 +65,19 @@ async fn schema_of_a_newer_version_is_refused(schema: Schema) -> Ended {
     schema.drop().await?;
     assert!(error.contains("version 99") && error.contains("update it"), "{error}");
     Ok(())
+}
+
+/// Beside the host's own statements, which may take as long as the host wants.
+async fn host_pool_conforms_and_keeps_its_settings(schema: Schema) -> Ended {
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4).connect(&schema.url).await?;
+    let store = PostgresStore::with_pool(pool.clone()).schema(&schema.name).connections(4).connect().await?;
+    let report = conformance::check(Arc::new(store)).await;
+    for _ in 0..8 {
+        let timeout: String = sqlx::query_scalar("SHOW statement_timeout").fetch_one(&pool).await?;
+        assert_eq!(timeout, "0");
+    }
+    pool.close().await;
+    if report.is_ok() { Ok(()) } else { Err(report.to_string().into()) }
 }
 
 /// As when all replicas start for the first time.
@@ -305,6 +318,7 @@ pub fn trials(server: &Server, pooled: bool) -> Vec<Trial> {
     } else {
         trials
             .chain(trials![
+                host_pool_conforms_and_keeps_its_settings
                 schema_needs_only_read_and_write_rights
                 connection_that_breaks_is_replaced
                 errors_about_an_address_hide_the_password
