@@ -45,7 +45,7 @@ impl Handler for Bot {
 fn bot() -> Result<(webhook::Endpoint, UnboundedReceiver<String>), BoxError> {
     let (sender, texts) = unbounded_channel();
     // Nothing listens there: the bot sends nothing.
-    let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).page(PAGE, "a token".into());
+    let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).page(PAGE, "a-token".into());
     let policy = ThreadControlPolicy::BotPrimary;
     let handover = Handover::builder(APP, Role::Bot, policy, graph.build()?, Bot(sender)).start()?;
     let verifier = Verifier::new(SECRET.into()).max_body(MAX_BODY);
@@ -81,7 +81,8 @@ async fn send(to: SocketAddr, request: &str) -> Response {
                     return Response { status, body: body.to_owned(), head };
                 }
             }
-            assert!(stream.read_buf(&mut read).await.unwrap() > 0, "closed without a response: {text}");
+            let more = stream.read_buf(&mut read).await.unwrap();
+            assert!(more > 0, "closed without a response: {}", String::from_utf8_lossy(&read));
         }
     };
     timeout(PATIENCE, exchange).await.expect("a response in time")
