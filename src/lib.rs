@@ -70,6 +70,8 @@ pub mod handover;
 #[cfg(feature = "graph")]
 pub mod http;
 pub mod id;
+#[cfg(all(feature = "service", feature = "webhook"))]
+pub mod plain;
 pub mod policy;
 pub mod prelude;
 #[expect(clippy::doc_markdown, reason = "the names of companies")]

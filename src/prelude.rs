@@ -24,6 +24,8 @@ pub use crate::engage;
 pub use crate::graph::GraphClient;
 #[cfg(feature = "service")]
 pub use crate::handover::{Accepted, BoxError, Handler, HandlerError, Handover, HandoverError, Notification};
+#[cfg(all(feature = "service", feature = "webhook"))]
+pub use crate::plain::PlainResponse;
 #[cfg(feature = "axum")]
 pub use crate::routes::{Bodies, BodyLimits, Routes};
 #[cfg(all(feature = "graph", feature = "service", feature = "webhook"))]

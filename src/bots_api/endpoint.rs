@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde_json::json;
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::call::{ChannelType, Direction, FailureKind, HandoverRequest};
 use crate::handover::{Handover, HandoverError, Transfer};
 use crate::id::ThreadKey;
+use crate::plain::{self, PlainResponse};
 use crate::secret::{EdToken, same};
 use crate::store::RecordError;
 use crate::thread::{ClaimOrigin, ClaimProgress, CommandRefused, NotGranted, Target, TransferProgress};
@@ -39,7 +40,8 @@ pub trait IdentityLookup: Send + Sync + 'static {
     }
 }
 
-/// Serves `POST /1.0/bots/handover` in any HTTP framework. Pass it the parts of each request and send back the response.
+/// Serves `POST /1.0/bots/handover` in any HTTP framework. Pass it the parts of each request and send back the response. There
+/// is a form in [plain types](crate::plain).
 ///
 /// | call | response |
 /// |---|---|
@@ -108,7 +110,37 @@ impl Endpoint {
         query: Option<&str>,
         headers: &HeaderMap,
     ) -> Response<String> {
-        match self.serve(method, query.unwrap_or_default(), headers).await {
+        let authorizations = headers.get_all(AUTHORIZATION).iter();
+        let authorizations: Vec<_> =
+            authorizations.map(|header| header.to_str().unwrap_or_default()).collect();
+        self.respond(method.as_str(), query, &authorizations).await
+    }
+
+    /// [`handle`](Self::handle) in plain types. Pass all headers, with names in any case. If the returned future is dropped, the
+    /// effect is the same as there.
+    ///
+    /// ```
+    /// # use messenger_handover::bots_api::Endpoint;
+    /// # async fn call(endpoint: Endpoint) {
+    /// let query = "identity_foreign_id=7000000000000077&from=bot&to=agent&type=messenger";
+    /// let headers: [(&str, &[u8]); 1] = [("Authorization", b"Bearer a guess")];
+    /// let response = endpoint.handle_plain("POST", Some(query), &headers).await;
+    /// assert_eq!(response.status, 401);
+    /// assert_eq!(response.headers, [("www-authenticate".to_owned(), "Bearer".to_owned())]);
+    /// # }
+    /// ```
+    pub async fn handle_plain(
+        &self,
+        method: &str,
+        query: Option<&str>,
+        headers: &[(&str, &[u8])],
+    ) -> PlainResponse {
+        let authorizations: Vec<_> = plain::values(headers, AUTHORIZATION.as_str()).collect();
+        PlainResponse::of(self.respond(method, query, &authorizations).await)
+    }
+
+    async fn respond(&self, method: &str, query: Option<&str>, authorizations: &[&str]) -> Response<String> {
+        match self.serve(method, query.unwrap_or_default(), authorizations).await {
             Ok(()) => response(StatusCode::OK, &json!({"status": 200, "message": "Success"})),
             Err(Rejection { status, error, message }) => {
                 tracing::debug!(%status, error, why = message, "a call of the Bots API was refused");
@@ -127,13 +159,13 @@ impl Endpoint {
         }
     }
 
-    async fn serve(&self, method: &Method, query: &str, headers: &HeaderMap) -> Result<(), Rejection> {
-        if method != Method::POST {
+    async fn serve(&self, method: &str, query: &str, authorizations: &[&str]) -> Result<(), Rejection> {
+        if method != Method::POST.as_str() {
             let words = "this endpoint is called with POST";
             self.note("method_not_allowed", &words);
             return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", words));
         }
-        self.authenticate(query, headers)?;
+        self.authenticate(query, authorizations)?;
         let request =
             HandoverRequest::from_query(query).map_err(|invalid| self.invalid(invalid.to_string()))?;
         if request.channel == ChannelType::EngageVirtualAgent {
@@ -190,7 +222,7 @@ impl Endpoint {
     }
 
     /// Checks the token, in the query or as `Bearer`. If several are given, all must be right.
-    fn authenticate(&self, query: &str, headers: &HeaderMap) -> Result<(), Rejection> {
+    fn authenticate(&self, query: &str, authorizations: &[&str]) -> Result<(), Rejection> {
         let unauthorized = |reason, words: &'static str| {
             self.note(reason, &words);
             Err(Rejection::new(StatusCode::UNAUTHORIZED, "unauthorized", words))
@@ -199,9 +231,8 @@ impl Endpoint {
             .filter(|(name, _)| name == "access_token")
             .map(|(_, token)| token.into_owned())
             .collect();
-        for header in headers.get_all(http::header::AUTHORIZATION) {
-            let bearer = header.to_str().ok().and_then(|header| header.split_once(' '));
-            match bearer {
+        for header in authorizations {
+            match header.split_once(' ') {
                 Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                     tokens.push(token.trim().to_owned());
                 }

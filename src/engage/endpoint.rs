@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -14,6 +15,7 @@ use super::event::{Event, EventKind, Notification, SECRET_HEADER, SecretError, V
 use super::resource::Intervention;
 use crate::handover::{BoxError, Handover};
 use crate::id::ThreadKey;
+use crate::plain::{self, PlainResponse};
 use crate::secret::VerifyToken;
 use crate::throttle::Refusals;
 use crate::webhook::endpoint::{answer_other, refuse, response, says_longer_than, text_of};
@@ -76,7 +78,8 @@ pub trait InterventionHandler: Send + Sync + 'static {
 }
 
 /// Serves the webhook of Engage Digital for a [`Handover`], in any HTTP framework. Pass it the parts of each request and
-/// send back the response. Call [`check_head`](Self::check_head) before you read a body.
+/// send back the response. Call [`check_head`](Self::check_head) before you read a body. Each has a form in
+/// [plain types](crate::plain).
 ///
 /// A desk claims control when an intervention is opened or reopened, and releases it when the intervention is closed or
 /// canceled. A bot reads the thread's owner when an intervention is closed or canceled, because
@@ -129,16 +132,27 @@ impl Endpoint {
     /// The response to send back. Do not read the body then.
     #[expect(clippy::result_large_err, reason = "it is the response to send back")]
     pub fn check_head(&self, method: &Method, headers: &HeaderMap) -> Result<(), Response<String>> {
-        if method != Method::POST {
-            return Ok(());
-        }
-        let limit = self.verifier.longest();
-        let checked = self.verifier.verify(text_of(headers, SECRET_HEADER), &[]);
-        match checked {
-            Ok(()) if says_longer_than(headers, limit) => Err(self.refuse(&SecretError::TooLarge { limit })),
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.refuse(&error)),
-        }
+        let length = text_of(headers, CONTENT_LENGTH.as_str());
+        let checked = self.check(method.as_str(), text_of(headers, SECRET_HEADER), length);
+        checked.map_err(|error| self.refuse(&error))
+    }
+
+    /// [`check_head`](Self::check_head) in plain types. Pass all headers, with names in any case.
+    ///
+    /// ```
+    /// # use messenger_handover::engage::Endpoint;
+    /// # fn check(endpoint: &Endpoint) {
+    /// let refused = endpoint.check_head_plain("POST", &[("X-Dimelo-Secret", b"a guess")]).unwrap_err();
+    /// assert_eq!((refused.status, refused.content_type.as_str()), (401, "text/plain; charset=utf-8"));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The response to send back. Do not read the body then.
+    pub fn check_head_plain(&self, method: &str, headers: &[(&str, &[u8])]) -> Result<(), PlainResponse> {
+        let length = plain::values(headers, CONTENT_LENGTH.as_str()).next();
+        let checked = self.check(method, plain::values(headers, SECRET_HEADER).next(), length);
+        checked.map_err(|error| PlainResponse::of(self.refuse(&error)))
     }
 
     /// Sets the timeout for the events of one request, by default 10 s. After it the endpoint responds with 503 and ED
@@ -160,10 +174,52 @@ impl Endpoint {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response<String> {
-        match *method {
-            Method::POST => self.deliver(headers, body).await,
+        self.serve(method.as_str(), query, text_of(headers, SECRET_HEADER), body).await
+    }
+
+    /// [`handle`](Self::handle) in plain types. Pass all headers, with names in any case. If the returned future is dropped, the
+    /// effect is the same as there.
+    ///
+    /// ```
+    /// # use messenger_handover::engage::Endpoint;
+    /// # async fn events(endpoint: Endpoint) {
+    /// let headers: [(&str, &[u8]); 1] = [("X-Dimelo-Secret", b"the secret")];
+    /// let response = endpoint.handle_plain("POST", None, &headers, br#"{"events":[]}"#).await;
+    /// assert_eq!((response.status, response.body.as_str()), (200, ""));
+    /// # }
+    /// ```
+    pub async fn handle_plain(
+        &self,
+        method: &str,
+        query: Option<&str>,
+        headers: &[(&str, &[u8])],
+        body: &[u8],
+    ) -> PlainResponse {
+        let secret = plain::values(headers, SECRET_HEADER).next();
+        PlainResponse::of(self.serve(method, query, secret, body).await)
+    }
+
+    fn check(&self, method: &str, secret: Option<&str>, length: Option<&str>) -> Result<(), SecretError> {
+        if method != Method::POST.as_str() {
+            return Ok(());
+        }
+        self.verifier.verify(secret, &[])?;
+        let limit = self.verifier.longest();
+        if says_longer_than(length, limit) { Err(SecretError::TooLarge { limit }) } else { Ok(()) }
+    }
+
+    async fn serve(
+        &self,
+        method: &str,
+        query: Option<&str>,
+        secret: Option<&str>,
+        body: &[u8],
+    ) -> Response<String> {
+        if method == Method::POST.as_str() {
+            self.deliver(secret, body).await
+        } else {
             // A handshake carries the secret too, but its token proves it.
-            _ => answer_other(&self.verify_token, method, query, &self.refusals),
+            answer_other(&self.verify_token, method, query, &self.refusals)
         }
     }
 
@@ -172,8 +228,8 @@ impl Endpoint {
         refuse(&self.refusals, error.reason(), error, is_too_large)
     }
 
-    async fn deliver(&self, headers: &HeaderMap, body: &[u8]) -> Response<String> {
-        if let Err(error) = self.verifier.verify(text_of(headers, SECRET_HEADER), body) {
+    async fn deliver(&self, secret: Option<&str>, body: &[u8]) -> Response<String> {
+        if let Err(error) = self.verifier.verify(secret, body) {
             return self.refuse(&error);
         }
         let notification = match Notification::parse(body) {

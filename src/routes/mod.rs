@@ -14,6 +14,28 @@
 //! ```
 //!
 //! Limit connections and the time for a request's head as well: `axum::serve` does neither, a proxy or a server of your own can.
+//!
+//! The router is a `tower::Service` of requests of `http` 1, so layers of tower wrap it, and other servers than `axum::serve` serve
+//! it. With hyper, the time for a head has a limit:
+//!
+//! ```
+//! use axum::Router;
+//! use hyper::server::conn::http1;
+//! use hyper_util::rt::{TokioIo, TokioTimer};
+//! use hyper_util::service::TowerToHyperService;
+//! use std::time::Duration;
+//! use tokio::net::TcpListener;
+//!
+//! async fn serve(listener: TcpListener, router: Router) -> std::io::Result<()> {
+//!     let mut http = http1::Builder::new();
+//!     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+//!     loop {
+//!         let (stream, _) = listener.accept().await?;
+//!         let service = TowerToHyperService::new(router.clone());
+//!         tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+//!     }
+//! }
+//! ```
 
 mod bodies;
 

@@ -9,11 +9,13 @@ use tokio::time::Instant;
 
 use super::{Delivery, Item, SIGNATURE_HEADER, SignatureError, Verifier, handshake, parse};
 use crate::handover::{Handover, HandoverError};
+use crate::plain::{self, PlainResponse};
 use crate::secret::VerifyToken;
 use crate::throttle::Refusals;
 
 /// Serves Meta's webhook of one app for a [`Handover`]: the subscription handshake on `GET`, deliveries on `POST`. Pass it
-/// the parts of each request and send back the response. Call [`check_head`](Self::check_head) before you read a body.
+/// the parts of each request and send back the response. Call [`check_head`](Self::check_head) before you read a body. Each has
+/// a form in [plain types](crate::plain).
 ///
 /// | request | response |
 /// |---|---|
@@ -51,18 +53,27 @@ impl Endpoint {
     /// The response to send back. Do not read the body then.
     #[expect(clippy::result_large_err, reason = "it is the response to send back")]
     pub fn check_head(&self, method: &Method, headers: &HeaderMap) -> Result<(), Response<String>> {
-        if method != Method::POST {
-            return Ok(());
-        }
-        let checked = self.verifier.check_header(text_of(headers, SIGNATURE_HEADER));
-        let limit = self.verifier.longest();
-        match checked {
-            Ok(()) if says_longer_than(headers, limit) => {
-                Err(self.refuse(&SignatureError::TooLarge { limit }))
-            }
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.refuse(&error)),
-        }
+        let length = text_of(headers, CONTENT_LENGTH.as_str());
+        let checked = self.check(method.as_str(), text_of(headers, SIGNATURE_HEADER), length);
+        checked.map_err(|error| self.refuse(&error))
+    }
+
+    /// [`check_head`](Self::check_head) in plain types. Pass all headers, with names in any case.
+    ///
+    /// ```
+    /// # use messenger_handover::webhook::Endpoint;
+    /// # fn check(endpoint: &Endpoint) {
+    /// let refused = endpoint.check_head_plain("POST", &[("Content-Length", b"2")]).unwrap_err();
+    /// assert_eq!((refused.status, refused.content_type.as_str()), (401, "text/plain; charset=utf-8"));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The response to send back. Do not read the body then.
+    pub fn check_head_plain(&self, method: &str, headers: &[(&str, &[u8])]) -> Result<(), PlainResponse> {
+        let length = plain::values(headers, CONTENT_LENGTH.as_str()).next();
+        let checked = self.check(method, plain::values(headers, SIGNATURE_HEADER).next(), length);
+        checked.map_err(|error| PlainResponse::of(self.refuse(&error)))
     }
 
     /// Serves one request and returns the response to send back. For a delivery it returns once the changes are saved,
@@ -77,9 +88,56 @@ impl Endpoint {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Response<String> {
-        match *method {
-            Method::POST => self.deliver(headers, body).await,
-            _ => answer_other(&self.verify_token, method, query, &self.refusals),
+        self.serve(method.as_str(), query, text_of(headers, SIGNATURE_HEADER), body).await
+    }
+
+    /// [`handle`](Self::handle) in plain types. Pass all headers, with names in any case. If the returned future is dropped, the
+    /// effect is the same as there.
+    ///
+    /// ```
+    /// # use messenger_handover::webhook::Endpoint;
+    /// # async fn handshake(endpoint: Endpoint) {
+    /// let query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=the+verify+token";
+    /// let response = endpoint.handle_plain("GET", Some(query), &[], b"").await;
+    /// assert_eq!((response.status, response.body.as_str()), (200, "1158201444"));
+    /// # }
+    /// ```
+    pub async fn handle_plain(
+        &self,
+        method: &str,
+        query: Option<&str>,
+        headers: &[(&str, &[u8])],
+        body: &[u8],
+    ) -> PlainResponse {
+        let signature = plain::values(headers, SIGNATURE_HEADER).next();
+        PlainResponse::of(self.serve(method, query, signature, body).await)
+    }
+
+    fn check(
+        &self,
+        method: &str,
+        signature: Option<&str>,
+        length: Option<&str>,
+    ) -> Result<(), SignatureError> {
+        if method != Method::POST.as_str() {
+            return Ok(());
+        }
+        self.verifier.check_header(signature)?;
+        let limit = self.verifier.longest();
+        if says_longer_than(length, limit) { Err(SignatureError::TooLarge { limit }) } else { Ok(()) }
+    }
+
+    async fn serve(
+        &self,
+        method: &str,
+        query: Option<&str>,
+        signature: Option<&str>,
+        body: &[u8],
+    ) -> Response<String> {
+        if method == Method::POST.as_str() {
+            self.deliver(signature, body).await
+        } else {
+            answer_other(&self.verify_token, method, query, &self.refusals)
         }
     }
 
@@ -88,8 +146,8 @@ impl Endpoint {
         refuse(&self.refusals, error.reason(), error, is_too_large)
     }
 
-    async fn deliver(&self, headers: &HeaderMap, body: &[u8]) -> Response<String> {
-        let verified = match self.verifier.verify(text_of(headers, SIGNATURE_HEADER), body) {
+    async fn deliver(&self, signature: Option<&str>, body: &[u8]) -> Response<String> {
+        let verified = match self.verifier.verify(signature, body) {
             Ok(verified) => verified,
             Err(error) => return self.refuse(&error),
         };
@@ -153,9 +211,8 @@ pub(crate) fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str>
 }
 
 /// Whether a request's `Content-Length` is over the limit.
-pub(crate) fn says_longer_than(headers: &HeaderMap, bytes: usize) -> bool {
-    let length =
-        text_of(headers, CONTENT_LENGTH.as_str()).and_then(|length| length.trim().parse::<u64>().ok());
+pub(crate) fn says_longer_than(length: Option<&str>, bytes: usize) -> bool {
+    let length = length.and_then(|length| length.trim().parse::<u64>().ok());
     length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > bytes))
 }
 
@@ -174,11 +231,11 @@ pub(crate) fn refuse(
 /// Serves a request that is not a delivery: the handshake, or a wrong method.
 pub(crate) fn answer_other(
     token: &VerifyToken,
-    method: &Method,
+    method: &str,
     query: Option<&str>,
     refusals: &Refusals,
 ) -> Response<String> {
-    if *method != Method::GET {
+    if method != Method::GET.as_str() {
         let mut response = response(StatusCode::METHOD_NOT_ALLOWED, String::new());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
         return response;

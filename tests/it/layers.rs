@@ -13,6 +13,7 @@ const USES: &[(&str, &str)] = &[
     ("shown", ""),
     ("protocol", ""),
     ("throttle", ""),
+    ("plain", ""),
     ("policy", ""),
     ("skew", "time"),
     ("call", "id shown time"),
@@ -27,14 +28,14 @@ const USES: &[(&str, &str)] = &[
     ("doctor", "call control graph id policy thread time"),
     ("store", "call crypto id policy secret thread time"),
     ("handover", "call control event id policy retry skew store thread throttle time"),
-    ("webhook", "event handover id secret shown throttle time"),
-    ("engage", "call control handover http id secret shown throttle time webhook"),
-    ("bots_api", "call control engage handover id secret store thread throttle"),
+    ("webhook", "event handover id plain secret shown throttle time"),
+    ("engage", "call control handover http id plain secret shown throttle time webhook"),
+    ("bots_api", "call control engage handover id plain secret store thread throttle"),
     ("settings", "bots_api graph handover id policy secret store webhook"),
     ("routes", "bots_api engage webhook"),
     (
         "prelude",
-        "bots_api call control engage event graph handover id policy routes secret settings store thread webhook",
+        "bots_api call control engage event graph handover id plain policy routes secret settings store thread webhook",
     ),
 ];
 

@@ -26,6 +26,7 @@ mod page_policy;
 mod payloads;
 mod people;
 mod places;
+mod plain;
 mod records;
 mod references;
 mod refusals;

@@ -21,7 +21,7 @@ use crate::capture::Log;
 use crate::store::Moody;
 use crate::world::{CUSTOMER, DESK_SECRET, ED_TOKEN, Ear, Known, VERIFY_TOKEN, desk, thread};
 
-fn handover(store: Arc<dyn ThreadStore>) -> Handover {
+pub fn handover(store: Arc<dyn ThreadStore>) -> Handover {
     let graph = GraphClient::builder().base_url("http://127.0.0.1:1".parse().unwrap());
     let graph = Arc::new(graph.page(thread().page, "SECRET-token".into()).build().unwrap());
     let builder =
@@ -140,7 +140,7 @@ async fn refused_webhooks_are_logged_with_their_reason() {
     });
 }
 
-struct Nobody;
+pub struct Nobody;
 
 #[async_trait]
 impl InterventionHandler for Nobody {

@@ -51,38 +51,68 @@ async fn the_desk_has_control(world: &World) {
     assert_eq!(world.owner(&customer()), Some(world.desk.app.clone()));
 }
 
-async fn intervention_opened(world: &World) {
-    let server = Endpoint::new(
-        Verifier::new("s".into()),
-        "v".into(),
-        world.desk.process().handover.clone(),
-        Knows(Arc::clone(&world.ground)),
-    );
-    let resource = json!({"type": "intervention", "id": "i1", "metadata": {"identity_id": "77"}});
-    let event = json!({"type": "intervention.opened", "id": "e1", "resource": resource});
-    let body = json!({"id": "n", "domain_id": 1, "events": [event]}).to_string();
-    let headers = HeaderMap::from_iter([(SECRET_HEADER.parse().unwrap(), "s".parse().unwrap())]);
-    assert_eq!(server.handle(&Method::POST, None, &headers, body.as_bytes()).await.status(), 200);
+fn engage(world: &World) -> Endpoint {
+    let host = Knows(Arc::clone(&world.ground));
+    Endpoint::new(Verifier::new("s".into()), "v".into(), world.desk.process().handover.clone(), host)
 }
 
-async fn a_person_is_asked_for(world: &World) {
+fn intervention_opened() -> String {
+    let resource = json!({"type": "intervention", "id": "i1", "metadata": {"identity_id": "77"}});
+    let event = json!({"type": "intervention.opened", "id": "e1", "resource": resource});
+    json!({"id": "n", "domain_id": 1, "events": [event]}).to_string()
+}
+
+fn bot_to_agent() -> String {
     let user = customer().user;
-    let query = format!("identity_foreign_id={user}&from=bot&to=agent&type=messenger&access_token={TOKEN}");
-    let process = world.desk.process();
-    let answer = process.bots_api.handle(&Method::POST, Some(&query), &HeaderMap::new()).await;
-    assert_eq!(answer.status(), 200, "{}", answer.body());
+    format!("identity_foreign_id={user}&from=bot&to=agent&type=messenger&access_token={TOKEN}")
 }
 
 pub fn cases() -> Vec<Case> {
     let client = "src/bots_api/client.rs";
     vec![
         Case {
-            call: |w| Box::pin(async move { intervention_opened(&w).await }),
+            call: |w| {
+                Box::pin(async move {
+                    let body = intervention_opened();
+                    let headers =
+                        HeaderMap::from_iter([(SECRET_HEADER.parse().unwrap(), "s".parse().unwrap())]);
+                    let answer = engage(&w).handle(&Method::POST, None, &headers, body.as_bytes()).await;
+                    assert_eq!(answer.status(), 200);
+                })
+            },
             ..case("src/engage/endpoint.rs", "handle")
         },
         Case {
-            call: |w| Box::pin(async move { a_person_is_asked_for(&w).await }),
+            call: |w| {
+                Box::pin(async move {
+                    let (body, secret) = (intervention_opened(), b"s".as_slice());
+                    let headers = [(SECRET_HEADER, secret)];
+                    let answer = engage(&w).handle_plain("POST", None, &headers, body.as_bytes()).await;
+                    assert_eq!(answer.status, 200);
+                })
+            },
+            ..case("src/engage/endpoint.rs", "handle_plain")
+        },
+        Case {
+            call: |w| {
+                Box::pin(async move {
+                    let process = w.desk.process();
+                    let (query, headers) = (bot_to_agent(), HeaderMap::new());
+                    let answer = process.bots_api.handle(&Method::POST, Some(&query), &headers).await;
+                    assert_eq!(answer.status(), 200, "{}", answer.body());
+                })
+            },
             ..case("src/bots_api/endpoint.rs", "handle")
+        },
+        Case {
+            call: |w| {
+                Box::pin(async move {
+                    let process = w.desk.process();
+                    let answer = process.bots_api.handle_plain("POST", Some(&bot_to_agent()), &[]).await;
+                    assert_eq!(answer.status, 200, "{}", answer.body);
+                })
+            },
+            ..case("src/bots_api/endpoint.rs", "handle_plain")
         },
         Case {
             call: |w| {

@@ -18,6 +18,7 @@ use messenger_handover::webhook::{Delivery, Item, dangerous_parse_unverified};
 use serde_json::{Value, json};
 
 use super::{Case, Contract, customer, rest};
+use crate::plain::plain;
 use crate::schedules::ground::{DESK, PAGE};
 use crate::schedules::host::Host;
 use crate::schedules::world::{World, signed};
@@ -178,7 +179,7 @@ fn upkeep() -> Vec<Case> {
 
 /// Cases for input from the platform and from Engage Digital.
 fn told() -> Vec<Case> {
-    let server = Case { source: "src/webhook/endpoint.rs", ..case("handle") };
+    let server = |name| Case { source: "src/webhook/endpoint.rs", ..case(name) };
     vec![
         Case { call: |w| Box::pin(async move { bot(&w).events(events()).await.unwrap() }), ..case("events") },
         Case {
@@ -195,7 +196,19 @@ fn told() -> Vec<Case> {
                     assert_eq!(answer.status(), 200);
                 })
             },
-            ..server
+            ..server("handle")
+        },
+        Case {
+            call: |w| {
+                Box::pin(async move {
+                    let (body, headers) = signed(&delivery(), w.bot.secret);
+                    let headers: Vec<_> = plain(&headers).collect();
+                    let process = w.bot.process();
+                    let answer = process.webhook.handle_plain("POST", None, &headers, body.as_bytes()).await;
+                    assert_eq!(answer.status, 200);
+                })
+            },
+            ..server("handle_plain")
         },
         Case {
             call: |w| Box::pin(async move { desk(&w).intervention_opened(&customer(), None).await.unwrap() }),
