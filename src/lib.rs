@@ -25,6 +25,7 @@
 //! `webhook::Endpoint` (feature `webhook`); `examples/bot.rs` and `examples/agent_desk` are complete hosts. Test yours against
 //! the simulated platform, the package `messenger-sim`.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
