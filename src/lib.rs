@@ -50,6 +50,7 @@
 //! | run it without our service | [`thread::Thread`], the state machine: no async, no socket, no clock |
 //! | know the platform's rules, with their sources | [`protocol`] |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 

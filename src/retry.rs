@@ -57,7 +57,7 @@ pub struct Backoff {
 impl Default for Backoff {
     /// 1 s, doubling up to 60 s, 8 attempts.
     fn default() -> Self {
-        Self { first: Duration::from_secs(1), longest: Duration::from_mins(1), attempts: 8 }
+        Self { first: Duration::from_secs(1), longest: Duration::from_secs(60), attempts: 8 }
     }
 }
 

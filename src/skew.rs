@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::time::Timestamp;
 
 /// Differences up to this are ignored, because stamps are rounded and take time to arrive.
-pub(crate) const TOLERATED: Duration = Duration::from_mins(5);
+pub(crate) const TOLERATED: Duration = Duration::from_secs(5 * 60);
 /// The time after which an unchanged difference is reported again.
-const SAID_AGAIN_AFTER: Duration = Duration::from_hours(1);
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Reports a difference between two clocks once, and again after an hour or when it changes by more than [`TOLERATED`].
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The shortest time between two lines with the same reason.
-const EVERY: Duration = Duration::from_mins(1);
+const EVERY: Duration = Duration::from_secs(60);
 
 /// The refused requests of one endpoint. Reasons are fixed strings, so their number is bounded.
 #[derive(Debug)]

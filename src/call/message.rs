@@ -60,8 +60,8 @@ impl MessagingType {
     #[must_use]
     pub fn window(self) -> Duration {
         match self {
-            Self::Response | Self::Update => Duration::from_hours(24),
-            Self::HumanAgent => Duration::from_hours(7 * 24),
+            Self::Response | Self::Update => Duration::from_secs(24 * 60 * 60),
+            Self::HumanAgent => Duration::from_secs(7 * 24 * 60 * 60),
         }
     }
 }

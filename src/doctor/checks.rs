@@ -9,7 +9,7 @@ use crate::graph::{Platform, TokenInfo};
 use crate::id::ThreadKey;
 
 /// A token that expires within this time is a problem.
-const SOON: Duration = Duration::from_hours(7 * 24);
+const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The subcode for a secondary receiver, which may not see the others (docs/protocol.md#secondary-receivers).
 const SECONDARY_MAY_NOT_SEE: i64 = 2_018_234;

@@ -21,7 +21,7 @@ use crate::secret::EdToken;
 /// The timeout of a call. It is long because ED may itself wait for Graph.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The retry time after a 429, which ED sends over 500 calls a minute without a `Retry-After` (docs/protocol.md#ed-errors).
-const RATE_LIMIT_WINDOW: Duration = Duration::from_mins(1);
+const RATE_LIMIT_WINDOW: Duration = Duration::from_secs(60);
 
 /// One domain of Engage Digital, with an access token of its API. Cheap to clone: clones share connections.
 #[derive(Clone)]

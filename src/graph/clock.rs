@@ -12,7 +12,7 @@ use crate::skew::ClockCheck;
 use crate::time::Timestamp;
 
 /// The shortest time between two comparisons.
-const EVERY: Duration = Duration::from_mins(1);
+const EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 pub(super) struct Clock(Mutex<Checked>);

@@ -9,7 +9,7 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// After this time without a response a probe counts as lost and the next call probes. It is longer than any call takes.
 const TRIES_FOR: Duration = Duration::from_secs(30);
 /// The longest hold, whatever a header says, because the platform's limits are per hour or per day.
-const LONGEST_HOLD: Duration = Duration::from_hours(24);
+const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A pause until `until`. Then one call, the probe, is let through; the others wait for its outcome.
 #[derive(Debug, Clone, Copy)]

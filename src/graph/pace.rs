@@ -16,9 +16,9 @@ pub(super) use super::usage::regain;
 
 /// The first pause of a restricted Page, if the platform names no time. It doubles each time that the Page is still
 /// restricted.
-const RESTRICTED: Duration = Duration::from_mins(1);
+const RESTRICTED: Duration = Duration::from_secs(60);
 /// The longest such pause.
-const RESTRICTED_AT_MOST: Duration = Duration::from_mins(15);
+const RESTRICTED_AT_MOST: Duration = Duration::from_secs(15 * 60);
 
 /// The limits and restrictions of all Pages of a client.
 #[derive(Debug, Default)]

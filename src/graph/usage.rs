@@ -10,7 +10,7 @@ const NEAR: u64 = 90;
 /// The added time between two calls for each percent from [`NEAR`] on.
 const SPACING: Duration = Duration::from_millis(500);
 /// The default pause at a limit, if the platform names none. Calls made meanwhile would lengthen the block.
-pub(super) const BLOCKED: Duration = Duration::from_mins(1);
+pub(super) const BLOCKED: Duration = Duration::from_secs(60);
 
 /// The used share of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -179,7 +179,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
     }
     for (setting, is_wrong, problem) in [
         ("backoff_max", backoff_max < backoff, "must not be shorter than backoff"),
-        ("clock_tolerance", clock_tolerance > Duration::from_hours(24), "must be at most a day"),
+        ("clock_tolerance", clock_tolerance > Duration::from_secs(24 * 60 * 60), "must be at most a day"),
         ("retention", retention < redelivery, "must not be shorter than redelivery"),
     ] {
         if is_wrong {

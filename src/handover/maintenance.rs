@@ -47,7 +47,7 @@ pub enum Unhealthy {
 }
 
 /// The time without a round of the waker after which it counts as stopped: more than its calls of the store may take.
-const WAKES_WITHIN: Duration = Duration::from_mins(2);
+const WAKES_WITHIN: Duration = Duration::from_secs(2 * 60);
 
 impl Handover {
     /// Whether the service can work: it does not stop, its store answers within `within`, deliveries find room, and timers fire.

@@ -16,7 +16,7 @@ use super::story::Named;
 
 /// The time for which outcomes of calls and handlers are retried, and the pauses. After it their leases expire, and the
 /// conversation is woken and continues without them.
-const OUTCOMES_FOR: Duration = Duration::from_mins(3);
+const OUTCOMES_FOR: Duration = Duration::from_secs(3 * 60);
 const OUTCOMES: Backoff =
     Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: u32::MAX };
 

@@ -10,7 +10,7 @@ use crate::time::{Span, Timestamp};
 use super::is_default;
 
 /// Control lasts this long without activity.
-pub(super) const CONTROL_LASTS: Duration = Duration::from_hours(24);
+pub(super) const CONTROL_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The believed owner of a thread. It saves calls; the platform decides.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

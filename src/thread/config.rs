@@ -218,18 +218,18 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             grant: Duration::from_secs(30),
-            call_lease: Duration::from_mins(1),
+            call_lease: Duration::from_secs(60),
             echo_grace: Duration::from_secs(30),
-            message_age: Duration::from_hours(24),
-            refusal_memory: Duration::from_mins(10),
+            message_age: Duration::from_secs(24 * 60 * 60),
+            refusal_memory: Duration::from_secs(10 * 60),
             clock_tolerance: Duration::from_secs(5),
-            notice_lease: Duration::from_mins(1),
+            notice_lease: Duration::from_secs(60),
             backoff: Duration::from_secs(1),
-            backoff_max: Duration::from_mins(1),
-            people: Duration::from_hours(24),
-            stand_back: Duration::from_hours(1),
-            redelivery: Duration::from_hours(1),
-            retention: Duration::from_hours(7 * 24),
+            backoff_max: Duration::from_secs(60),
+            people: Duration::from_secs(24 * 60 * 60),
+            stand_back: Duration::from_secs(60 * 60),
+            redelivery: Duration::from_secs(60 * 60),
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::is_default;
 
 /// The most that a report's stamp may be ahead of our clock. A stamp further ahead is cut, because it would outdate
 /// all later reports.
-const MAX_AHEAD: Duration = Duration::from_mins(5);
+const MAX_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// The state of the agent's engagement with the customer (desk).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -34,11 +34,11 @@ pub(super) struct Intervention {
 
 /// The time for which late control counts as granted by an earlier request. Control that comes later is a bot's wish
 /// for people, which looks the same. Longer than the lease of a call.
-const LATE_GRANT: Duration = Duration::from_mins(2);
+const LATE_GRANT: Duration = Duration::from_secs(2 * 60);
 
 /// The waits before a bot reads the owner again after a close, because the desk may have messages to settle before it
 /// releases control.
-const LOOK_AGAIN: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(15), Duration::from_mins(1)];
+const LOOK_AGAIN: [Duration; 3] = [Duration::from_secs(3), Duration::from_secs(15), Duration::from_secs(60)];
 
 impl Intervention {
     pub(super) fn is_open(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Integration tests: behaviour through the public API, over real HTTP where a test does not need virtual time.
 
+#![allow(clippy::incompatible_msrv, reason = "tests use a current Rust")]
+
 mod account;
 mod bad_input;
 mod cancel;

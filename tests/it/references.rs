@@ -31,7 +31,7 @@ fn all() -> Vec<(PathBuf, String)> {
     for folder in ["src", "sim", "tests", "examples", "checks", "benches", "docs", "fuzz/fuzz_targets"] {
         all.extend(files(folder, &["rs", "md"]));
     }
-    all.extend(["README.md", "CHANGELOG.md"].map(|name| root().join(name)));
+    all.extend(["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name)));
     all.retain(|path| path.file_name().is_some_and(|name| name != "references.rs"));
     all.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }

@@ -37,10 +37,10 @@ pub use self::meta::{AI_APP, LEAD_APP};
 
 /// The duration of control without activity ([idle](messenger_handover::protocol#idle)), and the messaging
 /// [window](messenger_handover::protocol#windows). The two are independent gates.
-pub const DAY: Duration = Duration::from_hours(24);
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest [extension](messenger_handover::protocol#extend), and the window of the
 /// [`HUMAN_AGENT`](messenger_handover::protocol#human-agent) tag.
-pub const WEEK: Duration = Duration::from_hours(168);
+pub const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The Page inbox's app.
 pub(crate) fn page_inbox() -> AppId {

@@ -21,7 +21,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The time by the platform's clock after which a failing endpoint's app is
 /// [unsubscribed](messenger_handover::protocol#redelivery).
-const PATIENCE: Duration = Duration::from_hours(1);
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// The fewest attempts, however far the clock jumps.
 const FEWEST_TRIES: u32 = 3;
 

@@ -21,7 +21,7 @@ use messenger_handover::id::{AppId, PageId};
 use messenger_handover::secret::AppSecret;
 
 /// The duration of a timeout fault, unless the fault sets one.
-const TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An HTTP response.
 pub(super) struct Reply {

@@ -10,7 +10,7 @@ use crate::platform::GraphError;
 use messenger_handover::id::PageId;
 use messenger_handover::time::Timestamp;
 
-const WINDOW: Duration = Duration::from_hours(1);
+const WINDOW: Duration = Duration::from_secs(60 * 60);
 
 /// The calls of each Page in the last hour.
 pub(super) struct Usage {

@@ -300,7 +300,7 @@ async fn limits_are_told_by_headers_and_kept() {
         seen.push((answer.status().as_u16(), usage["call_count"].as_u64().unwrap(), regain));
     }
     assert_eq!(seen, [(200, 25, 0), (200, 50, 0), (200, 75, 0), (200, 100, 0), (400, 125, 60)]);
-    server.advance(Duration::from_mins(61));
+    server.advance(Duration::from_secs(61 * 60));
     assert_eq!(http.ask("GET", "me?access_token=BOT", None).await.0, 200);
 }
 

@@ -26,7 +26,7 @@ const MIGRATIONS: &[&str] = &["
 const LOCK: i64 = 0x6d68_6f5f_7462_6c73;
 
 /// The timeout of a migration, including the wait for another replica's.
-const LONGEST: Duration = Duration::from_mins(2);
+const LONGEST: Duration = Duration::from_secs(2 * 60);
 
 /// The longest name that Postgres does not truncate, in bytes.
 const LONGEST_NAME: usize = 63;

@@ -138,12 +138,13 @@ type Due = (i64, String, u8);
 impl RedisStore {
     fn one_loaded(&self, key: &ThreadKey, row: Row) -> Loaded {
         let number = |version: &[u8]| std::str::from_utf8(version).ok()?.parse().ok();
-        match row {
-            (None, None) => Loaded::fresh(),
-            (Some(version), Some(record)) if let Some(version) = number(&version) => {
-                row::one_loaded(&self.records, key, Some((version, record)))
-            }
-            _ => Loaded::unreadable(RecordError::Damaged("no version, or no record with it".into())),
+        if row == (None, None) {
+            return Loaded::fresh();
+        }
+        let (version, record) = row;
+        match version.as_deref().and_then(number).zip(record) {
+            Some(stored) => row::one_loaded(&self.records, key, Some(stored)),
+            None => Loaded::unreadable(RecordError::Damaged("no version, or no record with it".into())),
         }
     }
 
