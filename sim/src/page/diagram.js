@@ -21,6 +21,20 @@ function onChange(element, value, draw) {
   draw();
 }
 
+/** Makes the children of `list` those that `draw` makes of `items`. Those of unchanged items stay, so that nothing is read out again. */
+function sync(list, items, draw) {
+  items.forEach((item, index) => {
+    const key = JSON.stringify(item), old = list.children[index];
+    if (old?.shown === key) return;
+    const fresh = draw(item), hadFocus = old?.contains(document.activeElement);
+    fresh.shown = key;
+    if (old) old.replaceWith(fresh);
+    else list.append(fresh);
+    if (hadFocus) fresh.querySelector("button")?.focus();
+  });
+  while (list.children.length > items.length) list.lastChild.remove();
+}
+
 const INBOXES = ["263902037430900", "1217981644879628"];
 const CALLS = {
   take_thread_control: "takes control", request_thread_control: "asks for control", release_thread_control: "gives control up",
@@ -98,6 +112,7 @@ function rowsOf(lines, name) {
 
 /** Words about the deliveries of a webhook that was not accepted at once. */
 function deliveryWords({attempt, bad, status}) {
+  if (!attempt) return "";
   if (bad) return ` — not accepted (${status})${attempt > 1 ? `, tried ${attempt} times` : ""}`;
   return attempt > 1 ? ` — accepted at attempt ${attempt}` : "";
 }

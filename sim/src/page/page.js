@@ -38,23 +38,15 @@ function showThreads(threads) {
   if (chosen) add(chosen.page, chosen.user);
   chosen ??= known[0] && {page: known[0].page, user: known[0].user};
   const isChosen = thread => chosen?.page === thread.page && chosen?.user === thread.user;
-  const box = byId("threads");
-  onChange(box, [known.map(({page, user, owner}) => [page, user, owner]), chosen, world], () => {
-    box.replaceChildren(...known.map(thread => {
-      const owner = make("span", {className: "owner", "data-control": tone(thread.owner)},
-        thread.owner ? `${name(thread.owner)} has control` : "idle: nobody has control");
-      const button = make("button", {className: "thread" + (isChosen(thread) ? " chosen" : ""), "aria-pressed": isChosen(thread)},
-        person(thread.page, thread.user), ": ", owner);
-      button.onclick = act(async () => { chosen = {page: thread.page, user: thread.user}; });
-      return button;
-    }));
-  });
+  const shown = known.map(thread => ({...thread, messages: null, chosen: isChosen(thread), person: person(thread.page, thread.user)}));
+  sync(byId("threads"), shown, ({page, user, owner, chosen: now, person}) => make("li", {}, make("button",
+    {className: "thread" + (now ? " chosen" : ""), "aria-pressed": now, onclick: act(async () => { chosen = {page, user}; })}, `${person}: `,
+    make("span", {className: "owner", "data-control": tone(owner)}, owner ? `${name(owner)} has control` : "idle: nobody has control"))));
   showConversation(known.find(isChosen)?.messages ?? []);
 }
 
 function showConversation(messages) {
-  const list = byId("conversation");
-  onChange(list, messages, () => list.replaceChildren(...messages.map(said => {
+  sync(byId("conversation"), messages, said => {
     const mine = said.from === "customer";
     const what = said.text ?? (said.message?.attachments ? `[${said.message.attachments[0].type}]` : JSON.stringify(said.message));
     const button = mine ? make("button", {}, "Unsend") : make("button", {}, said.reaction ? "Take the reaction back" : "React");
@@ -63,7 +55,7 @@ function showConversation(messages) {
     return make("li", {className: "said" + (mine ? "" : " app"), "data-control": mine ? "" : tone(said.from)},
       mine ? null : make("small", {}, name(said.from)), said.unsent ? "(unsent)" : what,
       said.reaction ? make("small", {}, `reaction: ${said.reaction}`) : null, said.unsent ? null : make("div", {}, button));
-  })));
+  });
 }
 
 let refreshing = false;
