@@ -59,6 +59,11 @@ impl Log {
         lines.push_back(line);
     }
 
+    fn host(&self, from: u64, to: u64, user: Option<&str>, words: &str, code: &str, bad: bool) {
+        let (from, to) = (from.to_string(), to.to_string());
+        self.write(json!({"kind": "host", "from": from, "to": to, "user": user, "words": words, "code": code, "bad": bad}));
+    }
+
     fn note(&self, user: Option<&UserId>, words: &str) {
         self.write(json!({"kind": "note", "user": user, "words": words}));
     }
@@ -158,14 +163,15 @@ impl Stage {
         };
         // Secrets differ in each run, because other programs of this machine can reach the ports.
         let secret = format!("{:032x}", fastrand::u128(..));
-        let fields =
-            ["messages", "messaging_handovers", "standby", "message_echoes", "message_reactions"];
+        let fields = ["messages", "messaging_handovers", "standby", "message_echoes", "message_reactions"];
         let app = |id: u64, name: &str| App::new(id, name, secret.clone(), secret.clone()).fields(fields);
         let (bot_token, desk_token) = (format!("bot-{secret}"), format!("desk-{secret}"));
         let page = Page::new(PAGE, rules).app(BOT, bot_token.clone()).app(DESK, desk_token.clone());
         let page = CUSTOMERS.into_iter().fold(page, |page, (id, _)| page.person(id));
-        let platform =
-            Platform::new().with_app(app(BOT, "Bot")).with_app(app(DESK, "Desk").may_take(true)).with_page(page);
+        let platform = Platform::new()
+            .with_app(app(BOT, "Bot"))
+            .with_app(app(DESK, "Desk").may_take(true))
+            .with_page(page);
         let log = Log::default();
         let sink = log.clone();
         let sink = move |line: &str| sink.write(serde_json::from_str(line).unwrap_or_default());
@@ -196,7 +202,8 @@ impl Stage {
         let bot_settings = settings(BOT, bot_token, Some(desk_url.clone()))?;
         let bot = Program { settings: bot_settings, store: Arc::default(), running: Arc::default() };
         bot.start()?;
-        let (bot_url, bot_server) = serve(Router::new().fallback(any(to_bot)).with_state(bot.clone())).await?;
+        let (bot_url, bot_server) =
+            serve(Router::new().fallback(any(to_bot)).with_state(bot.clone())).await?;
         for (app, url) in [(BOT, &bot_url), (DESK, &desk_url)] {
             sim.set_callback(&app.into(), url.join("webhook")?);
             sim.verify_webhook(&app.into()).await?;
@@ -225,7 +232,8 @@ impl Stage {
                 let texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
                 message["text"] = json!(message["key"].as_str().and_then(|key| texts.get(key)));
             }
-            customers.push(json!({"id": key.user, "name": name, "owner": self.sim.owner(&key.page, &key.user),
+            customers
+                .push(json!({"id": key.user, "name": name, "owner": self.sim.owner(&key.page, &key.user),
                 "said": said.collect::<Vec<_>>(), "desk": desk}));
         }
         let (next, lines) = self.log.after(after);
@@ -261,6 +269,19 @@ impl Stage {
             Act::Close => {
                 self.log.note(Some(&user), "the agent closes the conversation");
                 self.desk.close_intervention(&thread).await?;
+                // Engage Digital reports it to the bot, because Meta sends no webhook for a release.
+                let bot = self.bot.running().as_ref().map(|(bot, _)| bot.clone());
+                if let Some(bot) = bot {
+                    self.log.host(
+                        DESK,
+                        BOT,
+                        Some(&user.to_string()),
+                        "people are done",
+                        "intervention.closed",
+                        false,
+                    );
+                    bot.intervention_closed(&thread, None).await?;
+                }
             }
             Act::Inbox { text } => drop(self.sim.inbox_replies(&page, &user, &text)?),
             Act::LoseWebhook => self.sim.add_fault(Fault::new("webhook", FaultAction::Lose).times(1))?,
@@ -304,21 +325,36 @@ pub struct Deed {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 enum Act {
-    Write { text: String },
+    Write {
+        text: String,
+    },
     Attach,
-    React { mid: MessageId, reaction: Option<String> },
-    Unsend { mid: MessageId },
+    React {
+        mid: MessageId,
+        reaction: Option<String>,
+    },
+    Unsend {
+        mid: MessageId,
+    },
     Open,
-    Answer { text: String },
+    Answer {
+        text: String,
+    },
     /// Lets the messages behind one with an unknown outcome continue.
-    Resume { key: MessageKey },
+    Resume {
+        key: MessageKey,
+    },
     Close,
     /// A person answers in Meta's own inbox.
-    Inbox { text: String },
+    Inbox {
+        text: String,
+    },
     LoseWebhook,
     /// Meta sends the agent's next message, but neither its response nor the echo arrives.
     LoseResponse,
-    BotDown { down: bool },
+    BotDown {
+        down: bool,
+    },
 }
 
 async fn serve(router: Router) -> Result<(Url, JoinHandle<()>), BoxError> {
@@ -351,19 +387,16 @@ async fn watch(State(log): State<Log>, request: Request, next: Next) -> axum::re
         return next.run(request).await;
     }
     let query = request.uri().query().unwrap_or_default().as_bytes();
-    let find = |name: &str| form_urlencoded::parse(query).find(|(known, _)| known == name).map(|(_, value)| value);
+    let find =
+        |name: &str| form_urlencoded::parse(query).find(|(known, _)| known == name).map(|(_, value)| value);
     let user = find("identity_foreign_id").map(String::from);
-    let words = if find("to").is_some_and(|to| to == "agent") { "a person, please" } else { "control, please" };
-    let line = |from: u64, to: u64, words: &str, bad: bool| {
-        json!({"kind": "host", "from": from.to_string(), "to": to.to_string(), "user": user,
-            "words": words, "code": "POST bots/handover", "bad": bad})
-    };
-    log.write(line(BOT, DESK, words, false));
-    let (refused, answer) = {
-        let refused = |status: StatusCode| line(DESK, BOT, &format!("refused ({status})"), true);
-        let answer = next.run(request).await;
-        (Some(answer.status()).filter(|status| !status.is_success()).map(refused), answer)
-    };
-    refused.into_iter().for_each(|line| log.write(line));
-    answer
+    let words =
+        if find("to").is_some_and(|to| to == "agent") { "a person, please" } else { "control, please" };
+    let code = "POST bots/handover";
+    log.host(BOT, DESK, user.as_deref(), words, code, false);
+    let response = next.run(request).await;
+    if !response.status().is_success() {
+        log.host(DESK, BOT, user.as_deref(), &format!("refused ({})", response.status()), code, true);
+    }
+    response
 }

@@ -199,7 +199,9 @@ async fn examples_playground_starts_and_stops_at_ctrl_c() {
     let line = lines.next().unwrap().unwrap();
     let url = line.strip_prefix("playground: ").unwrap().to_owned();
     let client = crate::world::http().build().unwrap();
-    for (path, word) in [("", "Handover playground"), ("page.js", "function drawWire("), ("page.css", ".wire")] {
+    for (path, word) in
+        [("", "Handover playground"), ("page.js", "function drawWire("), ("page.css", ".wire")]
+    {
         let text = client.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap();
         assert!(text.contains(word), "{path} lacks {word}");
     }

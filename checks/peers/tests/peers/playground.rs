@@ -33,7 +33,6 @@ fn handover(session: &Session<'_>) -> Result<(), Failed> {
     session.click(".say:nth-of-type(2)")?;
     session.until_shown("#said", "A colleague will be with you")?;
     session.until_shown("#queue", "waits for a person")?;
-    session.until_shown("#unanswered", "Can I talk to a person?")?;
 
     session.click("#open")?;
     session.until_shown("#desk-state", "Open at the desk; the desk has control")?;

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::{Answer, Platforms, Refused, by_the_platform, key, ok, read, refused};
 use crate::platform::{EntryPoint, GraphError, Platform, Speaker};
-use crate::server::{attach, inbox_replies as reply_in_the_inbox, react, unsend};
 use crate::server::state::{Seen, Shared};
 use crate::server::wire::Wire;
+use crate::server::{attach, inbox_replies as reply_in_the_inbox, react, unsend};
 use messenger_handover::id::{AppId, MessageId, ThreadKey};
 use messenger_handover::time::Timestamp;
 
