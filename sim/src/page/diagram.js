@@ -41,9 +41,9 @@ const CALLS = {
   extend_thread_control: "keeps control for longer", thread_owner: "asks who has control",
 };
 const WEBHOOKS = {
-  message: "new message", echo: "copy of a sent message", postback: "a button was pressed", read: "the customer has read",
+  message: "new message", echo: "echo of a message", postback: "a button was pressed", read: "the customer has read",
   delivery: "message delivered", reaction: "a reaction", pass_thread_control: "you have control now", app_roles: "your role has changed",
-  take_thread_control: "control was taken from you", request_thread_control: "another app asks for control",
+  take_thread_control: "control taken away", request_thread_control: "another app asks for control",
 };
 const ACTS = {unsend: "takes a message back", react: "reacts to a message", unreact: "takes a reaction back"};
 const quoted = text => `“${text}”`;
@@ -51,19 +51,19 @@ const quoted = text => `“${text}”`;
 function webhookWords(line) {
   const entry = line.body?.entry?.[0];
   const item = line.item ?? entry?.messaging?.[0] ?? entry?.standby?.[0];
-  return item?.message?.is_deleted ? "a message was taken back" : WEBHOOKS[line.label] ?? line.label;
+  return item?.message?.is_deleted ? "message taken back" : WEBHOOKS[line.label] ?? line.label;
 }
 
 function callRow(line, name) {
   const request = line.request ?? {}, target = request.target_app_id;
   const text = request.message?.text;
-  const words = line.edge === "messages" ? (text ? `sends ${quoted(text)}` : request.sender_action ?? "sends a message")
+  const words = line.edge === "messages" ? request.sender_action ?? "sends a message"
     : line.edge === "pass_thread_control" ? `gives control to ${target ? name(target) : "the default app"}`
     : CALLS[line.edge] ?? line.edge;
   const error = line.response?.error;
-  const refused = line.status === 200 ? "" : ` — refused${error ? ` (#${error.code})` : ""}`;
-  const tip = `${line.method} ${line.edge}: ${line.status}${error?.message ? `, ${error.message}` : ""}`;
-  return {from: String(line.app), to: "meta", words: words + refused, code: line.edge, tip, bad: line.status !== 200,
+  const refused = line.status === 200 ? "" : `refused${error ? ` (#${error.code})` : ""}: `;
+  const tip = `${line.method} ${line.edge}: ${line.status}${error?.message ? `, ${error.message}` : ""}${text ? `\n${quoted(text)}` : ""}`;
+  return {from: String(line.app), to: "meta", words: refused + words, code: line.edge, tip, bad: line.status !== 200,
           detail: line.method === "GET"};
 }
 
@@ -87,7 +87,7 @@ function rowsOf(lines, name) {
       let row = line.attempt > 1 ? lastOf.get(line.app) : undefined;
       if (!row) {
         const listens = line.channel === "standby";
-        row = {from: "meta", to: String(line.app), words: webhookWords(line) + (listens ? " (to read only)" : ""),
+        row = {from: "meta", to: String(line.app), words: (listens ? "copy: " : "") + webhookWords(line),
                code: `webhook ${line.label}, ${line.channel}`, detail: listens || ["echo", "delivery", "read"].includes(line.label)};
         rows.push(row);
         lastOf.set(line.app, row);
@@ -139,7 +139,7 @@ function drawWire(box, {actors, lines, user, details}) {
       const [from, to] = [at(row.from), at(row.to)];
       const words = row.words + deliveryWords(row);
       const label = make("span", {className: "label", title: [words, row.tip ?? row.code].filter(Boolean).join("\n")},
-        make("span", {className: "hidden"}, `${name(row.from)} to ${name(row.to)}: `), words,
+        make("span", {className: "hidden"}, `${name(row.from)} to ${name(row.to)}: `), make("span", {className: "words"}, words),
         row.code ? make("code", {}, row.code) : null);
       const way = make("span", {className: `way ${from < to ? "right" : "left"}`, "--lo": Math.min(from, to), "--len": Math.abs(from - to)},
         label, make("span", {className: "arrow"}));

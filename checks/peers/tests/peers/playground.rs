@@ -57,13 +57,13 @@ fn handover(session: &Session<'_>) -> Result<(), Failed> {
     if session.run("return document.querySelector('main b:not(.turn b)')")?.is_object() {
         return Err("a customer's text is markup".into());
     }
-    session.resize(380, 2_000)?;
+    session.resize(380, 1_000)?;
     session.labels_fit()?;
     if session.run("return document.querySelector('#wire').scrollWidth > 500")? != json!(true) {
         return Err("a narrow window squeezes the diagram".into());
     }
     session.picture("playground-narrow.png")?;
-    session.resize(1_400, 860)?;
+    session.resize(1_400, 1_240)?;
     session.labels_fit()?;
     session.picture("playground.png")
 }
@@ -74,7 +74,7 @@ fn another_setting(session: &Session<'_>) -> Result<(), Failed> {
         rules.value = 'handover';
         rules.dispatchEvent(new Event('change'))";
     session.run(chosen)?;
-    session.until_shown("#queue", "has not written")?;
+    session.until_shown("#queue li:first-child", "has not written")?;
     session.click("#bot-down")?;
     session.until_shown("#wire", "the bot goes down")?;
     session.click(".say")?;
