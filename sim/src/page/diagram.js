@@ -151,9 +151,8 @@ function drawWire(box, {actors, lines, user, details}) {
     make("span", {"--at": index, ...(actor.tone ? {"data-control": actor.tone} : {})}, actor.name));
   const lives = actors.map((_, index) => make("div", {className: "life", "--at": index}));
   const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-  const left = box.scrollLeft;
+  const {scrollLeft, scrollTop} = box;
   box.replaceChildren(make("div", {className: "sheet", "--n": actors.length},
     make("div", {className: "heads", "aria-hidden": "true"}, ...heads), ...lives, list));
-  box.scrollLeft = left;
-  if (atEnd) box.scrollTop = box.scrollHeight;
+  box.scrollTo(scrollLeft, atEnd ? box.scrollHeight : scrollTop);
 }
