@@ -7,6 +7,7 @@
 //! ```
 
 mod stage;
+mod traffic;
 
 use std::process::ExitCode;
 use std::sync::Arc;

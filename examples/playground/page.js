@@ -66,8 +66,9 @@ function showDesk(customer) {
   for (const control of [byId("close"), byId("reply"), byId("answer").querySelector("button")]) control.disabled = !desk.open;
   byId("reply").placeholder = desk.open ? "Answer as the agent" : "Open the conversation to answer";
   sync(byId("unanswered"), desk.unanswered, text => make("li", {}, text));
-  sync(byId("sent"), desk.sent.map(message => [message, owner]), ([{key, text, state, reason}]) => {
-    const words = state === "waiting" ? (owner === DESK ? "being sent" : "waiting for control") : state;
+  const unknown = desk.sent.some(message => message.state === "unknown");
+  const waits = unknown ? "waiting behind the unknown message" : owner === DESK ? "being sent" : "waiting for control";
+  sync(byId("sent"), desk.sent.map(message => ({...message, words: message.state === "waiting" ? waits : message.state})), ({key, text, state, words, reason}) => {
     return make("li", {}, text ?? "", make("small", {}, make("span", {className: `state ${state}`}, words), reason ? `: ${reason}` : ""),
       state === "unknown" ? make("button", {onclick: () => act({do: "resume", key})}, "Go on with later messages") : null);
   });

@@ -1,14 +1,14 @@
 //! The stage: the simulated platform, the bot and the desk, each behind HTTP, and a log of the traffic between them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::routing::any;
 use messenger_handover::prelude::*;
 use messenger_handover::{bots_api, settings::Settings};
@@ -17,19 +17,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 #[path = "../agent_desk/customers.rs"]
 mod customers;
 
+use super::traffic::{BOT, DESK, Log, watch};
 use customers::Customers;
 
-const BOT: u64 = 1001;
-const DESK: u64 = 2002;
 const PAGE: u64 = 10;
 const CUSTOMERS: [(u64, &str); 3] = [(71, "Ana"), (72, "Ben"), (73, "Chidi")];
-/// Number of lines kept in the log.
-const KEPT: usize = 5_000;
 /// Time for calls under way when a host stops.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -39,41 +36,6 @@ const GRACE: Duration = Duration::from_secs(2);
 pub enum RuleSet {
     Handover,
     Routing,
-}
-
-/// The traffic as lines of the simulator's transcript, with lines of our own between them.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<(usize, VecDeque<Value>)>>);
-
-impl Log {
-    fn lock(&self) -> MutexGuard<'_, (usize, VecDeque<Value>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self, line: Value) {
-        let (dropped, lines) = &mut *self.lock();
-        if lines.len() == KEPT {
-            lines.pop_front();
-            *dropped += 1;
-        }
-        lines.push_back(line);
-    }
-
-    fn host(&self, from: u64, to: u64, user: Option<&str>, words: &str, code: &str, bad: bool) {
-        let (from, to) = (from.to_string(), to.to_string());
-        self.write(json!({"kind": "host", "from": from, "to": to, "user": user, "words": words, "code": code, "bad": bad}));
-    }
-
-    fn note(&self, user: Option<&UserId>, words: &str) {
-        self.write(json!({"kind": "note", "user": user, "words": words}));
-    }
-
-    /// The lines from number `after` on, and the number of the next line.
-    fn after(&self, after: usize) -> (usize, Vec<Value>) {
-        let (dropped, lines) = &*self.lock();
-        let next = *dropped + lines.len();
-        (next, lines.iter().skip(after.saturating_sub(*dropped)).cloned().collect())
-    }
 }
 
 struct Bot;
@@ -113,6 +75,9 @@ impl Program {
     }
 
     fn start(&self) -> Result<(), BoxError> {
+        if self.running().is_some() {
+            return Ok(());
+        }
         let bot = self.settings.bot(Bot)?.timeouts(timeouts()).store(Arc::clone(&self.store)).start()?;
         let endpoint = self.settings.webhook(bot.clone());
         *self.running() = Some((bot, endpoint));
@@ -149,11 +114,11 @@ pub struct Stage {
 
 impl Stage {
     pub async fn start(policy: ThreadControlPolicy, rule_set: RuleSet) -> Result<Self, BoxError> {
-        use ThreadControlPolicy::{BotPrimary, EdPrimary};
+        use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
         let first = match policy {
             BotPrimary => Some(BOT),
             EdPrimary => Some(DESK),
-            _ => None,
+            NoPrimary => None,
         };
         let rules = match (rule_set, first) {
             (RuleSet::Handover, Some(first)) => Rules::primary(first),
@@ -213,7 +178,7 @@ impl Stage {
     }
 
     pub async fn stop(&self) {
-        let (_, _) = tokio::join!(self.bot.stop(), self.desk.stop(GRACE));
+        let ((), _) = tokio::join!(self.bot.stop(), self.desk.stop(GRACE));
     }
 
     /// Everything that the page shows, with the lines of the log from number `after` on.
@@ -272,14 +237,8 @@ impl Stage {
                 // Engage Digital reports it to the bot, because Meta sends no webhook for a release.
                 let bot = self.bot.running().as_ref().map(|(bot, _)| bot.clone());
                 if let Some(bot) = bot {
-                    self.log.host(
-                        DESK,
-                        BOT,
-                        Some(&user.to_string()),
-                        "people are done",
-                        "intervention.closed",
-                        false,
-                    );
+                    let (user, words) = (user.to_string(), "people are done");
+                    self.log.host([DESK, BOT], Some(&user), words, "intervention.closed", false);
                     bot.intervention_closed(&thread, None).await?;
                 }
             }
@@ -379,24 +338,4 @@ async fn to_bot(
     let endpoint = bot.running().as_ref().map(|(_, endpoint)| endpoint.clone());
     let endpoint = endpoint.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     Ok(endpoint.handle(&method, query.as_deref(), &headers, &body).await)
-}
-
-/// Logs the bot's calls of the desk; webhooks are logged where they are sent.
-async fn watch(State(log): State<Log>, request: Request, next: Next) -> axum::response::Response {
-    if request.uri().path() != bots_api::PATH {
-        return next.run(request).await;
-    }
-    let query = request.uri().query().unwrap_or_default().as_bytes();
-    let find =
-        |name: &str| form_urlencoded::parse(query).find(|(known, _)| known == name).map(|(_, value)| value);
-    let user = find("identity_foreign_id").map(String::from);
-    let words =
-        if find("to").is_some_and(|to| to == "agent") { "a person, please" } else { "control, please" };
-    let code = "POST bots/handover";
-    log.host(BOT, DESK, user.as_deref(), words, code, false);
-    let response = next.run(request).await;
-    if !response.status().is_success() {
-        log.host(DESK, BOT, user.as_deref(), &format!("refused ({})", response.status()), code, true);
-    }
-    response
 }
