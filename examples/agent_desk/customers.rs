@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use messenger_handover::bots_api::IdentityLookup;
+use messenger_handover::call::Direction;
 use messenger_handover::prelude::*;
 use serde_json::{Value, json};
 
@@ -17,6 +18,8 @@ pub struct Customers(Arc<Mutex<HashMap<UserId, Customer>>>);
 #[derive(Default)]
 struct Customer {
     thread: Option<ThreadKey>,
+    /// The bot asked for an agent, and none has answered yet.
+    agent_wanted: bool,
     /// The customer's unanswered messages.
     unanswered: VecDeque<Inbound>,
     /// The keys of the agents' messages.
@@ -79,8 +82,9 @@ impl Customers {
         };
         let all = self.all();
         let nobody = Customer::default();
-        let Customer { unanswered, sent, events, .. } = all.get(&key.user).unwrap_or(&nobody);
-        let waits = owner != "other" && !unanswered.is_empty() && !thread.intervention_is_open();
+        let Customer { agent_wanted, unanswered, sent, events, .. } = all.get(&key.user).unwrap_or(&nobody);
+        let is_ours_to_answer = owner != "other" && !unanswered.is_empty();
+        let waits = (*agent_wanted || is_ours_to_answer) && !thread.intervention_is_open();
         let sent = sent.iter().filter_map(|name| {
             let status = thread.message_status(&MessageKey::new(name).ok()?)?;
             let (state, reason) = match status {
@@ -120,10 +124,12 @@ impl Handler for Customers {
             Notice::ControlRequested { note, .. } => with_note("control requested", note.as_ref()),
             Notice::MessageSent { key, .. } => {
                 customer.unanswered.clear();
+                customer.agent_wanted = false;
                 format!("sent {key}")
             }
             Notice::AnsweredElsewhere { by_person, .. } => {
                 customer.unanswered.clear();
+                customer.agent_wanted &= !by_person;
                 format!("answered elsewhere by_person={by_person}")
             }
             Notice::Unsent { mid } => {
@@ -141,7 +147,10 @@ impl Handler for Customers {
             Notice::Other { other, .. } => other.name.clone(),
             Notice::MessageFailed { key, reason } => format!("failed {key}: {reason}"),
             Notice::MessageUnknown { key, .. } => format!("unknown {key}"),
-            Notice::Transferred { .. } => "handed over".to_owned(),
+            Notice::Transferred { .. } => {
+                customer.agent_wanted = false;
+                "handed over".to_owned()
+            }
             Notice::TransferFailed { reason, .. } => format!("hand-over failed: {reason}"),
             Notice::ControlNotGranted { report, .. } => format!("control not granted: {report}"),
             Notice::ActionRefused { why, .. } => format!("refused: {why}"),
@@ -160,6 +169,9 @@ impl IdentityLookup for Customers {
 
     async fn accepted(&self, thread: &ThreadKey, request: &HandoverRequest) {
         let event = format!("bot asks: {:?} {}", request.direction, request.thread_category_ids.join(" "));
-        keep(&mut self.all().entry(thread.user.clone()).or_default().events, event.trim().to_owned());
+        let mut all = self.all();
+        let customer = all.entry(thread.user.clone()).or_default();
+        customer.agent_wanted = request.direction == Direction::BotToAgent;
+        keep(&mut customer.events, event.trim().to_owned());
     }
 }

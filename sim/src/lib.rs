@@ -33,6 +33,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod page;
 pub mod platform;
 pub mod program;
 pub mod server;

@@ -23,11 +23,10 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::page;
 use crate::server::{Builder, Config, Server};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-const PAGE: &str = include_str!("page.html");
 
 const HELP: &str = "\
 A simulated Messenger platform on 127.0.0.1.
@@ -67,7 +66,7 @@ fn read(path: &PathBuf) -> Result<Config, BoxError> {
 async fn start(options: &Options) -> Result<(Server, Config), BoxError> {
     let mut config = options.config.as_ref().map(read).transpose()?.unwrap_or_default();
     config.seed = options.seed.unwrap_or(config.seed);
-    let mut builder = Builder::from_config(&config)?.port(options.port).page(PAGE);
+    let mut builder = Builder::from_config(&config)?.port(options.port).page(page::HTML);
     if let Some(path) = &options.transcript {
         let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let file = Mutex::new(file);

@@ -190,3 +190,37 @@ async fn examples_simulator_runs_from_a_file() {
     assert_eq!(run(example("simulator").args(["--config", "nowhere.json"]), b"").0, 1);
     assert_eq!(run(example("simulator").arg("--prot"), b"").0, 64);
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_playground_starts_and_stops_at_ctrl_c() {
+    let mut running = Running(example("playground").stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(running.0.stdout.take().unwrap()));
+    let line = lines.next().unwrap().unwrap();
+    let url = line.strip_prefix("playground: ").unwrap().to_owned();
+    let client = crate::world::http().build().unwrap();
+    for (path, word) in
+        [("", "Handover playground"), ("page.js", "function drawWire("), ("page.css", ".wire")]
+    {
+        let text = client.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap();
+        assert!(text.contains(word), "{path} lacks {word}");
+    }
+    let act = |body: &str| {
+        let post = client.post(format!("{url}api/act")).header("content-type", "application/json");
+        post.body(body.to_owned()).send()
+    };
+    assert_eq!(act(r#"{"do":"write","customer":"71","text":"Hello!"}"#).await.unwrap().status(), 200);
+    assert_eq!(act(r#"{"do":"write","customer":"1","text":"Hello!"}"#).await.unwrap().status(), 400);
+    // Without its type the browser would send it for any site.
+    let blind = client.post(format!("{url}api/act")).body(r#"{"do":"open","customer":"71"}"#);
+    assert_eq!(blind.send().await.unwrap().status(), 415);
+
+    let interrupted = Command::new("kill").args(["-INT", &running.0.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let stopped = tokio::task::spawn_blocking(move || {
+        let status = running.0.wait().unwrap();
+        (status.code(), lines.next().is_none())
+    });
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(10), stopped).await;
+    assert_eq!(stopped.expect("it runs on").unwrap(), (Some(0), true));
+}

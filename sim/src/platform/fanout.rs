@@ -39,8 +39,8 @@ pub struct Delivery {
     pub user: Option<UserId>,
     /// The array that holds the item.
     pub channel: Channel,
-    /// The kind of event: `message`, `postback`, `echo`, `delivery`, `read`, `pass_thread_control`,
-    /// `take_thread_control`, `request_thread_control` or `app_roles`.
+    /// The kind of event: `message`, `postback`, `echo`, `delivery`, `read`, `reaction`,
+    /// `pass_thread_control`, `take_thread_control`, `request_thread_control` or `app_roles`.
     pub label: &'static str,
     /// The item of the array.
     pub item: Value,

@@ -65,6 +65,7 @@ impl Platform {
             "delivery" => "message_deliveries",
             "read" if instagram => "messaging_seen",
             "read" => "message_reads",
+            "reaction" => "message_reactions",
             _ => "messaging_handovers",
         }
     }

@@ -32,9 +32,35 @@ impl Platform {
         entry: EntryPoint,
         now: Timestamp,
     ) -> MessageId {
+        self.customer_sends(page, user, json!({"text": text}), entry, now)
+    }
+
+    /// The customer sends an attachment of a kind such as `image`, whose content is at `url`.
+    pub fn customer_attaches(
+        &mut self,
+        page: &PageId,
+        user: &UserId,
+        kind: &str,
+        url: &str,
+        now: Timestamp,
+    ) -> MessageId {
+        let message = json!({"attachments": [{"type": kind, "payload": {"url": url}}]});
+        self.customer_sends(page, user, message, EntryPoint::Social, now)
+    }
+
+    fn customer_sends(
+        &mut self,
+        page: &PageId,
+        user: &UserId,
+        message: Value,
+        entry: EntryPoint,
+        now: Timestamp,
+    ) -> MessageId {
         let key = ThreadKey::new(page.clone(), user.clone());
-        let mid = self.customer_acts(&key, json!({"text": text}), entry, now);
-        let item = from_customer(&key, now, "message", &json!({"mid": mid, "text": text}));
+        let mut body = message.clone();
+        let mid = self.customer_acts(&key, message, entry, now);
+        body["mid"] = json!(mid);
+        let item = from_customer(&key, now, "message", &body);
         self.fan_out(&key, None, "message", now, |_| item.clone());
         mid
     }
@@ -43,6 +69,9 @@ impl Platform {
     /// thread nor prolongs control.
     pub fn customer_unsends(&mut self, page: &PageId, user: &UserId, mid: &MessageId, now: Timestamp) {
         let key = ThreadKey::new(page.clone(), user.clone());
+        if let Some(said) = self.said_mut(&key, mid) {
+            said.unsent = true;
+        }
         let item = from_customer(&key, now, "message", &json!({"mid": mid, "is_deleted": true}));
         self.fan_out(&key, None, "message", now, |_| item.clone());
     }
@@ -114,7 +143,7 @@ impl Platform {
         let mid = self.next_mid();
         let thread = self.thread_mut(key);
         thread.last_customer = Some(now);
-        thread.said.push(Said { from: Speaker::Customer, message, mid: mid.clone(), at: now });
+        thread.said.push(Said::new(Speaker::Customer, message, mid.clone(), now));
         mid
     }
 
@@ -232,7 +261,7 @@ impl Platform {
     fn say(&mut self, app: &AppId, key: &ThreadKey, message: Value, now: Timestamp) -> MessageId {
         let mid = self.next_mid();
         let from = Speaker::App(app.clone());
-        let said = Said { from, message: message.clone(), mid: mid.clone(), at: now };
+        let said = Said::new(from, message.clone(), mid.clone(), now);
         self.thread_mut(key).said.push(said);
         // Under the Handover Protocol the owner's activity renews control, under Conversation Routing only the customer's
         // (docs/protocol.md#idle).

@@ -123,7 +123,7 @@ impl Platform {
             return Err(self.traced(GraphError::controlled_by_another_app()));
         }
         let (mid, message) = (self.next_mid(), json!({"text": text}));
-        let said = Said { from: Speaker::App(ai), message, mid: mid.clone(), at: now };
+        let said = Said::new(Speaker::App(ai), message, mid.clone(), now);
         self.thread_mut(&key).said.push(said);
         let item = json!({
             "sender": {"id": key.page}, "recipient": {"id": key.user}, "timestamp": now.as_millis(),

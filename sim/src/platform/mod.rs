@@ -13,6 +13,7 @@ mod inbox;
 mod instagram;
 mod messages;
 mod meta;
+mod reactions;
 #[cfg(test)]
 mod tests;
 
@@ -71,9 +72,17 @@ pub struct Said {
     pub mid: MessageId,
     /// The time at which it was sent.
     pub at: Timestamp,
+    /// Whether the customer has unsent it.
+    pub unsent: bool,
+    /// The customer's reaction to it, such as `love`.
+    pub reaction: Option<String>,
 }
 
 impl Said {
+    fn new(from: Speaker, message: Value, mid: MessageId, at: Timestamp) -> Self {
+        Self { from, message, mid, at, unsent: false, reaction: None }
+    }
+
     /// The text, if it has one.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
@@ -397,6 +406,10 @@ impl Platform {
         if let Some(lease) = &mut self.thread_mut(key).lease {
             lease.expires = lease.expires.max(now.plus(DAY));
         }
+    }
+
+    fn said_mut(&mut self, key: &ThreadKey, mid: &MessageId) -> Option<&mut Said> {
+        self.threads.get_mut(key)?.said.iter_mut().find(|said| said.mid == *mid)
     }
 
     fn next_mid(&mut self) -> MessageId {

@@ -108,12 +108,13 @@ const EDGES: [&str; 15] = [
     "messenger_profile",
     "subscriptions",
 ];
-const LABELS: [&str; 9] = [
+const LABELS: [&str; 10] = [
     "message",
     "postback",
     "echo",
     "delivery",
     "read",
+    "reaction",
     "pass_thread_control",
     "take_thread_control",
     "request_thread_control",

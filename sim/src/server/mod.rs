@@ -173,7 +173,18 @@ impl Server {
 
     /// The customer unsends a message: [`Platform::customer_unsends`].
     pub fn customer_unsends(&self, page: &PageId, user: &UserId, mid: &MessageId) {
-        self.with_platform(|platform, now| platform.customer_unsends(page, user, mid, now));
+        unsend(&self.shared, &key(page, user), mid);
+    }
+
+    /// The customer sends an attachment: [`Platform::customer_attaches`].
+    #[allow(clippy::must_use_candidate, reason = "an act of a test, rarely asked for its id")]
+    pub fn customer_attaches(&self, page: &PageId, user: &UserId, kind: &str, url: &str) -> MessageId {
+        attach(&self.shared, &key(page, user), kind, url)
+    }
+
+    /// The customer reacts to a message: [`Platform::customer_reacts`].
+    pub fn customer_reacts(&self, page: &PageId, user: &UserId, mid: &MessageId, reaction: Option<&str>) {
+        react(&self.shared, &key(page, user), mid, reaction);
     }
 
     /// A person replies in the Page inbox: [`Platform::inbox_replies`].
@@ -311,4 +322,25 @@ fn inbox_replies(shared: &Arc<Shared>, key: &ThreadKey, text: &str) -> Result<Me
 fn wrote(page: &PageId, user: &UserId, text: &str) -> Seen {
     let (page, user, text) = (page.clone(), user.clone(), text.to_owned());
     Seen { before: Some(Wire::CustomerWrote { page, user, text }), after: None }
+}
+
+fn attach(shared: &Arc<Shared>, key: &ThreadKey, kind: &str, url: &str) -> MessageId {
+    let act = |platform: &mut Platform, now| platform.customer_attaches(&key.page, &key.user, kind, url, now);
+    shared.act(Some(key), act, |_| wrote(&key.page, &key.user, &format!("[{kind}]")))
+}
+
+fn unsend(shared: &Arc<Shared>, key: &ThreadKey, mid: &MessageId) {
+    let act = |platform: &mut Platform, now| platform.customer_unsends(&key.page, &key.user, mid, now);
+    shared.act(Some(key), act, |()| acted(key, mid, "unsend"));
+}
+
+fn react(shared: &Arc<Shared>, key: &ThreadKey, mid: &MessageId, reaction: Option<&str>) {
+    let act =
+        |platform: &mut Platform, now| platform.customer_reacts(&key.page, &key.user, mid, reaction, now);
+    shared.act(Some(key), act, |()| acted(key, mid, if reaction.is_some() { "react" } else { "unreact" }));
+}
+
+fn acted(key: &ThreadKey, mid: &MessageId, act: &'static str) -> Seen {
+    let (page, user, mid) = (key.page.clone(), key.user.clone(), mid.clone());
+    Seen { before: Some(Wire::CustomerActed { page, user, mid, act }), after: None }
 }

@@ -374,6 +374,9 @@ impl State {
             Wire::CustomerWrote { page, user, text } => {
                 Some(("customer", json!({"page": page, "user": user, "text": text})))
             }
+            Wire::CustomerActed { page, user, mid, act } => {
+                Some(("customer_act", json!({"page": page, "user": user, "mid": mid, "act": act})))
+            }
             Wire::OwnerChanged { page, user, owner } => {
                 Some(("owner", json!({"page": page, "user": user, "owner": owner})))
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::platform::{Channel, GraphError};
-use messenger_handover::id::{AppId, PageId, UserId};
+use messenger_handover::id::{AppId, MessageId, PageId, UserId};
 
 /// A callback for every event. It runs under the platform's lock, so that the order is that of the platform's acts; it must be
 /// quick and must not call the server.
@@ -15,14 +15,25 @@ pub type Observer = Arc<dyn Fn(Wire) + Send + Sync>;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Wire {
-    /// A customer wrote, or pressed a button with this title.
+    /// A customer wrote, sent an attachment, or pressed a button.
     CustomerWrote {
         /// The Page or account.
         page: PageId,
         /// The customer.
         user: UserId,
-        /// The text, or the title of the button.
+        /// The text, the kind of the attachment in brackets, or the title of the button.
         text: String,
+    },
+    /// A customer did something with a message that exists.
+    CustomerActed {
+        /// The Page or account.
+        page: PageId,
+        /// The customer.
+        user: UserId,
+        /// The message.
+        mid: MessageId,
+        /// `unsend`, `react` or `unreact`.
+        act: &'static str,
     },
     /// An app called the Graph API. Calls without a valid token and invalid calls are left out.
     Call {

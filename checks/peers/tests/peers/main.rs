@@ -1,10 +1,13 @@
-//! Third-party programs, unmodified, against the simulated platform; and the simulator's page in a browser.
+//! Third-party programs, unmodified, against the simulated platform; and the pages of the simulator and the playground in
+//! a browser.
 //!
 //! Packages are installed below the target folder, from their lock files. A peer whose tools are missing is
 //! reported as ignored; with `HANDOVER_REQUIRE_PEERS` only a browser may be missing.
 
 mod browser;
 mod install;
+mod playground;
+mod session;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -186,6 +189,7 @@ fn main() {
             client(runtime, &python, &scripts.join("facebook_business_peer.py"), edges)
         }),
         trial("browser", with_browser, |runtime, tools, _, _| browser::drive(runtime, tools)),
+        trial("playground", with_browser, |runtime, tools, _, _| playground::drive(runtime, tools)),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }

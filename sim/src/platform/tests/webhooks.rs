@@ -107,3 +107,32 @@ fn an_echo_that_waits_can_be_lost_when_control_leaves() {
         assert_eq!(told, kept.iter().collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_customer_attaches_reacts_and_unsends() {
+    let mut world = world(Rules::primary(BOT)).owned_by(Some(BOT));
+    let fields = ["messages", "standby", "message_reactions"].map(str::to_owned).into();
+    world.platform.set_fields(&AppId::from(BOT), fields);
+    let (page, user, url) = (page(), user(), "https://example.com/cat.jpg");
+    let mid = world.platform.customer_attaches(&page, &user, "image", url, world.now);
+    let told = world.platform.take_outgoing();
+    let message = json!({"mid": mid, "attachments": [{"type": "image", "payload": {"url": url}}]});
+    assert_eq!((told[0].channel, &told[0].item["message"]), (Channel::Messaging, &message));
+
+    let owner = world.platform.lease(&page, &user, world.now);
+    world.tick();
+    for (reaction, body) in [
+        (Some("love"), json!({"mid": mid, "action": "react", "reaction": "love", "emoji": "\u{2764}"})),
+        (Some("shrug"), json!({"mid": mid, "action": "react", "reaction": "other"})),
+        (None, json!({"mid": mid, "action": "unreact"})),
+    ] {
+        world.platform.customer_reacts(&page, &user, &mid, reaction, world.now);
+        let told = world.platform.take_outgoing();
+        assert_eq!((told.len(), &told[0].item["reaction"]), (1, &body), "only the bot has the field");
+        assert_eq!(world.platform.conversation(&page, &user).last().unwrap().reaction.as_deref(), reaction);
+    }
+    world.platform.customer_unsends(&page, &user, &mid, world.now);
+    assert_eq!(world.told(), ["1 messaging message", "2 standby message", "3 standby message"]);
+    assert!(world.platform.conversation(&page, &user).last().unwrap().unsent);
+    assert_eq!(world.platform.lease(&page, &user, world.now), owner, "neither prolongs control");
+}

@@ -44,6 +44,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_sim/pages/{page}/people/{psid}/messages", post(people::customer_writes))
         .route("/_sim/pages/{page}/people/{psid}/postbacks", post(people::customer_presses))
         .route("/_sim/pages/{page}/people/{psid}/reads", post(people::customer_reads))
+        .route("/_sim/pages/{page}/people/{psid}/attachments", post(people::customer_attaches))
+        .route("/_sim/pages/{page}/people/{psid}/reactions", post(people::customer_reacts))
+        .route("/_sim/pages/{page}/people/{psid}/unsends", post(people::customer_unsends))
         .route("/_sim/pages/{page}/inbox/{psid}/messages", post(people::inbox_replies))
         .route("/_sim/pages/{page}/inbox/{psid}/move", post(people::inbox_moves))
         .route("/_sim/pages/{page}/lead/{psid}/begin", post(people::lead_begins))
@@ -259,7 +262,15 @@ fn shown(shared: &Shared, key: &ThreadKey) -> Value {
             Speaker::Customer => json!("customer"),
             Speaker::App(app) => json!(app),
         };
-        json!({"from": from, "text": said.text(), "mid": said.mid, "at_ms": said.at, "message": said.message})
+        let mut shown =
+            json!({"from": from, "text": said.text(), "mid": said.mid, "at_ms": said.at, "message": said.message});
+        if said.unsent {
+            shown["unsent"] = json!(true);
+        }
+        if let Some(reaction) = &said.reaction {
+            shown["reaction"] = json!(reaction);
+        }
+        shown
     });
     let said: Vec<_> = said.collect();
     json!({

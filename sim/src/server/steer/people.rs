@@ -7,12 +7,12 @@ use axum::extract::Path;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Answer, Platforms, by_the_platform, key, ok, read};
-use crate::platform::{EntryPoint, GraphError, Platform};
-use crate::server::inbox_replies as reply_in_the_inbox;
+use super::{Answer, Platforms, Refused, by_the_platform, key, ok, read, refused};
+use crate::platform::{EntryPoint, GraphError, Platform, Speaker};
 use crate::server::state::{Seen, Shared};
 use crate::server::wire::Wire;
-use messenger_handover::id::{AppId, ThreadKey};
+use crate::server::{attach, inbox_replies as reply_in_the_inbox, react, unsend};
+use messenger_handover::id::{AppId, MessageId, ThreadKey};
 use messenger_handover::time::Timestamp;
 
 #[derive(Deserialize)]
@@ -70,6 +70,68 @@ pub(super) async fn customer_reads(shared: Platforms, Path((page, psid)): Path<(
     let act = |platform: &mut Platform, now| platform.customer_reads(&key.page, &key.user, now);
     shared.act(Some(&key), act, |()| Seen::default());
     Ok(ok(&json!({})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attached {
+    /// The kind, such as `image`.
+    r#type: String,
+    url: String,
+}
+
+pub(super) async fn customer_attaches(
+    shared: Platforms,
+    Path((page, psid)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer {
+    let (key, Attached { r#type: kind, url }) = (key(&shared, &page, &psid)?, read(&body)?);
+    Ok(ok(&json!({"mid": attach(&shared, &key, &kind, &url)})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reacted {
+    mid: MessageId,
+    /// Such as `love`; null takes the reaction back.
+    reaction: Option<String>,
+}
+
+pub(super) async fn customer_reacts(
+    shared: Platforms,
+    Path((page, psid)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer {
+    let (key, Reacted { mid, reaction }) = (key(&shared, &page, &psid)?, read(&body)?);
+    said(&shared, &key, &mid)?;
+    react(&shared, &key, &mid, reaction.as_deref());
+    Ok(ok(&json!({})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unsent {
+    mid: MessageId,
+}
+
+pub(super) async fn customer_unsends(
+    shared: Platforms,
+    Path((page, psid)): Path<(String, String)>,
+    body: Bytes,
+) -> Answer {
+    let (key, Unsent { mid }) = (key(&shared, &page, &psid)?, read(&body)?);
+    if said(&shared, &key, &mid)? != Speaker::Customer {
+        return Err(refused(400, "a customer can unsend only messages of their own"));
+    }
+    unsend(&shared, &key, &mid);
+    Ok(ok(&json!({})))
+}
+
+/// The author of a message of the conversation.
+fn said(shared: &Shared, key: &ThreadKey, mid: &MessageId) -> Result<Speaker, Refused> {
+    let state = shared.lock();
+    let said = state.platform.conversation(&key.page, &key.user).iter().find(|said| said.mid == *mid);
+    said.map(|said| said.from.clone()).ok_or_else(|| refused(404, format!("there is no message {mid}")))
 }
 
 pub(super) async fn inbox_replies(
