@@ -23,7 +23,10 @@ pub fn drive(runtime: &Runtime, tools: &Tools) -> Result<(), Failed> {
         another_setting(session)
     });
     serving.abort();
-    outcome
+    match runtime.block_on(serving) {
+        Ok(Err(error)) => Err(format!("the playground ended: {error}").into()),
+        _ => outcome,
+    }
 }
 
 fn handover(session: &Session<'_>) -> Result<(), Failed> {
