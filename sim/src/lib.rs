@@ -40,6 +40,6 @@ pub mod server;
 
 pub use platform::{
     ApiAnswer, ApiCall, App, Channel, Delivery, Echoes, EntryPoint, GraphError, InlineControl, Page,
-    Platform, RequestUnderDefaultApp, Rules, Said, Speaker, ZeroConfig,
+    Platform, RequestUnderDefaultApp, Rules, Said, Speaker, Switches, ZeroConfig,
 };
 pub use server::{Config, Fault, FaultAction, Server, Wire};

@@ -230,8 +230,6 @@ impl Platform {
                 "instagram": page.instagram, "is_instagram": self.is_instagram(&page.id), "apps": page.apps,
                 "people": people.collect::<Vec<_>>()})
         });
-        let switches = json!({"request_under_default_app": self.request_under_default_app,
-            "zero_config": self.zero_config, "echoes": self.echoes});
-        json!({"apps": apps.collect::<Vec<_>>(), "pages": pages.collect::<Vec<_>>(), "switches": switches})
+        json!({"apps": apps.collect::<Vec<_>>(), "pages": pages.collect::<Vec<_>>(), "switches": self.switches})
     }
 }

@@ -290,6 +290,19 @@ pub enum ZeroConfig {
     Documented,
 }
 
+/// The choices where no source, or more than one, states the platform's behaviour. Test both values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Switches {
+    /// `refused` (the default) or `silent_success`.
+    pub request_under_default_app: RequestUnderDefaultApp,
+    /// `observed` (the default) or `documented`.
+    pub zero_config: ZeroConfig,
+    /// `always` (the default) or `lost_when_control_leaves`.
+    pub echoes: Echoes,
+}
+
 /// The fate of the [echo](messenger_handover::protocol#echoes) of a message whose sender gives control away at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -141,7 +141,7 @@ impl Platform {
         let rules = self.rules(&key.page);
         // Not available; the response is unknown (docs/protocol.md#request).
         if matches!(rules, Rules::Routing { default_app: Some(_) }) {
-            return match self.request_under_default_app {
+            return match self.switches.request_under_default_app {
                 RequestUnderDefaultApp::Refused => Err(GraphError::request_under_default_app()),
                 RequestUnderDefaultApp::SilentSuccess => Ok(ApiAnswer::Success),
             };
@@ -237,7 +237,7 @@ impl Platform {
 
     /// Drops pending echoes of an app that gives control away ([echoes](messenger_handover::protocol#echoes)), if so configured.
     fn lose_echoes(&mut self, app: &AppId, key: &ThreadKey) {
-        if self.echoes == Echoes::LostWhenControlLeaves && self.holder(key).as_ref() == Some(app) {
+        if self.switches.echoes == Echoes::LostWhenControlLeaves && self.holder(key).as_ref() == Some(app) {
             self.outgoing.retain(|waiting| {
                 waiting.label != "echo"
                     || waiting.app != *app

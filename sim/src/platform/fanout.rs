@@ -120,7 +120,9 @@ impl Platform {
         let reads_on_messaging = author == Some(app)
             || match (self.rules(&key.page), self.holder(key)) {
                 // Documented: all apps read on `messaging`, whoever owns the thread (docs/protocol.md#zero-config).
-                (Rules::Routing { default_app: None }, _) if self.zero_config == ZeroConfig::Documented => {
+                (Rules::Routing { default_app: None }, _)
+                    if self.switches.zero_config == ZeroConfig::Documented =>
+                {
                     true
                 }
                 // The owner reads on `messaging`, the others on standby (docs/protocol.md#standby).

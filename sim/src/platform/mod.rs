@@ -7,6 +7,7 @@ mod about;
 mod api;
 mod config;
 mod control;
+mod customer;
 mod error;
 mod fanout;
 mod inbox;
@@ -30,7 +31,7 @@ pub use self::about::{DEFAULT_SCOPES, KNOWN_FIELDS};
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
 pub use self::config::{
-    App, DEFAULT_FIELDS, Echoes, EntryPoint, Page, RequestUnderDefaultApp, Rules, ZeroConfig,
+    App, DEFAULT_FIELDS, Echoes, EntryPoint, Page, RequestUnderDefaultApp, Rules, Switches, ZeroConfig,
 };
 pub use self::error::{GraphError, REQUEST_REFUSED};
 pub use self::fanout::{Channel, Delivery};
@@ -113,9 +114,7 @@ pub struct Platform {
     outgoing: Vec<Delivery>,
     messages: u64,
     refusals: u64,
-    request_under_default_app: RequestUnderDefaultApp,
-    zero_config: ZeroConfig,
-    echoes: Echoes,
+    switches: Switches,
 }
 
 /// Compares conversations and pending webhooks, not the configuration: the state that calls change. For model checkers.
@@ -151,21 +150,21 @@ impl Platform {
     /// Sets the effect of a request where a default application is set.
     #[must_use]
     pub fn with_request_under_default_app(mut self, choice: RequestUnderDefaultApp) -> Self {
-        self.request_under_default_app = choice;
+        self.switches.request_under_default_app = choice;
         self
     }
 
     /// Sets how Pages without a default application behave.
     #[must_use]
     pub fn with_zero_config(mut self, choice: ZeroConfig) -> Self {
-        self.zero_config = choice;
+        self.switches.zero_config = choice;
         self
     }
 
     /// Sets the fate of echoes of an app that gives control away.
     #[must_use]
     pub fn with_echoes(mut self, choice: Echoes) -> Self {
-        self.echoes = choice;
+        self.switches.echoes = choice;
         self
     }
 
@@ -202,13 +201,13 @@ impl Platform {
 
     /// The choices where no source, or more than one, states the platform's behaviour.
     #[must_use]
-    pub fn switches(&self) -> (RequestUnderDefaultApp, ZeroConfig, Echoes) {
-        (self.request_under_default_app, self.zero_config, self.echoes)
+    pub fn switches(&self) -> Switches {
+        self.switches
     }
 
     /// Sets these choices.
-    pub fn set_switches(&mut self, request: RequestUnderDefaultApp, zero_config: ZeroConfig, echoes: Echoes) {
-        (self.request_under_default_app, self.zero_config, self.echoes) = (request, zero_config, echoes);
+    pub fn set_switches(&mut self, switches: Switches) {
+        self.switches = switches;
     }
 
     /// Changes the rules of a Page, as its admin does. Apps whose role changed get
@@ -248,10 +247,6 @@ impl Platform {
 
     pub(crate) fn app(&self, app: &AppId) -> Option<&App> {
         self.apps.get(app)
-    }
-
-    pub(crate) fn echoes(&self) -> Echoes {
-        self.echoes
     }
 
     /// Makes one call of the Graph API as an app.

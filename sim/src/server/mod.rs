@@ -31,7 +31,7 @@ use url::Url;
 pub use self::builder::Builder;
 pub use self::config::{
     AppConfig, ClockConfig, Config, ConfigError, InstagramAccount, InstagramConfig, Limits, PageConfig,
-    Person, RouteConfig, RuleSet, Switches, Tls,
+    Person, RouteConfig, RuleSet, Tls,
 };
 pub use self::faults::{Fault, FaultAction, InvalidFault};
 use self::state::{Seen, Shared};

@@ -149,7 +149,7 @@ impl Shared {
     /// Drops the echoes of [`Echoes::LostWhenControlLeaves`] that the platform already handed over and that are still queued
     /// here.
     fn lose_echoes(&self, state: &mut State, app: &AppId, key: &ThreadKey) {
-        if state.platform.echoes() != Echoes::LostWhenControlLeaves {
+        if state.platform.switches().echoes != Echoes::LostWhenControlLeaves {
             return;
         }
         let Some(queue) = state.queues.get_mut(app) else { return };

@@ -172,7 +172,7 @@ impl Scene {
 
     /// Whether the platform sends an echo for every message.
     pub fn has_echoes(&self) -> bool {
-        self.platform.switches().2 == Echoes::Always
+        self.platform.switches().echoes == Echoes::Always
     }
 
     /// Makes both hosts resend messages whose outcome stays unknown.

@@ -37,7 +37,7 @@ fn with_a_default_application() {
 #[test]
 fn a_request_may_also_be_swallowed() {
     let mut world = world(Rules::default_app(BOT)).owned_by(Some(BOT));
-    world.platform.request_under_default_app = RequestUnderDefaultApp::SilentSuccess;
+    world.platform.switches.request_under_default_app = RequestUnderDefaultApp::SilentSuccess;
     assert_eq!(world.call(DESK, &request()), Ok(ApiAnswer::Success));
     assert_eq!((world.owner(), world.told()), (Some(AppId::from(BOT)), vec![]));
 }

@@ -98,7 +98,7 @@ fn an_echo_that_waits_can_be_lost_when_control_leaves() {
     ];
     for (echoes, kept) in expected {
         let mut world = world(Rules::primary(BOT)).owned_by(Some(BOT));
-        world.platform.echoes = echoes;
+        world.platform.switches.echoes = echoes;
         world.call(BOT, &send("hi")).unwrap();
         world.call(BOT, &pass(Some(DESK))).unwrap();
         let told = world.told();

@@ -32,7 +32,7 @@ fn without_a_default_application() {
 #[test]
 fn as_documented_everybody_reads_and_sends() {
     let mut world = world(Rules::zero_config()).owned_by(Some(BOT));
-    world.platform.zero_config = ZeroConfig::Documented;
+    world.platform.switches.zero_config = ZeroConfig::Documented;
     world.writes();
     assert_eq!(world.told(), ["1 messaging message", "2 messaging message", "3 messaging message"]);
     world.call(DESK, &send("me too")).unwrap();

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::check::ConfigError;
 pub(super) use self::check::MAX_SPEED;
 use super::faults::Fault;
-use crate::platform::{
-    App, DEFAULT_FIELDS, Echoes, EntryPoint, Page, Platform, RequestUnderDefaultApp, Rules, ZeroConfig,
-};
+use crate::platform::{App, DEFAULT_FIELDS, EntryPoint, Page, Platform, Rules, Switches};
 use messenger_handover::id::{AppId, PageId, UserId};
 
 /// A world: its apps, Pages and people, and the behaviour of the platform. Every field has a default; the default world has a
@@ -194,19 +192,6 @@ pub struct Limits {
     pub calls_per_hour: Option<u32>,
 }
 
-/// The choices where no source, or more than one, states the platform's behaviour. Test both values.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct Switches {
-    /// `refused` (the default) or `silent_success`.
-    pub request_under_default_app: RequestUnderDefaultApp,
-    /// `observed` (the default) or `documented`.
-    pub zero_config: ZeroConfig,
-    /// `always` (the default) or `lost_when_control_leaves`.
-    pub echoes: Echoes,
-}
-
 /// A certificate and its key, both as PEM text, not as paths.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -324,11 +309,8 @@ impl Config {
     /// [`ConfigError`] if the configuration is invalid.
     pub fn platform(&self) -> Result<Platform, ConfigError> {
         self.check()?;
-        let Switches { request_under_default_app, zero_config, echoes } = self.switches;
-        let mut platform = Platform::new()
-            .with_request_under_default_app(request_under_default_app)
-            .with_zero_config(zero_config)
-            .with_echoes(echoes);
+        let mut platform = Platform::new();
+        platform.set_switches(self.switches);
         for app in &self.apps {
             let name = app.name.clone().unwrap_or_else(|| app.id.to_string());
             let mut made = App::new(app.id.clone(), name, app.secret.as_str(), app.verify_token.as_str())

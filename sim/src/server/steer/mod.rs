@@ -18,11 +18,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::config::{MAX_SPEED, RuleSet, Switches};
+use super::config::{MAX_SPEED, RuleSet};
 use super::faults::Fault;
 use super::graph::Reply;
 use super::state::{Seen, Shared};
-use crate::platform::{GraphError, KNOWN_FIELDS, Rules, Speaker};
+use crate::platform::{GraphError, KNOWN_FIELDS, Rules, Speaker, Switches};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 
 /// The longest jump of the clock, a year, because timestamps would run out.
@@ -222,13 +222,12 @@ async fn change_switches(shared: Platforms, body: Bytes) -> Answer {
     // A missing field keeps its value.
     let change: Value = read(&body)?;
     let mut state = shared.lock();
-    let (request_under_default_app, zero_config, echoes) = state.platform.switches();
-    let mut all = json!(Switches { request_under_default_app, zero_config, echoes });
+    let mut all = json!(state.platform.switches());
     if let (Value::Object(all), Value::Object(change)) = (&mut all, change) {
         all.extend(change);
     }
     let now: Switches = serde_json::from_value(all.clone()).map_err(|error| refused(400, error))?;
-    state.platform.set_switches(now.request_under_default_app, now.zero_config, now.echoes);
+    state.platform.set_switches(now);
     Ok(ok(&all))
 }
 
