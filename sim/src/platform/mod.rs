@@ -175,6 +175,13 @@ impl Platform {
         }
     }
 
+    /// Sets the callbacks that another platform's apps have.
+    pub(crate) fn set_callbacks_of(&mut self, other: &Self) {
+        for (id, app) in Arc::make_mut(&mut self.apps) {
+            app.callback = other.apps.get(id).and_then(|app| app.callback.clone());
+        }
+    }
+
     /// Sets an app's switch *take control of conversations*. Does nothing if there is no such app.
     pub fn set_may_take(&mut self, app: &AppId, may: bool) {
         if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {

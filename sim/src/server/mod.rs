@@ -10,6 +10,7 @@ mod config;
 mod deliver;
 mod faults;
 mod graph;
+mod outgoing;
 mod params;
 mod state;
 mod steer;
@@ -266,9 +267,9 @@ impl Server {
         lines.iter().map(ToString::to_string).collect()
     }
 
-    /// Restores the state from the start, except the clock and the transcript. Pending webhooks are dropped.
+    /// Restores the state from the start, except the clock, the transcript and the callbacks. Pending webhooks are dropped.
     pub fn reset(&self) {
-        self.shared.reset();
+        self.shared.reset(false);
     }
 
     /// Runs `act` on the platform at its current time, then delivers the webhooks that this makes.
@@ -279,7 +280,7 @@ impl Server {
     /// The number of webhooks given up because their app did not answer 200.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.shared.lock().dropped
+        self.shared.lock().outgoing.dropped
     }
 
     /// Waits until no webhook is queued or in flight. The apps may still be processing what they received.

@@ -381,12 +381,20 @@ async fn settled(shared: Platforms, query: Result<Query<Within>, QueryRejection>
     let settled = tokio::time::timeout(within, shared.idle()).await.is_ok();
     let (pending, dropped) = {
         let state = shared.lock();
-        (state.pending, state.dropped)
+        (state.outgoing.pending, state.outgoing.dropped)
     };
     Ok(ok(&json!({"settled": settled, "pending": pending, "dropped": dropped})))
 }
 
-async fn reset(shared: Platforms) -> Answer {
-    shared.reset();
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reset {
+    #[serde(default)]
+    callbacks: bool,
+}
+
+async fn reset(shared: Platforms, body: Bytes) -> Answer {
+    let Reset { callbacks } = read(&body)?;
+    shared.reset(callbacks);
     Ok(ok(&json!({})))
 }
