@@ -4,6 +4,7 @@
 //! [`Platform::take_outgoing`] empties. `now` must not run backwards.
 
 mod about;
+mod access;
 mod api;
 mod config;
 mod control;

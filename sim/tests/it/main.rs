@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod faults;
+mod steering;
 
 use std::time::Duration;
 

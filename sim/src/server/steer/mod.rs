@@ -1,5 +1,7 @@
 //! Steers a running simulator over HTTP, for tests in any language: everything under `/_sim/`.
 
+mod access;
+mod expect;
 mod people;
 
 use std::collections::BTreeSet;
@@ -55,7 +57,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_sim/pages/{page}/ai/{psid}/messages", post(people::ai_answers))
         .route("/_sim/pages/{page}/ai/{psid}/leave", post(people::ai_leaves))
         .route("/_sim/pages/{page}", patch(change_page))
+        .route("/_sim/pages/{page}/tokens/{app}", patch(access::change_token))
+        .route("/_sim/pages/{page}/apps/{app}", patch(access::change_subscription))
         .route("/_sim/apps/{id}", patch(change_app))
+        .route("/_sim/apps/{id}/handshake", post(access::verify))
+        .route("/_sim/expect", post(expect::expect))
         .route("/_sim/switches", patch(change_switches))
         .route("/_sim/threads", get(threads))
         .route("/_sim/threads/{page}/{psid}", get(thread))
