@@ -89,6 +89,7 @@ mod shown;
 mod skew;
 #[cfg(feature = "service")]
 pub mod store;
+#[cfg(feature = "service")]
 pub mod testing;
 pub mod thread;
 #[cfg(all(feature = "service", feature = "webhook"))]

@@ -25,7 +25,11 @@ macro_rules! secret {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer).map(Self::new)
+                let secret = Self::new(deserializer.deserialize_any(Text)?);
+                if secret.expose_secret().is_empty() {
+                    return Err(serde::de::Error::custom("a secret must not be empty"));
+                }
+                Ok(secret)
             }
         }
 
@@ -47,6 +51,33 @@ macro_rules! secret {
             }
         }
     };
+}
+
+/// Reads a secret. A token of digits is a number in some formats; an error must not repeat what it read.
+struct Text;
+
+impl serde::de::Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a secret as text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<String, E> {
+        Err(E::custom("a secret must be text"))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<String, E> {
+        Err(E::custom("a secret must be text, in quotes"))
+    }
 }
 
 secret! {
@@ -116,6 +147,19 @@ mod tests {
         let shown = format!("{:?} {:?}", PageToken::new("EAABtoken"), AppSecret::new("s3cret"));
         assert_eq!(shown, "PageToken(redacted) AppSecret(redacted)");
         assert_eq!(PageToken::new(" EAAB\n").expose_secret(), "EAAB");
+    }
+
+    #[test]
+    fn secrets_are_read_from_text_and_digits_and_errors_do_not_show_them() {
+        let read = |json: &str| serde_json::from_str::<AppSecret>(json);
+        assert_eq!(read("\"s3cret\"").unwrap().expose_secret(), "s3cret");
+        assert_eq!(read("123456789").unwrap().expose_secret(), "123456789");
+        for wrong in
+            ["-123456789", "12345.6789", "1234567890123456789012345", "[\"s3cret\"]", "true", "null", "\" \""]
+        {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(!error.contains("12345") && !error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

@@ -84,25 +84,33 @@ struct Variables<F> {
 impl<F: Fn(&str) -> Option<String>> Variables<F> {
     fn optional<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Option<T> {
         let value = (self.value)(name)?;
+        // A blank variable is not set, as `docker compose` writes it.
+        if value.trim().is_empty() {
+            return None;
+        }
         value.trim().parse().map_err(|error| self.problems.push(format!("{name}: {error}"))).ok()
     }
 
     fn required<T: FromStr<Err: fmt::Display>>(&mut self, name: &str, purpose: &str) -> Option<T> {
-        if (self.value)(name).is_none() {
+        if !self.is_set(name) {
             self.problems.push(format!("{name}: missing ({purpose})"));
         }
         self.optional(name)
     }
 
     fn secret<T: From<String>>(&mut self, name: &str, purpose: &str) -> Option<T> {
-        match (self.value)(name) {
-            None => self.problems.push(format!("{name}: missing ({purpose})")),
-            Some(value) if value.trim().is_empty() => {
-                self.problems.push(format!("{name}: empty ({purpose})"));
-            }
-            Some(value) => return Some(value.into()),
+        if !self.is_set(name) {
+            self.problems.push(format!("{name}: missing ({purpose})"));
         }
-        None
+        self.optional_secret(name)
+    }
+
+    fn optional_secret<T: From<String>>(&self, name: &str) -> Option<T> {
+        (self.value)(name).filter(|value| !value.trim().is_empty()).map(T::from)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        (self.value)(name).is_some_and(|value| !value.trim().is_empty())
     }
 }
 
@@ -130,9 +138,9 @@ impl Settings {
         let policy = variables.required("POLICY", "who is primary: bot_primary, ed_primary or no_primary");
         let graph_url = variables.optional("GRAPH_URL");
         let ed_url = variables.optional("ED_URL");
-        let ed_token = (variables.value)("ED_TOKEN").map(EdToken::from);
+        let ed_token = variables.optional_secret("ED_TOKEN");
         let desk_app_id = variables.optional("DESK_APP_ID");
-        let store = (variables.value)("STORE").map(DatabaseUrl::from);
+        let store = variables.optional_secret("STORE");
         let problems = std::mem::take(&mut variables.problems);
         match (app_id, app_secret, verify_token, page_id, page_token, policy) {
             (
@@ -174,14 +182,15 @@ impl Settings {
     /// A bot, with the desk that it hands over to.
     ///
     /// # Errors
-    /// A setting that Graph or Engage Digital's client does not take.
+    /// A setting that Graph or Engage Digital's client does not take, or an `ed_url` without an `ed_token`.
     pub fn bot(&self, handler: impl Handler) -> Result<Builder, BoxError> {
         let mut bot = Handover::builder(self.app_id.clone(), Role::Bot, self.policy, self.graph()?, handler);
         if let Some(desk) = &self.desk_app_id {
             bot = bot.desk_app(desk.clone());
         }
-        if let (Some(url), Some(token)) = (&self.ed_url, &self.ed_token) {
-            bot = bot.desk_endpoint(bots_api::Client::new(url, token.clone())?);
+        if let Some(url) = &self.ed_url {
+            let token = self.ed_token.clone().ok_or("ED_TOKEN: missing (the token for ED_URL)")?;
+            bot = bot.desk_endpoint(bots_api::Client::new(url, token)?);
         }
         Ok(bot)
     }
@@ -239,9 +248,16 @@ mod tests {
         let error = read(&wrong).unwrap_err().to_string();
         let lines: Vec<_> = error.lines().collect();
         assert_eq!(lines.len(), 4, "{error}");
-        assert_eq!(lines[0], "APP_ID: invalid id: empty");
+        assert_eq!(lines[0], "APP_ID: missing (the id of our app)");
         assert_eq!(lines[1], "PAGE_TOKEN: missing (the access token of the Page for our app)");
         assert!(lines[2].starts_with("POLICY: ") && lines[3].starts_with("GRAPH_URL: "), "{error}");
+    }
+
+    #[test]
+    fn settings_take_a_blank_variable_as_not_set() {
+        let blank = ["GRAPH_URL", "ED_URL", "ED_TOKEN", "DESK_APP_ID", "STORE"].map(|name| (name, Some(" ")));
+        let settings = read(&blank).unwrap();
+        assert!(settings.graph_url.is_none() && settings.ed_token.is_none() && settings.store.is_none());
     }
 
     #[test]

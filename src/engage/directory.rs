@@ -38,13 +38,13 @@ impl InterventionHandler for Directory {
             Ok(found) => found,
             // A retry would be refused too and would hold up the other events of the request.
             Err(error) if matches!(error.kind(), FailureKind::Permission | FailureKind::Invalid) => {
-                tracing::warn!(identity, %error, "Engage Digital refuses to tell who an identity is");
+                tracing::warn!(%error, "Engage Digital refuses to tell who an identity is");
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
         let Some(found) = found else {
-            tracing::warn!(identity, "an identity of a known source cannot be read: may the token's user?");
+            tracing::warn!("an identity of a known source cannot be read: may the token's user?");
             return Ok(None);
         };
         let person = found.foreign_id.and_then(|id| UserId::new(id).ok());

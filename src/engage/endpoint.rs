@@ -295,7 +295,7 @@ impl Endpoint {
             }
             EventKind::InterventionClosed(about) | EventKind::InterventionCanceled(about) => {
                 if self.host.still_engaged(about).await? {
-                    tracing::debug!(%thread, "closed, but another intervention is open");
+                    tracing::debug!(thread = %self.handover.named_in_log(thread), "closed, but another intervention is open");
                     return Ok(());
                 }
                 self.handover.intervention_closed(thread, event.at).await?;

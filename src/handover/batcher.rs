@@ -136,6 +136,8 @@ struct Running<Q, A>(Arc<Mutex<State<Q, A>>>);
 impl<Q, A> Drop for Running<Q, A> {
     fn drop(&mut self) {
         let mut state = lock(&self.0);
+        // Askers whose tasks were aborted need no answer.
+        state.waiting.retain(|waiting| !waiting.asker.is_closed());
         if state.waiting.is_empty() {
             state.running -= 1;
             return;
@@ -147,7 +149,7 @@ impl<Q, A> Drop for Running<Q, A> {
         if let Err(Turn::Ask { others, running, .. }) =
             asker.send(Turn::Ask { own: question, others, running })
         {
-            // The asker's task was aborted: the next one makes the call.
+            // The asker's task was aborted just now: the next one makes the call.
             lock(&self.0).waiting.splice(0..0, others);
             drop(running);
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use tokio::sync::{Semaphore, broadcast};
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::control::{DeskEndpoint, HandoverClient};
@@ -290,7 +289,7 @@ impl Builder {
             changed: broadcast::channel(CHANGES).0,
             alarm: Arc::default(),
             pages: Mutex::default(),
-            last_round: Mutex::new(Instant::now()),
+            waker: Mutex::default(),
             tasks,
             stopping: AtomicBool::new(false),
             counters: Counters::default(),
@@ -304,6 +303,8 @@ impl Builder {
             not_understood: crate::throttle::Refusals::of("webhook"),
         });
         runtime.spawn(wake::wake_due(Arc::downgrade(&inner)));
+        #[cfg(feature = "metrics")]
+        runtime.spawn(wake::report_every_second(Arc::downgrade(&inner)));
         Ok(Handover { inner })
     }
 }

@@ -198,9 +198,11 @@ fn edge(call: &Call) -> &'static str {
 /// Logs a failed call: at `warn`, unless it only says that somebody else has control.
 fn log_failure(thread: Named<'_>, call: &str, failure: &Failure) {
     tracing::Span::current().record("error.type", tracing::field::display(failure.kind));
-    if matches!(failure.kind, FailureKind::NotThreadOwner | FailureKind::Conflict) {
-        tracing::info!(%thread, call, %failure, "a call was refused");
+    let is_usual = matches!(failure.kind, FailureKind::NotThreadOwner | FailureKind::Conflict);
+    let failure = thread.hide(failure);
+    if is_usual {
+        tracing::info!(%thread, call, failure, "a call was refused");
     } else {
-        tracing::warn!(%thread, call, %failure, "a call failed");
+        tracing::warn!(%thread, call, failure, "a call failed");
     }
 }

@@ -21,13 +21,13 @@ use crate::thread::{Config, Context, PageCall, PageRefusals};
 use crate::throttle::Refusals;
 use crate::time::Timestamp;
 
-use super::alarm::Alarm;
+use super::alarm::{Alarm, Waker};
 use super::batcher::Batcher;
 use super::cache::Cache;
 use super::calls::Calls;
 use super::clock::Clock;
 use super::mailbox::Mailboxes;
-use super::stats::{Counters, add};
+use super::stats::{Counters, StoreCall, add};
 use super::story::{Named, Names};
 use super::{Handler, HandoverError};
 
@@ -53,8 +53,7 @@ pub(super) struct Inner {
     pub(super) changed: broadcast::Sender<ThreadKey>,
     pub(super) alarm: Arc<Alarm>,
     pub(super) pages: Mutex<HashMap<PageId, PageState>>,
-    /// The start of the waker's last round.
-    pub(super) last_round: Mutex<Instant>,
+    pub(super) waker: Mutex<Waker>,
     /// All tasks of this service: conversations, calls, rounds of the waker.
     pub(super) tasks: TaskTracker,
     pub(super) stopping: AtomicBool,
@@ -148,14 +147,14 @@ impl Inner {
         self.names.of(key)
     }
 
-    /// Makes a call of the store, and counts it.
+    /// Makes a call of the store, and counts it. One that hangs or panics is dropped, which counts as a failure.
     pub(super) async fn counted<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let begun = Instant::now();
+        let mut counting = StoreCall { counters: &self.counters, begun: Instant::now(), failed: true };
         let result = call.await;
-        self.counters.store_call(&result, begun.elapsed());
+        counting.failed = result.is_err();
         result
     }
 
@@ -186,8 +185,13 @@ impl Inner {
     pub(super) fn room_for(&self, events: usize) -> Result<OwnedSemaphorePermit, HandoverError> {
         let places = u32::try_from(events.min(self.events_at_once)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(places);
-        let busy = self.tasks.len().saturating_sub(self.calls.waiting());
+        let busy = self.busy_tasks().saturating_sub(self.calls.waiting());
         room.ok().filter(|_| busy < self.events_at_once).ok_or(HandoverError::Overloaded)
+    }
+
+    /// The number of active conversations and calls.
+    pub(super) fn busy_tasks(&self) -> usize {
+        self.tasks.len().saturating_sub(usize::from(self.waker().is_at_work))
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -1,6 +1,5 @@
 //! Maintenance of a running service: counters, stop, conversations that need attention, deletion.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ pub enum Unhealthy {
     /// [`Handover::stop`] was called: send no more requests here.
     #[error("the service stops")]
     Stopping,
-    /// The store failed: look at the database.
+    /// The store failed, or can be read only: look at the database.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store did not answer in time: look at the database and its connections.
@@ -41,12 +40,12 @@ pub enum Unhealthy {
     /// too slow for the load.
     #[error("too many events are being saved")]
     Overloaded,
-    /// Due conversations have not been woken for this time, so that timers do not fire: restart the process.
+    /// The store has not been asked for due conversations for this time, so that timers do not fire: restart the process.
     #[error("due conversations have not been woken for {} s", .0.as_secs())]
     NotWaking(Duration),
 }
 
-/// The time without a round of the waker after which it counts as stopped: more than its calls of the store may take.
+/// The time without a round of the waker after which it counts as stopped: more than its two calls of the store may take.
 const WAKES_WITHIN: Duration = Duration::from_secs(2 * 60);
 
 impl Handover {
@@ -60,13 +59,20 @@ impl Handover {
         if inner.is_stopping() {
             return Err(Unhealthy::Stopping);
         }
-        let waking = inner.last_round.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if waking > WAKES_WITHIN {
-            return Err(Unhealthy::NotWaking(waking));
+        let answer = tokio::time::timeout(within, inner.store.ping()).await;
+        answer.map_err(|_| Unhealthy::StoreTooSlow)??;
+        // The waker writes: a database that only answers reads is of no use.
+        let (waking, failure) = {
+            let waker = inner.waker();
+            (waker.last.elapsed(), waker.failure.clone())
+        };
+        match failure {
+            Some(failure) => return Err(failure.into()),
+            None if waking > WAKES_WITHIN => return Err(Unhealthy::NotWaking(waking)),
+            None => {}
         }
         drop(inner.room_for(1).map_err(|_| Unhealthy::Overloaded)?);
-        let answer = tokio::time::timeout(within, inner.store.ping()).await;
-        Ok(answer.map_err(|_| Unhealthy::StoreTooSlow)??)
+        Ok(())
     }
 
     /// Removes a notice that was set aside ([`Thread::set_aside`](crate::thread::Thread::set_aside)). Call it when you have
@@ -88,7 +94,10 @@ impl Handover {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
         inner.calls.close();
-        match tokio::time::timeout(within, inner.tasks.wait()).await {
+        let finished = tokio::time::timeout(within, inner.tasks.wait()).await;
+        #[cfg(feature = "metrics")]
+        super::numbers::report(&self.stats());
+        match finished {
             Ok(()) => Stopped::Finished,
             Err(_) => Stopped::Unfinished(inner.tasks.len()),
         }

@@ -29,6 +29,7 @@ mod handler;
 mod inner;
 mod mailbox;
 mod maintenance;
+mod numbers;
 mod sender_action;
 mod stats;
 mod story;
@@ -41,6 +42,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::HandoverError;
 pub use handler::{BoxError, Handler, HandlerError, Notification};
 pub use maintenance::{Stopped, Unhealthy};
+pub use numbers::Number;
 pub use sender_action::Shown;
 pub use stats::{CallCount, Stats};
 

@@ -68,9 +68,8 @@ impl Handover {
             Err(NoPlace::Stopping) => return Err(HandoverError::ShuttingDown),
             Err(NoPlace::Late | NoPlace::Crowded) => return Ok(Shown::NoPlace),
         };
-        Ok(match inner.client.sender_action(key, action).await {
-            Ok(()) => Shown::Accepted,
-            Err(error) => Shown::Failed(error),
-        })
+        let result = inner.client.sender_action(key, action).await;
+        inner.counters.call("sender_action", result.as_ref().err().map(|error| error.failure().kind));
+        Ok(result.map_or_else(Shown::Failed, |()| Shown::Accepted))
     }
 }

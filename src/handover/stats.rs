@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::call::{CallOutcome, FailureKind};
-use crate::store::StoreError;
-use crate::thread::Notice;
+use crate::thread::{Notice, RefusedAction};
 
 use super::Handover;
 
@@ -25,9 +26,9 @@ pub struct Stats {
     pub tasks: u64,
     /// Calls that wait for a place at this moment ([`Builder::calls_at_once`](super::Builder::calls_at_once)).
     pub calls_waiting: u64,
-    /// The delay with which the last due conversations were woken.
+    /// The delay of the conversations that are due now, or with which the last ones were woken.
     pub due_lag: Duration,
-    /// Events that were accepted.
+    /// Events that were accepted, repeated ones too.
     pub events_accepted: u64,
     /// Calls of [`Handover::events`] that were refused, so that the platform redelivers.
     pub deliveries_refused: u64,
@@ -43,7 +44,10 @@ pub struct Stats {
     pub control_lost: u64,
     /// Claims that failed.
     pub control_not_granted: u64,
-    /// Runs of the handler that failed, panicked or took too long.
+    /// Changes of control away from us that failed, or that the service refused a handler.
+    pub transfers_failed: u64,
+    /// Runs of the handler that failed, panicked or took too long. Those that skipped their notice are in
+    /// [`set_aside`](Self::set_aside).
     pub handler_failures: u64,
     /// Notices set aside because the handler failed on them too often or skipped them
     /// ([`Thread::set_aside`](crate::thread::Thread::set_aside)).
@@ -65,7 +69,7 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallCount {
-    /// The call, as in the URL: `messages`, `take_thread_control`, …
+    /// The call, as in the URL: `messages`, `take_thread_control`, …; and `sender_action`.
     pub call: &'static str,
     /// The kind of failure; `None` for success.
     pub failure: Option<FailureKind>,
@@ -85,6 +89,7 @@ pub(super) struct Counters {
     control_gained: AtomicU64,
     control_lost: AtomicU64,
     control_not_granted: AtomicU64,
+    transfers_failed: AtomicU64,
     pub(super) handler_failures: AtomicU64,
     pub(super) set_aside: AtomicU64,
     pub(super) damaged_records: AtomicU64,
@@ -105,6 +110,8 @@ impl Counters {
             Notice::ControlGained { .. } => &self.control_gained,
             Notice::ControlLost { .. } | Notice::Transferred { .. } => &self.control_lost,
             Notice::ControlNotGranted { .. } => &self.control_not_granted,
+            Notice::TransferFailed { .. }
+            | Notice::ActionRefused { action: RefusedAction::Transfer(_), .. } => &self.transfers_failed,
             Notice::MessageSent { .. } => &self.messages_sent,
             Notice::MessageFailed { .. } => &self.messages_failed,
             Notice::MessageUnknown { .. } => &self.messages_unknown,
@@ -113,22 +120,36 @@ impl Counters {
         add(counter, 1);
     }
 
-    /// Counts a call of the store.
-    pub(super) fn store_call<T>(&self, result: &Result<T, StoreError>, took: Duration) {
-        add(&self.store_calls, 1);
-        add(&self.store_failures, u64::from(result.is_err()));
-        add(&self.store_micros, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    }
-
     /// Counts an ended call to the platform or the desk. One that was held back was not made.
     pub(super) fn call_ended(&self, call: &'static str, outcome: &CallOutcome) {
-        let failure = match outcome {
-            CallOutcome::HeldBack(_) => return,
-            CallOutcome::Refused(failure) | CallOutcome::Unknown(failure) => Some(failure.kind),
-            _ => None,
-        };
+        match outcome {
+            CallOutcome::HeldBack(_) => {}
+            CallOutcome::Refused(failure) | CallOutcome::Unknown(failure) => {
+                self.call(call, Some(failure.kind));
+            }
+            _ => self.call(call, None),
+        }
+    }
+
+    pub(super) fn call(&self, call: &'static str, failure: Option<FailureKind>) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         *calls.entry((call, failure)).or_default() += 1;
+    }
+}
+
+/// A call of the store under way, counted when it is dropped.
+pub(super) struct StoreCall<'a> {
+    pub(super) counters: &'a Counters,
+    pub(super) begun: Instant,
+    pub(super) failed: bool,
+}
+
+impl Drop for StoreCall<'_> {
+    fn drop(&mut self) {
+        let took = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        add(&self.counters.store_calls, 1);
+        add(&self.counters.store_failures, u64::from(self.failed));
+        add(&self.counters.store_micros, took);
     }
 }
 
@@ -154,9 +175,9 @@ impl Handover {
         let calls = calls.iter().map(|(&(call, failure), &count)| CallCount { call, failure, count });
         Stats {
             events_under_way: number(inner.events_at_once - inner.room.available_permits()),
-            tasks: number(inner.tasks.len()),
+            tasks: number(inner.busy_tasks()),
             calls_waiting: number(inner.calls.waiting()),
-            due_lag: Duration::from_millis(count(&counters.due_lag_ms)),
+            due_lag: Duration::from_millis(count(&counters.due_lag_ms)).max(inner.alarm.lag(inner.now())),
             events_accepted: count(&counters.events_accepted),
             deliveries_refused: count(&counters.deliveries_refused),
             messages_sent: count(&counters.messages_sent),
@@ -165,6 +186,7 @@ impl Handover {
             control_gained: count(&counters.control_gained),
             control_lost: count(&counters.control_lost),
             control_not_granted: count(&counters.control_not_granted),
+            transfers_failed: count(&counters.transfers_failed),
             handler_failures: count(&counters.handler_failures),
             set_aside: count(&counters.set_aside),
             damaged_records: count(&counters.damaged_records),
@@ -173,41 +195,5 @@ impl Handover {
             store_time: Duration::from_micros(count(&counters.store_micros)),
             calls: calls.collect(),
         }
-    }
-}
-
-/// Reports the numbers through the `metrics` facade, under the names that `docs/operations.md` lists.
-#[cfg(feature = "metrics")]
-#[expect(clippy::cast_precision_loss, reason = "gauges are floating point numbers")]
-pub(super) fn report(stats: &Stats) {
-    for (name, now) in [
-        ("handover_events_under_way", stats.events_under_way as f64),
-        ("handover_tasks", stats.tasks as f64),
-        ("handover_calls_waiting", stats.calls_waiting as f64),
-        ("handover_due_lag_seconds", stats.due_lag.as_secs_f64()),
-        ("handover_store_seconds", stats.store_time.as_secs_f64()),
-    ] {
-        metrics::gauge!(name).set(now);
-    }
-    for (name, total) in [
-        ("handover_events_accepted_total", stats.events_accepted),
-        ("handover_deliveries_refused_total", stats.deliveries_refused),
-        ("handover_messages_sent_total", stats.messages_sent),
-        ("handover_messages_failed_total", stats.messages_failed),
-        ("handover_messages_unknown_total", stats.messages_unknown),
-        ("handover_control_gained_total", stats.control_gained),
-        ("handover_control_lost_total", stats.control_lost),
-        ("handover_control_not_granted_total", stats.control_not_granted),
-        ("handover_handler_failures_total", stats.handler_failures),
-        ("handover_set_aside_total", stats.set_aside),
-        ("handover_damaged_records_total", stats.damaged_records),
-        ("handover_store_calls_total", stats.store_calls),
-        ("handover_store_failures_total", stats.store_failures),
-    ] {
-        metrics::counter!(name).absolute(total);
-    }
-    for CallCount { call, failure, count } in &stats.calls {
-        let result = failure.map_or_else(|| "done".to_owned(), |failure| failure.to_string());
-        metrics::counter!("handover_calls_total", "call" => *call, "result" => result).absolute(*count);
     }
 }

@@ -29,6 +29,15 @@ impl Names {
     }
 }
 
+impl Named<'_> {
+    /// Words about the conversation, in which a platform may repeat the person's id.
+    pub(super) fn hide(self, words: impl fmt::Display) -> String {
+        let Self(key, names) = self;
+        let words = words.to_string();
+        if names.salt.is_some() { words.replace(&key.user.to_string(), "[hidden]") } else { words }
+    }
+}
+
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(key, names) = self;
@@ -39,6 +48,14 @@ impl fmt::Display for Named<'_> {
             hasher.write(part.as_bytes());
         }
         write!(f, "{}/#{:016x}", key.page, hasher.finish())
+    }
+}
+
+#[cfg(feature = "webhook")]
+impl super::Handover {
+    /// The conversation's name in the log.
+    pub(crate) fn named_in_log<'a>(&'a self, key: &'a ThreadKey) -> impl fmt::Display + 'a {
+        self.inner.named(key)
     }
 }
 
@@ -57,16 +74,21 @@ pub(super) fn log(thread: Named<'_>, notice: &Notice) {
         Notice::ControlRequested { by, granted, .. } => {
             tracing::info!(%thread, by = by.as_ref().map(display), granted, "control requested");
         }
-        Notice::ControlNotGranted { report, .. } => tracing::warn!(%thread, %report, "control not granted"),
+        Notice::ControlNotGranted { report, .. } => {
+            tracing::warn!(%thread, report = thread.hide(report), "control not granted");
+        }
         Notice::TransferFailed { reason, .. } => {
-            tracing::warn!(%thread, %reason, "control could not be given away");
+            tracing::warn!(%thread, reason = thread.hide(reason), "control could not be given away");
         }
         Notice::MessageSent { key, maybe_doubled, .. } => {
             tracing::info!(%thread, %key, maybe_doubled, "message sent");
         }
-        Notice::MessageFailed { key, reason } => tracing::warn!(%thread, %key, %reason, "message failed"),
+        Notice::MessageFailed { key, reason } => {
+            tracing::warn!(%thread, %key, reason = thread.hide(reason), "message failed");
+        }
         Notice::MessageUnknown { key, cause, echo } => {
-            tracing::warn!(%thread, %key, %cause, ?echo, "message may or may not have been sent");
+            let cause = thread.hide(cause);
+            tracing::warn!(%thread, %key, cause, ?echo, "message may or may not have been sent");
         }
         Notice::ActionRefused { why, .. } => {
             tracing::warn!(%thread, %why, "an action of the handler was refused");
@@ -88,5 +110,8 @@ mod tests {
         assert!(hashed("a").starts_with("10/#") && !hashed("a").contains("4711"), "{}", hashed("a"));
         assert_eq!(hashed("a"), hashed("a"));
         assert_ne!(hashed("a"), hashed("b"));
+        let hide = |names: &Names| names.of(&key).hide("no user 4711 on 10");
+        assert_eq!(hide(&Names::default()), "no user 4711 on 10");
+        assert_eq!(hide(&Names::hashed("a".to_owned())), "no user [hidden] on 10");
     }
 }

@@ -146,7 +146,8 @@ impl<S: ThreadStore + ?Sized> ThreadStore for Arc<S> {
     }
 }
 
-/// Opens the store that a URL names: `memory:`, `sqlite:PATH`, `postgres://…`, `redis://…` or `rediss://…`.
+/// Opens the store that a URL names: `memory:`, `sqlite:PATH`, `postgres://…`, `redis://…` or `rediss://…`. A path is taken as it is
+/// written: no part of it is decoded, and it has no options behind a `?`. The file is created if there is none.
 ///
 /// ```
 /// # async fn start() -> Result<(), messenger_handover::store::StoreError> {
@@ -160,20 +161,27 @@ impl<S: ThreadStore + ?Sized> ThreadStore for Arc<S> {
 #[allow(clippy::unused_async, reason = "the stores on a server connect, where their features are on")]
 pub async fn open(url: impl Into<DatabaseUrl>) -> Result<Arc<dyn ThreadStore>, StoreError> {
     let url = url.into();
-    let scheme = url.expose_secret().split(':').next().unwrap_or_default();
-    Ok(match scheme {
-        "memory" => Arc::new(MemoryStore::new()),
+    let (scheme, rest) = url.expose_secret().split_once(':').unwrap_or_default();
+    Ok(match scheme.to_ascii_lowercase().as_str() {
+        "memory" if rest.is_empty() => Arc::new(MemoryStore::new()),
         #[cfg(feature = "sqlite")]
-        "sqlite" => {
-            let path = url.expose_secret().trim_start_matches("sqlite:");
-            Arc::new(SqliteStore::open(path.strip_prefix("//").unwrap_or(path))?)
-        }
+        "sqlite" => Arc::new(SqliteStore::open(path_of(rest)?)?),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Arc::new(PostgresStore::connect(url).await?),
         #[cfg(feature = "redis")]
         "redis" | "rediss" => Arc::new(RedisStore::connect(url).await?),
-        _ => return Err(not_opened(scheme)),
+        scheme => return Err(not_opened(scheme)),
     })
+}
+
+/// The path of `sqlite:PATH` or `sqlite://PATH`.
+#[cfg(feature = "sqlite")]
+fn path_of(rest: &str) -> Result<&str, StoreError> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() || path.contains('?') || path.starts_with("sqlite:") {
+        return Err(StoreError::new("sqlite: must be followed by the path of a file, without options"));
+    }
+    Ok(path)
 }
 
 /// Names no part of a URL that may hold a password.
@@ -184,7 +192,7 @@ fn not_opened(scheme: &str) -> StoreError {
         "redis" | "rediss" => "redis",
         _ => {
             return StoreError::new(
-                "the URL begins with none of memory:, sqlite:, postgres:, redis:, rediss:",
+                "the URL is none of memory:, sqlite:PATH, postgres://…, redis://…, rediss://…",
             );
         }
     };
@@ -337,5 +345,18 @@ mod tests {
             "the thread store failed: a database of a host's own: cannot write: disk full"
         );
         assert_eq!(StoreError::new("away").to_string(), "the thread store failed: away");
+    }
+
+    #[tokio::test]
+    async fn open_refuses_what_names_no_store() {
+        for url in ["", "memory", "memory:x", "sqlite", "mysql://a", "/var/lib/a.db", "MEMORY:x", ":"] {
+            let error = open(url).await.err().unwrap_or_else(|| panic!("{url} is opened"));
+            assert!(error.to_string().contains("none of memory:"), "{url}: {error}");
+        }
+        assert!(open("Memory:").await.is_ok());
+        #[cfg(feature = "sqlite")]
+        for url in ["sqlite:", "sqlite://", "sqlite:a.db?mode=ro", "sqlite:sqlite:a.db"] {
+            assert!(open(url).await.err().unwrap().to_string().contains("path of a file"), "{url}");
+        }
     }
 }

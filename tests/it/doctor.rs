@@ -115,7 +115,7 @@ async fn doctor_bad_token_is_explained_and_skips_the_rest() {
 #[tokio::test]
 async fn doctor_lists_missing_permissions_and_fields() {
     let server = platform(Rules::primary(DESK), false).await;
-    server.with_platform(|platform, _| platform.set_scopes(&page(), &desk(), &["pages_messaging"]));
+    server.with_platform(|platform, _| platform.set_scopes(&page(), &desk(), ["pages_messaging"]));
     let report = doctor(&server, EdPrimary).examine().await;
     assert_found(&report, Check::Scopes, Verdict::Problem, "lacks pages_manage_metadata");
     assert_eq!(found(&report, Check::Subscription).0, Verdict::Problem);
@@ -312,7 +312,7 @@ async fn doctor_examines_an_instagram_account() {
     assert_found(&report, Check::Scopes, Verdict::Problem, "lacks instagram_manage_messages or");
     for scope in ["instagram_manage_messages", "instagram_business_manage_messages"] {
         let scopes = [scope, "pages_manage_metadata"];
-        server.with_platform(|platform, _| platform.set_scopes(&page(), &desk(), &scopes));
+        server.with_platform(|platform, _| platform.set_scopes(&page(), &desk(), scopes));
         graph(&server).subscribe(&page(), &INSTAGRAM_FIELDS).await.unwrap();
         let report = examine().await;
         assert_eq!(report.worst(), Verdict::Ok, "{report}");

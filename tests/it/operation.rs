@@ -52,7 +52,7 @@ async fn a_handover(bot: &Handover, platform: &FakeClient) {
         assert!(bot.settled(WITHIN).await);
     }
     assert_eq!(platform.owner(&customer()), Some(AppId::from(2)));
-    bot.events(vec![platform.control_passes(&customer(), Some(AppId::from(1)))]).await.unwrap();
+    bot.events(vec![platform.passed_to_us(&customer())]).await.unwrap();
     assert!(bot.settled(WITHIN).await);
     assert_eq!(platform.sent(&customer()).len(), 3);
 }

@@ -1,19 +1,20 @@
 //! Delivers webhooks: signed, in order within a conversation, and repeated until the app answers 200.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::Sha256;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::outgoing::Line;
 use super::state::{Shared, State};
 use super::wire::Wire;
 use crate::platform::Delivery;
+use messenger_handover::id::{AppId, PageId};
 use messenger_handover::secret::AppSecret;
 use messenger_handover::time::Timestamp;
 
@@ -26,9 +27,19 @@ const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// The fewest attempts, however far the clock jumps.
 const FEWEST_TRIES: u32 = 3;
 
+/// Starts a task for each line with waiting webhooks, until the server is gone.
+pub(super) async fn run(shared: Weak<Shared>, mut ready: mpsc::UnboundedReceiver<Line>) {
+    while let Some(line) = ready.recv().await {
+        let Some(shared) = shared.upgrade() else { return };
+        let state = &mut shared.lock();
+        let places = state.outgoing.places_of(&line.app);
+        shared.spawn(state, work(Arc::clone(&shared), line, places));
+    }
+}
+
 /// Sends the webhooks of a line, in order. One that is not accepted after the first attempts leaves the line, and is
 /// [repeated](messenger_handover::protocol#redelivery) beside it.
-pub(super) async fn work(shared: Arc<Shared>, line: Line, places: Arc<Semaphore>) {
+async fn work(shared: Arc<Shared>, line: Line, places: Arc<Semaphore>) {
     while let Some((era, events)) = shared.next(&line) {
         let mut post = Post {
             shared: Arc::clone(&shared),
@@ -54,6 +65,38 @@ pub(super) async fn work(shared: Arc<Shared>, line: Line, places: Arc<Semaphore>
             }
             ended => post.end(&ended),
         }
+    }
+}
+
+impl Shared {
+    /// Takes the next webhooks of a line with their era; `None` ends the line's task.
+    fn next(&self, line: &Line) -> Option<(u64, Vec<Delivery>)> {
+        let state = &mut *self.lock();
+        state.outgoing.next(line, &state.platform).map(|events| (state.era, events))
+    }
+
+    /// Counts webhooks as delivered or given up.
+    fn done(&self, era: u64, count: usize, delivered: bool) {
+        let mut state = self.lock();
+        if state.era == era {
+            state.outgoing.dropped += if delivered { 0 } else { count as u64 };
+            self.finish(&mut state, count);
+        }
+    }
+
+    /// Unsubscribes an app whose endpoint failed for 1 h, as [Meta](messenger_handover::protocol#redelivery) does. Its waiting
+    /// webhooks from that Page are given up.
+    fn unsubscribe(&self, era: u64, app: &AppId, page: &PageId) {
+        let mut state = self.lock();
+        if state.era != era {
+            return;
+        }
+        let now = state.tick();
+        state.platform.unsubscribe(page, app);
+        state.transcript.write(now, "unsubscribed", json!({"app": app, "page": page}));
+        let lost = state.outgoing.remove(app, |waiting| waiting.page == *page);
+        state.outgoing.dropped += lost as u64;
+        self.finish(&mut state, lost);
     }
 }
 
@@ -116,26 +159,23 @@ impl Post {
         let post = post.header("x-hub-signature-256", letter.sha256).header("x-hub-signature", letter.sha1);
         let answer = post.body(letter.body).send().await;
         let status = answer.ok().map(|answer| answer.status().as_u16());
+        let mut since = Timestamp::default();
         let now = {
             let mut state = self.shared.lock();
             let now = state.tick();
             for (event, seq) in self.events.iter().zip(letter.seqs) {
                 let line = json!({"of": seq, "app": event.app, "label": event.label, "status": status});
                 state.transcript.write(now, "webhook_answer", line);
+                since = state.outgoing.note_acceptance(&event.app, &event.page, now, status == Some(200));
             }
             now
         };
-        let mut failing = None;
-        for event in &self.events {
-            failing = Some(self.shared.note_acceptance(&event.app, &event.page, now, status == Some(200)));
-        }
         if status == Some(200) {
             return Outcome::Delivered;
         }
         if self.tries < FEWEST_TRIES || now.since(first) < PATIENCE {
             return Outcome::Again;
         }
-        let since = failing.unwrap_or(now);
         for Delivery { app, page, .. } in self.events.iter().filter(|_| now.since(since) >= PATIENCE) {
             tracing::warn!(%app, %page, "an hour without a 200: the app is unsubscribed");
             self.shared.unsubscribe(self.era, app, page);

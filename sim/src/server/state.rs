@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
-use super::faults::Faults;
-use super::outgoing::Outgoing;
+use super::faults::{FaultAction, Faults};
+use super::outgoing::{Line, Outgoing};
 use super::transcript::Transcript;
 use super::usage::Usage;
 use super::wire::{Observer, Wire};
-use crate::platform::{ApiAnswer, ApiCall, GraphError, Platform, message_text};
+use crate::platform::{ApiAnswer, ApiCall, Delivery, Echoes, GraphError, Platform, message_text};
 use messenger_handover::id::{AppId, PageId, ThreadKey};
 use messenger_handover::time::Timestamp;
 
@@ -133,6 +133,104 @@ impl Shared {
         outcome
     }
 
+    /// Queues the webhooks that the platform made, as the faults have it.
+    fn queue(self: &Arc<Self>, state: &mut State) {
+        for delivery in state.platform.take_outgoing() {
+            if state.closed {
+                return;
+            }
+            let app = delivery.app.clone();
+            if state.platform.app(&app).is_none_or(|app| app.callback.is_none()) {
+                state.write_unsent(&delivery, "webhook_unsent");
+                continue;
+            }
+            let line = Line::of(&delivery, &state.platform);
+            let Some(fault) = state.faults.strike("webhook", delivery.label, &app) else {
+                state.outgoing.push(line, delivery);
+                continue;
+            };
+            let wait = fault.wait(Duration::from_secs(1));
+            match fault.action {
+                FaultAction::Lose => state.write_unsent(&delivery, "webhook_lost"),
+                FaultAction::Duplicate => {
+                    state.outgoing.push(line.clone(), delivery.clone());
+                    state.outgoing.push(line, delivery);
+                }
+                FaultAction::Reorder => {
+                    state.outgoing.hold(line.clone(), delivery);
+                    // Behind the next one, or after a while if none comes.
+                    self.later(state, wait, move |state| state.outgoing.let_go(&line));
+                }
+                _ => {
+                    state.outgoing.pending += 1;
+                    self.later(state, wait, move |state| {
+                        state.outgoing.pending -= 1;
+                        state.outgoing.push(line, delivery);
+                    });
+                }
+            }
+        }
+    }
+
+    /// Drops echoes that the platform already handed over and that still wait here, as
+    /// [`Echoes::LostWhenControlLeaves`] has it, if the call gives control away.
+    pub(super) fn lose_echoes(&self, state: &mut State, app: &AppId, key: &ThreadKey, call: &ApiCall) {
+        let gives = matches!(call, ApiCall::Pass { .. } | ApiCall::Release { .. });
+        if !gives || state.platform.switches().echoes != Echoes::LostWhenControlLeaves {
+            return;
+        }
+        let lost = state.outgoing.remove(app, |waiting| {
+            waiting.label == "echo" && waiting.page == key.page && waiting.user.as_ref() == Some(&key.user)
+        });
+        self.finish(state, lost);
+    }
+
+    /// Runs an act after a while, unless there is a reset meanwhile.
+    fn later(
+        self: &Arc<Self>,
+        state: &mut State,
+        wait: Duration,
+        act: impl FnOnce(&mut State) + Send + 'static,
+    ) {
+        let (shared, era) = (Arc::clone(self), state.era);
+        let waiting = async move {
+            tokio::time::sleep(wait).await;
+            let mut state = shared.lock();
+            if state.era == era {
+                act(&mut state);
+            }
+        };
+        self.spawn(state, waiting);
+    }
+
+    /// Spawns work that the next reset ends.
+    pub(super) fn spawn(&self, state: &mut State, work: impl Future<Output = ()> + Send + 'static) {
+        while state.workers.try_join_next().is_some() {}
+        if !state.closed {
+            state.workers.spawn_on(work, &self.runtime);
+        }
+    }
+
+    pub(super) fn finish(&self, state: &mut State, count: usize) {
+        state.outgoing.pending -= count;
+        if state.outgoing.pending == 0 {
+            self.quiet.notify_waiters();
+        }
+    }
+
+    /// Waits until no webhook is queued or in flight.
+    pub(super) async fn idle(&self) {
+        loop {
+            let quiet = self.quiet.notified();
+            tokio::pin!(quiet);
+            quiet.as_mut().enable();
+            if self.lock().outgoing.pending == 0 {
+                return;
+            }
+            quiet.await;
+        }
+    }
+
     /// Restores the state from the start, except the clock and the transcript, and the callbacks unless they are asked for.
     pub(super) fn reset(&self, callbacks: bool) {
         let mut state = self.lock();
@@ -147,7 +245,7 @@ impl Shared {
         state.owners.clear();
         // Ends deliveries in flight, so that new webhooks do not wait behind them.
         state.workers.abort_all();
-        state.outgoing = Outgoing::default();
+        state.outgoing.clear();
         state.era += 1;
         state.transcript.write(now, "reset", json!({}));
         self.quiet.notify_waiters();
@@ -174,6 +272,7 @@ impl State {
         transcript: Transcript,
         faults: Faults,
         usage: Usage,
+        ready: mpsc::UnboundedSender<Line>,
     ) -> Self {
         Self {
             fresh: platform.clone(),
@@ -184,11 +283,18 @@ impl State {
             faults,
             usage,
             owners: BTreeMap::new(),
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(ready),
             era: 0,
             workers: JoinSet::new(),
             closed: false,
         }
+    }
+
+    /// Writes a webhook to the transcript that no app gets.
+    fn write_unsent(&mut self, delivery: &Delivery, kind: &str) {
+        let Delivery { app, page, user, channel, label, item, at, .. } = delivery;
+        let line = json!({"app": app, "page": page, "user": user, "label": label, "channel": channel.name(), "item": item});
+        self.transcript.write(*at, kind, line);
     }
 
     pub(super) fn tick(&mut self) -> Timestamp {
