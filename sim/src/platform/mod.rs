@@ -4,6 +4,7 @@
 //! [`Platform::take_outgoing`] empties. `now` must not run backwards.
 
 mod about;
+mod acts;
 mod api;
 mod config;
 mod control;
@@ -15,8 +16,11 @@ mod instagram;
 mod messages;
 mod meta;
 mod reactions;
+mod standing;
+mod switches;
 #[cfg(test)]
 mod tests;
+mod utterance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,12 +34,16 @@ use messenger_handover::time::Timestamp;
 pub use self::about::{DEFAULT_SCOPES, KNOWN_FIELDS};
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
-pub use self::config::{
-    App, DEFAULT_FIELDS, Echoes, EntryPoint, Page, RequestUnderDefaultApp, Rules, Switches, ZeroConfig,
-};
+pub use self::config::{App, DEFAULT_FIELDS, EntryPoint, Page, Rules};
 pub use self::error::{GraphError, REQUEST_REFUSED};
 pub use self::fanout::{Channel, Delivery};
+pub use self::instagram::INSTAGRAM_FIELDS;
 pub use self::meta::{AI_APP, LEAD_APP};
+pub use self::standing::{Availability, PolicyAction, Restriction};
+pub use self::switches::{
+    DeletedFlag, EchoMetadata, Echoes, RequestUnderDefaultApp, Switches, TakeByOwner, ZeroConfig,
+};
+pub use self::utterance::{Attachment, CustomerMessage, InvalidAct, OptIn, Referral, SharedPost, Story};
 
 /// The duration of control without activity ([idle](messenger_handover::protocol#idle)), and the messaging
 /// [window](messenger_handover::protocol#windows). The two are independent gates.
@@ -75,13 +83,15 @@ pub struct Said {
     pub at: Timestamp,
     /// Whether the customer has unsent it.
     pub unsent: bool,
+    /// The number of times that the customer has edited it. `message` has the text of the last edit.
+    pub edits: u32,
     /// The customer's reaction to it, such as `love`.
     pub reaction: Option<String>,
 }
 
 impl Said {
     fn new(from: Speaker, message: Value, mid: MessageId, at: Timestamp) -> Self {
-        Self { from, message, mid, at, unsent: false, reaction: None }
+        Self { from, message, mid, at, unsent: false, edits: 0, reaction: None }
     }
 
     /// The text, if it has one.
@@ -101,6 +111,10 @@ struct Lease {
 struct Thread {
     lease: Option<Lease>,
     last_customer: Option<Timestamp>,
+    /// Whether the customer's next message is the first after a click on an ad.
+    clicked_ad: bool,
+    /// The end of the longer window of an ad.
+    ad_window: Option<Timestamp>,
     said: Vec<Said>,
 }
 
@@ -304,6 +318,7 @@ impl Platform {
         if !reads && self.is_asked_by_meta(&key) && !is_inbox(app) {
             return Err(GraphError::asked_by_meta());
         }
+        self.may_call(&key, call)?;
         match call {
             ApiCall::Pass { target, metadata, .. } => {
                 self.pass(app, &key, target.as_ref(), metadata.as_deref(), now)
@@ -337,11 +352,11 @@ impl Platform {
         Some((lease.app.clone(), lease.expires))
     }
 
-    /// The time at which the standard messaging window closes, if the customer ever wrote.
+    /// The time at which the messaging window closes, if the customer ever wrote.
     #[must_use]
     pub fn window_closes(&self, page: &PageId, user: &UserId) -> Option<Timestamp> {
         let thread = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?;
-        Some(thread.last_customer?.plus(DAY))
+        Some(thread.last_customer?.plus(DAY)).max(thread.ad_window)
     }
 
     /// All messages of a conversation in order, as the customer sees them.
