@@ -41,7 +41,7 @@ pub use self::instagram::INSTAGRAM_FIELDS;
 pub use self::meta::{AI_APP, LEAD_APP};
 pub use self::standing::{Availability, PolicyAction, Restriction};
 pub use self::switches::{
-    DeletedFlag, EchoMetadata, Echoes, RequestUnderDefaultApp, Switches, TakeByOwner, ZeroConfig,
+    DeletedFlag, EchoMetadata, Echoes, PolicyKey, RequestUnderDefaultApp, Switches, TakeByOwner, ZeroConfig,
 };
 pub use self::utterance::{Attachment, CustomerMessage, InvalidAct, OptIn, Referral, SharedPost, Story};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fanout::{Channel, Delivery};
-use super::{ApiCall, GraphError, InvalidAct, Platform};
+use super::{ApiCall, GraphError, InvalidAct, Platform, PolicyKey};
 use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
@@ -202,8 +202,11 @@ impl Platform {
         if let Some(reason) = reason.filter(|_| action != PolicyAction::Unblock) {
             body["reason"] = json!(reason);
         }
-        let item =
-            json!({"recipient": {"id": page}, "timestamp": now.as_millis(), "policy_enforcement": body});
+        let key = match self.switches.policy_key {
+            PolicyKey::Underscore => "policy_enforcement",
+            PolicyKey::Hyphen => "policy-enforcement",
+        };
+        let item = json!({"recipient": {"id": page}, "timestamp": now.as_millis(), key: body});
         let apps: Vec<AppId> =
             self.pages.get(page).map(|page| page.apps.iter().cloned().collect()).unwrap_or_default();
         for app in apps {

@@ -45,6 +45,8 @@ pub struct Switches {
     pub echo_metadata: EchoMetadata,
     /// `boolean` (the default) or `text`.
     pub is_deleted: DeletedFlag,
+    /// `underscore` (the default) or `hyphen`.
+    pub policy_key: PolicyKey,
 }
 
 /// The fate of the [echo](messenger_handover::protocol#echoes) of a message whose sender gives control away at once.
@@ -99,4 +101,16 @@ pub enum DeletedFlag {
     Boolean,
     /// `"true"`, as some reports have it.
     Text,
+}
+
+/// The key of a policy enforcement in its webhook, which Meta's pages spell in two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PolicyKey {
+    /// `policy_enforcement`.
+    #[default]
+    Underscore,
+    /// `policy-enforcement`.
+    Hyphen,
 }

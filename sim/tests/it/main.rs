@@ -1,6 +1,8 @@
 //! Tests of the simulator as other languages use it: over HTTP alone, and as a program.
 
 mod faults;
+mod odd;
+mod people;
 
 use std::time::Duration;
 
