@@ -1,5 +1,7 @@
 //! Tests of the customer's acts over HTTP: their webhooks, and the refusal of what makes no sense.
 
+use messenger_sim::platform::InvalidAct;
+use messenger_sim::{CustomerMessage, OptIn, PolicyAction, Referral};
 use serde_json::{Value, json};
 
 use super::{Http, received, receiver, world};
@@ -162,4 +164,23 @@ async fn acts_that_make_no_sense_are_refused() {
     }
     assert!(server.conversation(&10.into(), &77.into()).is_empty());
     assert!(acts(&http).await.is_empty(), "what is refused is not written down");
+}
+
+#[tokio::test]
+async fn a_test_in_rust_makes_the_same_acts() {
+    let (server, http) = world().await;
+    let (page, user, account, igsid) = (10.into(), 77.into(), 20.into(), 78.into());
+    let mid = server.customer_sends(&page, &user, &CustomerMessage::quick_reply("Red", "RED")).unwrap();
+    server.customer_sends(&page, &user, &CustomerMessage::sticker(5)).unwrap();
+    assert_eq!(server.customer_edits(&page, &user, &mid, "Blue"), Ok(1));
+    server.customer_follows(&page, &user, &Referral::ad("120")).unwrap();
+    server.customer_starts(&page, &user, "Start", "S", &Referral::link("flyer"));
+    server.customer_opts_in(&page, &user, &OptIn::Plugin { reference: "x".to_owned() }).unwrap();
+    server.customer_writes_as_edit(&account, &igsid, "hola", true).unwrap();
+    server.enforce_policy(&page, PolicyAction::Unblock, None).unwrap();
+    assert_eq!(server.customer_sends(&page, &user, &CustomerMessage::default()), Err(InvalidAct::Content));
+    let said: Vec<_> =
+        server.conversation(&page, &user).iter().map(|said| said.text().map(str::to_owned)).collect();
+    assert_eq!(said, [Some("Blue".to_owned()), None, Some("Start".to_owned())]);
+    assert_eq!(acts(&http).await.len(), 8, "the refused one is not written down");
 }
