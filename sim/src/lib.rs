@@ -43,4 +43,4 @@ pub use platform::{
     EntryPoint, GraphError, InlineControl, InvalidAct, OptIn, Page, Platform, PolicyAction, Referral,
     RequestUnderDefaultApp, Restriction, Rules, Said, Speaker, Switches, ZeroConfig,
 };
-pub use server::{Config, Fault, FaultAction, Server, Wire};
+pub use server::{Config, Expectation, Fault, FaultAction, Server, Unmet, Wire};

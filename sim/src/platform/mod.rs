@@ -4,10 +4,12 @@
 //! [`Platform::take_outgoing`] empties. `now` must not run backwards.
 
 mod about;
+mod access;
 mod acts;
 mod api;
 mod config;
 mod control;
+mod conversation;
 mod customer;
 mod error;
 mod fanout;
@@ -26,8 +28,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use messenger_handover::id::{AppId, MessageId, PAGE_INBOX, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
@@ -35,6 +35,7 @@ pub use self::about::{DEFAULT_SCOPES, KNOWN_FIELDS};
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
 pub use self::config::{App, DEFAULT_FIELDS, EntryPoint, Page, Rules};
+pub use self::conversation::{Said, Speaker};
 pub use self::error::{GraphError, REQUEST_REFUSED};
 pub use self::fanout::{Channel, Delivery};
 pub use self::instagram::INSTAGRAM_FIELDS;
@@ -58,48 +59,6 @@ pub(crate) fn page_inbox() -> AppId {
 }
 
 use self::instagram::is_inbox;
-
-/// The author of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Speaker {
-    /// The customer.
-    Customer,
-    /// An app, in the name of the Page.
-    App(AppId),
-}
-
-/// One message of a conversation, as the customer sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Said {
-    /// The author.
-    pub from: Speaker,
-    /// The message object as it was sent.
-    pub message: Value,
-    /// The message's id.
-    pub mid: MessageId,
-    /// The time at which it was sent.
-    pub at: Timestamp,
-    /// Whether the customer has unsent it.
-    pub unsent: bool,
-    /// The number of times that the customer has edited it. `message` has the text of the last edit.
-    pub edits: u32,
-    /// The customer's reaction to it, such as `love`.
-    pub reaction: Option<String>,
-}
-
-impl Said {
-    fn new(from: Speaker, message: Value, mid: MessageId, at: Timestamp) -> Self {
-        Self { from, message, mid, at, unsent: false, edits: 0, reaction: None }
-    }
-
-    /// The text, if it has one.
-    #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        self.message["text"].as_str()
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lease {
@@ -186,6 +145,13 @@ impl Platform {
     pub fn set_callback(&mut self, app: &AppId, url: Option<String>) {
         if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {
             app.callback = url;
+        }
+    }
+
+    /// Sets the callbacks that another platform's apps have.
+    pub(crate) fn set_callbacks_of(&mut self, other: &Self) {
+        for (id, app) in Arc::make_mut(&mut self.apps) {
+            app.callback = other.apps.get(id).and_then(|app| app.callback.clone());
         }
     }
 

@@ -7,7 +7,7 @@ use axum::extract::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Platforms, key, known_page, ok, read, refused};
+use super::{Answer, Change, Platforms, key, known_page, ok, read, refused};
 use crate::platform::{Availability, INSTAGRAM_FIELDS, KNOWN_FIELDS, Restriction, Rules, Switches};
 use crate::server::config::RuleSet;
 use crate::server::state::Seen;
@@ -24,20 +24,6 @@ struct PageChange {
     restriction: Change<Restriction>,
     hides_thread_owner: Option<bool>,
     ai_app: Option<AppId>,
-}
-
-/// Distinguishes null from a missing field.
-#[derive(Default)]
-enum Change<T> {
-    #[default]
-    Stays,
-    To(Option<T>),
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Option::deserialize(from).map(Self::To)
-    }
 }
 
 pub(super) async fn change_page(shared: Platforms, Path(page): Path<String>, body: Bytes) -> Answer {
