@@ -39,7 +39,8 @@ pub mod program;
 pub mod server;
 
 pub use platform::{
-    ApiAnswer, ApiCall, App, Channel, Delivery, Echoes, EntryPoint, GraphError, InlineControl, Page,
-    Platform, RequestUnderDefaultApp, Rules, Said, Speaker, Switches, ZeroConfig,
+    ApiAnswer, ApiCall, App, Attachment, Availability, Channel, CustomerMessage, Delivery, Echoes,
+    EntryPoint, GraphError, InlineControl, InvalidAct, OptIn, Page, Platform, PolicyAction, Referral,
+    RequestUnderDefaultApp, Restriction, Rules, Said, Speaker, Switches, ZeroConfig,
 };
 pub use server::{Config, Expectation, Fault, FaultAction, Server, Unmet, Wire};

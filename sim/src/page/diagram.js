@@ -42,10 +42,11 @@ const CALLS = {
 };
 const WEBHOOKS = {
   message: "new message", echo: "echo of a message", postback: "a button was pressed", read: "the customer has read",
-  delivery: "message delivered", reaction: "a reaction", pass_thread_control: "you have control now", app_roles: "your role has changed",
+  delivery: "message delivered", reaction: "a reaction", edit: "message edited",
+  referral: "came by a link or an ad", optin: "opted in", policy_enforcement: "Meta enforces its policy", pass_thread_control: "you have control now", app_roles: "your role has changed",
   take_thread_control: "control taken away", request_thread_control: "another app asks for control",
 };
-const ACTS = {unsend: "takes a message back", react: "reacts to a message", unreact: "takes a reaction back"};
+const ACTS = {edit: "edits a message", referral: "comes by a link or an ad", optin: "opts in to messages", unsend: "takes a message back", react: "reacts to a message", unreact: "takes a reaction back"};
 const quoted = text => `“${text}”`;
 
 function webhookWords(line) {
@@ -80,7 +81,7 @@ function rowsOf(lines, name) {
   for (const line of lines) {
     const note = (words, bad = false) => rows.push({words, bad});
     if (line.kind === "customer") rows.push({from: "customer", to: "meta", words: quoted(line.text)});
-    else if (line.kind === "customer_act") rows.push({from: "customer", to: "meta", words: ACTS[line.act] ?? line.act});
+    else if (line.kind === "customer_act") rows.push({from: "customer", to: "meta", words: ACTS[line.act] ?? line.act, tip: line.detail});
     else if (line.kind === "reached") rows.push({from: "meta", to: "customer", words: quoted(line.text)});
     else if (line.kind === "call") rows.push(callRow(line, name));
     else if (line.kind === "webhook") {
@@ -101,6 +102,7 @@ function rowsOf(lines, name) {
       rows.push({from: "meta", to: String(line.app), words: `lost: ${webhookWords(line)}`, code: `webhook ${line.label}`, bad: true});
     else if (line.kind === "host") rows.push({from: line.from, to: line.to, words: line.words, code: line.code, bad: line.bad});
     else if (line.kind === "owner") rows.push({owner: line.owner === null ? null : String(line.owner)});
+    else if (line.kind === "policy") note(`Meta's policy, ${line.action}: ${line.reason ?? "no reason given"}`, line.action !== "unblock");
     else if (line.kind === "note") note(line.words, line.bad);
     else if (line.kind === "fault") note(`${line.path}: ${String(line.fault).replaceAll("_", " ")}`, true);
     else if (line.kind === "refused") note(`refused: ${line.response?.error?.message}`, true);

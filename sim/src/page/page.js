@@ -18,7 +18,7 @@ const act = run => async event => {
   await refresh();
 };
 
-let world = {apps: [], pages: []}, chosen = null, seen = 0, lines = [];
+let world = {apps: [], pages: []}, chosen = null, seen = 0, lines = [], editing = null;
 const actors = () => {
   const spare = ["desk", "third"];
   const apps = world.apps.map(({id, name}) => ({id, name, tone: /bot/i.test(name) ? "bot" : spare.shift() ?? "other"}));
@@ -40,21 +40,48 @@ function showThreads(threads) {
   const isChosen = thread => chosen?.page === thread.page && chosen?.user === thread.user;
   const shown = known.map(thread => ({...thread, messages: null, chosen: isChosen(thread), person: person(thread.page, thread.user)}));
   sync(byId("threads"), shown, ({page, user, owner, chosen: now, person}) => make("li", {}, make("button",
-    {className: "thread" + (now ? " chosen" : ""), "aria-pressed": now, onclick: act(async () => { chosen = {page, user}; })}, `${person}: `,
+    {className: "thread" + (now ? " chosen" : ""), "aria-pressed": now, onclick: act(async () => { chosen = {page, user}; edits(null); })}, `${person}: `,
     make("span", {className: "owner", "data-control": tone(owner)}, owner ? `${name(owner)} has control` : "idle: nobody has control"))));
   showConversation(known.find(isChosen)?.messages ?? []);
+}
+
+/** The text of a message, and the kinds of its attachments in brackets. */
+function content({text, message}) {
+  const kinds = (message?.attachments ?? []).map(attachment => `[${attachment.type}]`);
+  if (message?.is_unsupported) kinds.push("[not shown to apps]");
+  return [text, ...kinds].filter(part => part).join(" ") || JSON.stringify(message);
+}
+
+/** The acts that the customer has on a message: each a label and a call. */
+function actsOn(said, mine) {
+  const post = (what, body) => () => call("POST", `${path("person")}/${what}`, body);
+  if (mine) {
+    const own = [["Unsend", post("unsends", {mid: said.mid})]];
+    return said.text ? [...own, ["Edit", async () => edits(said)]] : own;
+  }
+  const reaction = [said.reaction ? "Take the reaction back" : "React", post("reactions", {mid: said.mid, reaction: said.reaction ? null : "love"})];
+  const choices = said.message?.quick_replies ?? [];
+  return [reaction, ...choices.filter(choice => choice.title).map(({title, payload}) =>
+    [`Choose “${title}”`, post("messages", {text: title, quick_reply: String(payload ?? "")})])];
+}
+
+/** Puts a message into the text field to edit it; with null the field is for a new message again. */
+function edits(said) {
+  editing = said?.mid ?? null;
+  byId("text").value = said?.text ?? "";
+  byId("send").textContent = said ? "Save edit" : "Send";
+  byId("cancel").hidden = !said;
+  if (said) byId("text").focus();
 }
 
 function showConversation(messages) {
   sync(byId("conversation"), messages, said => {
     const mine = said.from === "customer";
-    const what = said.text ?? (said.message?.attachments ? `[${said.message.attachments[0].type}]` : JSON.stringify(said.message));
-    const button = mine ? make("button", {}, "Unsend") : make("button", {}, said.reaction ? "Take the reaction back" : "React");
-    button.onclick = act(() => mine ? call("POST", path("person") + "/unsends", {mid: said.mid})
-      : call("POST", path("person") + "/reactions", {mid: said.mid, reaction: said.reaction ? null : "love"}));
+    const notes = [said.edits && !said.unsent ? "edited" : null, said.reaction ? `reaction: ${said.reaction}` : null];
+    const buttons = said.unsent ? [] : actsOn(said, mine).map(([label, run]) => make("button", {onclick: act(run)}, label));
     return make("li", {className: "said" + (mine ? "" : " app"), "data-control": mine ? "" : tone(said.from)},
-      mine ? null : make("small", {}, name(said.from)), said.unsent ? "(unsent)" : what,
-      said.reaction ? make("small", {}, `reaction: ${said.reaction}`) : null, said.unsent ? null : make("div", {}, button));
+      mine ? null : make("small", {}, name(said.from)), said.unsent ? "(unsent)" : content(said),
+      ...notes.map(note => note && make("small", {}, note)), buttons.length ? make("div", {}, ...buttons) : null);
   });
 }
 
@@ -84,13 +111,21 @@ const sends = (field, to) => act(async () => {
   await call("POST", to() + "/messages", {text: byId(field).value});
   byId(field).value = "";
 });
-byId("write").onsubmit = sends("text", () => path("person"));
+const writes = sends("text", () => path("person"));
+byId("write").onsubmit = event => editing === null ? writes(event) : act(async () => {
+  await call("POST", path("person") + "/edits", {mid: editing, text: byId("text").value});
+  edits(null);
+})(event);
+byId("cancel").onclick = act(async () => edits(null));
+byId("sticker").onclick = act(() => call("POST", path("person") + "/messages", {sticker_id: 369239263222822}));
+byId("link").onclick = act(() => call("POST", path("person") + "/referrals", {ref: "link-of-this-page"}));
 byId("inbox").onsubmit = sends("reply", () => path("inbox"));
 byId("attach").onclick = act(() => call("POST", path("person") + "/attachments", {type: "image", url: "https://example.com/picture.jpg"}));
 byId("read").onclick = act(() => call("POST", path("person") + "/reads"));
 byId("move").onclick = act(() => call("POST", path("inbox") + "/move"));
 byId("new").onsubmit = act(async () => {
   chosen = {page: chosen?.page ?? world.pages[0].id, user: byId("new-person").value};
+  edits(null);
   byId("new-person").value = "";
 });
 byId("details").onchange = act(async () => {});

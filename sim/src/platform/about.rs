@@ -94,7 +94,10 @@ impl Platform {
 
     /// Replaces an app's [subscriptions](messenger_handover::protocol#page-subscriptions) on a Page.
     fn subscribe(&mut self, app: &AppId, page: &PageId, fields: &[String]) -> Result<ApiAnswer, GraphError> {
-        if let Some(unknown) = fields.iter().find(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
+        if let Some(unknown) = fields
+            .iter()
+            .find(|field| !KNOWN_FIELDS.contains(&field.as_str()) && !self.is_own_field(page, field))
+        {
             let why = format!("{unknown:?} is not one of the webhook fields");
             return Err(GraphError::invalid("subscribed_fields", &why));
         }
@@ -115,13 +118,15 @@ impl Platform {
     /// An app's subscriptions on a Page: those it set there, or else those of the [`App`](super::App).
     pub(super) fn fields_of(&self, page: &PageId, app: &AppId) -> BTreeSet<String> {
         let own = self.pages.get(page).and_then(|page| page.subscribed.get(app));
-        own.or_else(|| self.apps.get(app).map(|app| &app.fields)).cloned().unwrap_or_default()
+        own.or_else(|| self.apps.get(app).map(|app| self.fields_for(page, app))).cloned().unwrap_or_default()
     }
 
     /// Reads one [conversation](messenger_handover::protocol#conversations-api); only Conversation Routing gives it `is_owner`.
     pub(super) fn conversation_of(&self, app: &AppId, key: &ThreadKey, now: Timestamp) -> ApiAnswer {
-        let Some(thread) = self.threads.get(key) else { return ApiAnswer::Other(json!({"data": []})) };
-        let in_window = thread.last_customer.is_some_and(|last| now.since(last) < super::DAY);
+        if !self.threads.contains_key(key) {
+            return ApiAnswer::Other(json!({"data": []}));
+        }
+        let in_window = self.window_closes(&key.page, &key.user).is_some_and(|end| now < end);
         let mut found = json!({"id": format!("t_{}", key.user), "can_reply": in_window});
         if matches!(self.rules(&key.page), Rules::Routing { default_app: Some(_) }) {
             found["is_owner"] = json!(self.holder(key).as_ref() == Some(app));
@@ -206,9 +211,12 @@ impl Platform {
                 Rules::Handover { primary } => ("handover", primary),
                 Rules::Routing { default_app } => ("routing", default_app),
             };
-            let people = page.people.iter().map(|(id, name)| json!({"id": id, "name": name}));
+            let people = page.people.iter().map(|(id, name)| {
+                json!({"id": id, "name": name, "availability": self.availability(&page.id, id)})
+            });
             json!({"id": page.id, "name": page.name, "rules": rules, "default_app": first,
                 "instagram": page.instagram, "is_instagram": self.is_instagram(&page.id), "apps": page.apps,
+                "restriction": page.restriction, "hides_thread_owner": page.hides_thread_owner, "ai_app": page.ai,
                 "subscriptions": self.subscriptions(&page.id),
                 "people": people.collect::<Vec<_>>()})
         });

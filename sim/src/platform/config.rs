@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::standing::{Availability, Restriction};
 use messenger_handover::id::{AppId, INSTAGRAM_INBOX, PageId, UserId};
 use messenger_handover::secret::{AppSecret, PageToken, VerifyToken};
 
@@ -22,6 +23,8 @@ pub struct App {
     pub(crate) verify_token: VerifyToken,
     pub(crate) callback: Option<String>,
     pub(crate) fields: BTreeSet<String>,
+    /// The fields of the object `instagram`, if they are not `fields`.
+    pub(super) instagram_fields: Option<BTreeSet<String>>,
     pub(crate) may_take: bool,
     pub(crate) human_agent: bool,
 }
@@ -42,6 +45,7 @@ impl App {
             verify_token: verify_token.into(),
             callback: None,
             fields: DEFAULT_FIELDS.map(str::to_owned).into(),
+            instagram_fields: None,
             may_take: false,
             human_agent: true,
         }
@@ -58,6 +62,15 @@ impl App {
     #[must_use]
     pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
         self.fields = fields.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets its webhook fields of the object `instagram`, by
+    /// [Instagram's names](messenger_handover::protocol#page-subscriptions) such as `messaging_handover`. Default: those of
+    /// [`fields`](Self::fields), where the Page's name of a field counts as Instagram's.
+    #[must_use]
+    pub fn instagram_fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.instagram_fields = Some(fields.into_iter().map(Into::into).collect());
         self
     }
 
@@ -154,6 +167,13 @@ pub struct Page {
     /// The fields that an app subscribed to by a call.
     pub(super) subscribed: BTreeMap<AppId, BTreeSet<String>>,
     pub(super) people: BTreeMap<UserId, Option<String>>,
+    /// The people that the Page cannot reach.
+    pub(super) unreachable: BTreeMap<UserId, Availability>,
+    pub(super) restriction: Option<Restriction>,
+    /// Whether `thread_owner` answers error 100.
+    pub(super) hides_thread_owner: bool,
+    /// The Business AI's app.
+    pub(super) ai: AppId,
 }
 
 /// The entry point by which a person came to write ([routing](messenger_handover::protocol#routing)).
@@ -191,6 +211,10 @@ impl Page {
             tokens: Vec::new(),
             subscribed: BTreeMap::new(),
             people: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            restriction: None,
+            hides_thread_owner: false,
+            ai: AppId::from(super::AI_APP),
         }
     }
 
@@ -218,7 +242,8 @@ impl Page {
         apps.remove(&super::page_inbox());
         apps.insert(AppId::from(INSTAGRAM_INBOX));
         let page = Self::new(account, self.rules.clone()).named(&self.name);
-        Self { kind: Kind::Instagram, apps, subscribed: self.subscribed.clone(), ..page }
+        let (subscribed, hides_thread_owner) = (self.subscribed.clone(), self.hides_thread_owner);
+        Self { kind: Kind::Instagram, apps, subscribed, hides_thread_owner, ai: self.ai.clone(), ..page }
     }
 
     /// Connects an app with its token for this Page.
@@ -239,6 +264,30 @@ impl Page {
         self
     }
 
+    /// Sets the app of Meta's [Business AI](messenger_handover::protocol#meta-ai), which differs by Page, and connects it like a
+    /// [silent app](Self::silent_app), so that control can be passed back to it. Default: [`AI_APP`](super::AI_APP), not
+    /// connected.
+    #[must_use]
+    pub fn ai_app(mut self, app: impl Into<AppId>) -> Self {
+        self.ai = app.into();
+        self.apps.insert(self.ai.clone());
+        self
+    }
+
+    /// Restricts the Page from the start.
+    #[must_use]
+    pub fn restricted(mut self, restriction: Restriction) -> Self {
+        self.restriction = Some(restriction);
+        self
+    }
+
+    /// Hides the owners of its threads: [`thread_owner`](messenger_handover::protocol#thread-owner) answers error 100.
+    #[must_use]
+    pub fn hides_thread_owner(mut self, hides: bool) -> Self {
+        self.hides_thread_owner = hides;
+        self
+    }
+
     /// Routes an entry point to an app for a number of days: 1 to 30; others count as 1
     /// ([ads](messenger_handover::protocol#ads); one of Meta's pages says 1 to 7). Counts under Conversation Routing only, and
     /// without a default application for campaigns only ([routing](messenger_handover::protocol#routing)).
@@ -256,76 +305,21 @@ impl Page {
         self
     }
 
+    /// Adds a person whom the Page perhaps cannot reach.
+    #[must_use]
+    pub fn person_available(mut self, user: impl Into<UserId>, availability: Availability) -> Self {
+        let user = user.into();
+        self.people.entry(user.clone()).or_default();
+        if availability != Availability::Available {
+            self.unreachable.insert(user, availability);
+        }
+        self
+    }
+
     /// Adds a person with a name.
     #[must_use]
     pub fn person_named(mut self, user: impl Into<UserId>, name: impl Into<String>) -> Self {
         self.people.insert(user.into(), Some(name.into()));
         self
     }
-}
-
-/// The effect of `request_thread_control` where a default application is set. No source shows the response, so both are inferred
-/// ([request](messenger_handover::protocol#request)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RequestUnderDefaultApp {
-    /// The call is refused with [`REQUEST_REFUSED`](super::REQUEST_REFUSED).
-    #[default]
-    Refused,
-    /// The call returns `{"success":true}` without effect.
-    SilentSuccess,
-}
-
-/// The rights of apps that do not own a thread, on a Page without a default application
-/// ([zero-config](messenger_handover::protocol#zero-config)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ZeroConfig {
-    /// As observed in production: once an app owns the thread, the others read on standby and may not send.
-    #[default]
-    Observed,
-    /// As Meta documents it: every app reads on `messaging` and may send.
-    Documented,
-}
-
-/// The choices where no source, or more than one, states the platform's behaviour. Test both values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct Switches {
-    /// `refused` (the default) or `silent_success`.
-    pub request_under_default_app: RequestUnderDefaultApp,
-    /// `observed` (the default) or `documented`.
-    pub zero_config: ZeroConfig,
-    /// `always` (the default) or `lost_when_control_leaves`.
-    pub echoes: Echoes,
-    /// The most events that [share a delivery](messenger_handover::protocol#redelivery), up to 1,000; by default each has one
-    /// of its own. With more than 1, an app gets one delivery at a time, with events of several people.
-    pub events_per_delivery: u16,
-}
-
-impl Default for Switches {
-    fn default() -> Self {
-        Self {
-            request_under_default_app: RequestUnderDefaultApp::default(),
-            zero_config: ZeroConfig::default(),
-            echoes: Echoes::default(),
-            events_per_delivery: 1,
-        }
-    }
-}
-
-/// The fate of the [echo](messenger_handover::protocol#echoes) of a message whose sender gives control away at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Echoes {
-    /// The echo arrives.
-    #[default]
-    Always,
-    /// An echo that is still pending when its sender passes or releases the thread is not delivered to that sender, as was
-    /// observed.
-    LostWhenControlLeaves,
 }

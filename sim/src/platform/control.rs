@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::api::number;
 use super::fanout::{Channel, from_customer};
-use super::{ApiAnswer, Echoes, GraphError, Platform, RequestUnderDefaultApp, Rules, WEEK, is_inbox};
+use super::{
+    ApiAnswer, Echoes, GraphError, Platform, RequestUnderDefaultApp, Rules, TakeByOwner, WEEK, is_inbox,
+};
 use messenger_handover::id::{AppId, PageId, ThreadKey};
 use messenger_handover::time::Timestamp;
 
@@ -110,12 +112,23 @@ impl Platform {
                 }
                 // The owner may not renew its control this way (docs/protocol.md#take).
                 if owns {
-                    return Err(GraphError::already_owner());
+                    return Err(self.take_by_owner());
                 }
             }
         }
         self.seize(app, key, metadata, now);
         Ok(ApiAnswer::Success)
+    }
+
+    fn take_by_owner(&self) -> GraphError {
+        match self.switches.take_by_owner {
+            TakeByOwner::Code100 => GraphError::already_owner(),
+            // The wording is assumed (docs/protocol.md#take).
+            TakeByOwner::Code27 => {
+                GraphError::new(27, None, "(#27) The app already is the owner of this thread.")
+            }
+            TakeByOwner::Code27NoRouting => GraphError::take_without_routing(),
+        }
     }
 
     /// Makes `app` the owner and notifies the previous one. A [take](messenger_handover::protocol#take) from idle sends no

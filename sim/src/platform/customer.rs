@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::config::EntryPoint;
 use super::fanout::{Channel, from_customer};
-use super::{DAY, Platform, Rules, Said, Speaker};
+use super::utterance::Referral;
+use super::{DAY, DeletedFlag, Platform, Rules, Said, Speaker, WEEK};
 use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
@@ -27,7 +28,8 @@ impl Platform {
         entry: EntryPoint,
         now: Timestamp,
     ) -> MessageId {
-        self.customer_sends(page, user, json!({"text": text}), entry, now)
+        let key = ThreadKey::new(page.clone(), user.clone());
+        self.sends(&key, &json!({"text": text}), entry, now)
     }
 
     /// The customer sends an attachment of a kind such as `image`, whose content is at `url`.
@@ -39,24 +41,24 @@ impl Platform {
         url: &str,
         now: Timestamp,
     ) -> MessageId {
+        let key = ThreadKey::new(page.clone(), user.clone());
         let message = json!({"attachments": [{"type": kind, "payload": {"url": url}}]});
-        self.customer_sends(page, user, message, EntryPoint::Social, now)
+        self.sends(&key, &message, EntryPoint::Social, now)
     }
 
-    fn customer_sends(
+    /// The customer sends a message object.
+    pub(super) fn sends(
         &mut self,
-        page: &PageId,
-        user: &UserId,
-        message: Value,
+        key: &ThreadKey,
+        message: &Value,
         entry: EntryPoint,
         now: Timestamp,
     ) -> MessageId {
-        let key = ThreadKey::new(page.clone(), user.clone());
+        let mid = self.customer_acts(key, message.clone(), entry, now);
         let mut body = message.clone();
-        let mid = self.customer_acts(&key, message, entry, now);
         body["mid"] = json!(mid);
-        let item = from_customer(&key, now, "message", &body);
-        self.fan_out(&key, None, "message", now, |_| item.clone());
+        let item = from_customer(key, now, "message", &body);
+        self.fan_out(key, None, "message", now, |_| item.clone());
         mid
     }
 
@@ -67,7 +69,11 @@ impl Platform {
         if let Some(said) = self.said_mut(&key, mid) {
             said.unsent = true;
         }
-        let item = from_customer(&key, now, "message", &json!({"mid": mid, "is_deleted": true}));
+        let flag = match self.switches.is_deleted {
+            DeletedFlag::Boolean => json!(true),
+            DeletedFlag::Text => json!("true"),
+        };
+        let item = from_customer(&key, now, "message", &json!({"mid": mid, "is_deleted": flag}));
         self.fan_out(&key, None, "message", now, |_| item.clone());
     }
 
@@ -82,11 +88,33 @@ impl Platform {
         payload: &str,
         now: Timestamp,
     ) -> MessageId {
+        self.customer_starts(page, user, title, payload, None, now)
+    }
+
+    /// As [`Self::customer_presses`]; a button that starts a conversation can carry the
+    /// [referral](messenger_handover::protocol#reply-to-and-referrals) of a link or an ad, which is its entry point. Inferred:
+    /// copies on standby have no referral either.
+    pub fn customer_starts(
+        &mut self,
+        page: &PageId,
+        user: &UserId,
+        title: &str,
+        payload: &str,
+        referral: Option<&Referral>,
+        now: Timestamp,
+    ) -> MessageId {
         let key = ThreadKey::new(page.clone(), user.clone());
         let sender = self.who_sent_button(&key, payload);
-        let mid = self.customer_acts(&key, json!({"text": title}), EntryPoint::Social, now);
-        let whole =
-            from_customer(&key, now, "postback", &json!({"mid": mid, "title": title, "payload": payload}));
+        let entry = referral.map_or(EntryPoint::Social, Referral::entry);
+        if referral.is_some_and(Referral::is_ad) {
+            self.thread_mut(&key).clicked_ad = true;
+        }
+        let mid = self.customer_acts(&key, json!({"text": title}), entry, now);
+        let mut body = json!({"mid": mid, "title": title, "payload": payload});
+        if let Some(referral) = referral {
+            body["referral"] = referral.body();
+        }
+        let whole = from_customer(&key, now, "postback", &body);
         let stripped = from_customer(&key, now, "postback", &json!({"mid": mid}));
         self.fan_out(&key, sender.as_ref(), "postback", now, |channel| match channel {
             Channel::Messaging => whole.clone(),
@@ -114,14 +142,32 @@ impl Platform {
         }
     }
 
-    fn customer_acts(
+    /// Adds a message of the customer to the conversation. The first one after a click on an ad opens a window of up to 7 days
+    /// ([windows](messenger_handover::protocol#windows)); that it always is 7 days is inferred.
+    pub(super) fn customer_acts(
         &mut self,
         key: &ThreadKey,
         message: Value,
         entry: EntryPoint,
         now: Timestamp,
     ) -> MessageId {
+        let clicked_ad = std::mem::take(&mut self.thread_mut(key).clicked_ad);
+        let of_ad = clicked_ad && entry == EntryPoint::Social;
+        self.customer_arrives(key, if of_ad { EntryPoint::Campaign } else { entry }, now);
+        let mid = self.next_mid();
+        let thread = self.thread_mut(key);
+        if clicked_ad {
+            thread.ad_window = Some(now.plus(WEEK));
+        }
+        thread.said.push(Said::new(Speaker::Customer, message, mid.clone(), now));
+        mid
+    }
+
+    /// What every act of the customer does that counts like a message: it routes an idle thread, prolongs control and opens the
+    /// window.
+    pub(super) fn customer_arrives(&mut self, key: &ThreadKey, entry: EntryPoint, now: Timestamp) {
         self.meets(key);
+        self.reached_by(key);
         self.lapse(key, now);
         if self.holder(key).is_none() {
             // An idle thread goes to the primary or to the default application (docs/protocol.md#idle). Inferred: no webhook says
@@ -135,11 +181,7 @@ impl Platform {
             }
         }
         self.renew(key, now);
-        let mid = self.next_mid();
-        let thread = self.thread_mut(key);
-        thread.last_customer = Some(now);
-        thread.said.push(Said::new(Speaker::Customer, message, mid.clone(), now));
-        mid
+        self.thread_mut(key).last_customer = Some(now);
     }
 
     fn who_sent_button(&self, key: &ThreadKey, payload: &str) -> Option<AppId> {

@@ -35,12 +35,12 @@ pub struct Delivery {
     pub app: AppId,
     /// The Page or account.
     pub page: PageId,
-    /// The person; none for `app_roles`.
+    /// The person; none for `app_roles` and `policy_enforcement`.
     pub user: Option<UserId>,
     /// The array that holds the item.
     pub channel: Channel,
-    /// The kind of event: `message`, `postback`, `echo`, `delivery`, `read`, `reaction`,
-    /// `pass_thread_control`, `take_thread_control`, `request_thread_control` or `app_roles`.
+    /// The kind of event: `message`, `postback`, `echo`, `delivery`, `read`, `reaction`, `edit`, `referral`, `optin`,
+    /// `pass_thread_control`, `take_thread_control`, `request_thread_control`, `app_roles` or `policy_enforcement`.
     pub label: &'static str,
     /// The item of the array.
     pub item: Value,
@@ -58,6 +58,12 @@ pub(super) fn from_customer(key: &ThreadKey, now: Timestamp, name: &str, body: &
     item.insert("timestamp".to_owned(), json!(now.as_millis()));
     item.insert(name.to_owned(), body.clone());
     Value::Object(item)
+}
+
+fn lose_metadata(echo: &mut Value) {
+    if let Some(message) = echo.get_mut("message").and_then(Value::as_object_mut) {
+        message.remove("metadata");
+    }
 }
 
 impl Platform {
@@ -88,7 +94,7 @@ impl Platform {
     pub(super) fn push(&mut self, delivery: Delivery) {
         let connected = self.pages.get(&delivery.page).is_some_and(|page| page.apps.contains(&delivery.app));
         let fields = self.fields_of(&delivery.page, &delivery.app);
-        let subscribed = fields.contains(self.field_of(&delivery.page, delivery.label))
+        let subscribed = self.has_field(&delivery.page, &fields, delivery.label)
             && (delivery.channel == Channel::Messaging || fields.contains("standby"));
         if connected && subscribed && !is_inbox(&delivery.app) {
             self.outgoing.push(delivery);
@@ -112,7 +118,11 @@ impl Platform {
         let apps = self.pages.get(&key.page).map(|page| page.apps.clone()).unwrap_or_default();
         for app in apps {
             let channel = self.channel(key, &app, author);
-            self.tell(&app, key, channel, label, item(channel), now);
+            let mut item = item(channel);
+            if label == "echo" && self.echoes_lack_metadata(&key.page) {
+                lose_metadata(&mut item);
+            }
+            self.tell(&app, key, channel, label, item, now);
         }
     }
 

@@ -1,11 +1,34 @@
 //! The differences of Instagram: fields, receipts, the inbox and the refusals.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use super::config::Kind;
-use super::{GraphError, Platform};
+use super::config::{App, Kind};
+use super::{EchoMetadata, GraphError, Platform};
 use messenger_handover::id::{AppId, INSTAGRAM_INBOX, PAGE_INBOX, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
+
+/// The webhook fields of the object `instagram` for messaging
+/// ([subscriptions](messenger_handover::protocol#page-subscriptions)).
+pub const INSTAGRAM_FIELDS: [&str; 8] = [
+    "messages",
+    "messaging_postbacks",
+    "messaging_handover",
+    "messaging_referral",
+    "messaging_seen",
+    "message_edit",
+    "message_reactions",
+    "standby",
+];
+
+/// The fields that differ in number: the name of the object `page`, and that of `instagram`.
+const RENAMED: [(&str, &str); 3] = [
+    ("messaging_handovers", "messaging_handover"),
+    ("messaging_referrals", "messaging_referral"),
+    ("message_edits", "message_edit"),
+];
 
 /// Whether an app is one of Meta's inboxes, which have no webhooks.
 pub(super) fn is_inbox(app: &AppId) -> bool {
@@ -57,7 +80,7 @@ impl Platform {
     /// `standby`; that this does not replace the event's own field is inferred.
     pub(crate) fn field_of(&self, account: &PageId, label: &str) -> &'static str {
         let instagram = self.is_instagram(account);
-        match label {
+        let field = match label {
             "message" => "messages",
             "postback" => "messaging_postbacks",
             "echo" if instagram => "messages",
@@ -66,8 +89,53 @@ impl Platform {
             "read" if instagram => "messaging_seen",
             "read" => "message_reads",
             "reaction" => "message_reactions",
+            "edit" => "message_edits",
+            "referral" => "messaging_referrals",
+            "optin" => "messaging_optins",
+            "policy_enforcement" => "messaging_policy_enforcement",
             _ => "messaging_handovers",
+        };
+        match RENAMED.iter().find(|(of_page, _)| instagram && *of_page == field) {
+            Some((_, own)) => own,
+            None => field,
         }
+    }
+
+    /// Whether these fields have the one of an event. An app of the simulator may have one list for both objects, so on
+    /// Instagram the Page's name of a field counts too.
+    pub(super) fn has_field(&self, account: &PageId, fields: &BTreeSet<String>, label: &str) -> bool {
+        let own = self.field_of(account, label);
+        let of_page =
+            RENAMED.iter().find(|(_, of_instagram)| *of_instagram == own).map(|(of_page, _)| *of_page);
+        fields.contains(own) || of_page.is_some_and(|of_page| fields.contains(of_page))
+    }
+
+    /// Whether `subscribed_apps` of an account takes a field by Instagram's name.
+    pub(super) fn is_own_field(&self, account: &PageId, field: &str) -> bool {
+        self.is_instagram(account) && INSTAGRAM_FIELDS.contains(&field)
+    }
+
+    /// The fields that an app has for the object of an account.
+    pub(super) fn fields_for<'a>(&self, account: &PageId, app: &'a App) -> &'a BTreeSet<String> {
+        let own = app.instagram_fields.as_ref().filter(|_| self.is_instagram(account));
+        own.unwrap_or(&app.fields)
+    }
+
+    /// Sets an app's fields of the object `instagram`, or with `None` makes them those of its Pages; see
+    /// [`App::instagram_fields`]. Subscriptions by calls end. Does nothing if there is no such app.
+    pub fn set_instagram_fields(&mut self, app: &AppId, fields: Option<BTreeSet<String>>) {
+        if let Some(known) = Arc::make_mut(&mut self.apps).get_mut(app) {
+            known.instagram_fields = fields;
+        }
+        let accounts = Arc::make_mut(&mut self.pages).values_mut();
+        for account in accounts.filter(|account| account.kind == Kind::Instagram) {
+            account.subscribed.remove(app);
+        }
+    }
+
+    /// Whether the echoes of an account lack `metadata`: see [`EchoMetadata`].
+    pub(super) fn echoes_lack_metadata(&self, account: &PageId) -> bool {
+        self.switches.echo_metadata == EchoMetadata::MissingOnInstagram && self.is_instagram(account)
     }
 
     /// A [read receipt](messenger_handover::protocol#receipts): `{watermark}`, on Instagram `{mid}`.

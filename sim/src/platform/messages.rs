@@ -106,9 +106,11 @@ impl Platform {
             // Other tags ended in 2026 (docs/protocol.md#windows).
             Some(_) => return Err(GraphError::invalid("tag", "this message tag is not supported")),
         };
-        let last = self.threads.get(key).and_then(|thread| thread.last_customer);
-        match last {
+        let thread = self.threads.get(key);
+        match thread.and_then(|thread| thread.last_customer) {
             Some(last) if now.since(last) < window => Ok(()),
+            // Longer after an ad (docs/protocol.md#windows).
+            Some(_) if thread.and_then(|thread| thread.ad_window).is_some_and(|end| now < end) => Ok(()),
             _ => Err(GraphError::outside_window()),
         }
     }

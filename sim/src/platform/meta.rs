@@ -1,5 +1,7 @@
 //! Meta's own apps that own threads: the lead-ads app and the Business AI.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::fanout::{Channel, Delivery, from_customer};
@@ -9,7 +11,8 @@ use messenger_handover::time::Timestamp;
 
 /// Meta's lead-ads app, which owns a thread while a [lead ad](messenger_handover::protocol#lead-ads) asks its questions.
 pub const LEAD_APP: u64 = 413_038_776_280_800;
-/// The Business AI as the new owner in the [take events](messenger_handover::protocol#meta-ai) that were observed.
+/// The Business AI as the new owner in the [take events](messenger_handover::protocol#meta-ai) that were observed. Its id differs
+/// by Page: [`Page::ai_app`](super::Page::ai_app) sets another.
 pub const AI_APP: u64 = 928_891_643_393_937;
 /// The previous owner in those events. Probably the app of the vendor that published them (docs/protocol.md#app-ids).
 const AI_BEFORE: u64 = 388_207_815_496_149;
@@ -92,8 +95,9 @@ impl Platform {
     pub fn ai_takes(&mut self, page: &PageId, user: &UserId, now: Timestamp) -> Result<(), GraphError> {
         let key = self.thread_of_meta(page, user, now)?;
         let before = self.holder(&key);
-        self.give(&key, &AppId::from(AI_APP), now);
-        let body = json!({"previous_owner_app_id": AI_BEFORE.to_string(), "new_owner_app_id": AI_APP.to_string(),
+        let ai = self.ai_of(page);
+        self.give(&key, &ai, now);
+        let body = json!({"previous_owner_app_id": AI_BEFORE.to_string(), "new_owner_app_id": ai,
             "metadata": "axon_take_thread_control"});
         let mut item = from_customer(&key, now, "take_thread_control", &body);
         item["timestamp"] = json!(now.as_millis() / 1000);
@@ -118,7 +122,7 @@ impl Platform {
         now: Timestamp,
     ) -> Result<(), GraphError> {
         let key = self.thread_of_meta(page, user, now)?;
-        let ai = AppId::from(AI_APP);
+        let ai = self.ai_of(page);
         if self.holder(&key).as_ref() != Some(&ai) {
             return Err(self.traced(GraphError::controlled_by_another_app()));
         }
@@ -147,7 +151,7 @@ impl Platform {
         now: Timestamp,
     ) -> Result<(), GraphError> {
         let key = self.thread_of_meta(page, user, now)?;
-        if self.holder(&key) != Some(AppId::from(AI_APP)) {
+        if self.holder(&key) != Some(self.ai_of(page)) {
             return Err(self.traced(GraphError::release_by_stranger()));
         }
         self.thread_mut(&key).lease = None;
@@ -158,6 +162,19 @@ impl Platform {
         });
         self.tell_all(&key, "echo", &item, &json!({"is_ai_thread_owner": false}), now);
         Ok(())
+    }
+
+    /// Sets the app of the Business AI on a Page and connects it, for what happens from then on; see
+    /// [`Page::ai_app`](super::Page::ai_app). Does nothing if there is no such Page.
+    pub fn set_ai_app(&mut self, page: &PageId, app: AppId) {
+        if let Some(page) = Arc::make_mut(&mut self.pages).get_mut(page) {
+            page.apps.insert(app.clone());
+            page.ai = app;
+        }
+    }
+
+    fn ai_of(&self, page: &PageId) -> AppId {
+        self.pages.get(page).map_or_else(|| AppId::from(AI_APP), |page| page.ai.clone())
     }
 
     /// Whether Meta's questions own the thread. Calls of other apps then fail with subcode

@@ -5,9 +5,11 @@
 
 mod about;
 mod access;
+mod acts;
 mod api;
 mod config;
 mod control;
+mod conversation;
 mod customer;
 mod error;
 mod fanout;
@@ -16,14 +18,15 @@ mod instagram;
 mod messages;
 mod meta;
 mod reactions;
+mod standing;
+mod switches;
 #[cfg(test)]
 mod tests;
+mod utterance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::Value;
 
 use messenger_handover::id::{AppId, MessageId, PAGE_INBOX, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
@@ -31,12 +34,17 @@ use messenger_handover::time::Timestamp;
 pub use self::about::{DEFAULT_SCOPES, KNOWN_FIELDS};
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
-pub use self::config::{
-    App, DEFAULT_FIELDS, Echoes, EntryPoint, Page, RequestUnderDefaultApp, Rules, Switches, ZeroConfig,
-};
+pub use self::config::{App, DEFAULT_FIELDS, EntryPoint, Page, Rules};
+pub use self::conversation::{Said, Speaker};
 pub use self::error::{GraphError, REQUEST_REFUSED};
 pub use self::fanout::{Channel, Delivery};
+pub use self::instagram::INSTAGRAM_FIELDS;
 pub use self::meta::{AI_APP, LEAD_APP};
+pub use self::standing::{Availability, PolicyAction, Restriction};
+pub use self::switches::{
+    DeletedFlag, EchoMetadata, Echoes, PolicyKey, RequestUnderDefaultApp, Switches, TakeByOwner, ZeroConfig,
+};
+pub use self::utterance::{Attachment, CustomerMessage, InvalidAct, OptIn, Referral, SharedPost, Story};
 
 /// The duration of control without activity ([idle](messenger_handover::protocol#idle)), and the messaging
 /// [window](messenger_handover::protocol#windows). The two are independent gates.
@@ -52,46 +60,6 @@ pub(crate) fn page_inbox() -> AppId {
 
 use self::instagram::is_inbox;
 
-/// The author of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Speaker {
-    /// The customer.
-    Customer,
-    /// An app, in the name of the Page.
-    App(AppId),
-}
-
-/// One message of a conversation, as the customer sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Said {
-    /// The author.
-    pub from: Speaker,
-    /// The message object as it was sent.
-    pub message: Value,
-    /// The message's id.
-    pub mid: MessageId,
-    /// The time at which it was sent.
-    pub at: Timestamp,
-    /// Whether the customer has unsent it.
-    pub unsent: bool,
-    /// The customer's reaction to it, such as `love`.
-    pub reaction: Option<String>,
-}
-
-impl Said {
-    fn new(from: Speaker, message: Value, mid: MessageId, at: Timestamp) -> Self {
-        Self { from, message, mid, at, unsent: false, reaction: None }
-    }
-
-    /// The text, if it has one.
-    #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        self.message["text"].as_str()
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lease {
     app: AppId,
@@ -102,6 +70,10 @@ struct Lease {
 struct Thread {
     lease: Option<Lease>,
     last_customer: Option<Timestamp>,
+    /// Whether the customer's next message is the first after a click on an ad.
+    clicked_ad: bool,
+    /// The end of the longer window of an ad.
+    ad_window: Option<Timestamp>,
     said: Vec<Said>,
 }
 
@@ -312,6 +284,7 @@ impl Platform {
         if !reads && self.is_asked_by_meta(&key) && !is_inbox(app) {
             return Err(GraphError::asked_by_meta());
         }
+        self.may_call(&key, call)?;
         match call {
             ApiCall::Pass { target, metadata, .. } => {
                 self.pass(app, &key, target.as_ref(), metadata.as_deref(), now)
@@ -345,11 +318,11 @@ impl Platform {
         Some((lease.app.clone(), lease.expires))
     }
 
-    /// The time at which the standard messaging window closes, if the customer ever wrote.
+    /// The time at which the messaging window closes, if the customer ever wrote.
     #[must_use]
     pub fn window_closes(&self, page: &PageId, user: &UserId) -> Option<Timestamp> {
         let thread = self.threads.get(&ThreadKey::new(page.clone(), user.clone()))?;
-        Some(thread.last_customer?.plus(DAY))
+        Some(thread.last_customer?.plus(DAY)).max(thread.ad_window)
     }
 
     /// All messages of a conversation in order, as the customer sees them.

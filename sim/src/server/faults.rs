@@ -108,17 +108,21 @@ const EDGES: [&str; 15] = [
     "messenger_profile",
     "subscriptions",
 ];
-const LABELS: [&str; 10] = [
+const LABELS: [&str; 14] = [
     "message",
     "postback",
     "echo",
     "delivery",
     "read",
     "reaction",
+    "edit",
+    "referral",
+    "optin",
     "pass_thread_control",
     "take_thread_control",
     "request_thread_control",
     "app_roles",
+    "policy_enforcement",
 ];
 
 impl Fault {

@@ -3,6 +3,7 @@
 //! A host under test only needs another base URL ([`Server::url`]). The test plays the customer and the people in the Page
 //! inbox, and moves the clock.
 
+mod acts;
 mod batch;
 mod builder;
 mod clock;
@@ -120,42 +121,6 @@ impl Server {
     /// [`HandshakeError`] if Meta would not accept the callback.
     pub async fn verify_webhook(&self, app: &AppId) -> Result<(), HandshakeError> {
         handshake::verify(&self.shared, app).await
-    }
-
-    /// The customer writes: [`Platform::customer_writes`].
-    #[allow(clippy::must_use_candidate, reason = "an act of a test, rarely asked for its id")]
-    pub fn customer_writes(&self, page: &PageId, user: &UserId, text: &str) -> MessageId {
-        let act = |platform: &mut Platform, now| platform.customer_writes(page, user, text, now);
-        self.shared.act(Some(&key(page, user)), act, |_| wrote(page, user, text))
-    }
-
-    /// The customer presses a button: [`Platform::customer_presses`].
-    #[allow(clippy::must_use_candidate, reason = "an act of a test, rarely asked for its id")]
-    pub fn customer_presses(&self, page: &PageId, user: &UserId, title: &str, payload: &str) -> MessageId {
-        let act = |platform: &mut Platform, now| platform.customer_presses(page, user, title, payload, now);
-        self.shared.act(Some(&key(page, user)), act, |_| wrote(page, user, title))
-    }
-
-    /// The customer reads: [`Platform::customer_reads`].
-    pub fn customer_reads(&self, page: &PageId, user: &UserId) {
-        let act = |platform: &mut Platform, now| platform.customer_reads(page, user, now);
-        self.shared.act(Some(&key(page, user)), act, |()| Seen::default());
-    }
-
-    /// The customer unsends a message: [`Platform::customer_unsends`].
-    pub fn customer_unsends(&self, page: &PageId, user: &UserId, mid: &MessageId) {
-        unsend(&self.shared, &key(page, user), mid);
-    }
-
-    /// The customer sends an attachment: [`Platform::customer_attaches`].
-    #[allow(clippy::must_use_candidate, reason = "an act of a test, rarely asked for its id")]
-    pub fn customer_attaches(&self, page: &PageId, user: &UserId, kind: &str, url: &str) -> MessageId {
-        attach(&self.shared, &key(page, user), kind, url)
-    }
-
-    /// The customer reacts to a message: [`Platform::customer_reacts`].
-    pub fn customer_reacts(&self, page: &PageId, user: &UserId, mid: &MessageId, reaction: Option<&str>) {
-        react(&self.shared, &key(page, user), mid, reaction);
     }
 
     /// A person replies in the Page inbox: [`Platform::inbox_replies`].
@@ -296,30 +261,4 @@ fn inbox_replies(shared: &Arc<Shared>, key: &ThreadKey, text: &str) -> Result<Me
         let reached = Wire::Reached { page, user, text, app };
         Seen { before: None, after: outcome.is_ok().then_some(reached) }
     })
-}
-
-fn wrote(page: &PageId, user: &UserId, text: &str) -> Seen {
-    let (page, user, text) = (page.clone(), user.clone(), text.to_owned());
-    Seen { before: Some(Wire::CustomerWrote { page, user, text }), after: None }
-}
-
-fn attach(shared: &Arc<Shared>, key: &ThreadKey, kind: &str, url: &str) -> MessageId {
-    let act = |platform: &mut Platform, now| platform.customer_attaches(&key.page, &key.user, kind, url, now);
-    shared.act(Some(key), act, |_| wrote(&key.page, &key.user, &format!("[{kind}]")))
-}
-
-fn unsend(shared: &Arc<Shared>, key: &ThreadKey, mid: &MessageId) {
-    let act = |platform: &mut Platform, now| platform.customer_unsends(&key.page, &key.user, mid, now);
-    shared.act(Some(key), act, |()| acted(key, mid, "unsend"));
-}
-
-fn react(shared: &Arc<Shared>, key: &ThreadKey, mid: &MessageId, reaction: Option<&str>) {
-    let act =
-        |platform: &mut Platform, now| platform.customer_reacts(&key.page, &key.user, mid, reaction, now);
-    shared.act(Some(key), act, |()| acted(key, mid, if reaction.is_some() { "react" } else { "unreact" }));
-}
-
-fn acted(key: &ThreadKey, mid: &MessageId, act: &'static str) -> Seen {
-    let (page, user, mid) = (key.page.clone(), key.user.clone(), mid.clone());
-    Seen { before: Some(Wire::CustomerActed { page, user, mid, act }), after: None }
 }

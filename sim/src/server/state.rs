@@ -311,6 +311,12 @@ impl State {
             Wire::CustomerActed { page, user, mid, act } => {
                 Some(("customer_act", json!({"page": page, "user": user, "mid": mid, "act": act})))
             }
+            Wire::CustomerCame { page, user, act, detail } => {
+                Some(("customer_act", json!({"page": page, "user": user, "act": act, "detail": detail})))
+            }
+            Wire::PolicyEnforced { page, action, reason } => {
+                Some(("policy", json!({"page": page, "action": action, "reason": reason})))
+            }
             Wire::OwnerChanged { page, user, owner } => {
                 Some(("owner", json!({"page": page, "user": user, "owner": owner})))
             }

@@ -161,7 +161,10 @@ async fn a_client_sends_and_passes_and_the_hosts_get_their_webhooks_in_order() {
                 let code = outcome.as_ref().err().map(|refusal| refusal.code);
                 Some(format!("{method} {edge} {detail:?} {status} {code:?}"))
             }
-            Wire::CustomerActed { .. } | Wire::Webhook { .. } => None,
+            Wire::CustomerActed { .. }
+            | Wire::CustomerCame { .. }
+            | Wire::PolicyEnforced { .. }
+            | Wire::Webhook { .. } => None,
         })
         .collect();
     assert_eq!(

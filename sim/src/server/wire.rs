@@ -32,8 +32,28 @@ pub enum Wire {
         user: UserId,
         /// The message.
         mid: MessageId,
-        /// `unsend`, `react` or `unreact`.
+        /// `edit`, `unsend`, `react` or `unreact`.
         act: &'static str,
+    },
+    /// A customer came by a link or an ad, or opted in.
+    CustomerCame {
+        /// The Page or account.
+        page: PageId,
+        /// The customer.
+        user: UserId,
+        /// `referral` or `optin`.
+        act: &'static str,
+        /// The source and the `ref` of a referral, or the kind of an opt-in.
+        detail: String,
+    },
+    /// Meta enforced its policy on a Page.
+    PolicyEnforced {
+        /// The Page.
+        page: PageId,
+        /// `warning`, `block` or `unblock`.
+        action: &'static str,
+        /// The reason, if one was given.
+        reason: Option<String>,
     },
     /// An app called the Graph API. Calls without a valid token and invalid calls are left out.
     Call {

@@ -2,6 +2,8 @@
 
 mod deliveries;
 mod faults;
+mod odd;
+mod people;
 mod steering;
 
 use std::time::Duration;

@@ -2,6 +2,8 @@
 
 mod handover;
 mod meta;
+mod odd;
+mod people;
 mod routing;
 mod webhooks;
 mod zero_config;

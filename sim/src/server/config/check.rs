@@ -6,7 +6,7 @@ use std::fmt;
 use url::Url;
 
 use super::{Config, InstagramAccount, InstagramConfig, RouteConfig};
-use crate::platform::KNOWN_FIELDS;
+use crate::platform::{INSTAGRAM_FIELDS, KNOWN_FIELDS};
 use messenger_handover::id::{AppId, PAGE_INBOX};
 
 /// The fastest clock. With a faster one a day would end before a client gets its response.
@@ -42,6 +42,13 @@ impl Config {
             }
             for field in app.fields.iter().filter(|field| !KNOWN_FIELDS.contains(&field.as_str())) {
                 wrong(at("fields"), format!("{field} is not a webhook field (the names are plural)"));
+            }
+        }
+        for (index, app) in self.apps.iter().enumerate() {
+            let fields = app.instagram_fields.iter().flatten();
+            for field in fields.filter(|field| !INSTAGRAM_FIELDS.contains(&field.as_str())) {
+                let place = format!("apps[{index}].instagram_fields");
+                wrong(place, format!("{field} is not a webhook field of Instagram"));
             }
         }
         let mut ids = BTreeSet::new();

@@ -1,6 +1,7 @@
 //! The configuration of a simulated world, as a value or a file.
 
 mod check;
+mod page;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::check::ConfigError;
 pub(super) use self::check::MAX_SPEED;
+pub use self::page::{InstagramAccount, InstagramConfig, PageConfig, Person, RouteConfig, RuleSet};
 use super::faults::Fault;
-use crate::platform::{App, DEFAULT_FIELDS, EntryPoint, Page, Platform, Rules, Switches};
+use crate::platform::{App, Availability, DEFAULT_FIELDS, Platform, Switches};
 use messenger_handover::id::{AppId, PageId, UserId};
 
 /// A world: its apps, Pages and people, and the behaviour of the platform. Every field has a default; the default world has a
@@ -60,118 +62,15 @@ pub struct AppConfig {
     /// The webhook fields on all its Pages. Default: [`DEFAULT_FIELDS`](crate::platform::DEFAULT_FIELDS).
     #[serde(default = "fields")]
     pub fields: Vec<String>,
+    /// The webhook fields on all its Instagram accounts, by Instagram's names. Default: those of `fields`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instagram_fields: Option<Vec<String>>,
     /// The switch *take control of conversations*. Default: off.
     #[serde(default)]
     pub may_take: bool,
     /// Whether Meta approved the Human Agent feature. Default: approved.
     #[serde(default = "yes")]
     pub human_agent: bool,
-}
-
-/// A Page.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct PageConfig {
-    /// The Page's id.
-    pub id: PageId,
-    /// The Page's name. Default: its id.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// `routing` (the default) or `handover`.
-    #[serde(default)]
-    pub rules: RuleSet,
-    /// The default application, or the primary receiver under `handover`. Default: none.
-    #[serde(default)]
-    pub default_app: Option<AppId>,
-    /// The routes of conversations by their entry point.
-    #[serde(default)]
-    pub routes: BTreeMap<EntryPoint, RouteConfig>,
-    /// The Instagram account that is linked to the Page.
-    #[serde(default)]
-    pub instagram: Option<InstagramConfig>,
-    /// A token for each app that is connected to the Page.
-    #[serde(default, skip_serializing)]
-    pub tokens: BTreeMap<AppId, String>,
-    /// The people that the Page can address.
-    #[serde(default)]
-    pub people: Vec<Person>,
-}
-
-/// The route of an entry point: an app, or an app and a number of days.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-#[non_exhaustive]
-pub enum RouteConfig {
-    /// The app keeps control for a day.
-    App(AppId),
-    /// The app keeps control for a number of days.
-    Days {
-        /// The app.
-        app: AppId,
-        /// The days, 1 to 30.
-        control_days: u32,
-    },
-}
-
-impl RouteConfig {
-    /// The app, and the days of its control.
-    fn target(&self) -> (&AppId, u32) {
-        match self {
-            Self::App(app) => (app, 1),
-            Self::Days { app, control_days } => (app, *control_days),
-        }
-    }
-}
-
-/// An Instagram account: its id, or its id with people and, for
-/// [Instagram Login](messenger_handover::protocol#instagram-login), tokens of its own.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-#[non_exhaustive]
-pub enum InstagramConfig {
-    /// An account by Facebook Login, called with the Page's tokens, without people.
-    Id(PageId),
-    /// An account with people, and perhaps tokens.
-    Account(InstagramAccount),
-}
-
-/// An Instagram account.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct InstagramAccount {
-    /// The account's id.
-    pub id: PageId,
-    /// The people that the account can address.
-    #[serde(default)]
-    pub people: Vec<Person>,
-    /// Tokens of Instagram Login. With any, the account's webhooks come as `changes`.
-    #[serde(default, skip_serializing)]
-    pub tokens: BTreeMap<AppId, String>,
-}
-
-/// A person.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Person {
-    /// The PSID or IGSID.
-    pub id: UserId,
-    /// The person's name.
-    #[serde(default)]
-    pub name: Option<String>,
-}
-
-/// The rules of a Page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RuleSet {
-    /// Conversation Routing.
-    #[default]
-    Routing,
-    /// The Handover Protocol.
-    Handover,
 }
 
 /// The platform's clock.
@@ -246,6 +145,7 @@ impl Default for Config {
             verify_token: verify_token(),
             callback_url: None,
             fields: fields(),
+            instagram_fields: None,
             may_take,
             human_agent: true,
         };
@@ -261,7 +161,14 @@ impl Default for Config {
                 (AppId::from(888), "DESK_TOKEN".to_owned()),
             ]
             .into(),
-            people: vec![Person { id: UserId::from(1_234_567_890_123_456), name: Some("Ana".to_owned()) }],
+            people: vec![Person {
+                id: UserId::from(1_234_567_890_123_456),
+                name: Some("Ana".to_owned()),
+                availability: Availability::Available,
+            }],
+            restriction: None,
+            hides_thread_owner: false,
+            ai_app: None,
         };
         Self {
             apps: vec![app(999, "Bot", true), app(888, "Desk", true)],
@@ -317,6 +224,9 @@ impl Config {
                 .fields(app.fields.clone())
                 .may_take(app.may_take)
                 .human_agent(app.human_agent);
+            if let Some(fields) = &app.instagram_fields {
+                made = made.instagram_fields(fields.clone());
+            }
             if let Some(url) = &app.callback_url {
                 made = made.callback(url);
             }
@@ -329,55 +239,6 @@ impl Config {
             }
         }
         Ok(platform)
-    }
-}
-
-impl PageConfig {
-    fn made(&self) -> Page {
-        let rules = match self.rules {
-            RuleSet::Routing => Rules::Routing { default_app: self.default_app.clone() },
-            RuleSet::Handover => Rules::Handover { primary: self.default_app.clone() },
-        };
-        let mut page = Page::new(self.id.clone(), rules);
-        if let Some(name) = &self.name {
-            page = page.named(name);
-        }
-        for (app, token) in &self.tokens {
-            page = page.app(app.clone(), token.as_str());
-        }
-        for (entry, route) in &self.routes {
-            let (app, days) = route.target();
-            page = page.route(*entry, app.clone(), days);
-        }
-        let page = self.people.iter().fold(page, with_person);
-        match &self.instagram {
-            None => page,
-            Some(InstagramConfig::Id(id) | InstagramConfig::Account(InstagramAccount { id, .. })) => {
-                page.linked_to(id.clone())
-            }
-        }
-    }
-
-    /// The Instagram account of the Page, which is a separate account to the platform.
-    fn account(&self) -> Option<Page> {
-        let (id, people, tokens) = match self.instagram.as_ref()? {
-            InstagramConfig::Id(id) => (id, &[][..], None),
-            InstagramConfig::Account(InstagramAccount { id, people, tokens }) => {
-                (id, people.as_slice(), Some(tokens))
-            }
-        };
-        let mut account = self.made().as_instagram(id.clone());
-        for (app, token) in tokens.into_iter().flatten() {
-            account = account.app(app.clone(), token.as_str());
-        }
-        Some(people.iter().fold(account, with_person))
-    }
-}
-
-fn with_person(page: Page, person: &Person) -> Page {
-    match &person.name {
-        Some(name) => page.person_named(person.id.clone(), name),
-        None => page.person(person.id.clone()),
     }
 }
 

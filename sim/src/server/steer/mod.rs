@@ -1,10 +1,11 @@
 //! Steers a running simulator over HTTP, for tests in any language: everything under `/_sim/`.
 
 mod access;
+mod acts;
 mod expect;
 mod people;
+mod settings;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::config::{MAX_SPEED, RuleSet};
+use super::config::MAX_SPEED;
 use super::faults::Fault;
 use super::graph::Reply;
-use super::state::{Seen, Shared};
-use crate::platform::{GraphError, KNOWN_FIELDS, Rules, Speaker, Switches};
-use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use super::state::Shared;
+use crate::platform::{GraphError, Speaker};
+use messenger_handover::id::{PageId, ThreadKey, UserId};
 
 /// The longest jump of the clock, a year, because timestamps would run out.
 const MAX_JUMP_MS: u64 = 366 * 24 * 3_600_000;
@@ -43,12 +44,18 @@ impl IntoResponse for Refused {
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/_sim/pages/{page}/people/{psid}/messages", post(people::customer_writes))
-        .route("/_sim/pages/{page}/people/{psid}/postbacks", post(people::customer_presses))
-        .route("/_sim/pages/{page}/people/{psid}/reads", post(people::customer_reads))
-        .route("/_sim/pages/{page}/people/{psid}/attachments", post(people::customer_attaches))
+        .route("/_sim/pages/{page}/people/{psid}/messages", post(acts::customer_writes))
+        .route("/_sim/pages/{page}/people/{psid}/postbacks", post(acts::customer_presses))
+        .route("/_sim/pages/{page}/people/{psid}/reads", post(acts::customer_reads))
+        .route("/_sim/pages/{page}/people/{psid}/attachments", post(acts::customer_attaches))
         .route("/_sim/pages/{page}/people/{psid}/reactions", post(people::customer_reacts))
         .route("/_sim/pages/{page}/people/{psid}/unsends", post(people::customer_unsends))
+        .route("/_sim/pages/{page}/people/{psid}/messages_as_edits", post(acts::customer_writes_as_edit))
+        .route("/_sim/pages/{page}/people/{psid}/edits", post(acts::customer_edits))
+        .route("/_sim/pages/{page}/people/{psid}/referrals", post(acts::customer_follows))
+        .route("/_sim/pages/{page}/people/{psid}/optins", post(acts::customer_opts_in))
+        .route("/_sim/pages/{page}/people/{psid}", patch(settings::change_person))
+        .route("/_sim/pages/{page}/policy", post(acts::policy_is_enforced))
         .route("/_sim/pages/{page}/inbox/{psid}/messages", post(people::inbox_replies))
         .route("/_sim/pages/{page}/inbox/{psid}/move", post(people::inbox_moves))
         .route("/_sim/pages/{page}/lead/{psid}/begin", post(people::lead_begins))
@@ -56,13 +63,13 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_sim/pages/{page}/ai/{psid}/take", post(people::ai_takes))
         .route("/_sim/pages/{page}/ai/{psid}/messages", post(people::ai_answers))
         .route("/_sim/pages/{page}/ai/{psid}/leave", post(people::ai_leaves))
-        .route("/_sim/pages/{page}", patch(change_page))
+        .route("/_sim/pages/{page}", patch(settings::change_page))
         .route("/_sim/pages/{page}/tokens/{app}", patch(access::change_token))
         .route("/_sim/pages/{page}/apps/{app}", patch(access::change_subscription))
-        .route("/_sim/apps/{id}", patch(change_app))
+        .route("/_sim/apps/{id}", patch(settings::change_app))
         .route("/_sim/apps/{id}/handshake", post(access::verify))
         .route("/_sim/expect", post(expect::expect))
-        .route("/_sim/switches", patch(change_switches))
+        .route("/_sim/switches", patch(settings::change_switches))
         .route("/_sim/threads", get(threads))
         .route("/_sim/threads/{page}/{psid}", get(thread))
         .route("/_sim/world", get(world))
@@ -128,15 +135,6 @@ fn known_page(shared: &Shared, page: &str) -> Result<PageId, Refused> {
     }
 }
 
-/// A change of a Page. A missing field keeps its value; a `default_app` of null removes it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PageChange {
-    rules: Option<RuleSet>,
-    #[serde(default)]
-    default_app: Change<AppId>,
-}
-
 /// Distinguishes null from a missing field.
 #[derive(Default)]
 enum Change<T> {
@@ -149,92 +147,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Option::deserialize(from).map(Self::To)
     }
-}
-
-async fn change_page(shared: Platforms, Path(page): Path<String>, body: Bytes) -> Answer {
-    let (page, change): (_, PageChange) = (known_page(&shared, &page)?, read(&body)?);
-    let changed = shared.act(
-        None,
-        |platform, now| {
-            let (old, first) = match platform.rules_of(&page) {
-                Rules::Routing { default_app } => (RuleSet::Routing, default_app),
-                Rules::Handover { primary } => (RuleSet::Handover, primary),
-            };
-            let first = match change.default_app {
-                Change::Stays => first,
-                Change::To(app) => app,
-            };
-            if let Some(app) = first.as_ref().filter(|app| !platform.is_connected(&page, app)) {
-                return Err(format!("app {app} is not connected to the Page"));
-            }
-            let rules = match change.rules.unwrap_or(old) {
-                RuleSet::Routing => Rules::Routing { default_app: first },
-                RuleSet::Handover => Rules::Handover { primary: first },
-            };
-            platform.set_rules(&page, rules, now);
-            Ok(())
-        },
-        |_| Seen::default(),
-    );
-    changed.map_err(|why| refused(400, why))?;
-    Ok(ok(&json!({})))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AppChange {
-    #[serde(default)]
-    callback_url: Change<String>,
-    may_take: Option<bool>,
-    human_agent: Option<bool>,
-    fields: Option<Vec<String>>,
-}
-
-async fn change_app(shared: Platforms, Path(app): Path<String>, body: Bytes) -> Answer {
-    let change: AppChange = read(&body)?;
-    let app = AppId::new(app).map_err(|error| refused(400, error))?;
-    if let Change::To(Some(url)) = &change.callback_url {
-        let good = url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-        if !good {
-            return Err(refused(400, "callback_url must be an http(s) URL"));
-        }
-    }
-    let unknown = |field: &&String| !KNOWN_FIELDS.contains(&field.as_str());
-    if let Some(field) = change.fields.iter().flatten().find(unknown) {
-        return Err(refused(400, format!("{field} is not a webhook field")));
-    }
-    let mut state = shared.lock();
-    if state.platform.app(&app).is_none() {
-        return Err(refused(404, format!("there is no app {app}")));
-    }
-    let platform = &mut state.platform;
-    if let Change::To(url) = change.callback_url {
-        platform.set_callback(&app, url);
-    }
-    if let Some(may) = change.may_take {
-        platform.set_may_take(&app, may);
-    }
-    if let Some(approved) = change.human_agent {
-        platform.set_human_agent(&app, approved);
-    }
-    if let Some(fields) = change.fields {
-        platform.set_fields(&app, fields.into_iter().collect::<BTreeSet<_>>());
-    }
-    drop(state);
-    Ok(ok(&json!({})))
-}
-
-async fn change_switches(shared: Platforms, body: Bytes) -> Answer {
-    // A missing field keeps its value.
-    let change: Value = read(&body)?;
-    let mut state = shared.lock();
-    let mut all = json!(state.platform.switches());
-    if let (Value::Object(all), Value::Object(change)) = (&mut all, change) {
-        all.extend(change);
-    }
-    let now: Switches = serde_json::from_value(all.clone()).map_err(|error| refused(400, error))?;
-    state.platform.set_switches(now);
-    Ok(ok(&all))
 }
 
 async fn thread(shared: Platforms, Path((page, psid)): Path<(String, String)>) -> Answer {
@@ -271,6 +183,9 @@ fn shown(shared: &Shared, key: &ThreadKey) -> Value {
             json!({"from": from, "text": said.text(), "mid": said.mid, "at_ms": said.at, "message": said.message});
         if said.unsent {
             shown["unsent"] = json!(true);
+        }
+        if said.edits > 0 {
+            shown["edits"] = json!(said.edits);
         }
         if let Some(reaction) = &said.reaction {
             shown["reaction"] = json!(reaction);

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Answer, Platforms, Refused, by_the_platform, key, ok, read, refused};
-use crate::platform::{EntryPoint, GraphError, Platform, Speaker};
+use crate::platform::{GraphError, Platform, Speaker};
+use crate::server::acts::{react, unsend};
+use crate::server::inbox_replies as reply_in_the_inbox;
 use crate::server::state::{Seen, Shared};
-use crate::server::wire::Wire;
-use crate::server::{attach, inbox_replies as reply_in_the_inbox, react, unsend};
 use messenger_handover::id::{AppId, MessageId, ThreadKey};
 use messenger_handover::time::Timestamp;
 
@@ -19,74 +19,6 @@ use messenger_handover::time::Timestamp;
 #[serde(deny_unknown_fields)]
 struct Said {
     text: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wrote {
-    text: String,
-    /// The entry point: `link`, `social` or `campaign`.
-    entry: Option<EntryPoint>,
-}
-
-pub(super) async fn customer_writes(
-    shared: Platforms,
-    Path((page, psid)): Path<(String, String)>,
-    body: Bytes,
-) -> Answer {
-    let (key, Wrote { text, entry }) = (key(&shared, &page, &psid)?, read(&body)?);
-    let entry = entry.unwrap_or(EntryPoint::Social);
-    let act =
-        |platform: &mut Platform, now| platform.customer_enters(&key.page, &key.user, &text, entry, now);
-    let mid = shared.act(Some(&key), act, |_| Seen { before: Some(wrote(&key, &text)), after: None });
-    Ok(ok(&json!({"mid": mid})))
-}
-
-fn wrote(key: &ThreadKey, text: &str) -> Wire {
-    Wire::CustomerWrote { page: key.page.clone(), user: key.user.clone(), text: text.to_owned() }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pressed {
-    title: String,
-    payload: String,
-}
-
-pub(super) async fn customer_presses(
-    shared: Platforms,
-    Path((page, psid)): Path<(String, String)>,
-    body: Bytes,
-) -> Answer {
-    let (key, Pressed { title, payload }) = (key(&shared, &page, &psid)?, read(&body)?);
-    let act =
-        |platform: &mut Platform, now| platform.customer_presses(&key.page, &key.user, &title, &payload, now);
-    let mid = shared.act(Some(&key), act, |_| Seen { before: Some(wrote(&key, &title)), after: None });
-    Ok(ok(&json!({"mid": mid})))
-}
-
-pub(super) async fn customer_reads(shared: Platforms, Path((page, psid)): Path<(String, String)>) -> Answer {
-    let key = key(&shared, &page, &psid)?;
-    let act = |platform: &mut Platform, now| platform.customer_reads(&key.page, &key.user, now);
-    shared.act(Some(&key), act, |()| Seen::default());
-    Ok(ok(&json!({})))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Attached {
-    /// The kind, such as `image`.
-    r#type: String,
-    url: String,
-}
-
-pub(super) async fn customer_attaches(
-    shared: Platforms,
-    Path((page, psid)): Path<(String, String)>,
-    body: Bytes,
-) -> Answer {
-    let (key, Attached { r#type: kind, url }) = (key(&shared, &page, &psid)?, read(&body)?);
-    Ok(ok(&json!({"mid": attach(&shared, &key, &kind, &url)})))
 }
 
 #[derive(Deserialize)]
