@@ -39,7 +39,7 @@ pub mod program;
 pub mod server;
 
 pub use platform::{
-    ApiAnswer, ApiCall, App, Channel, Delivery, Echoes, EntryPoint, GraphError, InlineControl, Page,
-    Platform, RequestUnderDefaultApp, Rules, Said, Speaker, Switches, ZeroConfig,
+    ApiAnswer, ApiCall, App, Channel, Delivery, Echoes, EntryPoint, Fields, GraphError, InlineControl,
+    Moderation, Page, Platform, RequestUnderDefaultApp, Rules, Said, Speaker, Switches, ZeroConfig,
 };
 pub use server::{Config, Fault, FaultAction, Server, Wire};

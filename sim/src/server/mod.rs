@@ -3,6 +3,7 @@
 //! A host under test only needs another base URL ([`Server::url`]). The test plays the customer and the people in the Page
 //! inbox, and moves the clock.
 
+mod access;
 mod batch;
 mod builder;
 mod clock;
@@ -10,7 +11,10 @@ mod config;
 mod deliver;
 mod faults;
 mod graph;
+mod loose;
+mod multipart;
 mod params;
+mod reply;
 mod state;
 mod steer;
 #[cfg(test)]
