@@ -16,6 +16,9 @@ const MAX_QUICK_REPLIES: usize = 13;
 /// The most attachments of one message; documented for images.
 const MAX_ATTACHMENTS: usize = 30;
 
+/// The longest address of an attachment, in bytes. A limit of the simulator.
+const MAX_URL: usize = 4096;
+
 /// The types of attachments that can be uploaded.
 pub(super) const MEDIA: [&str; 4] = ["image", "audio", "video", "file"];
 /// The types of attachments that only Instagram has.
@@ -74,6 +77,7 @@ fn check_attachments(message: &Value) -> Result<(), GraphError> {
                 return Err(GraphError::missing("message[attachment][payload][template_type]"));
             }
         } else if MEDIA.contains(&kind) {
+            check_url(payload)?;
             let named = ["url", "attachment_id", "filedata"].iter().any(|name| !payload[*name].is_null());
             if !named {
                 return Err(GraphError::invalid(
@@ -87,6 +91,15 @@ fn check_attachments(message: &Value) -> Result<(), GraphError> {
         }
     }
     Ok(())
+}
+
+/// Checks the address of an attachment's content, which is stored with its id.
+pub(super) fn check_url(payload: &Value) -> Result<(), GraphError> {
+    match payload.get("url") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::String(url)) if (1..=MAX_URL).contains(&url.len()) => Ok(()),
+        Some(_) => Err(GraphError::invalid("message[attachment][payload][url]", "must be a URL")),
+    }
 }
 
 /// Checks the message of an app to an Instagram account or to a Page.
@@ -109,7 +122,7 @@ pub(super) fn check_type(messaging_type: Option<&str>, tag: Option<&str>) -> Res
     match messaging_type {
         Some("MESSAGE_TAG") if tag.is_none_or(str::is_empty) => Err(GraphError::missing("tag")),
         None | Some("MESSAGE_TAG") => Ok(()),
-        Some(known) if TYPES.contains(&known) => match tag {
+        Some(known) if TYPES.contains(&known) => match tag.filter(|tag| !tag.is_empty()) {
             Some(_) => {
                 let words = "(#100) Messaging type should be MESSAGE_TAG for tagged messages.";
                 Err(GraphError::new(100, None, words))
@@ -167,6 +180,8 @@ mod tests {
             json!({"attachments": []}),
             json!({"attachments": vec![media("image")["attachment"].clone(); 31]}),
             json!({"attachment": {"type": "image", "payload": {}}}),
+            json!({"attachment": {"type": "image", "payload": {"url": 7}}}),
+            json!({"attachment": {"type": "image", "payload": {"url": "x".repeat(5000)}}}),
             json!({"attachment": {"type": "template", "payload": {}}}),
             json!({"attachment": {"payload": {"url": "x"}}}),
             media("picture"),
@@ -191,6 +206,7 @@ mod tests {
             (None, None, true),
             (None, Some("HUMAN_AGENT"), true),
             (Some("RESPONSE"), None, true),
+            (Some("RESPONSE"), Some(""), true),
             (Some("UPDATE"), None, true),
             (Some("MESSAGE_TAG"), Some("HUMAN_AGENT"), true),
             (Some("MESSAGE_TAG"), None, false),

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::echo::sent_attachments;
-use super::limits::MEDIA;
+use super::limits::{MEDIA, check_url};
 use super::{ApiAnswer, GraphError, Platform};
 use messenger_handover::id::PageId;
 
 /// The number of attachments that are stored; older ones are forgotten, as Meta forgets them after 90 days.
 const KEPT: usize = 10_000;
+/// The longest stored name of a file, in characters.
+const MAX_NAME: usize = 255;
 /// The number that the ids count from, so that they look like Meta's.
 const FIRST: u64 = 1_000_000_000_000_000;
 
@@ -79,6 +81,7 @@ impl Platform {
             return Err(GraphError::invalid("message[attachment][type]", why));
         }
         let payload = &attachment["payload"];
+        check_url(payload)?;
         if !payload["url"].is_string() && !payload["filedata"].is_object() {
             return Err(GraphError::invalid("message[attachment][payload]", "must have a url or a file"));
         }
@@ -126,9 +129,40 @@ impl Platform {
             page: page.clone(),
             kind: kind.to_owned(),
             url: payload["url"].as_str().map(str::to_owned),
-            file: payload.get("filedata").filter(|file| file.is_object()).cloned(),
+            file: payload.get("filedata").filter(|file| file.is_object()).map(described),
         };
         self.uploads.save(id, upload);
         id.to_string()
+    }
+}
+
+/// The stored part of a file's description, short whatever a client wrote.
+fn described(file: &Value) -> Value {
+    let short = |name: &str| file[name].as_str().map(|text| text.chars().take(MAX_NAME).collect::<String>());
+    json!({"name": short("name"), "type": short("type"), "size": file["size"].as_u64()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uploads_that_are_old_are_forgotten() {
+        let mut uploads = Uploads::default();
+        let upload = Upload { page: PageId::from(7), kind: "image".to_owned(), url: None, file: None };
+        for id in 0..=KEPT as u64 {
+            uploads.save(id, upload.clone());
+        }
+        let knows = |page: u64, id: u64, kind: &str| {
+            uploads.knows(&PageId::from(page), &json!({"attachment_id": id.to_string()}), &json!(kind))
+        };
+        assert!(!knows(7, 0, "image") && knows(7, 1, "image"));
+        assert!(!knows(8, 1, "image") && !knows(7, 1, "video"));
+    }
+
+    #[test]
+    fn uploads_describe_files_in_short() {
+        let file = described(&json!({"name": "x".repeat(1000), "size": 5, "more": "y".repeat(1000)}));
+        assert_eq!(file, json!({"name": "x".repeat(MAX_NAME), "type": null, "size": 5}));
     }
 }
