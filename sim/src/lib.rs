@@ -42,4 +42,4 @@ pub use platform::{
     ApiAnswer, ApiCall, App, Channel, Delivery, Echoes, EntryPoint, Fields, GraphError, InlineControl,
     Moderation, Page, Platform, RequestUnderDefaultApp, Rules, Said, Speaker, Switches, ZeroConfig,
 };
-pub use server::{Config, Fault, FaultAction, Server, Wire};
+pub use server::{Config, Expectation, Fault, FaultAction, Server, Unmet, Wire};

@@ -11,13 +11,14 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use messenger_handover::id::AppId;
 use pico_args::Arguments;
+use serde_json::json;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
@@ -31,7 +32,9 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 const HELP: &str = "\
 A simulated Messenger platform on 127.0.0.1.
 
-  --port N            the port, 8080 if not given
+  --port N            the port, 8080 if not given; 0 takes a free one
+  --ready-file FILE   written once it serves, with its url and port as JSON
+  --quiet             prints nothing but errors
   --config FILE       the world, as JSON or TOML (by the file's ending); one with a bot, a desk and a Page if not given
   --seed N            makes what goes wrong by chance go wrong the same way again
   --transcript FILE   writes what happens there, as JSON lines
@@ -42,6 +45,8 @@ struct Options {
     config: Option<PathBuf>,
     seed: Option<u64>,
     transcript: Option<PathBuf>,
+    ready_file: Option<PathBuf>,
+    quiet: bool,
 }
 
 fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
@@ -49,11 +54,13 @@ fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
     let config = arguments.opt_value_from_str("--config")?;
     let seed = arguments.opt_value_from_str("--seed")?;
     let transcript = arguments.opt_value_from_str("--transcript")?;
+    let ready_file = arguments.opt_value_from_str("--ready-file")?;
+    let quiet = arguments.contains("--quiet");
     let rest = arguments.finish();
     if !rest.is_empty() {
         return Err(format!("unknown arguments {rest:?}").into());
     }
-    Ok(Options { port: port.unwrap_or(8080), config, seed, transcript })
+    Ok(Options { port: port.unwrap_or(8080), config, seed, transcript, ready_file, quiet })
 }
 
 fn read(path: &PathBuf) -> Result<Config, BoxError> {
@@ -89,6 +96,17 @@ fn say(words: &str) {
     let _ = writeln!(std::io::stdout(), "{words}");
 }
 
+/// Writes where the server is, at once, so that a program that waits for the file never reads half of it.
+fn write_ready(path: &Path, server: &Server) -> Result<(), BoxError> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let ready = json!({"url": server.url(), "port": server.port()});
+    std::fs::write(&beside, format!("{ready}\n")).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)?;
+    Ok(())
+}
+
 /// Prints the addresses and tokens for a client. Tokens that come from a file are not printed.
 fn introduce(server: &Server, config: &Config, own: bool) {
     let url = server.url();
@@ -112,7 +130,7 @@ fn introduce(server: &Server, config: &Config, own: bool) {
 }
 
 /// Verifies the callbacks as Meta does when a webhook is registered. Retries for 10 s, because the host may start later.
-async fn shake_hands(server: &Server, apps: Vec<AppId>) {
+async fn shake_hands(server: &Server, apps: Vec<AppId>, quiet: bool) {
     for app in apps {
         let mut last = Ok(());
         for _ in 0..20 {
@@ -123,6 +141,7 @@ async fn shake_hands(server: &Server, apps: Vec<AppId>) {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         match last {
+            Ok(()) if quiet => {}
             Ok(()) => say(&format!("The webhook of app {app} is verified.")),
             Err(error) => {
                 eprintln!("The webhook of app {app} is not verified: {error}. It is used all the same.");
@@ -171,11 +190,17 @@ async fn serve() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    introduce(&server, &config, options.config.is_none());
+    if !options.quiet {
+        introduce(&server, &config, options.config.is_none());
+    }
+    if let Some(Err(error)) = options.ready_file.as_deref().map(|path| write_ready(path, &server)) {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
     let called = config.apps.iter().filter(|app| app.callback_url.is_some()).map(|app| app.id.clone());
     let called = called.collect();
     tokio::select! {
-        () = async { shake_hands(&server, called).await; std::future::pending().await } => {}
+        () = async { shake_hands(&server, called, options.quiet).await; std::future::pending().await } => {}
         _ = tokio::signal::ctrl_c() => {}
     }
     ExitCode::SUCCESS

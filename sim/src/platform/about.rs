@@ -102,25 +102,6 @@ impl Platform {
         }
         json!({ "data": data })
     }
-
-    /// Ends the token of an app for a Page with one of Graph's [subcodes](messenger_handover::protocol#tokens): 463 expired, 460
-    /// password changed, 458 app removed. Does nothing if there is no such token.
-    pub fn end_token(&mut self, page: &PageId, app: &AppId, subcode: i64) {
-        let tokens =
-            Arc::make_mut(&mut self.pages).get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
-        for token in tokens.filter(|token| token.app == *app) {
-            token.ended = Some(subcode);
-        }
-    }
-
-    /// Replaces the permissions of an app's token. Does nothing if there is no such token.
-    pub fn set_scopes(&mut self, page: &PageId, app: &AppId, scopes: &[&str]) {
-        let tokens =
-            Arc::make_mut(&mut self.pages).get_mut(page).into_iter().flat_map(|page| &mut page.tokens);
-        for token in tokens.filter(|token| token.app == *app) {
-            token.scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        }
-    }
 }
 
 /// Reads for the server and its steering calls.
@@ -170,6 +151,7 @@ impl Platform {
             let people = page.people.iter().map(|(id, name)| json!({"id": id, "name": name}));
             json!({"id": page.id, "name": page.name, "rules": rules, "default_app": first,
                 "instagram": page.instagram, "is_instagram": self.is_instagram(&page.id), "apps": page.apps,
+                "subscriptions": self.subscriptions(&page.id),
                 "people": people.collect::<Vec<_>>()})
         });
         json!({"apps": apps.collect::<Vec<_>>(), "pages": pages.collect::<Vec<_>>(), "switches": self.switches})

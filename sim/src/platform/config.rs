@@ -291,7 +291,7 @@ pub enum ZeroConfig {
 }
 
 /// The choices where no source, or more than one, states the platform's behaviour. Test both values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Switches {
@@ -301,6 +301,20 @@ pub struct Switches {
     pub zero_config: ZeroConfig,
     /// `always` (the default) or `lost_when_control_leaves`.
     pub echoes: Echoes,
+    /// The most events that [share a delivery](messenger_handover::protocol#redelivery), up to 1,000; by default each has one
+    /// of its own. With more than 1, an app gets one delivery at a time, with events of several people.
+    pub events_per_delivery: u16,
+}
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            request_under_default_app: RequestUnderDefaultApp::default(),
+            zero_config: ZeroConfig::default(),
+            echoes: Echoes::default(),
+            events_per_delivery: 1,
+        }
+    }
 }
 
 /// The fate of the [echo](messenger_handover::protocol#echoes) of a message whose sender gives control away at once.

@@ -227,7 +227,7 @@ impl Platform {
         Ok(ApiAnswer::Receivers(others.map(|app| (app.clone(), self.name_of(&app))).collect()))
     }
 
-    fn name_of(&self, app: &AppId) -> Option<String> {
+    pub(super) fn name_of(&self, app: &AppId) -> Option<String> {
         if is_inbox(app) {
             let inbox = if *app == super::page_inbox() { "Page Inbox" } else { "Instagram Inbox" };
             return Some(inbox.to_owned());

@@ -4,6 +4,7 @@
 //! [`Platform::take_outgoing`] empties. `now` must not run backwards.
 
 mod about;
+mod access;
 mod api;
 mod config;
 mod control;
@@ -185,6 +186,13 @@ impl Platform {
     pub fn set_callback(&mut self, app: &AppId, url: Option<String>) {
         if let Some(app) = Arc::make_mut(&mut self.apps).get_mut(app) {
             app.callback = url;
+        }
+    }
+
+    /// Sets the callbacks that another platform's apps have.
+    pub(crate) fn set_callbacks_of(&mut self, other: &Self) {
+        for (id, app) in Arc::make_mut(&mut self.apps) {
+            app.callback = other.apps.get(id).and_then(|app| app.callback.clone());
         }
     }
 

@@ -158,8 +158,7 @@ impl Platform {
     fn conversation_node(&self, app: &AppId, key: &ThreadKey, fields: &Fields, now: Timestamp) -> Value {
         let thread = self.threads.get(key);
         let said = thread.map(|thread| thread.said.as_slice()).unwrap_or_default();
-        let in_window =
-            thread.and_then(|thread| thread.last_customer).is_some_and(|last| now.since(last) < super::DAY);
+        let in_window = self.window_closes(&key.page, &key.user).is_some_and(|end| now < end);
         let participants = json!({"data": [self.party(key, false), self.party(key, true)]});
         let mut node = json!({
             "id": conversation_id(key), "can_reply": in_window, "participants": participants,

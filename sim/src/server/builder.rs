@@ -8,7 +8,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::Html;
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::config::{Config, ConfigError, Limits, Tls};
 use super::faults::{Fault, Faults};
@@ -17,7 +17,7 @@ use super::tls::TlsListener;
 use super::transcript::{Transcript, TranscriptSink};
 use super::usage::Usage;
 use super::wire::Observer;
-use super::{MAX_BODY, Server, StartError, client, deliver, graph, steer};
+use super::{MAX_BODY, Server, StartError, client, graph, steer};
 use crate::platform::Platform;
 
 /// Configures and starts a [`Server`].
@@ -107,18 +107,15 @@ impl Builder {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.map_err(StartError::Bind)?;
         let address = listener.local_addr().map_err(StartError::Bind)?;
         let secrets = self.platform.secrets();
-        let (ready, apps) = mpsc::unbounded_channel();
         let mut state = State::new(
             self.platform,
             self.observer,
             Transcript::new(self.sink, secrets),
             Faults::new(self.faults, self.seed),
             Usage::new(self.limits),
-            ready,
         );
         state.clock.set_speed(self.speed);
         let shared = Shared::new(state, client);
-        tokio::spawn(deliver::run(Arc::downgrade(&shared), apps));
         let mut router = Router::new().fallback(graph::answer);
         if let Some(page) = self.page {
             router = router

@@ -1,82 +1,152 @@
-//! Delivers webhooks: in order for each app, signed, and repeated until the app answers 200.
+//! Delivers webhooks: signed, in order within a conversation, and repeated until the app answers 200.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha1::Sha1;
 use sha2::Sha256;
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 
+use super::outgoing::Line;
 use super::state::{Shared, State};
 use super::wire::Wire;
 use crate::platform::Delivery;
-use messenger_handover::id::AppId;
 use messenger_handover::secret::AppSecret;
 use messenger_handover::time::Timestamp;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The pauses between the first attempts, for which the line of a webhook waits.
+const SHORT_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The time by the platform's clock after which a failing endpoint's app is
+/// The time by the platform's clock after which a webhook is given up, and an endpoint that accepted none meanwhile is
 /// [unsubscribed](messenger_handover::protocol#redelivery).
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
 /// The fewest attempts, however far the clock jumps.
 const FEWEST_TRIES: u32 = 3;
 
-/// Starts a worker for each app with pending webhooks, until the server is gone.
-pub(super) async fn run(shared: Weak<Shared>, mut ready: mpsc::UnboundedReceiver<AppId>) {
-    while let Some(app) = ready.recv().await {
-        let Some(shared) = shared.upgrade() else { return };
-        shared.spawn(work(Arc::clone(&shared), app));
+/// Sends the webhooks of a line, in order. One that is not accepted after the first attempts leaves the line, and is
+/// [repeated](messenger_handover::protocol#redelivery) beside it.
+pub(super) async fn work(shared: Arc<Shared>, line: Line, places: Arc<Semaphore>) {
+    while let Some((era, events)) = shared.next(&line) {
+        let mut post = Post {
+            shared: Arc::clone(&shared),
+            places: Arc::clone(&places),
+            era,
+            events,
+            tries: 0,
+            first: None,
+        };
+        let mut outcome = post.attempt().await;
+        for pause in SHORT_PAUSES {
+            if matches!(outcome, Outcome::Again) {
+                tokio::time::sleep(pause).await;
+                outcome = post.attempt().await;
+            }
+        }
+        match outcome {
+            Outcome::Again => {
+                let state = &mut shared.lock();
+                if state.era == era {
+                    shared.spawn(state, post.repeat());
+                }
+            }
+            ended => post.end(&ended),
+        }
     }
 }
 
-/// Delivers the pending webhooks of one app, in order.
-async fn work(shared: Arc<Shared>, app: AppId) {
-    while let Some((era, delivery)) = shared.next(&app) {
-        let delivered = deliver(&shared, era, &delivery).await;
-        shared.done(era, delivered);
-    }
+/// A delivery: one or more events for one app.
+struct Post {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+    era: u64,
+    events: Vec<Delivery>,
+    tries: u32,
+    /// The time of the first attempt, by the platform's clock.
+    first: Option<Timestamp>,
 }
 
-/// Repeats a webhook until the app answers 200 or is unsubscribed; returns whether it was delivered.
-async fn deliver(shared: &Shared, era: u64, delivery: &Delivery) -> bool {
-    let mut pause = FIRST_PAUSE;
-    let mut first = None;
-    for attempt in 1.. {
+enum Outcome {
+    Delivered,
+    Again,
+    /// Not accepted in time, or not wanted any more.
+    GivenUp,
+}
+
+impl Post {
+    /// Repeats the delivery with growing pauses.
+    async fn repeat(mut self) {
+        let mut pause = SHORT_PAUSES[1];
+        loop {
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
+            match self.attempt().await {
+                Outcome::Again => {}
+                ended => return self.end(&ended),
+            }
+        }
+    }
+
+    fn end(&self, outcome: &Outcome) {
+        self.shared.done(self.era, self.events.len(), matches!(outcome, Outcome::Delivered));
+    }
+
+    /// Gives up events whose app was unsubscribed since they were made, and all after a reset.
+    fn drop_unwanted(&mut self) {
+        let before = self.events.len();
+        let state = self.shared.lock();
+        let (era, platform) = (state.era, &state.platform);
+        self.events.retain(|event| era == self.era && platform.is_subscribed(&event.page, &event.app));
+        drop(state);
+        self.shared.done(self.era, before - self.events.len(), false);
+    }
+
+    async fn attempt(&mut self) -> Outcome {
+        let places = Arc::clone(&self.places);
+        let Ok(_place) = places.acquire().await else { return Outcome::GivenUp };
+        self.tries += 1;
+        self.drop_unwanted();
         // Made for each attempt, because the app's callback may have changed.
-        let Some(letter) = depart(&mut shared.lock(), era, delivery, attempt) else { return false };
-        let first = *first.get_or_insert(letter.at);
-        let post = shared.client.post(letter.url).header("content-type", "application/json");
+        let letter = depart(&mut self.shared.lock(), &self.events, self.tries);
+        let Some(letter) = letter else { return Outcome::GivenUp };
+        let first = *self.first.get_or_insert(letter.at);
+        let post = self.shared.client.post(letter.url).header("content-type", "application/json");
         let post = post.header("x-hub-signature-256", letter.sha256).header("x-hub-signature", letter.sha1);
         let answer = post.body(letter.body).send().await;
         let status = answer.ok().map(|answer| answer.status().as_u16());
         let now = {
-            let mut state = shared.lock();
+            let mut state = self.shared.lock();
             let now = state.tick();
-            let line =
-                json!({"of": letter.seq, "app": delivery.app, "label": delivery.label, "status": status});
-            state.transcript.write(now, "webhook_answer", line);
+            for (event, seq) in self.events.iter().zip(letter.seqs) {
+                let line = json!({"of": seq, "app": event.app, "label": event.label, "status": status});
+                state.transcript.write(now, "webhook_answer", line);
+            }
             now
         };
+        let mut failing = None;
+        for event in &self.events {
+            failing = Some(self.shared.note_acceptance(&event.app, &event.page, now, status == Some(200)));
+        }
         if status == Some(200) {
-            return true;
+            return Outcome::Delivered;
         }
-        if attempt >= FEWEST_TRIES && now.since(first) >= PATIENCE {
-            break;
+        if self.tries < FEWEST_TRIES || now.since(first) < PATIENCE {
+            return Outcome::Again;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        let since = failing.unwrap_or(now);
+        for Delivery { app, page, .. } in self.events.iter().filter(|_| now.since(since) >= PATIENCE) {
+            tracing::warn!(%app, %page, "an hour without a 200: the app is unsubscribed");
+            self.shared.unsubscribe(self.era, app, page);
+        }
+        Outcome::GivenUp
     }
-    tracing::warn!(app = %delivery.app, page = %delivery.page, "an hour without a 200: the app is unsubscribed");
-    shared.unsubscribe(era, &delivery.app, &delivery.page);
-    false
 }
 
 struct Letter {
-    seq: u64,
+    /// The numbers of the events' lines in the transcript.
+    seqs: Vec<u64>,
     at: Timestamp,
     url: String,
     body: String,
@@ -84,49 +154,61 @@ struct Letter {
     sha1: String,
 }
 
-/// Addresses and signs a webhook, and notifies the observer just before it is sent.
-fn depart(state: &mut State, era: u64, delivery: &Delivery, attempt: u32) -> Option<Letter> {
-    // The app may have been unsubscribed since the webhook was made.
-    let subscribed = state.era == era && state.platform.is_subscribed(&delivery.page, &delivery.app);
-    let app = state.platform.app(&delivery.app).filter(|_| subscribed)?;
+/// Addresses and signs a delivery, and notifies the observer just before it is sent.
+fn depart(state: &mut State, events: &[Delivery], attempt: u32) -> Option<Letter> {
+    let app = state.platform.app(&events.first()?.app)?;
     let url = app.callback.clone()?;
-    let body = escape(&envelope(state, delivery));
+    let body = escape(&envelope(state, events));
     let sha256 = format!("sha256={}", sign(&app.secret, body.as_bytes()));
     let sha1 = format!("sha1={}", sign_as_before(&app.secret, body.as_bytes()));
-    state.observe(Some(Wire::Webhook {
-        app: delivery.app.clone(),
-        label: delivery.label,
-        channel: delivery.channel,
-        item: delivery.item.clone(),
-        attempt,
-    }));
-    let at = state.tick();
     let shown: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-    let line = json!({"app": delivery.app, "page": delivery.page, "user": delivery.user, "label": delivery.label,
-        "channel": delivery.channel.name(), "attempt": attempt, "body": shown});
-    let seq = state.transcript.write(at, "webhook", line);
-    Some(Letter { seq, at, url, body, sha256, sha1 })
+    let (mut seqs, mut at) = (Vec::with_capacity(events.len()), state.tick());
+    for event in events {
+        let Delivery { app, page, user, label, channel, item, .. } = event;
+        let (app_id, label, channel, item) = (app.clone(), *label, *channel, item.clone());
+        state.observe(Some(Wire::Webhook { app: app_id, label, channel, item, attempt }));
+        let line = json!({"app": app, "page": page, "user": user, "label": label, "channel": channel.name(),
+            "attempt": attempt, "body": shown});
+        at = state.tick();
+        seqs.push(state.transcript.write(at, "webhook", line));
+    }
+    Some(Letter { seqs, at, url, body, sha256, sha1 })
 }
 
-/// The [body](messenger_handover::protocol#webhook-envelope). Standby replaces messaging in the same shape of entry. Instagram
-/// has its own `object`; under Instagram Login events come as `changes`, each with its field (inferred).
-fn envelope(state: &State, delivery: &Delivery) -> String {
-    let account = &delivery.page;
-    let mut entry = json!({"id": account, "time": delivery.at.as_millis()});
+/// The [body](messenger_handover::protocol#webhook-envelope): an entry for each run of events of one account on one channel.
+/// Standby replaces messaging in the same shape of entry. Instagram has its own `object`; under Instagram Login events come as
+/// `changes`, each with its field (inferred).
+fn envelope(state: &State, events: &[Delivery]) -> String {
+    let together = |one: &Delivery, other: &Delivery| {
+        let alike = (&one.page, one.channel) == (&other.page, other.channel);
+        alike && one.hop_context.is_none() && other.hop_context.is_none()
+    };
+    let entries: Vec<_> = events.chunk_by(together).map(|run| entry(state, run)).collect();
+    let is_instagram = events.first().is_some_and(|event| state.platform.is_instagram(&event.page));
+    let object = if is_instagram { "instagram" } else { "page" };
+    json!({"object": object, "entry": entries}).to_string()
+}
+
+fn entry(state: &State, run: &[Delivery]) -> Value {
+    let Some(first) = run.first() else { return Value::Null };
+    let account = &first.page;
+    let mut entry = json!({"id": account, "time": first.at.as_millis()});
     if state.platform.is_instagram_login(account) {
-        let field = match delivery.channel.name() {
-            "standby" => "standby",
-            _ => state.platform.field_of(account, delivery.label),
+        let change = |event: &Delivery| {
+            let field = match event.channel.name() {
+                "standby" => "standby",
+                _ => state.platform.field_of(account, event.label),
+            };
+            json!({"field": field, "value": event.item})
         };
-        entry["changes"] = json!([{"field": field, "value": delivery.item}]);
+        entry["changes"] = run.iter().map(change).collect();
     } else {
-        entry[delivery.channel.name()] = json!([delivery.item]);
+        entry[first.channel.name()] = run.iter().map(|event| event.item.clone()).collect();
     }
-    if let Some(context) = &delivery.hop_context {
+    if let Some(context) = &first.hop_context {
         entry["hop_context"] = context.clone();
     }
-    let object = if state.platform.is_instagram(account) { "instagram" } else { "page" };
-    json!({"object": object, "entry": [entry]}).to_string()
+    entry
 }
 
 /// Writes all characters beyond ASCII as `\uXXXX` with lower-case digits, as [Meta](messenger_handover::protocol#signatures)

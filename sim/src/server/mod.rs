@@ -9,10 +9,14 @@ mod builder;
 mod clock;
 mod config;
 mod deliver;
+mod diagram;
+mod expect;
 mod faults;
 mod graph;
+mod handshake;
 mod loose;
 mod multipart;
+mod outgoing;
 mod params;
 mod reply;
 mod state;
@@ -30,14 +34,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use url::Url;
 
 pub use self::builder::Builder;
 pub use self::config::{
     AppConfig, ClockConfig, Config, ConfigError, InstagramAccount, InstagramConfig, Limits, PageConfig,
     Person, RouteConfig, RuleSet, Tls,
 };
+pub use self::expect::{Expectation, ExpectedOwner, Unmet};
 pub use self::faults::{Fault, FaultAction, InvalidFault};
+pub use self::handshake::HandshakeError;
 use self::state::{Seen, Shared};
 pub use self::transcript::TranscriptSink;
 pub use self::wire::{Observer, Wire};
@@ -63,27 +68,6 @@ pub enum StartError {
     /// The HTTP client that delivers webhooks could not be made.
     #[error("the client that delivers webhooks could not be made")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// The reason why Meta would not accept a callback.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HandshakeError {
-    /// The app does not exist or has no callback.
-    #[error("the app has no callback")]
-    NoCallback,
-    /// The callback is not a URL.
-    #[error("the callback is no URL")]
-    BadUrl(#[source] url::ParseError),
-    /// The callback did not respond.
-    #[error("the callback did not answer")]
-    NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The callback responded with another status than 200.
-    #[error("the callback answered with status {0}")]
-    Status(u16),
-    /// The callback did not repeat the challenge.
-    #[error("the callback did not repeat the challenge")]
-    WrongChallenge,
 }
 
 fn client() -> Result<reqwest::Client, std::io::Error> {
@@ -122,6 +106,12 @@ impl Server {
         format!("{scheme}://{}", self.address)
     }
 
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Sets the callback of an app. Webhooks for an app without a callback are dropped.
     pub fn set_callback(&self, app: &AppId, url: impl Into<String>) {
         self.shared.lock().platform.set_callback(app, Some(url.into()));
@@ -133,26 +123,7 @@ impl Server {
     /// # Errors
     /// [`HandshakeError`] if Meta would not accept the callback.
     pub async fn verify_webhook(&self, app: &AppId) -> Result<(), HandshakeError> {
-        let (url, challenge) = {
-            let mut state = self.shared.lock();
-            let challenge = state.tick().as_millis().to_string();
-            let app = state.platform.app(app).ok_or(HandshakeError::NoCallback)?;
-            let url = app.callback.as_deref().ok_or(HandshakeError::NoCallback)?;
-            let mut url = Url::parse(url).map_err(HandshakeError::BadUrl)?;
-            url.query_pairs_mut()
-                .append_pair("hub.mode", "subscribe")
-                .append_pair("hub.challenge", &challenge)
-                .append_pair("hub.verify_token", app.verify_token.expose_secret());
-            (url, challenge)
-        };
-        // The URL holds the verify token, so no error may repeat it.
-        let no_answer = |error: reqwest::Error| HandshakeError::NoAnswer(error.without_url().into());
-        let answer = self.shared.client.get(url).send().await.map_err(no_answer)?;
-        if answer.status().as_u16() != 200 {
-            return Err(HandshakeError::Status(answer.status().as_u16()));
-        }
-        let repeated = answer.text().await.map_err(no_answer)?;
-        if repeated == challenge { Ok(()) } else { Err(HandshakeError::WrongChallenge) }
+        handshake::verify(&self.shared, app).await
     }
 
     /// The customer writes: [`Platform::customer_writes`].
@@ -270,9 +241,9 @@ impl Server {
         lines.iter().map(ToString::to_string).collect()
     }
 
-    /// Restores the state from the start, except the clock and the transcript. Pending webhooks are dropped.
+    /// Restores the state from the start, except the clock, the transcript and the callbacks. Pending webhooks are dropped.
     pub fn reset(&self) {
-        self.shared.reset();
+        self.shared.reset(false);
     }
 
     /// Runs `act` on the platform at its current time, then delivers the webhooks that this makes.
@@ -283,7 +254,15 @@ impl Server {
     /// The number of webhooks given up because their app did not answer 200.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.shared.lock().dropped
+        self.shared.lock().outgoing.dropped
+    }
+
+    /// Waits until an expectation holds.
+    ///
+    /// # Errors
+    /// [`Unmet`] says which condition does not hold, and draws the conversation.
+    pub async fn expect(&self, expected: Expectation) -> Result<(), Unmet> {
+        expect::wait(&self.shared, &expected).await
     }
 
     /// Waits until no webhook is queued or in flight. The apps may still be processing what they received.

@@ -1,27 +1,28 @@
-//! The platform behind a lock, with its clock, its observer and the queues of webhooks.
+//! The platform behind a lock, with its clock, its observer and its transcript.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::clock::Clock;
-use super::faults::{FaultAction, Faults};
+use super::faults::Faults;
+use super::outgoing::Outgoing;
 use super::transcript::Transcript;
 use super::usage::Usage;
 use super::wire::{Observer, Wire};
-use crate::platform::{ApiAnswer, ApiCall, Delivery, Echoes, GraphError, Platform, message_text};
+use crate::platform::{ApiAnswer, ApiCall, GraphError, Platform, message_text};
 use messenger_handover::id::{AppId, PageId, ThreadKey};
 use messenger_handover::time::Timestamp;
 
 pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) client: reqwest::Client,
-    runtime: Handle,
+    pub(super) runtime: Handle,
     /// Notified when the last pending webhook is done.
     pub(super) quiet: Notify,
 }
@@ -36,25 +37,11 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) usage: Usage,
     owners: BTreeMap<ThreadKey, AppId>,
-    queues: BTreeMap<AppId, Queue>,
-    /// The number of webhooks that are queued or in flight.
-    pub(super) pending: usize,
-    /// The number of webhooks given up.
-    pub(super) dropped: u64,
+    pub(super) outgoing: Outgoing,
     /// The number of resets. A webhook from before a reset is not delivered after it.
     pub(super) era: u64,
-    /// Starts a worker for an app with pending webhooks.
-    ready: mpsc::UnboundedSender<AppId>,
-    workers: JoinSet<()>,
-    closed: bool,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Delivery>,
-    /// Webhooks to put behind the next one.
-    held: Vec<Delivery>,
-    running: bool,
+    pub(super) workers: JoinSet<()>,
+    pub(super) closed: bool,
 }
 
 /// The events that an act shows to the observer, before and after the change of owner it causes.
@@ -138,187 +125,32 @@ impl Shared {
         }
         if let Some(key) = &key {
             state.note_owners(Some(key), now);
-            if outcome.is_ok() && matches!(call, ApiCall::Pass { .. } | ApiCall::Release { .. }) {
-                self.lose_echoes(&mut state, app, key);
+            if outcome.is_ok() {
+                self.lose_echoes(&mut state, app, key, call);
             }
         }
         self.queue(&mut state);
         outcome
     }
 
-    /// Drops the echoes of [`Echoes::LostWhenControlLeaves`] that the platform already handed over and that are still queued
-    /// here.
-    fn lose_echoes(&self, state: &mut State, app: &AppId, key: &ThreadKey) {
-        if state.platform.switches().echoes != Echoes::LostWhenControlLeaves {
-            return;
-        }
-        let Some(queue) = state.queues.get_mut(app) else { return };
-        let before = queue.waiting.len();
-        queue.waiting.retain(|waiting| {
-            waiting.label != "echo" || waiting.page != key.page || waiting.user.as_ref() != Some(&key.user)
-        });
-        let lost = before - queue.waiting.len();
-        self.finish(state, lost);
-    }
-
-    fn queue(self: &Arc<Self>, state: &mut State) {
-        for delivery in state.platform.take_outgoing() {
-            let app = delivery.app.clone();
-            if state.closed || state.platform.app(&app).is_none_or(|app| app.callback.is_none()) {
-                continue;
-            }
-            let fault = state.faults.strike("webhook", delivery.label, &app);
-            let Some(fault) = fault else {
-                Self::enqueue(state, delivery);
-                continue;
-            };
-            match fault.action {
-                FaultAction::Lose => {
-                    let line = json!({"app": app, "label": delivery.label, "item": delivery.item});
-                    state.transcript.write(delivery.at, "webhook_lost", line);
-                }
-                FaultAction::Duplicate => {
-                    Self::enqueue(state, delivery.clone());
-                    Self::enqueue(state, delivery);
-                }
-                FaultAction::Reorder => {
-                    state.pending += 1;
-                    state.queues.entry(app.clone()).or_default().held.push(delivery);
-                    // Behind the next one, or after a while if none comes.
-                    self.later(state, fault.wait(Duration::from_secs(1)), move |state| {
-                        let queue = state.queues.entry(app).or_default();
-                        let held = std::mem::take(&mut queue.held);
-                        state.pending -= held.len();
-                        for held in held {
-                            Self::enqueue(state, held);
-                        }
-                    });
-                }
-                _ => {
-                    state.pending += 1;
-                    self.later(state, fault.wait(Duration::from_secs(1)), move |state| {
-                        state.pending -= 1;
-                        Self::enqueue(state, delivery);
-                    });
-                }
-            }
-        }
-    }
-
-    /// Runs an act after a while, unless there is a reset meanwhile.
-    fn later(
-        self: &Arc<Self>,
-        state: &mut State,
-        wait: Duration,
-        act: impl FnOnce(&mut State) + Send + 'static,
-    ) {
-        let (shared, era) = (Arc::clone(self), state.era);
-        let wait = async move {
-            tokio::time::sleep(wait).await;
-            let mut state = shared.lock();
-            if state.era == era {
-                act(&mut state);
-            }
-        };
-        state.workers.spawn_on(wait, &self.runtime);
-    }
-
-    fn enqueue(state: &mut State, delivery: Delivery) {
-        let app = delivery.app.clone();
-        let queue = state.queues.entry(app.clone()).or_default();
-        queue.waiting.push_back(delivery);
-        state.pending += 1;
-        queue.waiting.extend(queue.held.drain(..));
-        if !queue.running {
-            queue.running = true;
-            // The server may have ended.
-            let _ = state.ready.send(app);
-        }
-    }
-
-    /// The next webhook of an app with its era; `None` ends the worker.
-    pub(super) fn next(&self, app: &AppId) -> Option<(u64, Delivery)> {
-        let mut state = self.lock();
-        let era = state.era;
-        let queue = state.queues.get_mut(app)?;
-        let next = queue.waiting.pop_front();
-        queue.running = next.is_some();
-        next.map(|next| (era, next))
-    }
-
-    /// Counts one webhook as delivered or given up.
-    pub(super) fn done(&self, era: u64, delivered: bool) {
-        let mut state = self.lock();
-        if state.era == era {
-            state.dropped += u64::from(!delivered);
-            self.finish(&mut state, 1);
-        }
-    }
-
-    /// Unsubscribes an app whose endpoint failed for 1 h, as [Meta](messenger_handover::protocol#redelivery) does. Its pending
-    /// webhooks from that Page are given up.
-    pub(super) fn unsubscribe(&self, era: u64, app: &AppId, page: &PageId) {
-        let mut state = self.lock();
-        if state.era != era {
-            return;
-        }
-        let now = state.tick();
-        state.platform.unsubscribe(page, app);
-        state.transcript.write(now, "unsubscribed", json!({"app": app, "page": page}));
-        let Some(queue) = state.queues.get_mut(app) else { return };
-        let before = queue.waiting.len() + queue.held.len();
-        queue.waiting.retain(|waiting| waiting.page != *page);
-        queue.held.retain(|waiting| waiting.page != *page);
-        let lost = before - queue.waiting.len() - queue.held.len();
-        state.dropped += lost as u64;
-        self.finish(&mut state, lost);
-    }
-
-    /// Restores the state from the start, except the clock and the transcript.
-    pub(super) fn reset(&self) {
+    /// Restores the state from the start, except the clock and the transcript, and the callbacks unless they are asked for.
+    pub(super) fn reset(&self, callbacks: bool) {
         let mut state = self.lock();
         let now = state.tick();
-        let fresh = state.fresh.clone();
+        let mut fresh = state.fresh.clone();
+        if !callbacks {
+            fresh.set_callbacks_of(&state.platform);
+        }
         state.platform.begin_anew(fresh);
         state.faults.reset();
         state.usage.clear();
         state.owners.clear();
         // Ends deliveries in flight, so that new webhooks do not wait behind them.
         state.workers.abort_all();
-        state.queues.clear();
+        state.outgoing = Outgoing::default();
         state.era += 1;
-        (state.pending, state.dropped) = (0, 0);
         state.transcript.write(now, "reset", json!({}));
         self.quiet.notify_waiters();
-    }
-
-    /// Spawns work that the next reset ends.
-    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let mut state = self.lock();
-        while state.workers.try_join_next().is_some() {}
-        if !state.closed {
-            state.workers.spawn_on(work, &self.runtime);
-        }
-    }
-
-    fn finish(&self, state: &mut State, count: usize) {
-        state.pending -= count;
-        if state.pending == 0 {
-            self.quiet.notify_waiters();
-        }
-    }
-
-    /// Waits until no webhook is queued or in flight.
-    pub(super) async fn idle(&self) {
-        loop {
-            let quiet = self.quiet.notified();
-            tokio::pin!(quiet);
-            quiet.as_mut().enable();
-            if self.lock().pending == 0 {
-                return;
-            }
-            quiet.await;
-        }
     }
 
     pub(super) fn advance(&self, by: Duration) {
@@ -342,7 +174,6 @@ impl State {
         transcript: Transcript,
         faults: Faults,
         usage: Usage,
-        ready: mpsc::UnboundedSender<AppId>,
     ) -> Self {
         Self {
             fresh: platform.clone(),
@@ -353,11 +184,8 @@ impl State {
             faults,
             usage,
             owners: BTreeMap::new(),
-            queues: BTreeMap::new(),
-            pending: 0,
-            dropped: 0,
+            outgoing: Outgoing::default(),
             era: 0,
-            ready,
             workers: JoinSet::new(),
             closed: false,
         }

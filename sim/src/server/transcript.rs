@@ -46,7 +46,8 @@ impl Transcript {
                 line = line.replace(secret, "[redacted]");
             }
         }
-        let line: Arc<str> = line.into();
+        // They end a line for some readers of JSON lines; JSON has them in strings only.
+        let line: Arc<str> = line.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029").into();
         if let Some(sink) = &self.sink {
             sink(&line);
         }
@@ -54,6 +55,11 @@ impl Transcript {
         if self.lines.len() > KEPT {
             self.lines.pop_front();
         }
+        self.written
+    }
+
+    /// The number of the last line.
+    pub(super) fn written(&self) -> u64 {
         self.written
     }
 
@@ -93,13 +99,13 @@ mod tests {
             vec!["PAGE_TOKEN".to_owned(), "V".to_owned()],
         );
         let params = json!({"Access_Token": "t", "appsecret_proof": "p", "recipient": {"id": "7"},
-            "params": {"fb_exchange_token": "x"}, "text": "it is PAGE_TOKEN or V"});
+            "params": {"fb_exchange_token": "x"}, "text": "it is PAGE_TOKEN or V\u{2028}\u{2029}"});
         for _ in 0..3 {
             transcript.write(Timestamp::from_millis(5), "call", shown(params.as_object().unwrap()));
         }
         let line = concat!(
             r#"{"at_ms":5,"kind":"call","params":{},"recipient":{"id":"7"},"seq":3,"#,
-            r#""text":"it is [redacted] or V"}"#
+            r#""text":"it is [redacted] or V\u2028\u2029"}"#
         );
         assert_eq!(transcript.after(2).iter().map(AsRef::as_ref).collect::<Vec<&str>>(), [line]);
         assert!(transcript.after(3).is_empty());

@@ -1,5 +1,7 @@
 //! Steers a running simulator over HTTP, for tests in any language: everything under `/_sim/`.
 
+mod access;
+mod expect;
 mod people;
 
 use std::collections::BTreeSet;
@@ -55,7 +57,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_sim/pages/{page}/ai/{psid}/messages", post(people::ai_answers))
         .route("/_sim/pages/{page}/ai/{psid}/leave", post(people::ai_leaves))
         .route("/_sim/pages/{page}", patch(change_page))
+        .route("/_sim/pages/{page}/tokens/{app}", patch(access::change_token))
+        .route("/_sim/pages/{page}/apps/{app}", patch(access::change_subscription))
         .route("/_sim/apps/{id}", patch(change_app))
+        .route("/_sim/apps/{id}/handshake", post(access::verify))
+        .route("/_sim/expect", post(expect::expect))
         .route("/_sim/switches", patch(change_switches))
         .route("/_sim/threads", get(threads))
         .route("/_sim/threads/{page}/{psid}", get(thread))
@@ -381,12 +387,20 @@ async fn settled(shared: Platforms, query: Result<Query<Within>, QueryRejection>
     let settled = tokio::time::timeout(within, shared.idle()).await.is_ok();
     let (pending, dropped) = {
         let state = shared.lock();
-        (state.pending, state.dropped)
+        (state.outgoing.pending, state.outgoing.dropped)
     };
     Ok(ok(&json!({"settled": settled, "pending": pending, "dropped": dropped})))
 }
 
-async fn reset(shared: Platforms) -> Answer {
-    shared.reset();
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reset {
+    #[serde(default)]
+    callbacks: bool,
+}
+
+async fn reset(shared: Platforms, body: Bytes) -> Answer {
+    let Reset { callbacks } = read(&body)?;
+    shared.reset(callbacks);
     Ok(ok(&json!({})))
 }
