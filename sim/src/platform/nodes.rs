@@ -12,7 +12,7 @@ use messenger_handover::time::Timestamp;
 pub(super) const USUAL_OF_MESSAGE: [&str; 2] = ["id", "created_time"];
 /// The same of a conversation.
 const USUAL_OF_CONVERSATION: [&str; 2] = ["id", "updated_time"];
-/// What a person may do who gave a Page's token, for `me/accounts` (general knowledge).
+/// The `tasks` of each Page in `me/accounts` (general knowledge).
 const TASKS: [&str; 6] = ["ADVERTISE", "ANALYZE", "CREATE_CONTENT", "MANAGE", "MESSAGING", "MODERATE"];
 
 impl Platform {
