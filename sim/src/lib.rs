@@ -40,7 +40,7 @@ pub mod server;
 
 pub use platform::{
     ApiAnswer, ApiCall, App, Attachment, Availability, Channel, CustomerMessage, Delivery, Echoes,
-    EntryPoint, GraphError, InlineControl, InvalidAct, OptIn, Page, Platform, PolicyAction, Referral,
-    RequestUnderDefaultApp, Restriction, Rules, Said, Speaker, Switches, ZeroConfig,
+    EntryPoint, Fields, GraphError, InlineControl, InvalidAct, Moderation, OptIn, Page, Platform,
+    PolicyAction, Referral, RequestUnderDefaultApp, Restriction, Rules, Said, Speaker, Switches, ZeroConfig,
 };
 pub use server::{Config, Expectation, Fault, FaultAction, Server, Unmet, Wire};

@@ -5,41 +5,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{ApiAnswer, ApiCall, GraphError, Platform, Rules};
-use messenger_handover::id::{AppId, PageId, ThreadKey};
-use messenger_handover::time::Timestamp;
+use super::{ApiAnswer, ApiCall, GraphError, KNOWN_FIELDS, Platform, Rules};
+use messenger_handover::id::{AppId, PageId};
 
 /// The permissions of a token by default ([tokens](messenger_handover::protocol#tokens)).
 pub const DEFAULT_SCOPES: [&str; 2] = ["pages_messaging", "pages_manage_metadata"];
-
-/// The webhook fields that `subscribed_apps` accepts: those for messaging in
-/// [Meta's list](messenger_handover::protocol#page-subscriptions), and others that messaging apps often set.
-pub const KNOWN_FIELDS: [&str; 24] = [
-    "messages",
-    "messaging_postbacks",
-    "messaging_referrals",
-    "messaging_handovers",
-    "messaging_optins",
-    "messaging_account_linking",
-    "messaging_seen",
-    "standby",
-    "message_echoes",
-    "message_reads",
-    "message_deliveries",
-    "message_reactions",
-    "message_edits",
-    "message_context",
-    "messaging_customer_information",
-    "messaging_game_plays",
-    "messaging_payments",
-    "messaging_policy_enforcement",
-    "response_feedback",
-    "send_cart",
-    "feed",
-    "leadgen",
-    "mention",
-    "live_videos",
-];
 
 impl Platform {
     /// Handles the calls that name no person.
@@ -51,20 +21,14 @@ impl Platform {
     ) -> Result<ApiAnswer, GraphError> {
         match call {
             ApiCall::SecondaryReceivers => self.secondary_receivers(app, page),
-            ApiCall::Node => {
-                let known = self.pages.get(page);
-                let name = known.map(|page| &page.name);
-                let mut node = json!({ "id": page, "name": name });
-                if let Some(account) = known.and_then(|page| page.instagram.as_ref()) {
-                    node["instagram_business_account"] = json!({ "id": account });
-                }
-                if self.is_instagram(page) {
-                    node["user_id"] = json!(page);
-                    node["username"] = json!(name);
-                }
-                Ok(ApiAnswer::Other(node))
+            ApiCall::Node { fields } => Ok(ApiAnswer::Other(self.page_node(app, page, fields))),
+            ApiCall::Message { mid, fields } => self.message_node(page, mid, fields),
+            ApiCall::Upload { message } => self.upload(page, message),
+            ApiCall::Moderate { users, actions } => self.moderate(page, users, actions),
+            ApiCall::FeatureStatus => {
+                let status = self.feature_flags(page);
+                Ok(ApiAnswer::Other(json!({"messaging_feature_status": status, "id": page})))
             }
-            ApiCall::FeatureStatus => Ok(self.feature_status(page)),
             ApiCall::SubscribedApps => Ok(self.subscribed_apps(page)),
             ApiCall::Subscribe { fields } => self.subscribe(app, page, fields),
             _ => Err(GraphError::missing("recipient")),
@@ -73,11 +37,10 @@ impl Platform {
 
     /// `messaging_feature_status`. Meta does not explain its [flags](messenger_handover::protocol#feature-status), so these
     /// readings are inferred: routing is on, and there are several apps beside the inbox.
-    fn feature_status(&self, page: &PageId) -> ApiAnswer {
+    pub(super) fn feature_flags(&self, page: &PageId) -> serde_json::Value {
         let apps = self.pages.get(page).map(|page| page.apps.len()).unwrap_or_default();
         let routing = matches!(self.rules(page), Rules::Routing { default_app: Some(_) });
-        let status = json!({"hop_v2": routing, "msgr_multi_app": apps > 2, "ig_multi_app": false});
-        ApiAnswer::Other(json!({"messaging_feature_status": status, "id": page}))
+        json!({"hop_v2": routing, "msgr_multi_app": apps > 2, "ig_multi_app": false})
     }
 
     /// Lists every subscribed app. Inferred: with a Page token Graph may list fewer
@@ -121,19 +84,6 @@ impl Platform {
         own.or_else(|| self.apps.get(app).map(|app| self.fields_for(page, app))).cloned().unwrap_or_default()
     }
 
-    /// Reads one [conversation](messenger_handover::protocol#conversations-api); only Conversation Routing gives it `is_owner`.
-    pub(super) fn conversation_of(&self, app: &AppId, key: &ThreadKey, now: Timestamp) -> ApiAnswer {
-        if !self.threads.contains_key(key) {
-            return ApiAnswer::Other(json!({"data": []}));
-        }
-        let in_window = self.window_closes(&key.page, &key.user).is_some_and(|end| now < end);
-        let mut found = json!({"id": format!("t_{}", key.user), "can_reply": in_window});
-        if matches!(self.rules(&key.page), Rules::Routing { default_app: Some(_) }) {
-            found["is_owner"] = json!(self.holder(key).as_ref() == Some(app));
-        }
-        ApiAnswer::Other(json!({"data": [found]}))
-    }
-
     /// `debug_token`: an app can only inspect its own tokens.
     pub(crate) fn debug_token(&self, asking: &AppId, inspected: &str) -> serde_json::Value {
         let found = self.pages.values().find_map(|page| {
@@ -161,16 +111,6 @@ impl Platform {
 impl Platform {
     pub(crate) fn has_page(&self, page: &PageId) -> bool {
         self.pages.contains_key(page)
-    }
-
-    /// All [conversations](messenger_handover::protocol#conversations-api) of a Page, the last written first (inferred).
-    pub(crate) fn conversations(&self, page: &PageId) -> serde_json::Value {
-        let mut found: Vec<_> = self.threads.iter().filter(|(key, _)| key.page == *page).collect();
-        found.sort_by_key(|(_, thread)| std::cmp::Reverse(thread.last_customer));
-        let found = found.iter().map(|(key, _)| {
-            json!({"id": format!("t_{}", key.user), "participants": {"data": [{"id": key.user}, {"id": key.page}]}})
-        });
-        json!({"data": found.collect::<Vec<_>>()})
     }
 
     /// Whether an app is subscribed to any field of a Page.

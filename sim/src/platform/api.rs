@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::{Fields, Moderation};
 use messenger_handover::id::{AppId, MessageId, UserId};
 use messenger_handover::time::Timestamp;
 
@@ -55,8 +56,11 @@ pub enum ApiCall {
     SecondaryReceivers,
     /// `GET /me?fields=messaging_feature_status`.
     FeatureStatus,
-    /// `GET /me`, answered with the id and the name.
-    Node,
+    /// `GET /me` or `GET /{page}`.
+    Node {
+        /// The fields of the Page. Default: id and name.
+        fields: Fields,
+    },
     /// `GET subscribed_apps`.
     SubscribedApps,
     /// `POST subscribed_apps`.
@@ -68,6 +72,43 @@ pub enum ApiCall {
     Conversation {
         /// The person.
         user: UserId,
+        /// The fields of the conversation. Default: id and time of the last message.
+        fields: Fields,
+    },
+    /// `GET /t_{person}`, a conversation by its own id.
+    Thread {
+        /// The person.
+        user: UserId,
+        /// The fields of the conversation. Default: id and time of the last message.
+        fields: Fields,
+    },
+    /// `GET /t_{person}/messages`.
+    ThreadMessages {
+        /// The person.
+        user: UserId,
+        /// The fields of each message. Default: id and time.
+        fields: Fields,
+        /// The number of messages, at most 500. Default: 25.
+        limit: Option<usize>,
+    },
+    /// `GET /{message id}`.
+    Message {
+        /// The message's id.
+        mid: MessageId,
+        /// The fields of the message. Default: id and time.
+        fields: Fields,
+    },
+    /// `POST message_attachments`: saves an attachment for later sends.
+    Upload {
+        /// The message object with the `attachment`. An uploaded file is `filedata` in its payload: `name`, `type` and `size`.
+        message: Value,
+    },
+    /// `POST moderate_conversations`.
+    Moderate {
+        /// The people, at most 10.
+        users: Vec<UserId>,
+        /// The actions, at most 2.
+        actions: Vec<Moderation>,
     },
     /// `POST messages` with a message.
     Send {
@@ -115,7 +156,12 @@ impl ApiCall {
             Self::ThreadOwner { .. } => "thread_owner",
             Self::SecondaryReceivers => "secondary_receivers",
             Self::FeatureStatus => "messaging_feature_status",
-            Self::Node => "",
+            Self::Node { fields } if fields.asks("messaging_feature_status") => "messaging_feature_status",
+            Self::Node { .. } | Self::Thread { .. } | Self::ThreadMessages { .. } | Self::Message { .. } => {
+                ""
+            }
+            Self::Upload { .. } => "message_attachments",
+            Self::Moderate { .. } => "moderate_conversations",
             Self::SubscribedApps | Self::Subscribe { .. } => "subscribed_apps",
             Self::Conversation { .. } => "conversations",
             Self::Send { .. } | Self::SenderAction { .. } => "messages",
@@ -132,12 +178,17 @@ impl ApiCall {
             | Self::Release { user }
             | Self::Extend { user, .. }
             | Self::ThreadOwner { user }
-            | Self::Conversation { user }
+            | Self::Conversation { user, .. }
+            | Self::Thread { user, .. }
+            | Self::ThreadMessages { user, .. }
             | Self::Send { user, .. }
             | Self::SenderAction { user, .. } => Some(user),
             Self::SecondaryReceivers
             | Self::FeatureStatus
-            | Self::Node
+            | Self::Node { .. }
+            | Self::Message { .. }
+            | Self::Upload { .. }
+            | Self::Moderate { .. }
             | Self::SubscribedApps
             | Self::Subscribe { .. } => None,
         }
@@ -194,6 +245,8 @@ pub enum ApiAnswer {
         user: UserId,
         /// The message's id.
         mid: MessageId,
+        /// The id under which its attachment was saved.
+        attachment_id: Option<String>,
     },
     /// The body of another read.
     Other(Value),
@@ -223,7 +276,10 @@ impl ApiAnswer {
                     apps.iter().map(|(app, name)| json!({"id": app, "name": name})).collect();
                 json!({"data": data})
             }
-            Self::Sent { user, mid } => json!({"recipient_id": user, "message_id": mid}),
+            Self::Sent { user, mid, attachment_id: None } => json!({"recipient_id": user, "message_id": mid}),
+            Self::Sent { user, mid, attachment_id } => {
+                json!({"recipient_id": user, "message_id": mid, "attachment_id": attachment_id})
+            }
             Self::Other(body) => body.clone(),
             Self::Acted { user } => json!({"recipient_id": user}),
         }

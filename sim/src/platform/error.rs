@@ -46,6 +46,19 @@ impl GraphError {
         json!({"error": error})
     }
 
+    /// The [body](messenger_handover::protocol#error-envelope) with its keys in Graph's order, for clients that show it as it is.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = |text: &str| Value::from(text).to_string();
+        let (message, kind) = (text(&self.message), text(self.kind));
+        let subcode =
+            self.subcode.map(|subcode| format!(r#""error_subcode":{subcode},"#)).unwrap_or_default();
+        let (code, trace) = (self.code, text(&self.fbtrace_id));
+        format!(
+            r#"{{"error":{{"message":{message},"type":{kind},"code":{code},{subcode}"fbtrace_id":{trace}}}}}"#
+        )
+    }
+
     /// A send by an app that does not own the thread ([observed](messenger_handover::protocol#refusals)).
     pub(super) fn controlled_by_another_app() -> Self {
         let message = "(#10) Message failed to send because another app is controlling this thread now.";
@@ -67,6 +80,36 @@ impl GraphError {
     /// A `HUMAN_AGENT` send without approval ([observed](messenger_handover::protocol#human-agent)).
     pub(super) fn no_human_agent() -> Self {
         Self::new(100, None, "(#100) Cannot tag messages with 'HUMAN_AGENT' without prior approval.")
+    }
+
+    /// A message to a person whom the Page blocked. Meta documents that neither side can write; that the refusal is that of a
+    /// [person who is not available](messenger_handover::protocol#error-codes) is inferred.
+    pub(super) fn person_not_available() -> Self {
+        Self::new(551, Some(1_545_041), "(#551) This person isn't available right now.")
+    }
+
+    /// An unknown person of `moderate_conversations` (observed by one vendor).
+    pub(super) fn not_a_person() -> Self {
+        Self::new(100, None, "(#100) The user ID is not a valid PSID nor IGSID")
+    }
+
+    /// A parameter `fields` that cannot be read. The wording is assumed.
+    pub(super) fn bad_fields(at: usize) -> Self {
+        Self::new(2500, None, format!("Syntax error \"Expected name.\" at character {at} of fields"))
+    }
+
+    /// An unknown app id, for `oauth/access_token` (general knowledge).
+    pub(crate) fn no_such_app() -> Self {
+        Self::new(
+            101,
+            None,
+            "Error validating application. Cannot get application info due to a system error.",
+        )
+    }
+
+    /// A wrong secret of an app, for `oauth/access_token` (general knowledge).
+    pub(crate) fn wrong_secret() -> Self {
+        Self::new(1, None, "Error validating client secret.")
     }
 
     /// An unknown person: [100/2018001](messenger_handover::protocol#error-codes). The wording is assumed.
@@ -185,3 +228,21 @@ impl fmt::Display for GraphError {
 }
 
 impl std::error::Error for GraphError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_have_the_keys_in_the_order_of_graph() {
+        let refusal = GraphError { fbtrace_id: "T".to_owned(), ..GraphError::new(10, Some(7), "a \"b\"\n") };
+        let text = concat!(
+            r#"{"error":{"message":"a \"b\"\n","type":"OAuthException","code":10,"error_subcode":7,"#,
+            r#""fbtrace_id":"T"}}"#
+        );
+        assert_eq!(refusal.text(), text);
+        assert_eq!(serde_json::from_str::<Value>(text).unwrap(), refusal.body());
+        let plain = GraphError::missing("recipient");
+        assert_eq!(serde_json::from_str::<Value>(&plain.text()).unwrap(), plain.body());
+    }
+}

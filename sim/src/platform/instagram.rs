@@ -63,15 +63,6 @@ impl Platform {
         (*account == *id).then(|| account.clone())
     }
 
-    /// The [profile](messenger_handover::protocol#user-profiles) of a person, as the Page may read it.
-    pub(crate) fn profile(&self, page: &PageId, id: &str) -> Option<Value> {
-        let user = UserId::new(id).ok()?;
-        let page = self.pages.get(&self.account_of(page, Some(&user)))?;
-        let name = page.people.get(&user)?.as_deref().unwrap_or("Somebody");
-        let (first, last) = name.split_once(' ').unwrap_or((name, ""));
-        Some(json!({"id": user, "name": name, "first_name": first, "last_name": last}))
-    }
-
     pub(crate) fn inbox_of(&self, account: &PageId) -> AppId {
         AppId::from(if self.is_instagram(account) { INSTAGRAM_INBOX } else { PAGE_INBOX })
     }

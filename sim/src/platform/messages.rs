@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
+use super::echo::echo_of;
 use super::fanout::from_customer;
+pub(super) use super::limits::check_message;
+use super::limits::{check_action, check_for};
 use super::{
     ApiAnswer, DAY, GraphError, InlineControl, Platform, Rules, Said, Speaker, WEEK, ZeroConfig, is_inbox,
 };
 use messenger_handover::id::{AppId, MessageId, ThreadKey};
 use messenger_handover::time::Timestamp;
-
-/// The longest text of a message, in characters (docs/protocol.md#sends).
-const MAX_TEXT: usize = 2000;
 
 impl Platform {
     /// The [Send API](messenger_handover::protocol#sends). Inferred: control is checked before the window.
@@ -28,14 +28,19 @@ impl Platform {
         if thread_control.is_some() && !routing {
             return Err(GraphError::invalid("thread_control", "Conversation Routing is not enabled"));
         }
-        let mid = self.speak(app, key, message, tag, now)?;
+        check_message(message)?;
+        check_for(self.is_instagram(&key.page), message)?;
+        self.may_send(app, key, tag, now)?;
+        let mut message = message.clone();
+        let attachment_id = self.save_attachment(&key.page, &mut message)?;
+        let mid = self.say(app, key, &message, now);
         // Runs after the message, and the response does not report how it ended (docs/protocol.md#send-with-control).
         let _ = match thread_control {
             Some(InlineControl::Pass(target)) => self.pass(app, key, target.as_ref(), None, now),
             Some(InlineControl::Release) => self.release(app, key),
             None => Ok(ApiAnswer::Success),
         };
-        Ok(ApiAnswer::Sent { user: key.user.clone(), mid })
+        Ok(ApiAnswer::Sent { user: key.user.clone(), mid, attachment_id })
     }
 
     /// Sends a message if control and window allow it.
@@ -49,7 +54,7 @@ impl Platform {
     ) -> Result<MessageId, GraphError> {
         check_message(message)?;
         self.may_send(app, key, tag, now)?;
-        Ok(self.say(app, key, message.clone(), now))
+        Ok(self.say(app, key, message, now))
     }
 
     /// Shows a [sender action](messenger_handover::protocol#sender-actions). Inferred: it needs control and window like a
@@ -58,8 +63,10 @@ impl Platform {
         &mut self,
         app: &AppId,
         key: &ThreadKey,
+        action: &str,
         now: Timestamp,
     ) -> Result<ApiAnswer, GraphError> {
+        check_action(action)?;
         self.may_send(app, key, None, now)?;
         Ok(ApiAnswer::Acted { user: key.user.clone() })
     }
@@ -88,7 +95,8 @@ impl Platform {
         if !allowed {
             return Err(GraphError::controlled_by_another_app());
         }
-        self.window_is_open(app, key, tag, now)
+        self.window_is_open(app, key, tag, now)?;
+        self.may_reach(key)
     }
 
     /// Checks the messaging [window](messenger_handover::protocol#windows), which is independent of control.
@@ -122,7 +130,7 @@ impl Platform {
 
     /// Adds the message to the conversation, and sends [echoes](messenger_handover::protocol#echoes) and delivery
     /// [receipts](messenger_handover::protocol#receipts).
-    fn say(&mut self, app: &AppId, key: &ThreadKey, message: Value, now: Timestamp) -> MessageId {
+    fn say(&mut self, app: &AppId, key: &ThreadKey, message: &Value, now: Timestamp) -> MessageId {
         let mid = self.next_mid();
         let from = Speaker::App(app.clone());
         let said = Said::new(from, message.clone(), mid.clone(), now);
@@ -132,10 +140,10 @@ impl Platform {
         if matches!(self.rules(&key.page), Rules::Handover { .. }) && self.holder(key).as_ref() == Some(app) {
             self.renew(key, now);
         }
-        let mut echo = message;
-        echo["mid"] = json!(mid);
-        echo["is_echo"] = json!(true);
-        echo["app_id"] = super::api::number(app);
+        let mut echo = echo_of(message, &mid, app, &self.uploads);
+        if self.echoes_lack_metadata(&key.page) {
+            echo.remove("metadata");
+        }
         let item = json!({
             "sender": {"id": key.page},
             "recipient": {"id": key.user},
@@ -151,27 +159,5 @@ impl Platform {
         let item = from_customer(key, now, "delivery", &receipt);
         self.fan_out(key, Some(app), "delivery", now, |_| item.clone());
         mid
-    }
-}
-
-/// Checks a message object. Graph refuses with code 100; the [limits](messenger_handover::protocol#sends) are Messenger's, the
-/// wording is assumed.
-pub(super) fn check_message(message: &Value) -> Result<(), GraphError> {
-    let Some(fields) = message.as_object() else {
-        return Err(GraphError::invalid("message", "must be an object"));
-    };
-    match (fields.get("text"), fields.get("attachment").or_else(|| fields.get("attachments"))) {
-        (Some(text), _) => match text.as_str().map(|text| text.chars().count()) {
-            Some(1..=MAX_TEXT) => {}
-            _ => return Err(GraphError::invalid("message[text]", "must hold 1 to 2000 characters")),
-        },
-        (None, Some(_)) => {}
-        (None, None) => {
-            return Err(GraphError::invalid("message", "must provide a text or an attachment"));
-        }
-    }
-    match fields.get("metadata") {
-        None | Some(Value::String(_)) => Ok(()),
-        Some(_) => Err(GraphError::invalid("message[metadata]", "must be a string")),
     }
 }

@@ -11,17 +11,25 @@ mod config;
 mod control;
 mod conversation;
 mod customer;
+mod dispatch;
+mod echo;
 mod error;
 mod fanout;
+mod fields;
 mod inbox;
 mod instagram;
+mod limits;
 mod messages;
 mod meta;
+mod moderation;
+mod nodes;
 mod reactions;
 mod standing;
+mod subscriptions;
 mod switches;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod utterance;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,16 +39,19 @@ use std::time::Duration;
 use messenger_handover::id::{AppId, MessageId, PAGE_INBOX, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
-pub use self::about::{DEFAULT_SCOPES, KNOWN_FIELDS};
+pub use self::about::DEFAULT_SCOPES;
 pub(crate) use self::api::message_text;
 pub use self::api::{ApiAnswer, ApiCall, InlineControl};
 pub use self::config::{App, DEFAULT_FIELDS, EntryPoint, Page, Rules};
 pub use self::conversation::{Said, Speaker};
 pub use self::error::{GraphError, REQUEST_REFUSED};
 pub use self::fanout::{Channel, Delivery};
+pub use self::fields::Fields;
 pub use self::instagram::INSTAGRAM_FIELDS;
 pub use self::meta::{AI_APP, LEAD_APP};
+pub use self::moderation::Moderation;
 pub use self::standing::{Availability, PolicyAction, Restriction};
+pub use self::subscriptions::KNOWN_FIELDS;
 pub use self::switches::{
     DeletedFlag, EchoMetadata, Echoes, PolicyKey, RequestUnderDefaultApp, Switches, TakeByOwner, ZeroConfig,
 };
@@ -88,6 +99,8 @@ pub struct Platform {
     messages: u64,
     refusals: u64,
     switches: Switches,
+    uploads: uploads::Uploads,
+    blocked: BTreeSet<ThreadKey>,
 }
 
 /// Compares conversations and pending webhooks, not the configuration: the state that calls change. For model checkers.
@@ -229,81 +242,6 @@ impl Platform {
         self.apps.get(app)
     }
 
-    /// Makes one call of the Graph API as an app.
-    ///
-    /// # Errors
-    /// [`GraphError`] where Graph refuses.
-    pub fn call(
-        &mut self,
-        app: &AppId,
-        page: &PageId,
-        call: &ApiCall,
-        now: Timestamp,
-    ) -> Result<ApiAnswer, GraphError> {
-        let account = self.account_of(page, call.user());
-        let answer = self.dispatch(app, page, &account, call, now);
-        answer.map_err(|refusal| self.traced(self.in_the_words_of(&account, refusal)))
-    }
-
-    /// Adds an `fbtrace_id` to a refusal.
-    pub(crate) fn traced(&mut self, refusal: GraphError) -> GraphError {
-        self.refusals += 1;
-        GraphError { fbtrace_id: format!("Asim{:019}", self.refusals), ..refusal }
-    }
-
-    fn dispatch(
-        &mut self,
-        app: &AppId,
-        page: &PageId,
-        account: &PageId,
-        call: &ApiCall,
-        now: Timestamp,
-    ) -> Result<ApiAnswer, GraphError> {
-        let known = self
-            .pages
-            .get(page)
-            .ok_or_else(|| GraphError::unsupported(method_of(call), &page.to_string()))?;
-        if !known.apps.contains(app) {
-            return Err(GraphError::no_role());
-        }
-        let needed = call.needs();
-        let mut own = known.tokens.iter().filter(|token| token.app == *app).peekable();
-        // A test may call as an app without a token.
-        let has = |scope: &String| needed.contains(&scope.as_str());
-        if own.peek().is_some() && !own.any(|token| token.scopes.iter().any(has)) {
-            return Err(GraphError::scope_missing(needed[0]));
-        }
-        let Some(user) = call.user() else { return self.about_page(app, page, call) };
-        let is_known = self.pages.get(account).is_some_and(|account| account.people.contains_key(user));
-        if !is_known && !matches!(call, ApiCall::Conversation { .. }) {
-            return Err(GraphError::no_such_person());
-        }
-        let key = ThreadKey::new(account.clone(), user.clone());
-        self.lapse(&key, now);
-        let reads = matches!(call, ApiCall::ThreadOwner { .. } | ApiCall::Conversation { .. });
-        if !reads && self.is_asked_by_meta(&key) && !is_inbox(app) {
-            return Err(GraphError::asked_by_meta());
-        }
-        self.may_call(&key, call)?;
-        match call {
-            ApiCall::Pass { target, metadata, .. } => {
-                self.pass(app, &key, target.as_ref(), metadata.as_deref(), now)
-            }
-            ApiCall::Take { metadata, .. } => self.take(app, &key, metadata.as_deref(), now),
-            ApiCall::Request { metadata, .. } => self.request(app, &key, metadata.as_deref(), now),
-            ApiCall::Release { .. } => self.release(app, &key),
-            ApiCall::Extend { duration, .. } => self.extend(app, &key, *duration, now),
-            ApiCall::ThreadOwner { .. } => Ok(self.thread_owner(app, &key)),
-            ApiCall::Conversation { .. } => Ok(self.conversation_of(app, &key, now)),
-            ApiCall::Send { message, messaging_type, tag, thread_control, .. } => {
-                let tag = tag.as_deref().filter(|_| messaging_type.as_deref() == Some("MESSAGE_TAG"));
-                self.send(app, &key, message, tag, thread_control.as_ref(), now)
-            }
-            ApiCall::SenderAction { .. } => self.act(app, &key, now),
-            page_call => self.about_page(app, page, page_call),
-        }
-    }
-
     /// The owner of the thread at this moment.
     #[must_use]
     pub fn owner(&self, page: &PageId, user: &UserId, now: Timestamp) -> Option<AppId> {
@@ -392,17 +330,5 @@ impl Platform {
         self.messages += 1;
         #[expect(clippy::expect_used, reason = "a short text without control characters is an id")]
         MessageId::new(format!("m_{}", self.messages)).expect("m_<n> is an id")
-    }
-}
-
-fn method_of(call: &ApiCall) -> &'static str {
-    match call {
-        ApiCall::ThreadOwner { .. }
-        | ApiCall::SecondaryReceivers
-        | ApiCall::FeatureStatus
-        | ApiCall::Node
-        | ApiCall::SubscribedApps
-        | ApiCall::Conversation { .. } => "get",
-        _ => "post",
     }
 }

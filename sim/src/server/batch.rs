@@ -14,9 +14,8 @@ pub(super) fn asked(method: &Method, path: (&str, &str), params: &Params) -> Opt
     if method != Method::POST || path != ("", "") {
         return None;
     }
-    match params.get("batch")? {
-        Value::Array(calls) => Some(calls.clone()),
-        Value::String(text) => Some(serde_json::from_str(text).unwrap_or_default()),
+    match params::structured(params, "batch")? {
+        Value::Array(calls) => Some(calls),
         _ => Some(Vec::new()),
     }
 }

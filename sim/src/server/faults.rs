@@ -91,7 +91,7 @@ pub enum InvalidFault {
 }
 
 /// The edges that a fault can name.
-const EDGES: [&str; 15] = [
+const EDGES: [&str; 19] = [
     "pass_thread_control",
     "take_thread_control",
     "request_thread_control",
@@ -107,6 +107,10 @@ const EDGES: [&str; 15] = [
     "debug_token",
     "messenger_profile",
     "subscriptions",
+    "message_attachments",
+    "moderate_conversations",
+    "accounts",
+    "access_token",
 ];
 const LABELS: [&str; 14] = [
     "message",

@@ -3,63 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::access;
 use super::batch;
-use super::deliver::sign;
 use super::faults::{Fault, FaultAction};
 use super::params::{self, Params};
+pub(super) use super::reply::Reply;
 use super::state::{Request, Shared};
 use super::transcript::shown;
-use crate::platform::{ApiCall, GraphError, Platform};
+use crate::platform::{ApiCall, GraphError};
 use messenger_handover::id::{AppId, PageId};
-use messenger_handover::secret::AppSecret;
 
 /// The duration of a timeout fault, unless the fault sets one.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// An HTTP response.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    kind: &'static str,
-    pub(super) body: String,
-    usage: Vec<(&'static str, String)>,
-}
-
-impl Reply {
-    pub(super) fn json(status: u16, body: &Value) -> Self {
-        Self { status, kind: "application/json; charset=UTF-8", body: body.to_string(), usage: Vec::new() }
-    }
-
-    fn refused(refusal: &GraphError) -> Self {
-        Self::json(refusal.status, &refusal.body())
-    }
-
-    fn html(status: u16) -> Self {
-        let body = "<!DOCTYPE html><html><body><h1>Something went wrong</h1></body></html>".to_owned();
-        Self { status, kind: "text/html; charset=utf-8", body, usage: Vec::new() }
-    }
-}
-
-impl IntoResponse for Reply {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.kind));
-        for (name, value) in self.usage {
-            if let Ok(value) = header::HeaderValue::from_str(&value) {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
-    }
-}
 
 pub(super) async fn answer(
     State(shared): State<Arc<Shared>>,
@@ -74,7 +36,7 @@ pub(super) async fn answer(
         Ok(body) => params::add_body(&mut params, content_type(&headers), &body),
         Err(_) => Err(GraphError { status: 413, ..GraphError::invalid("body", "is too large") }),
     };
-    if let Some(token) = bearer(&headers) {
+    if let Some(token) = access::bearer(&headers) {
         params.insert("access_token".to_owned(), json!(token));
     }
     let reply = match (batch::asked(&method, split(uri.path()), &params), read) {
@@ -265,10 +227,20 @@ fn understand(
     read: Result<(), GraphError>,
 ) -> Result<Understood, GraphError> {
     let (node, edge) = split(path);
-    if (node, edge) == ("debug_token", "") && method == Method::GET {
-        return debug_token(shared, params);
+    let about_caller = match (node, edge, method.as_str()) {
+        ("debug_token", "", "GET") => Some(("debug_token", access::debug_token(shared, params))),
+        ("me", "accounts", "GET") => Some(("accounts", access::accounts(shared, params))),
+        ("oauth", "access_token", "GET" | "POST") => {
+            Some(("access_token", access::access_token(shared, params)))
+        }
+        _ => None,
+    };
+    if let Some((edge, answered)) = about_caller {
+        read?;
+        let (app, page, body) = answered?;
+        return Ok(Understood { app, page, what: What::Answered(edge, body) });
     }
-    if let Some(app) = own_app(shared, node, params) {
+    if let Some(app) = access::own_app(shared, node, params) {
         // Accepted without effect, because the configuration sets the subscriptions (docs/protocol.md#page-subscriptions).
         return match (edge, method.as_str()) {
             ("subscriptions", "POST" | "DELETE") => {
@@ -279,7 +251,7 @@ fn understand(
         };
     }
     // As on Graph, the token is checked before the parameters.
-    let (app, page) = authenticate(shared, params)?;
+    let (app, page) = access::authenticate(shared, params)?;
     read?;
     let named = if node == "me" { page.to_string() } else { node.to_owned() };
     let unsupported = || GraphError::unsupported(&method.as_str().to_lowercase(), &named);
@@ -298,7 +270,13 @@ fn understand(
             return Ok(Understood { app, page: Some(page), what: What::Unsubscribe });
         }
         ("GET", "conversations") if is_page && !params.contains_key("user_id") => {
-            let body = shared.lock().platform.conversations(&page);
+            let (fields, limit) = (params::fields(params)?, params::limit(params)?);
+            let instagram = params.get("platform").and_then(Value::as_str) == Some("instagram");
+            let body = {
+                let mut state = shared.lock();
+                let now = state.tick();
+                state.platform.conversations(&app, &page, instagram, &fields, limit, now)
+            };
             return answered(page, "conversations", body);
         }
         _ => {}
@@ -311,8 +289,15 @@ fn understand(
     let page = if is_page {
         page
     } else {
+        if method == "GET"
+            && let Some(call) = params::read_node(node, edge, params)?
+        {
+            return Ok(Understood { app, page: Some(page), what: What::Call(method, call) });
+        }
+        let fields = params::fields(params)?;
         let state = shared.lock();
-        let profile = (method == "GET" && edge.is_empty()).then(|| state.platform.profile(&page, node));
+        let profile =
+            (method == "GET" && edge.is_empty()).then(|| state.platform.profile(&page, node, &fields));
         if let Some(profile) = profile.flatten() {
             return answered(page, "node", profile);
         }
@@ -320,12 +305,6 @@ fn understand(
     };
     let call = params::read(method, edge, params)?.ok_or_else(unsupported)?;
     Ok(Understood { app, page: Some(page), what: What::Call(method, call) })
-}
-
-/// The app, if it calls about itself with its own token.
-fn own_app(shared: &Shared, node: &str, params: &Params) -> Option<AppId> {
-    let app = shared.lock().platform.authenticate_app(token_of(params).ok()?)?;
-    (app == *node).then_some(app)
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
@@ -344,51 +323,6 @@ fn is_version(segment: &str) -> bool {
     let number = segment.strip_prefix('v').unwrap_or(segment);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     number.split_once('.').is_some_and(|(major, minor)| digits(major) && digits(minor))
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn token_of(params: &Params) -> Result<&str, GraphError> {
-    params.get("access_token").and_then(Value::as_str).ok_or_else(GraphError::bad_token)
-}
-
-/// `debug_token`, with the app's own token or one of its valid Page tokens.
-fn debug_token(shared: &Shared, params: &Params) -> Result<Understood, GraphError> {
-    let asking = token_of(params)?;
-    let inspected = params.get("input_token").and_then(Value::as_str);
-    let inspected = inspected.ok_or_else(|| GraphError::missing("input_token"))?;
-    let state = shared.lock();
-    let (app, page) = if let Some(app) = state.platform.authenticate_app(asking) {
-        (app, None)
-    } else {
-        let (app, page) = state.platform.authenticate(asking)?;
-        check_proof(&state.platform, &app, asking, params)?;
-        (app, Some(page))
-    };
-    let what = What::Answered("debug_token", state.platform.debug_token(&app, inspected));
-    Ok(Understood { app, page, what })
-}
-
-/// Reads the caller from its [token](messenger_handover::protocol#tokens), as Bearer or as a parameter, and checks the proof if
-/// there is one.
-fn authenticate(shared: &Shared, params: &Params) -> Result<(AppId, PageId), GraphError> {
-    let token = token_of(params)?;
-    let state = shared.lock();
-    let (app, page) = state.platform.authenticate(token)?;
-    check_proof(&state.platform, &app, token, params)?;
-    Ok((app, page))
-}
-
-fn check_proof(platform: &Platform, app: &AppId, token: &str, params: &Params) -> Result<(), GraphError> {
-    let Some(proof) = params.get("appsecret_proof") else { return Ok(()) };
-    let good = |secret: &AppSecret| proof.as_str() == Some(sign(secret, token.as_bytes()).as_str());
-    if platform.app(app).is_some_and(|app| good(&app.secret)) {
-        return Ok(());
-    }
-    Err(GraphError::invalid("appsecret_proof", "does not fit the token"))
 }
 
 #[cfg(test)]

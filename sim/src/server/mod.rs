@@ -3,6 +3,7 @@
 //! A host under test only needs another base URL ([`Server::url`]). The test plays the customer and the people in the Page
 //! inbox, and moves the clock.
 
+mod access;
 mod acts;
 mod batch;
 mod builder;
@@ -14,8 +15,11 @@ mod expect;
 mod faults;
 mod graph;
 mod handshake;
+mod loose;
+mod multipart;
 mod outgoing;
 mod params;
+mod reply;
 mod state;
 mod steer;
 #[cfg(test)]

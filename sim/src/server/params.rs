@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::platform::{ApiCall, GraphError, InlineControl};
-use messenger_handover::id::UserId;
+use super::{loose, multipart};
+use crate::platform::{ApiCall, Fields, GraphError, InlineControl, Moderation};
+use messenger_handover::id::{MessageId, UserId};
 
 pub(super) type Params = Map<String, Value>;
 
@@ -26,6 +27,12 @@ pub(super) fn add_body(params: &mut Params, content_type: &str, body: &[u8]) -> 
     if content_type.to_lowercase().starts_with("application/x-www-form-urlencoded") {
         add_form(params, body);
         return Ok(());
+    }
+    if content_type.to_lowercase().starts_with("multipart/") {
+        let added =
+            multipart::boundary(content_type).and_then(|boundary| multipart::add(params, boundary, body));
+        return added
+            .ok_or_else(|| GraphError::invalid("body", "must be multipart/form-data with a boundary"));
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => {
@@ -59,42 +66,126 @@ pub(super) fn read(method: &str, edge: &str, params: &Params) -> Result<Option<A
         ("GET", "thread_owner") => ApiCall::ThreadOwner { user: bare_recipient(params)? },
         ("GET", "secondary_receivers") => ApiCall::SecondaryReceivers,
         ("POST", "messages") => message(params)?,
-        ("GET", "") if asks_for(params, "messaging_feature_status") => ApiCall::FeatureStatus,
-        ("GET", "") => ApiCall::Node,
+        ("POST", "message_attachments") => {
+            ApiCall::Upload { message: with_file(params, message_of(params)?) }
+        }
+        ("POST", "moderate_conversations") => moderation(params)?,
+        ("GET", "") => {
+            let fields = fields(params)?;
+            if fields.asks_only("messaging_feature_status") {
+                ApiCall::FeatureStatus
+            } else {
+                ApiCall::Node { fields }
+            }
+        }
         ("GET", "subscribed_apps") => ApiCall::SubscribedApps,
-        ("POST", "subscribed_apps") => ApiCall::Subscribe { fields: fields(params)? },
+        ("POST", "subscribed_apps") => ApiCall::Subscribe { fields: subscribed(params)? },
         ("GET", "conversations") => ApiCall::Conversation {
             user: optional(params, "user_id")?.ok_or_else(|| GraphError::missing("user_id"))?,
+            fields: fields(params)?,
         },
         _ => return Ok(None),
     }))
 }
 
-fn asks_for(params: &Params, field: &str) -> bool {
-    match params.get("fields") {
-        Some(Value::Array(fields)) => fields.iter().any(|asked| asked == field),
-        // Some clients write a list as JSON text.
-        Some(Value::String(text)) => {
-            text.split(',').any(|asked| asked.trim_matches([' ', '[', ']', '"']) == field)
+/// Parses the read of a conversation or a message by its own id; `None` if the node has no such edge.
+pub(super) fn read_node(node: &str, edge: &str, params: &Params) -> Result<Option<ApiCall>, GraphError> {
+    if let Some(person) = node.strip_prefix("t_") {
+        let Ok(user) = UserId::new(person) else { return Ok(None) };
+        return Ok(match edge {
+            "" => Some(ApiCall::Thread { user, fields: fields(params)? }),
+            "messages" => {
+                Some(ApiCall::ThreadMessages { user, fields: fields(params)?, limit: limit(params)? })
+            }
+            _ => None,
+        });
+    }
+    match MessageId::new(node) {
+        Ok(mid) if edge.is_empty() && node.starts_with("m_") => {
+            Ok(Some(ApiCall::Message { mid, fields: fields(params)? }))
         }
-        _ => false,
+        _ => Ok(None),
     }
 }
 
+/// `fields`, as text or as a list, which some clients write as JSON text.
+pub(super) fn fields(params: &Params) -> Result<Fields, GraphError> {
+    let wrong = || GraphError::invalid("fields", "must be a list of fields");
+    let text = match structured(params, "fields") {
+        None => return Ok(Fields::default()),
+        Some(Value::String(text)) if text.trim().is_empty() => return Ok(Fields::default()),
+        Some(Value::String(text)) => text,
+        Some(Value::Array(list)) => {
+            let list: Option<Vec<_>> = list.iter().map(Value::as_str).collect();
+            list.ok_or_else(wrong)?.join(",")
+        }
+        Some(_) => return Err(wrong()),
+    };
+    Fields::parse(&text)
+}
+
+/// `limit`, the number of items of an edge.
+pub(super) fn limit(params: &Params) -> Result<Option<usize>, GraphError> {
+    let limit = match params.get("limit") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(limit)) => limit.as_u64(),
+        Some(Value::String(limit)) => limit.trim().parse().ok(),
+        Some(_) => None,
+    };
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    limit.map(Some).ok_or_else(|| GraphError::invalid("limit", "must be an unsigned integer"))
+}
+
 /// `subscribed_fields`, as a list or separated by commas.
-fn fields(params: &Params) -> Result<Vec<String>, GraphError> {
+fn subscribed(params: &Params) -> Result<Vec<String>, GraphError> {
     let wrong = || GraphError::invalid("subscribed_fields", "must be a list of webhook fields");
-    match params.get("subscribed_fields") {
-        None | Some(Value::Null) => Err(GraphError::missing("subscribed_fields")),
+    match structured(params, "subscribed_fields") {
+        None => Err(GraphError::missing("subscribed_fields")),
         Some(Value::Array(fields)) => {
             fields.iter().map(|field| field.as_str().map(str::to_owned).ok_or_else(wrong)).collect()
         }
-        Some(Value::String(text)) => Ok(serde_json::from_str(text).unwrap_or_else(|_| {
+        Some(Value::String(text)) => {
             let fields = text.split(',').map(str::trim).filter(|field| !field.is_empty());
-            fields.map(str::to_owned).collect()
-        })),
+            Ok(fields.map(str::to_owned).collect())
+        }
         Some(_) => Err(wrong()),
     }
+}
+
+/// The people and actions of `moderate_conversations`. Meta's page has people as objects with an id; bare ids are accepted, too.
+fn moderation(params: &Params) -> Result<ApiCall, GraphError> {
+    let list = |name: &str, why: &str| match structured(params, name) {
+        None => Err(GraphError::missing(name)),
+        Some(Value::Array(list)) => Ok(list),
+        Some(_) => Err(GraphError::invalid(name, why)),
+    };
+    let user = |value: &Value| {
+        let id = value.get("id").unwrap_or(value).clone();
+        serde_json::from_value(id)
+            .map_err(|_| GraphError::invalid("user_ids", "must be a list of people's ids"))
+    };
+    let action = |value: &Value| Moderation::from_name(value.as_str().unwrap_or_default());
+    let users = list("user_ids", "must be a list")?.iter().map(user).collect::<Result<Vec<UserId>, _>>()?;
+    let actions = list("actions", "must be a list")?.iter().map(action).collect::<Result<Vec<_>, _>>()?;
+    Ok(ApiCall::Moderate { users, actions })
+}
+
+/// The message object.
+fn message_of(params: &Params) -> Result<Value, GraphError> {
+    structured(params, "message").ok_or_else(|| GraphError::missing("message"))
+}
+
+/// Writes name, type and size of an uploaded file into the payload of the attachment.
+fn with_file(params: &Params, mut message: Value) -> Value {
+    let Some(file) = params.get("filedata").filter(|file| file.is_object()) else { return message };
+    if let Some(Value::Object(attachment)) = message.get_mut("attachment") {
+        let payload = attachment.entry("payload").or_insert_with(|| Value::Object(Map::new()));
+        if !payload.is_object() {
+            *payload = Value::Object(Map::new());
+        }
+        payload["filedata"] = file.clone();
+    }
+    message
 }
 
 fn message(params: &Params) -> Result<ApiCall, GraphError> {
@@ -105,7 +196,7 @@ fn message(params: &Params) -> Result<ApiCall, GraphError> {
     };
     Ok(ApiCall::Send {
         user,
-        message,
+        message: with_file(params, message),
         messaging_type: optional(params, "messaging_type")?,
         tag: optional(params, "tag")?,
         thread_control: inline_control(params)?,
@@ -125,26 +216,13 @@ fn inline_control(params: &Params) -> Result<Option<InlineControl>, GraphError> 
     }
 }
 
-/// The recipient of a POST: an object with the id, in a query also as text, with or without quotes around the name, as in Meta's
-/// samples. A bare id is [refused](messenger_handover::protocol#call-parameters).
+/// The recipient of a POST: an object with the id. A bare id is [refused](messenger_handover::protocol#call-parameters).
 fn recipient(params: &Params) -> Result<UserId, GraphError> {
     let wrong = || GraphError::invalid("recipient", "must be an object with an id");
     match structured(params, "recipient").ok_or_else(|| GraphError::missing("recipient"))? {
         Value::Object(fields) => optional(&fields, "id")?.ok_or_else(wrong),
-        Value::String(text) => {
-            let inner = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
-            let (name, id) = inner.and_then(|inner| inner.split_once(':')).ok_or_else(wrong)?;
-            if unquoted(name) != "id" {
-                return Err(wrong());
-            }
-            UserId::new(unquoted(id)).map_err(|_| wrong())
-        }
         _ => Err(wrong()),
     }
-}
-
-fn unquoted(text: &str) -> &str {
-    text.trim().trim_matches(['"', '\''])
 }
 
 /// The recipient of `thread_owner`: the [bare id](messenger_handover::protocol#call-parameters), not an object.
@@ -167,14 +245,11 @@ fn duration(params: &Params) -> Result<Duration, GraphError> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// An object parameter; in a query or form it is JSON text.
-fn structured(params: &Params, name: &str) -> Option<Value> {
+/// An object or a list; in a query or form it is text, [JSON or looser](loose::read).
+pub(super) fn structured(params: &Params, name: &str) -> Option<Value> {
     match params.get(name)? {
         Value::Null => None,
-        Value::String(text) => {
-            let parsed = serde_json::from_str(text).ok().filter(Value::is_object);
-            Some(parsed.unwrap_or_else(|| Value::String(text.clone())))
-        }
+        Value::String(text) => Some(loose::read(text).unwrap_or_else(|| Value::String(text.clone()))),
         value => Some(value.clone()),
     }
 }

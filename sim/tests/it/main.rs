@@ -2,8 +2,11 @@
 
 mod deliveries;
 mod faults;
+mod forms;
+mod nodes;
 mod odd;
 mod people;
+mod sends;
 mod steering;
 
 use std::time::Duration;
@@ -359,7 +362,7 @@ async fn parameters_come_in_every_form() {
         assert_eq!(post.send().await.unwrap().status(), 200, "{form}");
     }
     assert_eq!(server.conversation(&10.into(), &77.into()).len(), 3);
-    for unknown in ["me/take_thread_contrl", "11/messages", "me/messages/x", "oauth/access_token"] {
+    for unknown in ["me/take_thread_contrl", "11/messages", "me/messages/x", "oauth/token"] {
         let (status, answer) = http.graph("BOT", unknown, message("77", "x")).await;
         assert_eq!((status, &answer["error"]["code"]), (400, &json!(100)), "{unknown}: {answer}");
         assert_eq!(answer["error"]["error_subcode"], 33);

@@ -49,7 +49,8 @@ fn an_echo_repeats_the_message_with_its_metadata() {
 #[test]
 fn a_postback_on_standby_says_nothing_except_to_the_app_that_sent_the_button() {
     let mut world = world(Rules::primary(BOT)).owned_by(Some(BOT));
-    let button = json!({"attachment": {"payload": {"buttons": [{"type": "postback", "payload": "YES"}]}}});
+    let button = json!({"attachment": {"type": "template", "payload":
+        {"template_type": "button", "text": "Yes?", "buttons": [{"type": "postback", "payload": "YES"}]}}});
     let call = ApiCall::Send {
         user: user(),
         message: button,
