@@ -3,6 +3,7 @@
 mod access;
 mod acts;
 mod expect;
+mod foreign;
 mod people;
 mod settings;
 
@@ -14,7 +15,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, Uri, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, patch, post};
 use serde::Deserialize;
@@ -81,6 +82,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/_sim/{*rest}", any(unknown))
         .method_not_allowed_fallback(unknown)
         .layer(map_response(as_json))
+        .layer(from_fn(foreign::refuse))
         .with_state(shared)
 }
 
