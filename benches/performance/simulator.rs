@@ -1,11 +1,12 @@
-//! Throughput of the simulated platform without HTTP, because long schedules run on it.
+//! Throughput of the simulated platform: without HTTP, because long schedules run on it, and over HTTP, because a test suite does.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion};
 use messenger_handover::id::{AppId, PageId, UserId};
 use messenger_handover::time::Timestamp;
-use messenger_sim::{ApiCall, App, Page, Platform, Rules};
+use messenger_sim::{ApiCall, App, Page, Platform, Rules, Server};
 use serde_json::json;
 
 use crate::common::deliveries::BEGIN;
@@ -45,13 +46,41 @@ fn play(platform: &mut Platform, mut now: Timestamp) {
     }
 }
 
+fn platform() -> Platform {
+    Platform::new()
+        .with_app(App::new(BOT, "Bot", "secret", "verify"))
+        .with_app(App::new(DESK, "Desk", "secret", "verify").may_take(true))
+        .with_page(Page::new(PAGE, Rules::primary(DESK)).app(BOT, "bot").app(DESK, "desk"))
+}
+
+/// Sends of several conversations at once, client and server in this process. Returns calls a second.
+async fn calls_over_http() -> f64 {
+    const CLIENTS: u64 = 32;
+    const CALLS: u32 = 300;
+    let server = Server::start(platform()).await.expect("a free port");
+    let client = Arc::new(reqwest::Client::builder().no_proxy().build().expect("a client"));
+    let url = format!("{}/v22.0/me/messages", server.url());
+    let begun = Instant::now();
+    let mut clients = tokio::task::JoinSet::new();
+    for user in 0..CLIENTS {
+        server.customer_writes(&PageId::from(PAGE), &UserId::from(user + 1), "hello");
+        let (client, url) = (Arc::clone(&client), url.clone());
+        clients.spawn(async move {
+            for _ in 0..CALLS {
+                let body = format!(r#"{{"recipient":{{"id":"{}"}},"message":{{"text":"hi"}}}}"#, user + 1);
+                let call = client.post(&url).bearer_auth("desk").header("content-type", "application/json");
+                let answer = call.body(body).send().await.expect("an answer");
+                assert_eq!(answer.status(), 200);
+            }
+        });
+    }
+    clients.join_all().await;
+    #[expect(clippy::cast_precision_loss, reason = "some thousand")]
+    let calls = (CLIENTS * u64::from(CALLS)) as f64;
+    calls / begun.elapsed().as_secs_f64()
+}
+
 pub fn run(criterion: &mut Criterion) {
-    let platform = || {
-        Platform::new()
-            .with_app(App::new(BOT, "Bot", "secret", "verify"))
-            .with_app(App::new(DESK, "Desk", "secret", "verify").may_take(true))
-            .with_page(Page::new(PAGE, Rules::primary(DESK)).app(BOT, "bot").app(DESK, "desk"))
-    };
     let rounds = in_turn(
         criterion,
         "simulator",
@@ -73,4 +102,7 @@ pub fn run(criterion: &mut Criterion) {
     #[expect(clippy::cast_precision_loss, reason = "some hundred")]
     let a_second = (CUSTOMERS * STEPS) as f64 * 1e9 / nanos;
     table::alone("simulator, pure core", (a_second, "steps/s"), Target::AtLeast(200_000.0));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let rounds = (0..5).map(|_| runtime.block_on(calls_over_http())).collect();
+    table::alone("simulator, over HTTP, 32 at once", (median(rounds), "calls/s"), Target::AtLeast(3_000.0));
 }
