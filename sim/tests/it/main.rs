@@ -5,6 +5,7 @@ mod faults;
 mod forms;
 mod nodes;
 mod odd;
+mod openapi;
 mod people;
 mod sends;
 mod steering;
