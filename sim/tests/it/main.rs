@@ -7,6 +7,7 @@ mod nodes;
 mod odd;
 mod openapi;
 mod people;
+mod program;
 mod sends;
 mod steering;
 

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use messenger_sim::Server;
 use messenger_sim::server::{Builder, Config, InstagramConfig};
 use serde_json::{Value, json};
-use wiremock::matchers::method;
-use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+use wiremock::MockServer;
 
 use self::document::{Document, Operation};
 use super::Http;
+use super::steering::accepts_handshakes;
 
 /// The default world with an Instagram account.
 async fn world() -> (Server, Http) {
@@ -29,17 +29,6 @@ async fn document() -> Document {
     Document(document)
 }
 
-/// An app's endpoint that passes the handshake.
-async fn verified() -> MockServer {
-    let app = MockServer::start().await;
-    let challenge = |request: &Request| {
-        let challenge = request.url.query_pairs().find(|(name, _)| name == "hub.challenge");
-        ResponseTemplate::new(200).set_body_string(challenge.unwrap().1)
-    };
-    Mock::given(method("GET")).respond_with(challenge).mount(&app).await;
-    app
-}
-
 /// A world in which the examples of an operation make sense.
 async fn ready_for(operation: &Operation) -> (Server, Http, Option<MockServer>) {
     let (server, http) = world().await;
@@ -52,7 +41,8 @@ async fn ready_for(operation: &Operation) -> (Server, Http, Option<MockServer>) 
             http.steer("POST", &format!("pages/{page}/ai/{user}/take"), json!({})).await;
         }
         "verifyCallback" => {
-            let verified = verified().await;
+            let verified = MockServer::start().await;
+            accepts_handshakes(&verified).await;
             http.steer("PATCH", "apps/999", json!({"callback_url": verified.uri()})).await;
             app = Some(verified);
         }
