@@ -1,4 +1,4 @@
-//! Reads an OpenAPI document: its structure, its references, and as much of JSON Schema as the control API uses.
+//! Reads a document of `OpenAPI`: its structure, its references, and as much of JSON Schema as the control API uses.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn in_braces(path: &str) -> BTreeSet<String> {
 }
 
 impl Document {
-    /// Follows a reference. Fields beside it win, as OpenAPI 3.1 has it.
+    /// Follows a reference. Fields beside it win, as `OpenAPI` 3.1 has it.
     pub(super) fn resolved(&self, value: &Value) -> Value {
         let Some(reference) = value.get("$ref") else { return value.clone() };
         let pointer = reference.as_str().and_then(|reference| reference.strip_prefix('#'));
