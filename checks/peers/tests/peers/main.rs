@@ -7,6 +7,7 @@
 //! Called by the name `messenger-sim`, this program is the simulator (`testers`).
 
 mod browser;
+mod first_run;
 mod install;
 mod playground;
 mod session;
@@ -191,6 +192,10 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         Trial::test("documentation", testers::documented),
+        Trial::test("first-run", {
+            let (runtime, program) = (Arc::clone(&runtime), program.clone());
+            move || runtime.block_on(first_run::run(&program))
+        }),
         tester("pytest", with_python, testers::pytest),
         tester("jest", with_node, testers::jest),
         trial("messaging-api-messenger", with_node, node_client),
