@@ -44,11 +44,7 @@ async fn load(store: &dyn ThreadStore, key: &ThreadKey) -> Result<Option<Thread>
 /// One line: the owner, and all that waits.
 fn summary(thread: &Thread) -> String {
     let mut parts = vec![format!("owner {:?}", thread.owner())];
-    let mut count = |number: usize, what: &str| {
-        if number > 0 {
-            parts.push(format!("{number} {what}"));
-        }
-    };
+    let mut count = |number: usize, what| parts.extend((number > 0).then(|| format!("{number} {what}")));
     let waiting = |why| thread.waiting_messages().filter(|message| message.waits_for == why).count();
     count(waiting(WaitsFor::Control), "wait for control");
     count(waiting(WaitsFor::Call), "being sent");
@@ -76,8 +72,8 @@ fn show(thread: &Thread, texts: bool) {
     println!("{}", summary(thread));
     for message in thread.waiting_messages() {
         let text = if texts { format!("{:?}", message.message.body()) } else { String::new() };
-        let expires = from_now(message.expires);
-        println!("  message {}: waits for {:?}, expires {expires} {text}", message.key, message.waits_for);
+        let (key, why, expires) = (&message.key, message.waits_for, from_now(message.expires));
+        println!("  message {key}: waits for {why:?}, expires {expires} {text}");
     }
     for inbound in thread.unanswered() {
         let text = inbound.text.as_deref().filter(|_| texts).unwrap_or_default();
@@ -87,13 +83,11 @@ fn show(thread: &Thread, texts: bool) {
         let (id, at) = (aside.id.0, from_now(aside.at));
         println!("  notice {id} set aside {at} after {} attempts", aside.attempts);
     }
-    for app in thread.waiting_requests() {
-        println!("  app {app} requests control");
-    }
+    thread.waiting_requests().for_each(|app| println!("  app {app} requests control"));
 }
 
 async fn list(store: &dyn ThreadStore) -> Result<(), BoxError> {
-    let mut last = None;
+    let (mut last, mut count) = (None, 0);
     loop {
         let keys = store.needing_attention(last.as_ref(), PORTION).await?;
         for key in &keys {
@@ -103,7 +97,9 @@ async fn list(store: &dyn ThreadStore) -> Result<(), BoxError> {
             };
             println!("{key}: {shown}");
         }
+        count += keys.len();
         if keys.len() < PORTION {
+            println!("{count} conversations need attention");
             return Ok(());
         }
         last = keys.into_iter().last();
@@ -115,7 +111,16 @@ async fn run(mut arguments: Arguments) -> Result<(), BoxError> {
     let url = arguments.opt_value_from_str::<_, String>("--store")?.or_else(|| std::env::var("STORE").ok());
     let action = arguments.subcommand()?;
     let thread: Option<String> = arguments.opt_free_from_str()?;
-    let store = store::open(url.ok_or("--store or STORE: missing (where the conversations are)")?).await?;
+    if !arguments.finish().is_empty() {
+        return Err("too many arguments".into());
+    }
+    let url = url.ok_or("--store or STORE: missing (where the conversations are)")?;
+    // Opening a file that is not there would create it.
+    let path = url.strip_prefix("sqlite:").map(|path| path.trim_start_matches("//"));
+    if path.is_some_and(|path| !std::path::Path::new(path).exists()) {
+        return Err("there is no such file".into());
+    }
+    let store = store::open(url).await?;
     match action.as_deref().unwrap_or("list") {
         "list" => list(&*store).await?,
         "show" => {

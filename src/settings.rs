@@ -203,6 +203,17 @@ impl Settings {
         Ok(Handover::builder(self.app_id.clone(), Role::Desk, self.policy, self.graph()?, handler))
     }
 
+    /// The endpoint at which bots ask this desk for people, with [`ed_token`](Self::ed_token) as the token that they send.
+    ///
+    /// # Errors
+    /// [`SettingsError`] if the token is not set.
+    pub fn bots_api(&self, desk: Handover) -> Result<bots_api::Endpoint, SettingsError> {
+        let missing =
+            || SettingsError(vec!["ED_TOKEN: missing (the token that bots have to send)".to_owned()]);
+        let token = self.ed_token.clone().ok_or_else(missing)?;
+        Ok(bots_api::Endpoint::new(token, desk, bots_api::OnePage(self.page_id.clone())))
+    }
+
     /// Opens the store, for [`Builder::store`].
     ///
     /// # Errors

@@ -72,25 +72,15 @@ fn operation(handover: Handover) -> Router {
 }
 
 fn metrics(handover: &Handover) -> String {
-    let stats = handover.stats();
     let mut text = String::new();
-    for (name, value) in [
-        ("events_under_way", stats.events_under_way),
-        ("events_accepted_total", stats.events_accepted),
-        ("deliveries_refused_total", stats.deliveries_refused),
-        ("messages_sent_total", stats.messages_sent),
-        ("messages_failed_total", stats.messages_failed),
-        ("messages_unknown_total", stats.messages_unknown),
-        ("handler_failures_total", stats.handler_failures),
-        ("set_aside_total", stats.set_aside),
-        ("damaged_records_total", stats.damaged_records),
-    ] {
-        let _ = writeln!(text, "handover_{name} {value}");
-    }
-    for calls in &stats.calls {
-        let result = calls.failure.map_or_else(|| "done".to_owned(), |failure| failure.to_string());
-        let _ =
-            writeln!(text, "handover_calls_total{{call={:?},result={result:?}}} {}", calls.call, calls.count);
+    let mut last = "";
+    for number in handover.stats().numbers() {
+        if number.name != last {
+            let kind = if number.is_counter { "counter" } else { "gauge" };
+            let _ = writeln!(text, "# TYPE {} {kind}", number.name);
+        }
+        last = number.name;
+        let _ = writeln!(text, "{number}");
     }
     text
 }

@@ -5,11 +5,15 @@
 mod client;
 #[cfg(all(feature = "service", feature = "webhook"))]
 mod endpoint;
+#[cfg(all(feature = "service", feature = "webhook"))]
+mod one_page;
 mod request;
 #[cfg(feature = "graph")]
 pub use client::Client;
 #[cfg(all(feature = "service", feature = "webhook"))]
 pub use endpoint::{Endpoint, IdentityLookup, Rejection};
+#[cfg(all(feature = "service", feature = "webhook"))]
+pub use one_page::OnePage;
 pub use request::InvalidRequest;
 
 /// The path of the endpoint below the host of an Engage Digital domain.

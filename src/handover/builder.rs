@@ -269,6 +269,11 @@ impl Builder {
             return Err(invalid);
         }
         check(&config, &page_policies, without_desk_endpoint)?;
+        if config.role == Role::Bot && config.desk.is_none() && !config.desk_endpoint {
+            tracing::warn!(
+                "this bot knows no desk (`desk_app`, `desk_endpoint`): it cannot hand over to `Target::Desk`"
+            );
+        }
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let tasks = TaskTracker::new();
         // Lets `wait` end whenever no task runs; tasks can still be spawned.

@@ -113,7 +113,8 @@ pub(super) fn is_inbox(app: &AppId) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnUnknown {
-    /// Report it as unknown; the messages behind it wait for [`Command::Continue`](super::Command::Continue).
+    /// Report it as unknown; the messages behind it, and a release, wait for `Handover::resume`
+    /// ([`Command::Continue`](super::Command::Continue)).
     #[default]
     Hold,
     /// Send it again. The customer may read it twice, and the outcome says so (`maybe_doubled`).

@@ -46,8 +46,8 @@ pub enum Notice {
         /// The note that went with control: the `metadata` of the event.
         note: Option<PrivateText>,
     },
-    /// Another app requests control. Reply with [`Command::Grant`](super::Command::Grant) or
-    /// [`Command::Refuse`](super::Command::Refuse) unless it is `granted`.
+    /// Another app requests control. Reply with `Handover::grant` ([`Command::Grant`](super::Command::Grant)) or
+    /// `Handover::refuse` ([`Command::Refuse`](super::Command::Refuse)) unless it is `granted`.
     ControlRequested {
         /// The requesting app, if the platform names it.
         by: Option<AppId>,

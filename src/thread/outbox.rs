@@ -70,7 +70,8 @@ enum State {
         until: Timestamp,
         cause: Failure,
     },
-    /// Reported as unknown; the messages behind it wait for [`Command::Continue`](super::Command::Continue).
+    /// Reported as unknown; the messages behind it, and a release, wait for `Handover::resume`
+    /// ([`Command::Continue`](super::Command::Continue)).
     Held(NoEcho),
 }
 

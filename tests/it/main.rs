@@ -41,5 +41,6 @@ mod signs;
 mod store;
 mod telling;
 mod total;
+mod waker;
 mod workflows;
 mod world;

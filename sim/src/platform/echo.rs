@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::limits::sent_attachments;
 use super::uploads::Uploads;
 use messenger_handover::id::{AppId, MessageId};
 
@@ -39,15 +40,6 @@ fn content_of(message: &Value, uploads: &Uploads) -> Map<String, Value> {
         content.insert("attachments".to_owned(), json!(shown));
     }
     content
-}
-
-/// The attachments of a message object: one under `attachment`, or a list under `attachments`.
-pub(super) fn sent_attachments(message: &Value) -> Vec<&Value> {
-    match (message.get("attachment"), message.get("attachments")) {
-        (Some(one @ Value::Object(_)), _) | (_, Some(one @ Value::Object(_))) => vec![one],
-        (_, Some(Value::Array(list))) => list.iter().collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// One attachment as webhooks show it.

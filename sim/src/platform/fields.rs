@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use super::GraphError;
 
+/// The fields of a message that Graph returns without being asked.
+pub(super) const USUAL_OF_MESSAGE: [&str; 2] = ["id", "created_time"];
+
 /// The deepest nesting that is read, so that no request can exhaust the stack.
 const DEEPEST: usize = 8;
 /// The number of items of an edge where the request names none, and the most of one answer.
@@ -92,7 +95,7 @@ pub(super) fn limited(limit: Option<usize>) -> usize {
 
 /// The usual fields of the nodes of an edge; all of them where none are named here.
 fn usual_of(edge: &str) -> &'static [&'static str] {
-    if edge == "messages" { &super::nodes::USUAL_OF_MESSAGE } else { &[] }
+    if edge == "messages" { &USUAL_OF_MESSAGE } else { &[] }
 }
 
 /// Reads `a,b{c},d.limit(3)` from the beginning of `rest`.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::messages::check_message;
+use super::limits::check_message;
 use super::{ApiCall, GraphError, Platform, Rules};
 use messenger_handover::id::{MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;

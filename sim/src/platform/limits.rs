@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::GraphError;
-use super::echo::sent_attachments;
 
 /// The longest text of a message, in characters (docs/protocol.md#sends).
 const MAX_TEXT: usize = 2000;
@@ -140,6 +139,15 @@ pub(super) fn check_action(action: &str) -> Result<(), GraphError> {
     }
     let why = "must be typing_on, typing_off, mark_seen, react or unreact";
     Err(GraphError::invalid("sender_action", why))
+}
+
+/// The attachments of a message object: one under `attachment`, or a list under `attachments`.
+pub(super) fn sent_attachments(message: &Value) -> Vec<&Value> {
+    match (message.get("attachment"), message.get("attachments")) {
+        (Some(one @ Value::Object(_)), _) | (_, Some(one @ Value::Object(_))) => vec![one],
+        (_, Some(Value::Array(list))) => list.iter().collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 
 use super::echo::echo_of;
 use super::fanout::from_customer;
-pub(super) use super::limits::check_message;
-use super::limits::{check_action, check_for};
+use super::limits::{check_action, check_for, check_message};
 use super::{
     ApiAnswer, DAY, GraphError, InlineControl, Platform, Rules, Said, Speaker, WEEK, ZeroConfig, is_inbox,
 };

@@ -3,13 +3,11 @@
 use serde_json::{Value, json};
 
 use super::config::Kind;
-use super::fields::limited;
+use super::fields::{USUAL_OF_MESSAGE, limited};
 use super::{ApiAnswer, Fields, GraphError, Platform, Rules, Said, Speaker};
 use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::time::Timestamp;
 
-/// The fields of a message that Graph returns without being asked.
-pub(super) const USUAL_OF_MESSAGE: [&str; 2] = ["id", "created_time"];
 /// The same of a conversation.
 const USUAL_OF_CONVERSATION: [&str; 2] = ["id", "updated_time"];
 /// The `tasks` of each Page in `me/accounts` (general knowledge).
@@ -191,7 +189,7 @@ impl Platform {
             "id": said.mid, "created_time": iso(said.at), "message": said.text().unwrap_or_default(),
             "from": self.party(key, by_page), "to": {"data": [self.party(key, !by_page)]},
         });
-        let sent = super::echo::sent_attachments(&said.message);
+        let sent = super::limits::sent_attachments(&said.message);
         let attachments: Vec<Value> =
             sent.iter().enumerate().map(|(number, sent)| self.attachment_node(said, number, sent)).collect();
         if !attachments.is_empty() {

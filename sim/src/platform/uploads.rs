@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::echo::sent_attachments;
-use super::limits::{MEDIA, check_url};
+use super::limits::{MEDIA, check_url, sent_attachments};
 use super::{ApiAnswer, GraphError, Platform};
 use messenger_handover::id::PageId;
 

@@ -3,6 +3,7 @@
 mod access;
 mod acts;
 mod expect;
+mod foreign;
 mod people;
 mod routes;
 mod settings;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::header;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::IntoResponse;
 use axum::routing::{self, MethodRouter, any};
 
-use super::{access, acts, as_json, expect, people, settings, unknown};
+use super::{access, acts, as_json, expect, foreign, people, settings, unknown};
 use crate::server::state::Shared;
 
 const OPENAPI: &str = include_str!("openapi.json");
@@ -90,6 +90,7 @@ pub(in crate::server) fn router(shared: Arc<Shared>) -> Router {
         .route("/_sim/{*rest}", any(unknown))
         .method_not_allowed_fallback(unknown)
         .layer(map_response(as_json))
+        .layer(from_fn(foreign::refuse))
         .with_state(shared)
 }
 
