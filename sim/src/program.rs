@@ -2,13 +2,15 @@
 //! browser.
 //!
 //! ```text
-//! messenger-sim -- --port 8080
-//! messenger-sim -- --port 8080 --config world.json --seed 7 --transcript wire.jsonl
+//! messenger-sim --port 8080
+//! messenger-sim --port 8080 --callback 999=http://127.0.0.1:3000/webhook
+//! messenger-sim --port 8080 --config world.json --seed 7 --transcript wire.jsonl
 //! ```
 //!
 //! A client in any language uses it by another base URL. `docs/simulator.md` describes the steering calls and which of Meta's
 //! rules are simulated.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::page;
-use crate::server::{Builder, Config, Server};
+use crate::server::{AppConfig, Builder, Config, Server};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -35,6 +37,7 @@ A simulated Messenger platform on 127.0.0.1.
   --port N            the port, 8080 if not given; 0 takes a free one
   --ready-file FILE   written once it serves, with its url and port as JSON
   --quiet             prints nothing but errors
+  --callback APP=URL  the URL for the webhooks of an app, such as 999=http://127.0.0.1:3000/webhook; may be repeated
   --config FILE       the world, as JSON or TOML (by the file's ending); one with a bot, a desk and a Page if not given
   --seed N            makes what goes wrong by chance go wrong the same way again
   --transcript FILE   writes what happens there, as JSON lines
@@ -47,6 +50,7 @@ struct Options {
     transcript: Option<PathBuf>,
     ready_file: Option<PathBuf>,
     quiet: bool,
+    callbacks: Vec<(AppId, String)>,
 }
 
 fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
@@ -56,11 +60,17 @@ fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
     let transcript = arguments.opt_value_from_str("--transcript")?;
     let ready_file = arguments.opt_value_from_str("--ready-file")?;
     let quiet = arguments.contains("--quiet");
+    let callbacks = arguments.values_from_fn("--callback", callback)?;
     let rest = arguments.finish();
     if !rest.is_empty() {
         return Err(format!("unknown arguments {rest:?}").into());
     }
-    Ok(Options { port: port.unwrap_or(8080), config, seed, transcript, ready_file, quiet })
+    Ok(Options { port: port.unwrap_or(8080), config, seed, transcript, ready_file, quiet, callbacks })
+}
+
+fn callback(text: &str) -> Result<(AppId, String), BoxError> {
+    let (app, url) = text.split_once('=').ok_or("a callback is APP=URL")?;
+    Ok((AppId::new(app)?, url.to_owned()))
 }
 
 fn read(path: &PathBuf) -> Result<Config, BoxError> {
@@ -73,6 +83,10 @@ fn read(path: &PathBuf) -> Result<Config, BoxError> {
 async fn start(options: &Options) -> Result<(Server, Config), BoxError> {
     let mut config = options.config.as_ref().map(read).transpose()?.unwrap_or_default();
     config.seed = options.seed.unwrap_or(config.seed);
+    for (id, url) in &options.callbacks {
+        let app = config.apps.iter_mut().find(|app| app.id == *id);
+        app.ok_or_else(|| format!("--callback: there is no app {id}"))?.callback_url = Some(url.clone());
+    }
     let mut builder = Builder::from_config(&config)?.port(options.port).page(page::HTML);
     if let Some(path) = &options.transcript {
         let file = File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -107,7 +121,8 @@ fn write_ready(path: &Path, server: &Server) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Prints the addresses and tokens for a client. Tokens that come from a file are not printed.
+/// Prints the addresses and tokens for a client, and for the default world the settings of its apps. Secrets that come from a file
+/// are not printed.
 fn introduce(server: &Server, config: &Config, own: bool) {
     let url = server.url();
     say(&format!("Graph API    {url}   (any version before the path, or none)"));
@@ -127,6 +142,46 @@ fn introduce(server: &Server, config: &Config, own: bool) {
             say(&format!("  person {}", person.id));
         }
     }
+    for app in config.apps.iter().filter(|_| own) {
+        say(&exports(&url, config, app));
+    }
+}
+
+/// The settings of a host that runs as an app of the default world, as lines for a shell. The examples `bot` and `agent_desk` read
+/// them.
+fn exports(url: &str, config: &Config, app: &AppConfig) -> String {
+    let page = config.pages.iter().find(|page| page.tokens.contains_key(&app.id));
+    let is_bot = page.is_some_and(|page| page.default_app.as_ref() == Some(&app.id));
+    let mut settings = vec![
+        ("GRAPH_URL", url.to_owned()),
+        ("APP_ID", app.id.to_string()),
+        ("APP_SECRET", app.secret.clone()),
+        ("VERIFY_TOKEN", app.verify_token.clone()),
+    ];
+    if let Some(page) = page {
+        settings.push(("PAGE_ID", page.id.to_string()));
+        settings.extend(page.tokens.get(&app.id).map(|token| ("PAGE_TOKEN", token.clone())));
+    }
+    settings.push(("POLICY", "bot_primary".to_owned()));
+    if is_bot {
+        let desk = config.apps.iter().find(|other| other.id != app.id);
+        settings.extend(desk.map(|desk| ("DESK_APP_ID", desk.id.to_string())));
+    }
+    if !is_bot {
+        // What its bots have to send, not the platform's.
+        settings.push(("ED_TOKEN", "ED_TOKEN".to_owned()));
+    }
+    let (example, listen) = if is_bot { ("bot", "127.0.0.1:3000") } else { ("agent_desk", "127.0.0.1:3001") };
+    settings.push(("LISTEN", listen.to_owned()));
+    let name = app.name.as_deref().unwrap_or_default();
+    let mut text = format!("\n# {name}, for cargo run --example {example}");
+    if app.callback_url.is_none() {
+        let _ = write!(text, "\n# (no webhooks without --callback {}=http://{listen}/webhook)", app.id);
+    }
+    for (name, value) in settings {
+        let _ = write!(text, "\nexport {name}={value}");
+    }
+    text
 }
 
 /// Verifies the callbacks as Meta does when a webhook is registered. Retries for 10 s, because the host may start later.

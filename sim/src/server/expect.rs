@@ -155,8 +155,9 @@ impl Expectation {
     }
 }
 
-/// An expectation that was not met: the reason, and a diagram of what happened in the conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An expectation that was not met: the reason, and a diagram of what happened in the conversation. `Debug` shows them as they are,
+/// so that a test can `unwrap`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Unmet {
     pub(super) why: String,
     pub(super) diagram: String,
@@ -165,6 +166,12 @@ pub struct Unmet {
 impl fmt::Display for Unmet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n\n{}", self.why, self.diagram)
+    }
+}
+
+impl fmt::Debug for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

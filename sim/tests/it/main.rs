@@ -5,7 +5,9 @@ mod faults;
 mod forms;
 mod nodes;
 mod odd;
+mod openapi;
 mod people;
+mod program;
 mod sends;
 mod steering;
 

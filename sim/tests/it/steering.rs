@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use messenger_sim::Expectation;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, query_param};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::{message, received, receiver, world};
 
@@ -55,6 +55,16 @@ async fn an_app_is_unsubscribed_and_subscribed_again() {
     assert_eq!(http.ask("PATCH", "_sim/pages/10/apps/1", Some(json!({"subscribed": true}))).await.0, 404);
 }
 
+/// Makes an endpoint repeat the challenges of handshakes.
+pub(super) async fn accepts_handshakes(app: &MockServer) {
+    let challenge = |request: &Request| {
+        let (_, challenge) = request.url.query_pairs().find(|(name, _)| name == "hub.challenge").unwrap();
+        ResponseTemplate::new(200).set_body_string(challenge)
+    };
+    let handshake = Mock::given(method("GET")).and(query_param("hub.verify_token", "V"));
+    handshake.respond_with(challenge).mount(app).await;
+}
+
 #[tokio::test]
 async fn the_handshake_is_made_when_a_test_asks_for_it() {
     let (_server, http) = world().await;
@@ -64,15 +74,7 @@ async fn the_handshake_is_made_when_a_test_asks_for_it() {
     http.steer("PATCH", "apps/999", json!({"callback_url": bot.uri()})).await;
     let (status, body) = handshake().await;
     assert_eq!((status, &body["error"]["message"]), (422, &json!("the callback answered with status 404")));
-    let challenge = |request: &wiremock::Request| {
-        let (_, challenge) = request.url.query_pairs().find(|(name, _)| name == "hub.challenge").unwrap();
-        ResponseTemplate::new(200).set_body_string(challenge)
-    };
-    Mock::given(method("GET"))
-        .and(query_param("hub.verify_token", "V"))
-        .respond_with(challenge)
-        .mount(&bot)
-        .await;
+    accepts_handshakes(&bot).await;
     assert_eq!(handshake().await, (200, json!({"verified": true})));
 }
 

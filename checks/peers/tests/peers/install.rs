@@ -26,7 +26,8 @@ fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&paths).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-fn run(command: &mut Command) -> Result<(), Failed> {
+/// Runs a command to its end, which must be good.
+pub fn run(command: &mut Command) -> Result<(), Failed> {
     let output = command.output()?;
     if output.status.success() {
         return Ok(());

@@ -3,15 +3,19 @@
 //!
 //! Packages are installed below the target folder, from their lock files. A peer whose tools are missing is
 //! reported as ignored; with `HANDOVER_REQUIRE_PEERS` only a browser may be missing.
+//!
+//! Called by the name `messenger-sim`, this program is the simulator (`testers`).
 
 mod browser;
+mod first_run;
 mod install;
 mod playground;
 mod session;
+mod testers;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -164,8 +168,13 @@ fn node_client(
     client(runtime, &node, &packages.join(format!("{script}.js")), edges)
 }
 
-fn main() {
+fn main() -> ExitCode {
+    let name = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    if name.file_name().is_some_and(|name| name == "messenger-sim") {
+        return messenger_sim::program::run();
+    }
     let arguments = Arguments::from_args();
+    let program = testers::folder_of_program().expect("a folder of the target folder");
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let tools = Arc::new(install::Tools::find());
     let (with_node, with_python, with_browser) = (tools.has_node(), tools.has_python(), tools.has_browser());
@@ -177,7 +186,18 @@ fn main() {
             let run = move || run(&runtime, &tools, &every, &script);
             Trial::test(name.to_owned(), run).with_ignored_flag(!there)
         };
+    let tester = |name: &str, there: bool, run: fn(&install::Tools, &Path) -> Result<(), Failed>| {
+        let (tools, program) = (Arc::clone(&tools), program.clone());
+        Trial::test(name.to_owned(), move || run(&tools, &program)).with_ignored_flag(!there)
+    };
     let trials = vec![
+        Trial::test("documentation", testers::documented),
+        Trial::test("first-run", {
+            let (runtime, program) = (Arc::clone(&runtime), program.clone());
+            move || runtime.block_on(first_run::run(&program))
+        }),
+        tester("pytest", with_python, testers::pytest),
+        tester("jest", with_node, testers::jest),
         trial("messaging-api-messenger", with_node, node_client),
         trial("facebook-nodejs-business-sdk", with_node, node_client),
         trial("bottender", with_node, |runtime, tools, _, _| {
@@ -191,5 +211,5 @@ fn main() {
         trial("browser", with_browser, |runtime, tools, _, _| browser::drive(runtime, tools)),
         trial("playground", with_browser, |runtime, tools, _, _| playground::drive(runtime, tools)),
     ];
-    libtest_mimic::run(&arguments, trials).exit();
+    libtest_mimic::run(&arguments, trials).exit_code()
 }

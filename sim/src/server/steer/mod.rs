@@ -5,23 +5,22 @@ mod acts;
 mod expect;
 mod foreign;
 mod people;
+mod routes;
 mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, Uri, header};
-use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, patch, post};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub(super) use self::routes::router;
 use super::config::MAX_SPEED;
 use super::faults::Fault;
 use super::graph::Reply;
@@ -41,49 +40,6 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         self.0.into_response()
     }
-}
-
-pub(super) fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/_sim/pages/{page}/people/{psid}/messages", post(acts::customer_writes))
-        .route("/_sim/pages/{page}/people/{psid}/postbacks", post(acts::customer_presses))
-        .route("/_sim/pages/{page}/people/{psid}/reads", post(acts::customer_reads))
-        .route("/_sim/pages/{page}/people/{psid}/attachments", post(acts::customer_attaches))
-        .route("/_sim/pages/{page}/people/{psid}/reactions", post(people::customer_reacts))
-        .route("/_sim/pages/{page}/people/{psid}/unsends", post(people::customer_unsends))
-        .route("/_sim/pages/{page}/people/{psid}/messages_as_edits", post(acts::customer_writes_as_edit))
-        .route("/_sim/pages/{page}/people/{psid}/edits", post(acts::customer_edits))
-        .route("/_sim/pages/{page}/people/{psid}/referrals", post(acts::customer_follows))
-        .route("/_sim/pages/{page}/people/{psid}/optins", post(acts::customer_opts_in))
-        .route("/_sim/pages/{page}/people/{psid}", patch(settings::change_person))
-        .route("/_sim/pages/{page}/policy", post(acts::policy_is_enforced))
-        .route("/_sim/pages/{page}/inbox/{psid}/messages", post(people::inbox_replies))
-        .route("/_sim/pages/{page}/inbox/{psid}/move", post(people::inbox_moves))
-        .route("/_sim/pages/{page}/lead/{psid}/begin", post(people::lead_begins))
-        .route("/_sim/pages/{page}/lead/{psid}/end", post(people::lead_ends))
-        .route("/_sim/pages/{page}/ai/{psid}/take", post(people::ai_takes))
-        .route("/_sim/pages/{page}/ai/{psid}/messages", post(people::ai_answers))
-        .route("/_sim/pages/{page}/ai/{psid}/leave", post(people::ai_leaves))
-        .route("/_sim/pages/{page}", patch(settings::change_page))
-        .route("/_sim/pages/{page}/tokens/{app}", patch(access::change_token))
-        .route("/_sim/pages/{page}/apps/{app}", patch(access::change_subscription))
-        .route("/_sim/apps/{id}", patch(settings::change_app))
-        .route("/_sim/apps/{id}/handshake", post(access::verify))
-        .route("/_sim/expect", post(expect::expect))
-        .route("/_sim/switches", patch(settings::change_switches))
-        .route("/_sim/threads", get(threads))
-        .route("/_sim/threads/{page}/{psid}", get(thread))
-        .route("/_sim/world", get(world))
-        .route("/_sim/clock", get(clock).post(change_clock))
-        .route("/_sim/faults", get(faults).post(add_faults).delete(clear_faults))
-        .route("/_sim/transcript", get(transcript))
-        .route("/_sim/settled", get(settled))
-        .route("/_sim/reset", post(reset))
-        .route("/_sim/{*rest}", any(unknown))
-        .method_not_allowed_fallback(unknown)
-        .layer(map_response(as_json))
-        .layer(from_fn(foreign::refuse))
-        .with_state(shared)
 }
 
 /// Converts the framework's own text responses (a body that is too large, a path that is not UTF-8) to JSON.
