@@ -89,12 +89,17 @@ impl Failure {
         self.kind == FailureKind::NotAvailable && !self.may_be_the_owner()
     }
 
-    /// Whether a refused take may mean that the app has control already. An owner's take gets [code
+    /// Whether a refused take or request may mean that the app has control already. An owner's take gets [code
     /// 27](crate::protocol#take), the same as a take without Conversation Routing, and only the sentence tells them
-    /// apart. Read `thread_owner`.
+    /// apart. An owner may not [request](crate::protocol#request) either; that this is a plain code 100 is inferred. Read
+    /// `thread_owner`.
     #[must_use]
     pub fn may_be_the_owner(&self) -> bool {
-        self.code == Some(27) && !self.message.to_lowercase().contains("conversation routing")
+        match self.code {
+            Some(27) => !self.message.to_lowercase().contains("conversation routing"),
+            Some(100) => self.kind == FailureKind::Invalid && self.subcode.is_none(),
+            _ => false,
+        }
     }
 
     /// The remedy in one sentence: the action, and the person who can take it.

@@ -142,7 +142,7 @@ impl Thread {
                 let (owner, expires) = owner_for(owner, &cx.config.app);
                 self.belief.confirm(owner, during, revision, expires);
                 self.farewell_looked_into(cx, now);
-                self.take_looked_into(cx, now, out);
+                self.refusal_looked_into(cx, now, out);
             }
             _ => return false,
         }
@@ -269,7 +269,10 @@ impl Thread {
             }
             Made::Pass(_) if ownership => {}
             Made::Take if !self.transfer_takes() && failure.may_be_the_owner() => {
-                self.take_in_question(failure, now);
+                self.refusal_in_question(ClaimStep::Take, failure, now);
+            }
+            Made::Request if failure.may_be_the_owner() => {
+                self.refusal_in_question(ClaimStep::Request, failure, now);
             }
             Made::Take if !self.transfer_takes() => {
                 self.claim_refused(cx, ClaimStep::Take, failure, now, out);
@@ -287,7 +290,7 @@ impl Thread {
             // Some Pages return an error if the owner is hidden (docs/protocol.md#thread-owner).
             Made::ReadOwner => {
                 self.belief.could_not_be_read();
-                self.take_looked_into(cx, now, out);
+                self.refusal_looked_into(cx, now, out);
             }
         }
     }

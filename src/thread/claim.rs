@@ -37,9 +37,9 @@ pub(super) struct Claim {
     /// Whether a request may have been accepted.
     #[serde(default, skip_serializing_if = "is_default")]
     unsure: bool,
-    /// The refusal of a take that may mean that control is ours: the owner is read.
+    /// The refusal of a take or request that may mean that control is ours: the owner is read.
     #[serde(default, skip_serializing_if = "is_default")]
-    in_question: Option<Failure>,
+    in_question: Option<(ClaimStep, Failure)>,
     /// Whether the owner was read in this claim, so that "idle" is up to date.
     looked: bool,
     /// The number of owner changes while a request was open.
@@ -335,20 +335,20 @@ impl Thread {
     }
 
     /// A take was refused, perhaps because control is ours: the owner is read.
-    pub(super) fn take_in_question(&mut self, failure: Failure, now: Timestamp) {
+    pub(super) fn refusal_in_question(&mut self, step: ClaimStep, failure: Failure, now: Timestamp) {
         self.belief.lose_certainty(Span::at(now));
         if let Some(claim) = &mut self.claim {
-            (claim.in_question, claim.looked) = (Some(failure), true);
+            (claim.in_question, claim.looked) = (Some((step, failure)), true);
         }
     }
 
-    /// Decides about a refused take after the owner was read, or could not be.
-    pub(super) fn take_looked_into(&mut self, cx: &Context<'_>, now: Timestamp, out: &mut Vec<Output>) {
-        let Some(failure) = self.claim.as_mut().and_then(|claim| claim.in_question.take()) else { return };
+    /// Decides about a refused take or request after the owner was read, or could not be.
+    pub(super) fn refusal_looked_into(&mut self, cx: &Context<'_>, now: Timestamp, out: &mut Vec<Output>) {
+        let in_question = self.claim.as_mut().and_then(|claim| claim.in_question.take());
+        let Some((step, failure)) = in_question else { return };
         match self.belief.owner() {
             Owner::Us => {}
-            Owner::Unknown => self.claim_refused(cx, ClaimStep::Take, failure, now, out),
-            Owner::Idle | Owner::Other(_) => {
+            Owner::Idle | Owner::Other(_) if step == ClaimStep::Take && failure.code == Some(27) => {
                 // The refusal does not mean that control is ours.
                 self.refused.refuses(PageCall::Take, now);
                 out.push(Output::PageRefuses {
@@ -360,6 +360,7 @@ impl Thread {
                     claim.record(ClaimStep::Take, StepOutcome::Refused(failure));
                 }
             }
+            _ => self.claim_refused(cx, step, failure, now, out),
         }
     }
 

@@ -374,6 +374,39 @@ fn claim_take_refused_with_27_may_be_ours() {
     assert!(page_refuses_take(&desk));
 }
 
+/// An owner's request is refused too, while the webhook that made it the owner is still on its way. That must not keep the
+/// conversation, or the Page, from later requests.
+#[test]
+fn claim_request_refused_with_100_may_be_ours() {
+    let claims = || {
+        let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+        desk.passed_to(BOT);
+        desk.send("a");
+        let failure = Failure::new(FailureKind::Invalid, "(#100) No.");
+        let failure = CallOutcome::Refused(Failure { code: Some(100), ..failure });
+        desk.expect(Call::RequestThreadControl, failure);
+        desk
+    };
+    let mut desk = claims();
+    desk.expect(Call::ThreadOwner, owned_by(DESK));
+    desk.expect_send("a", SENT);
+    assert!(desk.page == PageMemory::default() && desk.thread.is_at_rest());
+    desk.passed_to(BOT);
+    desk.send("b");
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
+
+    let mut desk = claims();
+    desk.expect(Call::ThreadOwner, owned_by(BOT));
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
+    desk.expect_send("a", SENT);
+
+    // A hidden owner decides nothing.
+    let mut desk = claims();
+    desk.expect(Call::ThreadOwner, refused(FailureKind::Invalid));
+    desk.expect(Call::TakeThreadControl, CallOutcome::Done);
+    assert!(desk.page == PageMemory::default());
+}
+
 /// This person cannot be reached: the claim ends at once, and nothing is stored about the Page.
 #[test]
 fn claim_for_a_person_who_cannot_be_reached_ends_at_once() {
