@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libtest_mimic::Failed;
 use messenger_handover::id::{AppId, PageId, UserId};
-use messenger_sim::{ApiCall, Server};
+use messenger_sim::{ApiCall, CustomerMessage, Said, Server};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -112,12 +112,26 @@ pub fn drive(
 
     server.customer_writes(&page, &user, "hello");
     until("it answers", &server, || read(&server) == ["hello", "You said: hello"])?;
+    let quick_replies = |said: &Said| !said.message["quick_replies"].is_null();
+    let buttons = |said: &Said| said.message["attachment"]["payload"]["buttons"].is_array();
+    server.customer_writes(&page, &user, "menu");
+    let offers = |said: &Said| quick_replies(said) || buttons(said);
+    until("it offers a menu", &server, || server.conversation(&page, &user).iter().any(offers))?;
+    server.customer_presses(&page, &user, "Help", "HELP");
+    until("it answers a postback", &server, || last("You said: HELP"))?;
+    let reply = CustomerMessage::quick_reply("Other", "OTHER");
+    server.customer_sends(&page, &user, &reply).map_err(|error| error.to_string())?;
+    until("it answers a quick reply", &server, || last("You said: OTHER"))?;
+    server.customer_attaches(&page, &user, "image", "https://shop.example/a.png");
+    server.customer_reads(&page, &user);
     server.customer_writes(&page, &user, "a person, please");
     until("it passes control", &server, || owner() == Some(desk.clone()))?;
     // On standby the bot is silent and does not even attempt to send.
     runtime.block_on(server.settled(Duration::from_secs(2)));
     let before = tried(&server);
     server.customer_writes(&page, &user, "are you a person?");
+    // Not the bot's button: of that one it would get the whole postback.
+    server.customer_presses(&page, &user, "Track", "TRACK");
     as_desk(ApiCall::Send {
         user: user.clone(),
         message: json!({"text": "I am."}),

@@ -33,7 +33,10 @@ const pass = (id, target, metadata) => {
 
 botly.on('message', async (id, _message, data) => {
   await called((done) => botly.sendAction({ id, action: Botly.CONST.ACTION_TYPES.TYPING_ON }, done));
-  if (data.text === 'a person, please') {
+  if (data.text === 'menu') {
+    const buttons = [botly.createPostbackButton('Help', 'HELP')];
+    await called((done) => botly.sendButtons({ id, text: 'Choose.', buttons }, done));
+  } else if (data.text === 'a person, please') {
     await say(id, 'One moment.');
     await pass(id, DESK, 'wants a person');
   } else {
@@ -42,6 +45,7 @@ botly.on('message', async (id, _message, data) => {
     await say(id, `You said: ${data.text}`);
   }
 });
+botly.on('postback', (id, _message, payload) => say(id, `You said: ${payload}`));
 botly.on('passThreadControl', (id) => say(id, 'The bot is back.'));
 botly.on('complete_message', (body) => {
   const events = body.entry.flatMap((entry) => entry.messaging ?? []);

@@ -40,6 +40,10 @@ botmaster.use({
     } else if (message?.text === 'a person, please') {
       await bot.reply(update, 'One moment.');
       await pass(sender.id, DESK, 'wants a person');
+    } else if (message?.text === 'menu') {
+      await bot.sendDefaultButtonMessageTo(['Help'], 'Choose.', sender.id);
+    } else if (update.postback ?? message?.quick_reply) {
+      await bot.reply(update, `You said: ${(update.postback ?? message.quick_reply).payload}`);
     } else if (message?.text) {
       await bot.sendIsTypingMessageTo(sender.id);
       const person = await bot.getUserInfo(sender.id);

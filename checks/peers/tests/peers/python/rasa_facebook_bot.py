@@ -55,7 +55,9 @@ class Agent:
 
     async def handle_message(self, message):
         channel, user = message.output_channel, message.sender_id
-        if message.text == "a person, please":
+        if message.text == "menu":
+            await channel.send_text_with_buttons(user, "Choose.", [{"title": "Help", "payload": "HELP"}])
+        elif message.text == "a person, please":
             await channel.send_text_message(user, "One moment.")
             # Neither the channel nor its client has a call of thread control.
             client = channel.messenger_client

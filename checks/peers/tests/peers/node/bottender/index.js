@@ -26,6 +26,10 @@ const pass = async (context, target, metadata) => {
 };
 
 const answer = async (context, text) => {
+  if (text === 'menu') {
+    await context.sendButtonTemplate('Choose.', [{ type: 'postback', title: 'Help', payload: 'HELP' }]);
+    return;
+  }
   if (text !== 'a person, please') {
     await context.sendText(`You said: ${text}`);
     return;
@@ -54,6 +58,8 @@ module.exports = async function App(context) {
     } else {
       await context.sendText('The bot is back.');
     }
+  } else if (event.isPayload && !event.isStandby) {
+    await context.sendText(`You said: ${event.payload}`);
   } else if (event.isEcho || !event.isText) {
     return;
   } else if (event.isStandby) {
