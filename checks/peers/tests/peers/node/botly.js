@@ -32,6 +32,7 @@ const pass = (id, target, metadata) => {
 };
 
 botly.on('message', async (id, _message, data) => {
+  if (!data.text) return;
   await called((done) => botly.sendAction({ id, action: Botly.CONST.ACTION_TYPES.TYPING_ON }, done));
   if (data.text === 'menu') {
     const buttons = [botly.createPostbackButton('Help', 'HELP')];
