@@ -105,12 +105,20 @@ impl Tools {
         let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let python = self.python.clone().ok_or("python3 is missing")?;
         let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers/python");
-        let (wanted, own) = (sources().join("python/requirements.txt"), there.join("bin/python"));
-        let lock = fs::read(&wanted)?;
+        let own = there.join("bin/python");
+        let [wanted, alone] =
+            ["requirements.txt", "rasa.txt"].map(|name| sources().join("python").join(name));
+        let lock = [fs::read(&wanted)?, fs::read(&alone)?].concat();
         if !fs::read(there.join("installed.txt")).is_ok_and(|installed| installed == lock) {
             run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&there))?;
-            let options = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-            run(Command::new(&own).args(options).arg(&wanted))?;
+            let pip = || {
+                let mut pip = Command::new(&own);
+                pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+                pip
+            };
+            run(pip().arg("-r").arg(&wanted))?;
+            // Rasa names older versions of Python, for the sake of dependencies that are not installed.
+            run(pip().args(["--no-deps", "--ignore-requires-python", "-r"]).arg(&alone))?;
             fs::write(there.join("installed.txt"), lock)?;
         }
         Ok((own, sources().join("python")))

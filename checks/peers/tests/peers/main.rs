@@ -6,22 +6,23 @@
 //!
 //! Called by the name `messenger-sim`, this program is the simulator (`testers`).
 
+mod bots;
 mod browser;
 mod first_run;
 mod install;
 mod playground;
 mod session;
 mod testers;
+mod tls;
+mod workflows;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use messenger_handover::id::{AppId, PageId, UserId};
-use messenger_sim::{ApiCall, App, Page, Platform, Rules, Server};
+use messenger_sim::{App, Page, Platform, Rules, Server};
 use tokio::runtime::Runtime;
 
 const BOT: u64 = 999;
@@ -29,6 +30,8 @@ const DESK: u64 = 888;
 const PAGE: u64 = 987_654_321_098_765;
 const PSID: u64 = 1_234_567_890_123_456;
 const VERIFY_TOKEN: &str = "V";
+/// The second, because some packages have a fixed address of Graph, which leads to the simulator here.
+const PAST_ANY_PROXY: &str = "127.0.0.1,graph.facebook.com";
 
 /// The handover protocol with a bot as primary receiver, because every call is available there.
 fn platform() -> Platform {
@@ -53,21 +56,25 @@ fn peer(program: &Path, server: &Server) -> Command {
         ("BOT_SECRET", "bot-secret"),
         ("DESK_SECRET", "desk-secret"),
         ("VERIFY_TOKEN", VERIFY_TOKEN),
-        ("NO_PROXY", "127.0.0.1"),
-        ("no_proxy", "127.0.0.1"),
+        ("NO_PROXY", PAST_ANY_PROXY),
+        ("no_proxy", PAST_ANY_PROXY),
     ]);
     command
+}
+
+/// Fails with everything that a client printed, unless it succeeded.
+fn succeeded(output: &Output, server: &Server) -> Result<(), Failed> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    Err(format!("{}\n{out}\n{err}\n{}", output.status, server.transcript(0).join("\n")).into())
 }
 
 /// Runs a client to its end, and checks that it has made all of these calls.
 fn client(runtime: &Runtime, program: &Path, script: &Path, edges: &[&str]) -> Result<(), Failed> {
     let server = start(runtime);
-    let output = peer(program, &server).arg(script).output()?;
-    if !output.status.success() {
-        let [out, err] =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        return Err(format!("{}\n{out}\n{err}\n{}", output.status, server.transcript(0).join("\n")).into());
-    }
+    succeeded(&peer(program, &server).arg(script).output()?, &server)?;
     let lines = server.transcript(0);
     for edge in edges {
         let called =
@@ -104,69 +111,28 @@ fn until(what: &str, server: &Server, so: impl Fn() -> bool) -> Result<(), Faile
     Ok(())
 }
 
-/// A bot of another framework takes part in a transfer, with only its webhook and its Graph client.
-fn bottender(runtime: &Runtime, node: &Path, packages: &Path) -> Result<(), Failed> {
-    let server = start(runtime);
-    let mut command = peer(node, &server);
-    command.arg("serve.js").current_dir(packages.join("bottender")).stdout(Stdio::piped());
-    let mut running = Running(command.spawn()?);
-    let stdout = running.0.stdout.take().ok_or("no output")?;
-    let line =
-        BufReader::new(stdout).lines().map_while(Result::ok).find(|line| line.contains("listening on"));
-    let line = line.ok_or("it never listens")?;
-    let port = line.rsplit(' ').next().unwrap_or_default();
-
-    let (bot, desk) = (AppId::from(BOT), AppId::from(DESK));
-    let (page, user) = (PageId::from(PAGE), UserId::from(PSID));
-    server.set_callback(&bot, format!("http://127.0.0.1:{port}/webhook"));
-    runtime.block_on(server.verify_webhook(&bot)).map_err(|error| error.to_string())?;
-    let read = || -> Vec<String> {
-        let said = server.conversation(&page, &user);
-        said.iter().filter_map(|said| said.text().map(str::to_owned)).collect()
-    };
-    let owner = || server.owner(&page, &user);
-    let as_desk = |call: ApiCall| {
-        let made = server.with_platform(|platform, now| platform.call(&desk, &page, &call, now));
-        made.map_err(|error| error.to_string())
-    };
-
-    server.customer_writes(&page, &user, "hello");
-    until("it answers", &server, || read() == ["hello", "You said: hello"])?;
-    server.customer_writes(&page, &user, "a person, please");
-    until("it passes control", &server, || owner() == Some(desk.clone()))?;
-    // On standby the bot is silent and does not even attempt to send.
-    let tried = || {
-        let of_bot =
-            |line: &&String| line.contains("\"app\":\"999\"") && line.contains("\"edge\":\"messages\"");
-        server.transcript(0).iter().filter(of_bot).count()
-    };
-    let before = tried();
-    server.customer_writes(&page, &user, "are you a person?");
-    runtime.block_on(server.settled(Duration::from_secs(5)));
-    std::thread::sleep(Duration::from_millis(500));
-    if tried() != before {
-        return Err("it speaks while another app has control".into());
-    }
-    as_desk(ApiCall::Pass { user: user.clone(), target: Some(bot.clone()), metadata: None })?;
-    server.customer_writes(&page, &user, "hello again");
-    until("it answers again", &server, || read().last().is_some_and(|text| text == "You said: hello again"))?;
-    as_desk(ApiCall::Request { user: user.clone(), metadata: None })?;
-    until("it grants a request", &server, || owner() == Some(desk.clone()))?;
-    if server.dropped() > 0 {
-        return Err("it did not accept a webhook".into());
-    }
-    Ok(())
-}
-
-fn node_client(
+/// Runs a Node bot through the scene of [`bots`].
+fn node_bot(
     runtime: &Runtime,
     tools: &install::Tools,
-    edges: &[&str],
+    framework: &bots::Framework,
     script: &str,
 ) -> Result<(), Failed> {
     let (node, packages) = tools.node_packages()?;
-    client(runtime, &node, &packages.join(format!("{script}.js")), edges)
+    let script = packages.join(script);
+    bots::drive(runtime, framework, |server| node_command(&node, &script, server))
 }
+
+/// Node with a script, in the script's folder, where some frameworks look for the bot.
+fn node_command(node: &Path, script: &Path, server: &Server) -> Command {
+    let mut command = peer(node, server);
+    command.arg(script).current_dir(script.parent().unwrap_or(script));
+    command
+}
+
+const NODE_CLIENTS: [&str; 2] = ["messaging-api-messenger", "facebook-nodejs-business-sdk"];
+const CONTROL: [&str; 5] =
+    ["pass_thread_control", "take_thread_control", "request_thread_control", "thread_owner", "messages"];
 
 fn main() -> ExitCode {
     let name = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
@@ -178,19 +144,15 @@ fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let tools = Arc::new(install::Tools::find());
     let (with_node, with_python, with_browser) = (tools.has_node(), tools.has_python(), tools.has_browser());
-    let every =
-        ["pass_thread_control", "take_thread_control", "request_thread_control", "thread_owner", "messages"];
-    let trial =
-        |name: &str, there: bool, run: fn(&Runtime, &install::Tools, &[&str], &str) -> Result<(), Failed>| {
-            let (tools, runtime, script) = (Arc::clone(&tools), Arc::clone(&runtime), name.to_owned());
-            let run = move || run(&runtime, &tools, &every, &script);
-            Trial::test(name.to_owned(), run).with_ignored_flag(!there)
-        };
+    let trial = |name: &str, there: bool, run: fn(&Runtime, &install::Tools, &str) -> Result<(), Failed>| {
+        let (tools, runtime, own) = (Arc::clone(&tools), Arc::clone(&runtime), name.to_owned());
+        Trial::test(name.to_owned(), move || run(&runtime, &tools, &own)).with_ignored_flag(!there)
+    };
     let tester = |name: &str, there: bool, run: fn(&install::Tools, &Path) -> Result<(), Failed>| {
         let (tools, program) = (Arc::clone(&tools), program.clone());
         Trial::test(name.to_owned(), move || run(&tools, &program)).with_ignored_flag(!there)
     };
-    let trials = vec![
+    let mut trials = vec![
         Trial::test("documentation", testers::documented),
         Trial::test("first-run", {
             let (runtime, program) = (Arc::clone(&runtime), program.clone());
@@ -198,18 +160,45 @@ fn main() -> ExitCode {
         }),
         tester("pytest", with_python, testers::pytest),
         tester("jest", with_node, testers::jest),
-        trial("messaging-api-messenger", with_node, node_client),
-        trial("facebook-nodejs-business-sdk", with_node, node_client),
-        trial("bottender", with_node, |runtime, tools, _, _| {
-            let (node, packages) = tools.node_packages()?;
-            bottender(runtime, &node, &packages)
+        trial("bottender", with_node, |runtime, tools, _| {
+            node_bot(runtime, tools, &bots::BOTTENDER, "bottender/serve.js")
         }),
-        trial("facebook-business", with_python, |runtime, tools, edges, _| {
+        trial("botly", with_node, |runtime, tools, _| node_bot(runtime, tools, &bots::BOTLY, "botly.js")),
+        trial("botmaster", with_node, |runtime, tools, _| {
+            node_bot(runtime, tools, &bots::BOTMASTER, "botmaster.js")
+        }),
+        trial("rasa-facebook-channel", with_python, |runtime, tools, _| {
             let (python, scripts) = tools.python_packages()?;
-            client(runtime, &python, &scripts.join("facebook_business_peer.py"), edges)
+            bots::drive(runtime, &bots::RASA, |server| {
+                let mut command = peer(&python, server);
+                command.arg(scripts.join("rasa_facebook_bot.py"));
+                command
+            })
         }),
-        trial("browser", with_browser, |runtime, tools, _, _| browser::drive(runtime, tools)),
-        trial("playground", with_browser, |runtime, tools, _, _| playground::drive(runtime, tools)),
+        trial("facebook-business", with_python, |runtime, tools, _| {
+            let (python, scripts) = tools.python_packages()?;
+            client(runtime, &python, &scripts.join("facebook_business_peer.py"), &CONTROL)
+        }),
+        trial("tls facebook-business", with_python, |runtime, tools, _| {
+            let (python, scripts) = tools.python_packages()?;
+            let trust = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"];
+            let script = scripts.join("facebook_business_peer.py");
+            tls::client(runtime, &python, &script, &trust, "CERTIFICATE_VERIFY_FAILED")
+        }),
+        trial("tls messaging-api-messenger", with_node, |runtime, tools, _| {
+            let (node, packages) = tools.node_packages()?;
+            let script = packages.join("messaging-api-messenger.js");
+            tls::client(runtime, &node, &script, &["NODE_EXTRA_CA_CERTS"], "DEPTH_ZERO_SELF_SIGNED_CERT")
+        }),
+        trial("browser", with_browser, |runtime, tools, _| browser::drive(runtime, tools)),
+        trial("playground", with_browser, |runtime, tools, _| playground::drive(runtime, tools)),
     ];
+    trials.extend(NODE_CLIENTS.map(|name| {
+        trial(name, with_node, |runtime, tools, name| {
+            let (node, packages) = tools.node_packages()?;
+            client(runtime, &node, &packages.join(format!("{name}.js")), &CONTROL)
+        })
+    }));
+    trials.extend(workflows::NAMES.map(|name| trial(name, with_node, workflows::play)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
