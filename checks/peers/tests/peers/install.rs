@@ -18,8 +18,11 @@ pub struct Tools {
     required: bool,
 }
 
-/// Serializes installations.
-static INSTALLING: Mutex<()> = Mutex::new(());
+/// Serializes installations of the packages of Python.
+static PYTHON_INSTALLING: Mutex<()> = Mutex::new(());
+/// Whether this run has installed the packages of Node. Once is enough, and a script must not be written again while
+/// another peer reads it.
+static NODE_INSTALLED: Mutex<bool> = Mutex::new(false);
 
 fn find(name: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH")?;
@@ -85,9 +88,12 @@ impl Tools {
 
     /// Node, and the folder of the scripts with installed packages.
     pub fn node_packages(&self) -> Result<(PathBuf, PathBuf), Failed> {
-        let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut installed = NODE_INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
         let (node, npm) = self.node.clone().zip(self.npm.clone()).ok_or("node or npm is missing")?;
         let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers/node");
+        if *installed {
+            return Ok((node, there));
+        }
         let lock = fs::read(sources().join("node/package-lock.json"))?;
         let fresh = fs::read(there.join("installed.json")).is_ok_and(|installed| installed == lock);
         copy(&sources().join("node"), &there)?;
@@ -97,12 +103,13 @@ impl Tools {
             run(Command::new(npm).args(options).current_dir(&there))?;
             fs::write(there.join("installed.json"), lock)?;
         }
+        *installed = true;
         Ok((node, there))
     }
 
     /// Python with its packages, and the folder of the scripts.
     pub fn python_packages(&self) -> Result<(PathBuf, PathBuf), Failed> {
-        let _one = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = PYTHON_INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let python = self.python.clone().ok_or("python3 is missing")?;
         let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("peers/python");
         let own = there.join("bin/python");
