@@ -88,6 +88,12 @@ pub trait HandoverClient: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`CallError`] as for a message. A sign need not be retried.
     async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError>;
+
+    /// The share of the platform's fullest [limit](crate::protocol#rate-limits) that is used, in percent, by the last response;
+    /// for operators.
+    fn usage_percent(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The desk's endpoint, as a bot calls it. Success means that the desk accepted, not that control has moved.
@@ -143,6 +149,10 @@ impl<C: HandoverClient + ?Sized> HandoverClient for Arc<C> {
 
     async fn sender_action(&self, thread: &ThreadKey, action: SenderAction) -> Result<(), CallError> {
         (**self).sender_action(thread, action).await
+    }
+
+    fn usage_percent(&self) -> Option<u64> {
+        (**self).usage_percent()
     }
 }
 

@@ -249,6 +249,10 @@ impl fmt::Debug for GraphClient {
 
 #[async_trait]
 impl HandoverClient for GraphClient {
+    fn usage_percent(&self) -> Option<u64> {
+        self.shared.pace.as_ref().map(Pace::usage_percent)
+    }
+
     async fn pass_thread_control(
         &self,
         thread: &ThreadKey,

@@ -1,6 +1,7 @@
 //! Schedules calls so that they stay below the platform's limits (docs/protocol.md#rate-limits).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ const RESTRICTED_AT_MOST: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     lanes: Mutex<Lanes>,
+    /// The usage in the last response, in percent.
+    percent: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -181,6 +184,11 @@ impl PageLanes {
 }
 
 impl Pace {
+    /// The share of the fullest limit, in percent, by the last response.
+    pub(super) fn usage_percent(&self) -> u64 {
+        self.percent.load(Ordering::Relaxed)
+    }
+
     fn lanes(&self) -> MutexGuard<'_, Lanes> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -237,6 +245,7 @@ impl Pace {
         let of_app = limited.is_some_and(|failure| failure.code == Some(4));
         let (app_wait, own_wait) = if of_app { (wait, None) } else { (None, wait) };
         let (app, own) = (usage::of_app(headers), usage::of_page(headers));
+        self.percent.store(app.fuller(own), Ordering::Relaxed);
         let mut lanes = self.lanes();
         // A call that is refused for its Page's limit has passed the app's limit.
         lanes.app.learnt(app, app_wait, possible || own_wait.is_some(), probe, now);

@@ -25,6 +25,11 @@ impl Usage {
         Self { percent: self.percent.max(other.percent), regain: self.regain.max(other.regain) }
     }
 
+    /// The fullest of both, in percent.
+    pub(super) fn fuller(self, other: Self) -> u64 {
+        self.percent.max(other.percent)
+    }
+
     /// The pause before the next call, if the limit is reached.
     pub(super) fn block(self) -> Option<Duration> {
         self.regain.or((self.percent >= 100).then_some(BLOCKED))

@@ -51,6 +51,7 @@ impl Stats {
             gauge("handover_events_under_way", self.events_under_way as f64),
             gauge("handover_tasks", self.tasks as f64),
             gauge("handover_calls_waiting", self.calls_waiting as f64),
+            gauge("handover_usage_percent", self.usage_percent as f64),
             gauge("handover_due_lag_seconds", self.due_lag.as_secs_f64()),
             counter("handover_events_accepted_total", self.events_accepted),
             counter("handover_deliveries_refused_total", self.deliveries_refused),
@@ -115,6 +116,6 @@ mod tests {
             Stats { calls, ..Stats::default() }.numbers().iter().map(|it| it.name).collect();
         let missing: Vec<_> =
             names.iter().filter(|name| !documented.contains(&format!("`{name}`"))).collect();
-        assert!(names.len() == 20 && missing.is_empty(), "{missing:?}");
+        assert!(names.len() == 21 && missing.is_empty(), "{missing:?}");
     }
 }

@@ -61,6 +61,9 @@ pub struct Stats {
     pub store_failures: u64,
     /// The time that all these calls took together.
     pub store_time: Duration,
+    /// The share of the platform's fullest limit that is used, in percent, by its last response
+    /// ([`HandoverClient::usage_percent`](crate::control::HandoverClient::usage_percent)); 0 if the client does not know it.
+    pub usage_percent: u64,
     /// The ended calls to the platform and to the desk's endpoint, by call and result.
     pub calls: Vec<CallCount>,
 }
@@ -193,6 +196,7 @@ impl Handover {
             store_calls: count(&counters.store_calls),
             store_failures: count(&counters.store_failures),
             store_time: Duration::from_micros(count(&counters.store_micros)),
+            usage_percent: inner.client.usage_percent().unwrap_or_default(),
             calls: calls.collect(),
         }
     }

@@ -61,6 +61,7 @@ fn far_from_a_limit_nobody_waits() {
     let (pace, now) = (Pace::default(), Instant::now());
     let usage = [("x-app-usage", r#"{"call_count":28,"total_time":25,"total_cputime":25}"#)];
     pace.learnt(None, &headers(&usage), now);
+    assert_eq!(pace.usage_percent(), 28);
     pace.learnt(None, &headers(&[("x-page-usage", "not json"), ("x-app-usage", "[]")]), now);
     for _ in 0..1000 {
         assert_eq!(pace.message(&page(), now), after(0));
