@@ -99,7 +99,7 @@ async fn play(options: &Options) -> Result<bool, BoxError> {
         }
         let (steps, messages) = (played.arrows.len(), played.conversation.len());
         let verdict = if played.deviations.is_empty() { "as the page says" } else { "DEVIATES" };
-        table.push(format!("{name:<26} {steps:>6} {messages:>8}  {verdict}"));
+        table.push(format!("{name:<30} {steps:>6} {messages:>8}  {verdict}"));
         if played.deviations.is_empty() {
             println!(
                 "{name}: as the page says; {steps} arrows, {messages} messages, none lost, none doubled\n"
@@ -109,6 +109,6 @@ async fn play(options: &Options) -> Result<bool, BoxError> {
             good = false;
         }
     }
-    println!("{:<26} {:>6} {:>8}  verdict\n{}", "workflow", "arrows", "messages", table.join("\n"));
+    println!("{:<30} {:>6} {:>8}  verdict\n{}", "workflow", "arrows", "messages", table.join("\n"));
     Ok(good)
 }
