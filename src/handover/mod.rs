@@ -16,6 +16,7 @@
 //! 5. The handler gets [`MessageSent`](crate::thread::Notice::MessageSent), `MessageFailed` or `MessageUnknown`.
 
 mod alarm;
+mod backlog;
 mod batcher;
 mod builder;
 mod cache;
@@ -36,6 +37,7 @@ mod story;
 mod unsaved;
 mod wake;
 
+pub use backlog::Backlog;
 pub use builder::Builder;
 pub use check::BuildError;
 pub use clock::{Clock, SystemClock};

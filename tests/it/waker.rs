@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use messenger_handover::handover::{Stopped, Unhealthy};
+use messenger_handover::call::{Failure, FailureKind};
+use messenger_handover::control::CallError;
+use messenger_handover::handover::{Clock, Stopped, Unhealthy};
 use messenger_handover::prelude::*;
 use messenger_handover::store::{Loaded, StoreError, Write, WriteOutcome};
 use messenger_handover::testing::{FakeClient, VirtualClock};
@@ -136,6 +138,15 @@ async fn waker_sees_what_an_earlier_process_left() {
         bot.events(vec![platform.customer_writes(&key(user), "x")]).await.unwrap();
     }
     assert!(bot.settled(S).await);
+    for (most, conversations, has_more) in
+        [(0, 0, true), (150, 150, true), (200, 200, false), (1_000, 200, false)]
+    {
+        let backlog = bot.backlog(most).await.unwrap();
+        assert_eq!(
+            (backlog.conversations, backlog.notices, backlog.has_more),
+            (conversations, conversations, has_more)
+        );
+    }
     assert_eq!(bot.stop(S).await, Stopped::Finished);
     tokio::time::sleep(3600 * S).await;
     let policy = ThreadControlPolicy::BotPrimary;
@@ -156,4 +167,29 @@ async fn waker_or_not_a_store_that_hangs_is_counted() {
     let stats = bot.stats();
     assert!(stats.store_failures > 0 && stats.store_failures == stats.store_calls, "{stats:?}");
     assert!(stats.store_time >= 30 * S, "{stats:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waker_or_not_the_backlog_counts_what_waits() {
+    let (_, _, platform, bot) = a_bot();
+    let send = async |user, name: &str| {
+        let message = OutgoingMessage::text(name).unwrap();
+        bot.send(&key(user), MessageKey::new(name).unwrap(), message).await.unwrap();
+        assert!(bot.settled(S).await);
+    };
+    let begun = VirtualClock::new().now();
+    let failure = |kind| Failure::new(kind, "on purpose");
+    platform.fail_next(CallError::refused(failure(FailureKind::Transient)));
+    send(1, "busy").await;
+    let busy = bot.backlog(10).await.unwrap();
+    assert_eq!((busy.conversations, busy.messages, busy.unknown, busy.has_more), (1, 1, 0, false));
+    assert!(busy.first_expiry.unwrap() > begun);
+    platform.fail_next(CallError::unknown(failure(FailureKind::Transport)));
+    send(2, "unknown").await;
+    send(2, "behind it").await;
+    tokio::time::sleep(120 * S).await;
+    let later = bot.backlog(10).await.unwrap();
+    // The first was sent at its second attempt; the handler fails on what it is told of both.
+    assert_eq!((later.conversations, later.messages, later.unknown), (2, 2, 1));
+    assert!(later.notices >= 2 && later.first_expiry >= busy.first_expiry, "{busy:?} {later:?}");
 }

@@ -28,9 +28,10 @@ use crate::schedules::in_virtual_time;
 use crate::schedules::world::{Setup, World};
 
 /// The source files whose public async functions each have a case here.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "src/handover/mod.rs",
     "src/handover/sender_action.rs",
+    "src/handover/backlog.rs",
     "src/handover/maintenance.rs",
     "src/webhook/endpoint.rs",
     "src/bots_api/endpoint.rs",

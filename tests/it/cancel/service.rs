@@ -166,6 +166,16 @@ fn upkeep() -> Vec<Case> {
         Case {
             contract: Contract::Reads,
             call: |w| {
+                Box::pin(async move {
+                    let _ = bot(&w).backlog(10).await.unwrap();
+                })
+            },
+            source: "src/handover/backlog.rs",
+            ..upkeep("backlog")
+        },
+        Case {
+            contract: Contract::Reads,
+            call: |w| {
                 Box::pin(async move { bot(&w).threads_needing_attention(None, 9).await.map(drop).unwrap() })
             },
             ..upkeep("threads_needing_attention")
