@@ -1,4 +1,4 @@
-//! What waits in a store of conversations, since when, and why.
+//! Lists the work that waits in a store of conversations.
 //!
 //! ```text
 //! cargo run --features sqlite --example threads -- --store sqlite:desk.db

@@ -44,7 +44,7 @@ pub struct Settings {
     pub page_id: PageId,
     /// The Page's access token for our app.
     pub page_token: PageToken,
-    /// Who is primary on the Page: `bot_primary`, `ed_primary` or `no_primary`.
+    /// The primary app of the Page: `bot_primary`, `ed_primary` or `no_primary`.
     pub policy: ThreadControlPolicy,
     /// Where Graph is, if not at Meta.
     #[serde(default)]

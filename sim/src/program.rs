@@ -168,7 +168,7 @@ fn exports(url: &str, config: &Config, app: &AppConfig) -> String {
         settings.extend(desk.map(|desk| ("DESK_APP_ID", desk.id.to_string())));
     }
     if !is_bot {
-        // What its bots have to send, not the platform's.
+        // The token that its bots have to send, not the platform's.
         settings.push(("ED_TOKEN", "ED_TOKEN".to_owned()));
     }
     let (example, listen) = if is_bot { ("bot", "127.0.0.1:3000") } else { ("agent_desk", "127.0.0.1:3001") };

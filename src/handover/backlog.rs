@@ -1,4 +1,4 @@
-//! What waits in the store, for all processes on it.
+//! Counts the work that waits in the store, for all processes on it.
 
 use crate::store::Loaded;
 use crate::thread::WaitsFor;
@@ -9,7 +9,7 @@ use super::{Handover, HandoverError};
 /// The conversations that are read at once.
 const PORTION: usize = 100;
 
-/// What waits in the store, by [`Handover::backlog`].
+/// The work that waits in the store, by [`Handover::backlog`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Backlog {

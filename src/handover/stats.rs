@@ -76,7 +76,7 @@ pub struct CallCount {
     pub call: &'static str,
     /// The kind of failure; `None` for success.
     pub failure: Option<FailureKind>,
-    /// How many.
+    /// The number.
     pub count: u64,
 }
 

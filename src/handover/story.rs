@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 use crate::id::ThreadKey;
 use crate::thread::Notice;
 
-/// How conversations are named in the log.
+/// The names of conversations in the log.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     salt: Option<String>,

@@ -1,4 +1,4 @@
-//! What a store in trouble does to timers, health and numbers.
+//! Tests of timers, health and numbers with a store in trouble.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What the customer does beside writing: whole messages, edits, links and opt-ins.
+//! The customer's acts beside writing: whole messages, edits, links and opt-ins.
 
 use serde_json::{Value, json};
 

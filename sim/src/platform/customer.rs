@@ -1,4 +1,4 @@
-//! What the customer does: messages, buttons, unsent messages, receipts.
+//! The customer's acts: messages, buttons, unsent messages, receipts.
 
 use std::time::Duration;
 

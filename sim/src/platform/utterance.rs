@@ -1,4 +1,4 @@
-//! What a customer can send, as values with the bodies of Meta's webhooks.
+//! The messages that a customer can send, as values with the bodies of Meta's webhooks.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! What the customer and Meta do, with the events that the observer sees of it.
+//! The acts of the customer and of Meta, with the events that the observer sees of them.
 
 use std::sync::Arc;
 

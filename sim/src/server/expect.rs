@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The longest wait, by the real clock.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What is expected of a conversation. Conditions that are not set hold.
+/// An expectation of a conversation. Conditions that are not set hold.
 ///
 /// ```
 /// # use messenger_sim::Expectation;

@@ -43,7 +43,7 @@ async fn the_customers_acts_arrive_and_are_written_down() {
     http.steer("POST", &format!("{person}/optins"), json!({"type": "plugin", "ref": "newsletter"})).await;
     let ad = json!({"title": "Start", "payload": "S", "referral": {"ad_id": "120"}});
     http.steer("POST", &format!("{person}/postbacks"), ad).await;
-    // What is about the Page comes beside the conversation.
+    // An event about the Page comes beside the conversation.
     http.ask("GET", "_sim/settled", None).await;
     http.steer("POST", "pages/10/policy", json!({"action": "warning", "reason": "spam"})).await;
     http.ask("GET", "_sim/settled", None).await;
