@@ -63,7 +63,7 @@ pub struct Settings {
     pub store: Option<DatabaseUrl>,
 }
 
-/// What is wrong with the settings, all at once, each by the name of its variable. It shows no value of a secret.
+/// The mistakes in the settings, all at once, each by the name of its variable. It shows no value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingsError(Vec<String>);
 

@@ -79,10 +79,12 @@ pub(super) struct Waker {
     pub(super) failure: Option<StoreError>,
     /// Whether a round runs.
     pub(super) is_at_work: bool,
+    /// Whether the first round has begun.
+    pub(super) has_begun: bool,
 }
 
 impl Default for Waker {
     fn default() -> Self {
-        Self { last: Instant::now(), failure: None, is_at_work: false }
+        Self { last: Instant::now(), failure: None, is_at_work: false, has_begun: false }
     }
 }

@@ -37,10 +37,6 @@ enum Round {
 
 /// Wakes due threads until the service ends. A panic of the store ends only its round.
 pub(super) async fn wake_due(inner: Weak<Inner>) {
-    if let Some(inner) = inner.upgrade() {
-        // Work of earlier processes.
-        inner.note_next_due().await;
-    }
     loop {
         let Some(inner) = inner.upgrade().filter(|inner| !inner.is_stopping()) else { return };
         let (alarm, clock) = (inner.alarm.clone(), inner.clock.clone());
@@ -66,6 +62,10 @@ pub(super) async fn wake_due(inner: Weak<Inner>) {
 
 async fn wake_round(inner: Arc<Inner>) -> Round {
     inner.waker().is_at_work = true;
+    if !std::mem::replace(&mut inner.waker().has_begun, true) {
+        // Work of earlier processes.
+        inner.note_next_due().await;
+    }
     inner.alarm.poll();
     let due = answered_in_time(inner.store.due(inner.now(), LEASE, BATCH)).await;
     let lag = u64::try_from(inner.alarm.lag(inner.now()).as_millis()).unwrap_or(u64::MAX);

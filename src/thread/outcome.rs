@@ -101,13 +101,13 @@ pub struct WaitingMessage<'a> {
     pub key: &'a MessageKey,
     /// The message.
     pub message: &'a OutgoingMessage,
-    /// What it waits for.
+    /// The event that lets it go on.
     pub waits_for: WaitsFor,
     /// The time at which it fails, unless it was sent before ([`Timeouts::message_age`](super::Timeouts::message_age)).
     pub expires: Timestamp,
 }
 
-/// What a message waits for.
+/// The event that lets a waiting message go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {

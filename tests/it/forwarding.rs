@@ -33,6 +33,10 @@ pub trait Forward: Debug + Send + Sync + 'static {
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner().ping().await
     }
+
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.inner().next_due(after).await
+    }
 }
 
 /// A [`ThreadStore`] that makes the calls of `F`.
@@ -78,6 +82,6 @@ impl<F: Forward> ThreadStore for Forwarding<F> {
     }
 
     async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.0.inner().next_due(after).await
+        self.0.next_due(after).await
     }
 }

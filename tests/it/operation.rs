@@ -1,4 +1,4 @@
-//! What an operator sees: health, numbers, the log of a handover, spans.
+//! The operator's view: health, numbers, the log of a handover, spans.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -28,6 +28,7 @@ use crate::world::{Ear, desk, thread};
 struct PanicsOnce {
     inner: MemoryStore,
     panicked: AtomicBool,
+    panicked_at_next_due: AtomicBool,
 }
 
 #[async_trait]
@@ -39,6 +40,11 @@ impl Forward for PanicsOnce {
     async fn due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<ThreadKey>, StoreError> {
         assert!(self.panicked.swap(true, Ordering::SeqCst), "the first time, on purpose");
         self.inner.due(now, lease, limit).await
+    }
+
+    async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        assert!(self.panicked_at_next_due.swap(true, Ordering::SeqCst), "the first time, on purpose");
+        self.inner.next_due(after).await
     }
 }
 
@@ -60,7 +66,7 @@ async fn store_that_panics_does_not_end_the_waker() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(store.panicked.load(Ordering::SeqCst));
+    assert!(store.panicked.load(Ordering::SeqCst) && store.panicked_at_next_due.load(Ordering::SeqCst));
     assert!(!ear.all().is_empty(), "nobody is told that the answer expired");
 }
 

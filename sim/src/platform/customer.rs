@@ -163,7 +163,7 @@ impl Platform {
         mid
     }
 
-    /// What every act of the customer does that counts like a message: it routes an idle thread, prolongs control and opens the
+    /// The effects of every act of the customer that counts like a message: it routes an idle thread, prolongs control and opens the
     /// window.
     pub(super) fn customer_arrives(&mut self, key: &ThreadKey, entry: EntryPoint, now: Timestamp) {
         self.meets(key);

@@ -40,7 +40,8 @@ pub(super) async fn run(shared: Weak<Shared>, mut ready: mpsc::UnboundedReceiver
 /// Sends the webhooks of a line, in order. One that is not accepted after the first attempts leaves the line, and is
 /// [repeated](messenger_handover::protocol#redelivery) beside it.
 async fn work(shared: Arc<Shared>, line: Line, places: Arc<Semaphore>) {
-    while let Some((era, events)) = shared.next(&line) {
+    let era = line.era;
+    while let Some(events) = shared.next(&line) {
         let mut post = Post {
             shared: Arc::clone(&shared),
             places: Arc::clone(&places),
@@ -69,10 +70,10 @@ async fn work(shared: Arc<Shared>, line: Line, places: Arc<Semaphore>) {
 }
 
 impl Shared {
-    /// Takes the next webhooks of a line with their era; `None` ends the line's task.
-    fn next(&self, line: &Line) -> Option<(u64, Vec<Delivery>)> {
+    /// Takes the next webhooks of a line; `None` ends the line's task.
+    fn next(&self, line: &Line) -> Option<Vec<Delivery>> {
         let state = &mut *self.lock();
-        state.outgoing.next(line, &state.platform).map(|events| (state.era, events))
+        state.outgoing.next(line, &state.platform)
     }
 
     /// Counts webhooks as delivered or given up.

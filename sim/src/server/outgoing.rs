@@ -16,6 +16,8 @@ const AT_ONCE: usize = 32;
 /// delivery, an app has one line for all of its conversations.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Line {
+    /// The number of resets before it. Tasks from before a reset find no webhook of after it.
+    pub(super) era: u64,
     pub(super) app: AppId,
     conversation: Option<(PageId, Option<UserId>)>,
 }
@@ -134,9 +136,9 @@ impl Outgoing {
 }
 
 impl Line {
-    pub(super) fn of(delivery: &Delivery, platform: &Platform) -> Self {
+    pub(super) fn of(delivery: &Delivery, platform: &Platform, era: u64) -> Self {
         let alone = platform.switches().events_per_delivery <= 1;
         let conversation = alone.then(|| (delivery.page.clone(), delivery.user.clone()));
-        Self { app: delivery.app.clone(), conversation }
+        Self { era, app: delivery.app.clone(), conversation }
     }
 }

@@ -144,7 +144,7 @@ impl Shared {
                 state.write_unsent(&delivery, "webhook_unsent");
                 continue;
             }
-            let line = Line::of(&delivery, &state.platform);
+            let line = Line::of(&delivery, &state.platform, state.era);
             let Some(fault) = state.faults.strike("webhook", delivery.label, &app) else {
                 state.outgoing.push(line, delivery);
                 continue;
