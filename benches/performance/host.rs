@@ -6,32 +6,39 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method};
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, Notification};
-use messenger_handover::id::AppId;
+use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::{AppSecret, VerifyToken};
 use messenger_handover::store::{MemoryStore, ThreadStore};
-use messenger_handover::thread::Actions;
+use messenger_handover::thread::{Actions, Notice};
 use messenger_handover::webhook::{self, Delivery, SIGNATURE_HEADER, Verifier};
 use tokio::runtime::Runtime;
 
 use crate::common::deliveries::{Deliveries, SECRET};
 use crate::threads::EVENTS;
 
-/// A handler that ignores every notification.
-struct Deaf;
+/// A handler that does nothing about any notification.
+struct Deaf {
+    /// Whether it decides about messages before they are saved.
+    decides: bool,
+}
 
 #[async_trait::async_trait]
 impl Handler for Deaf {
     async fn notify(&self, _: &Handover, _: &Notification) -> Result<Actions, HandlerError> {
         Ok(Actions::none())
     }
+
+    fn decide(&self, _: &ThreadKey, _: &Notice) -> Option<Actions> {
+        self.decides.then(Actions::none)
+    }
 }
 
 /// A bot. No measured work calls Graph. Call it within a runtime.
-pub fn host(store: Arc<dyn ThreadStore>) -> Result<Handover, BoxError> {
+pub fn host(store: Arc<dyn ThreadStore>, decides: bool) -> Result<Handover, BoxError> {
     let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).build()?;
     let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
-    Ok(Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf).store(store).start()?)
+    Ok(Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf { decides }).store(store).start()?)
 }
 
 /// That host's webhook endpoint, on one thread.
@@ -43,10 +50,10 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn new(runtime: Runtime, users: u64) -> Result<Self, BoxError> {
+    pub fn new(runtime: Runtime, users: u64, decides: bool) -> Result<Self, BoxError> {
         let handover = {
             let _here = runtime.enter();
-            host(Arc::new(MemoryStore::new()))?
+            host(Arc::new(MemoryStore::new()), decides)?
         };
         let verifier = Verifier::new(AppSecret::new(SECRET));
         let server = webhook::Endpoint::new(verifier, VerifyToken::new("a verify token"), handover.clone());

@@ -20,7 +20,7 @@ fn bench(service: &Service, bencher: &mut Bencher<'_>) {
 }
 
 pub fn run(criterion: &mut Criterion, many: u64) -> Result<(), BoxError> {
-    let service = |users| Service::new(Builder::new_current_thread().enable_all().build()?, users);
+    let service = |users| Service::new(Builder::new_current_thread().enable_all().build()?, users, true);
     let (few, many) = (service(1_000)?, service(many)?);
     let rounds = in_turn(
         criterion,

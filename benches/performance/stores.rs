@@ -116,7 +116,7 @@ fn sqlite(runtime: &Runtime) -> Result<(), BoxError> {
     let folder = tempfile::tempdir()?;
     let host = {
         let _here = runtime.enter();
-        host(Arc::new(SqliteStore::open(folder.path().join("ours.db"))?))?
+        host(Arc::new(SqliteStore::open(folder.path().join("ours.db"))?), true)?
     };
     // Every conversation exists before the measurement.
     runtime.block_on(deliver(&host, 1, IN_FLIGHT, EVENTS))?;
@@ -211,7 +211,7 @@ fn postgres(runtime: &Runtime, url: &str) -> Result<(), BoxError> {
     let store = PostgresStore::builder(url).schema(SCHEMA).connections(connections).connect();
     let host = {
         let _here = runtime.enter();
-        host(Arc::new(runtime.block_on(store)?))?
+        host(Arc::new(runtime.block_on(store)?), true)?
     };
     runtime.block_on(deliver(&host, 1, CONNECTIONS, EVENTS))?;
     let record = record(&host, runtime)?;

@@ -14,7 +14,7 @@ use tracing::Instrument;
 use crate::id::ThreadKey;
 use crate::retry::Backoff;
 use crate::store::{Loaded, Write, WriteOutcome};
-use crate::thread::{Context, Input, Output, Reply};
+use crate::thread::{Context, Input, Notice, Output, Reply};
 use crate::time::Timestamp;
 
 use super::batcher::answered_in_time;
@@ -49,6 +49,8 @@ struct Tried {
 /// The outputs of a saved step.
 struct Saved {
     out: Vec<Output>,
+    /// The notices that the handler decided about before they were saved.
+    decided: Vec<Notice>,
     wake: Option<Timestamp>,
     /// The time of the step.
     at: Timestamp,
@@ -300,6 +302,8 @@ impl Handover {
             .filter_map(Letter::input)
             .map(|input| thread.step(&cx, input.clone(), now, &mut out))
             .collect();
+        let is_redone = letters.iter().filter_map(Letter::input).all(is_redone);
+        let decided = if is_redone { self.decide(key, thread, &cx, now, &mut out) } else { Vec::new() };
         let is_fresh = thread.is_fresh();
         let is_unchanged = if loaded.version == 0 {
             is_fresh
@@ -314,7 +318,7 @@ impl Handover {
             _ if !cx.begins && !thread.is_at_rest() => Some(now),
             wake => wake,
         };
-        let saved = Saved { out, wake, at: now };
+        let saved = Saved { out, decided, wake, at: now };
         if is_unchanged {
             return Ok((!is_copy).then_some((replies, saved)));
         }
@@ -349,6 +353,9 @@ impl Handover {
             self.inner.alarm.set(wake);
         }
         let mut notification = None;
+        for notice in &saved.decided {
+            self.first_put_out(key, notice);
+        }
         for output in saved.out {
             match output {
                 Output::Call { id, call, retry, note } => {
@@ -356,8 +363,7 @@ impl Handover {
                 }
                 Output::Notice { id, attempt, notice } => {
                     if attempt == 1 {
-                        story::log(self.inner.named(key), &notice);
-                        self.inner.counters.notice(&notice);
+                        self.first_put_out(key, &notice);
                     }
                     notification = Some((Notification::new(key.clone(), id, attempt, notice), saved.at));
                 }
@@ -376,6 +382,11 @@ impl Handover {
         }
         notification
     }
+
+    fn first_put_out(&self, key: &ThreadKey, notice: &Notice) {
+        story::log(self.inner.named(key), notice);
+        self.inner.counters.notice(notice);
+    }
 }
 
 /// These letters up to the first that forgets the conversation, and those behind it.
@@ -393,4 +404,10 @@ fn may_change_nothing((input, reply): (&Input, &Reply)) -> bool {
         Input::NoticeHandled { .. } | Input::CallEnded { .. } => *reply != Reply::Done,
         Input::Event(_) | Input::Command(_) => true,
     }
+}
+
+/// Whether an input that is not saved comes again, so that its notices come again too: the platform redelivers events, and a
+/// notice whose end was not saved is put out again. Calls and commands are not repeated, and a timer may lapse otherwise.
+fn is_redone(input: &Input) -> bool {
+    matches!(input, Input::Event(_) | Input::NoticeHandled { .. })
 }

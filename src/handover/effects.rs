@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::call::{Call, CallId, CallOutcome, Direction, Failure, FailureKind, HandoverRequest};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
-use crate::thread::{Handled, Input, Note};
+use crate::thread::{Context, Handled, Input, Note, Notice, Output, Thread};
 use crate::time::Timestamp;
 use futures_util::FutureExt;
 use tracing::Instrument;
@@ -137,6 +137,43 @@ impl Handover {
                 CallOutcome::Done
             }
         })
+    }
+
+    /// Lets the handler decide about notices before they are saved, up to the first that it leaves to
+    /// [`Handler::notify`](super::Handler::notify), and steps the thread with its decisions. Returns the decided notices.
+    pub(super) fn decide(
+        &self,
+        key: &ThreadKey,
+        thread: &mut Thread,
+        cx: &Context<'_>,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Vec<Notice> {
+        let mut decided = Vec::new();
+        let mut at = 0;
+        while let Some(output) = out.get(at) {
+            at += 1;
+            let Output::Notice { id, attempt: 1, notice } = output else {
+                continue;
+            };
+            let deciding = || self.inner.handler.decide(key, notice);
+            let actions = match std::panic::catch_unwind(AssertUnwindSafe(deciding)) {
+                Ok(Some(actions)) => actions,
+                Ok(None) => break,
+                Err(_) => {
+                    add(&self.inner.counters.handler_failures, 1);
+                    tracing::error!(thread = %self.inner.named(key), "the handler panicked in its decision; it is notified");
+                    break;
+                }
+            };
+            let handled = Input::NoticeHandled { notice: *id, handled: Handled::Done(actions) };
+            at -= 1;
+            if let Output::Notice { notice, .. } = out.remove(at) {
+                decided.push(notice);
+            }
+            let _ = thread.step(cx, handled, now, out);
+        }
+        decided
     }
 
     /// Runs the handler on a notification and returns its result. `at` is the start of the notification's lease.

@@ -58,6 +58,45 @@ pub trait Handler: Send + Sync + 'static {
     /// ([`SetAside`](crate::thread::SetAside), logged as an error), and the next one follows.
     async fn notify(&self, handover: &Handover, notification: &Notification)
     -> Result<Actions, HandlerError>;
+
+    /// Decides at once about a notice, before it is saved. `Some` actions are saved in the same write as the event that the notice
+    /// came of, and [`notify`](Self::notify) does not get it: half of the writes. `None` leaves it to `notify`; so does the default.
+    ///
+    /// For a host that needs no I/O to decide: a bot that follows rules, a desk that only shows the message to its agents.
+    ///
+    /// A decision counts once it is saved. It is asked for again, perhaps about a message that is not to be answered any more, when
+    /// another replica wrote meanwhile, when the store failed, or after a crash. So recognise a message by its `mid`, and have no
+    /// effect that must not repeat. Notices behind one that `notify` works on wait until it has ended. What came of a call, a
+    /// command or a timer, such as [`Notice::MessageSent`], does not come again if it is not saved, and so goes to `notify`.
+    ///
+    /// This must not block its thread. If it panics, the notice goes to `notify`.
+    ///
+    /// ```
+    /// # use async_trait::async_trait;
+    /// # use messenger_handover::call::OutgoingMessage;
+    /// # use messenger_handover::handover::{Handler, HandlerError, Handover, Notification};
+    /// # use messenger_handover::id::ThreadKey;
+    /// # use messenger_handover::thread::{Actions, Notice};
+    /// struct OpeningHours;
+    ///
+    /// #[async_trait]
+    /// impl Handler for OpeningHours {
+    ///     fn decide(&self, _: &ThreadKey, notice: &Notice) -> Option<Actions> {
+    ///         let asks = notice.to_answer().iter().any(|message| message.text.as_deref() == Some("When are you open?"));
+    ///         asks.then(|| OutgoingMessage::text("From nine to five.").ok().map(Actions::reply)).flatten()
+    ///     }
+    ///
+    ///     async fn notify(&self, _: &Handover, notification: &Notification) -> Result<Actions, HandlerError> {
+    ///         // Everything else, with I/O where it takes some.
+    /// #       let _ = notification;
+    ///         Ok(Actions::none())
+    ///     }
+    /// }
+    /// ```
+    fn decide(&self, thread: &ThreadKey, notice: &Notice) -> Option<Actions> {
+        let _ = (thread, notice);
+        None
+    }
 }
 
 #[async_trait]
@@ -68,6 +107,10 @@ impl<H: Handler + ?Sized> Handler for Arc<H> {
         notification: &Notification,
     ) -> Result<Actions, HandlerError> {
         (**self).notify(handover, notification).await
+    }
+
+    fn decide(&self, thread: &ThreadKey, notice: &Notice) -> Option<Actions> {
+        (**self).decide(thread, notice)
     }
 }
 

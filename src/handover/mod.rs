@@ -3,10 +3,12 @@
 //! # The way of a delivery
 //! 1. `webhook::Endpoint` verifies and parses the request and calls `Handover::receive`, or the host [`Handover::events`].
 //! 2. Each event goes as a letter into the mailbox of its conversation, which opens a task if none is active.
-//! 3. The task takes all letters of its mailbox, loads the thread (or uses its cached copy), steps it with each, and saves it by
-//!    one compare-and-swap. If another replica wrote meanwhile, it loads and steps again.
+//! 3. The task takes all letters of its mailbox, loads the thread (or uses its cached copy), steps it with each, asks the handler
+//!    for decisions ([`Handler::decide`]), and saves it by one compare-and-swap. If another replica wrote meanwhile, it loads and
+//!    steps again.
 //! 4. Each letter gets its reply. When all events have theirs, the endpoint responds 200; on an error or a timeout, 503.
-//! 5. The task runs the handler on the first notice, and steps and saves the thread again with the handler's actions.
+//! 5. The task runs [`Handler::notify`] on the first notice without a decision, and steps and saves the thread again with its
+//!    actions.
 //!
 //! # The way of a message
 //! 1. [`Handover::send`], or a reply that the handler returns, puts the message into the outbox of the thread, saved at once.

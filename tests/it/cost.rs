@@ -10,7 +10,7 @@ use messenger_handover::thread::MessageStatus;
 use messenger_sim::Rules;
 
 use crate::forwarding::{Forward, Forwarding};
-use crate::world::{BOT, DESK, Host, Setup, World, thread};
+use crate::world::{BOT, DESK, Ear, Host, Setup, World, thread};
 
 /// A store that counts its writes.
 #[derive(Debug, Default)]
@@ -43,9 +43,10 @@ async fn record(host: &Host) -> usize {
 }
 
 /// The customer writes while the bot or nobody has control, an agent replies, and control returns to the bot.
-async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
+async fn a_handover(rules: Rules, policy: ThreadControlPolicy, ear: fn() -> Ear) -> [usize; 2] {
     let stores = [Arc::new(Forwarding(Counting::default())), Arc::new(Forwarding(Counting::default()))];
     let mut setup = Setup::new(rules, policy);
+    setup.ear = ear;
     setup.stores = stores.clone().map(|store| store as Arc<dyn ThreadStore>);
     let world = World::start(setup).await;
     world.customer_writes("hello");
@@ -68,12 +69,14 @@ async fn a_handover(rules: Rules, policy: ThreadControlPolicy) -> [usize; 2] {
 
 #[tokio::test]
 async fn cost_of_a_transfer_is_few_writes() {
-    for (rules, policy, most) in [
-        (Rules::primary(BOT), BotPrimary, [9, 15]),
-        (Rules::primary(DESK), EdPrimary, [5, 14]),
-        (Rules::no_primary(), NoPrimary, [5, 15]),
+    for (rules, policy, notified, decided) in [
+        (Rules::primary(BOT), BotPrimary, [9, 15], [6, 11]),
+        (Rules::primary(DESK), EdPrimary, [5, 14], [3, 11]),
+        (Rules::no_primary(), NoPrimary, [5, 15], [3, 11]),
     ] {
-        let writes = a_handover(rules, policy).await;
-        assert!(writes[0] <= most[0] && writes[1] <= most[1], "{policy:?}: {writes:?}");
+        for (ear, most) in [(Ear::default as fn() -> Ear, notified), (Ear::that_decides, decided)] {
+            let writes = a_handover(rules.clone(), policy, ear).await;
+            assert!(writes[0] <= most[0] && writes[1] <= most[1], "{policy:?}, at most {most:?}: {writes:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod clocks;
 mod conformance;
 mod cost;
 mod critical_path;
+mod decide;
 mod deliveries;
 mod doctor;
 mod engage;

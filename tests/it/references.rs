@@ -84,3 +84,24 @@ fn references_name_no_document_that_is_not_here() {
         }
     }
 }
+
+/// A document names only files that exist, by any end of their path.
+#[test]
+fn references_to_source_files_lead_to_a_file() {
+    let all = all();
+    let mut checked = 0;
+    for (path, text) in all.iter().filter(|(path, _)| path.extension().is_some_and(|ending| ending == "md")) {
+        // Every second piece between backticks is code.
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_rust = Path::new(name).extension().is_some_and(|ending| ending == "rs");
+            let is_file = is_rust && name.chars().all(|c| c.is_alphanumeric() || "._/-".contains(c));
+            if !is_file {
+                continue;
+            }
+            let is_here = root().join(name).exists() || all.iter().any(|(file, _)| file.ends_with(name));
+            assert!(is_here, "{}: there is no {name}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "only {checked} names were found");
+}

@@ -75,7 +75,7 @@ async fn store_that_panics_does_not_end_the_waker() {
 pub struct Moods {
     pub inner: MemoryStore,
     /// Number of writes that succeed but return an error.
-    hides: AtomicUsize,
+    pub hides: AtomicUsize,
     /// Number of writes that fail.
     pub refuses: AtomicUsize,
     /// Duration of a write in milliseconds.
@@ -85,6 +85,8 @@ pub struct Moods {
     /// The thread whose record cannot be read, and the error.
     unreadable: Mutex<Option<(ThreadKey, RecordError)>>,
     loads: AtomicUsize,
+    /// Number of conversations that were written.
+    pub writes: AtomicUsize,
 }
 
 pub type Moody = Forwarding<Moods>;
@@ -119,6 +121,7 @@ impl Forward for Moods {
         if self.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
             return Err(StoreError::new("not written"));
         }
+        self.writes.fetch_add(writes.len(), Ordering::SeqCst);
         let swapped = self.inner.compare_and_swap(writes).await?;
         let hides = self.hides.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
         if hides.is_ok() { Err(StoreError::new("written, and not said")) } else { Ok(swapped) }

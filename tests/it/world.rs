@@ -71,23 +71,39 @@ impl Clock for Virtual {
 
 /// A handler that records the host's notifications in order.
 #[derive(Clone, Default)]
-pub struct Ear(Arc<Mutex<Vec<Notice>>>);
+pub struct Ear {
+    told: Arc<Mutex<Vec<Notice>>>,
+    /// Whether it decides about notices before they are saved.
+    decides: bool,
+}
 
 #[async_trait]
 impl Handler for Ear {
     async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
-        self.0.lock().unwrap().push(told.notice.clone());
+        self.told.lock().unwrap().push(told.notice.clone());
         Ok(Actions::none())
+    }
+
+    fn decide(&self, _: &ThreadKey, notice: &Notice) -> Option<Actions> {
+        self.decides.then(|| {
+            self.told.lock().unwrap().push(notice.clone());
+            Actions::none()
+        })
     }
 }
 
 impl Ear {
+    /// A handler that records notices before they are saved.
+    pub fn that_decides() -> Self {
+        Self { decides: true, ..Self::default() }
+    }
+
     pub fn all(&self) -> Vec<Notice> {
-        self.0.lock().unwrap().clone()
+        self.told.lock().unwrap().clone()
     }
 
     pub fn heard(&self, what: impl Fn(&Notice) -> bool) -> bool {
-        self.0.lock().unwrap().iter().any(what)
+        self.told.lock().unwrap().iter().any(what)
     }
 }
 
@@ -142,6 +158,8 @@ pub struct Setup {
     pub stores: [Arc<dyn ThreadStore>; 2],
     /// Lead of the hosts' clocks over the platform's.
     pub ahead: Duration,
+    /// Makes the hosts' handlers.
+    pub ear: fn() -> Ear,
 }
 
 /// A clock that is ahead.
@@ -173,6 +191,7 @@ impl Setup {
             human_agent: false,
             stores,
             ahead,
+            ear: Ear::default,
         }
     }
 }
@@ -202,7 +221,7 @@ impl World {
             Arc::new(graph.page(PageId::from(PAGE), token.into()).build().unwrap())
         };
 
-        let ear = Ear::default();
+        let ear = (setup.ear)();
         let handover = Handover::builder(desk(), Role::Desk, policy, client(DESK_TOKEN), ear.clone());
         let handover = match setup.when_unanswered {
             Some(unanswered) => handover.when_unanswered(unanswered),
@@ -213,7 +232,7 @@ impl World {
         let server = bots_api::Endpoint::new(ED_TOKEN.into(), handover.clone(), Known);
         let desk = host(handover, ear, DESK_SECRET, Some(server)).await;
 
-        let ear = Ear::default();
+        let ear = (setup.ear)();
         let endpoint = bots_api::Client::new(&desk.url, ED_TOKEN.into()).unwrap();
         let builder = Handover::builder(bot(), Role::Bot, policy, client(BOT_TOKEN), ear.clone());
         let builder =

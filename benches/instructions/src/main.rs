@@ -50,12 +50,32 @@ fn counted_single(service: &Service, bodies: &[Vec<u8>]) -> Result<(), ParseErro
 }
 
 #[inline(never)]
+fn counted_notified(service: &Service, deliveries: &[(String, Vec<u8>)]) {
+    for (signature, body) in deliveries {
+        service.take_in(signature, body);
+    }
+}
+
+#[inline(never)]
 fn counted_record(thread: &Thread) {
     let key = threads::key(7);
     for _ in 0..TIMES {
         let record = Records::new().encode(&key, black_box(thread)).expect("it is serialisable");
         let _ = black_box(Records::new().decode(&key, &record));
     }
+}
+
+/// A service whose conversations have seen more messages than their deduplication memory holds. Its handler decides about
+/// messages before they are saved, or is notified of them afterwards.
+fn busy(decides: bool) -> Result<Service, BoxError> {
+    // Virtual time, so that nothing depends on the speed of this machine.
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build()?;
+    let service = Service::new(runtime, CUSTOMERS, decides)?;
+    for _ in 0..200 {
+        let (header, body) = service.delivery();
+        service.take_in(&header, &body);
+    }
+    Ok(service)
 }
 
 fn main() -> Result<(), BoxError> {
@@ -70,18 +90,15 @@ fn main() -> Result<(), BoxError> {
     counted_step(&mut threads, deliveries);
     counted_record(threads.thread(7));
 
-    // Virtual time, so that nothing depends on the speed of this machine.
-    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build()?;
-    let service = Service::new(runtime, CUSTOMERS)?;
-    for _ in 0..200 {
-        let (header, body) = service.delivery();
-        service.take_in(&header, &body);
-    }
+    let service = busy(true)?;
     let deliveries = (0..TIMES).map(|_| service.delivery().1).collect::<Vec<_>>();
     let deliveries = deliveries.iter().map(|body| dangerous_parse_unverified(body));
     let deliveries = deliveries.collect::<Result<Vec<_>, _>>()?;
     counted_service(&service, deliveries);
     let deliveries = (0..EVENTS * TIMES).map(|_| service.delivery_of(1).1).collect::<Vec<_>>();
     counted_single(&service, &deliveries)?;
+    let service = busy(false)?;
+    let deliveries = (0..EVENTS * TIMES).map(|_| service.delivery_of(1)).collect::<Vec<_>>();
+    counted_notified(&service, &deliveries);
     Ok(())
 }

@@ -86,13 +86,13 @@ impl Host {
         Ok(())
     }
 
-    /// The bot's replies. Each is reported before it is saved, because the notification is repeated until it is saved.
-    async fn answers(&self, notification: &Notification) -> Result<Actions, BoxError> {
+    /// The bot's replies. Each is reported before it is saved, because the notification or the decision is repeated until then.
+    async fn answers(&self, thread: &ThreadKey, messages: &[Inbound]) -> Result<Actions, BoxError> {
         let mut actions = Actions::none();
-        for inbound in notification.to_answer() {
+        for inbound in messages {
             let Some(mid) = &inbound.mid else { continue };
             let key = MessageKey::new(format!("re:{mid}:0"))?;
-            self.tell(&notification.thread, &key, What::Accepted).await?;
+            self.tell(thread, &key, What::Accepted).await?;
             actions = actions.and_reply_to(inbound, OutgoingMessage::text(format!("bot:{key}"))?);
             if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
                 actions = actions.and_hand_over(Target::Desk);
@@ -135,7 +135,21 @@ impl Host {
 impl Handler for Host {
     async fn notify(&self, handover: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
         self.hear(handover, told).await?;
-        Ok(if self.bot { self.answers(told).await? } else { Actions::none() })
+        Ok(if self.bot { self.answers(&told.thread, told.to_answer()).await? } else { Actions::none() })
+    }
+
+    /// Decides about every second message. A host should not block here; a report has to arrive before the decision is saved.
+    fn decide(&self, thread: &ThreadKey, notice: &Notice) -> Option<Actions> {
+        let Notice::Message { inbound: Inbound { mid: Some(mid), .. }, .. } = notice else { return None };
+        if mid.to_string().bytes().map(u32::from).sum::<u32>().is_multiple_of(2) {
+            return None;
+        }
+        let heard = MessageKey::new(mid.to_string()).ok()?;
+        let deciding = async {
+            self.tell(thread, &heard, What::Heard).await?;
+            if self.bot { self.answers(thread, notice.to_answer()).await } else { Ok(Actions::none()) }
+        };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(deciding)).ok()
     }
 }
 

@@ -260,6 +260,16 @@ impl Handler for Ear {
         self.life.goes_on().await;
         if self.ground.unlucky(0.3) { Err("failed at the end".into()) } else { Ok(actions) }
     }
+
+    /// Decides about every second message. Other notices count as told, which a decision that is never saved must not.
+    fn decide(&self, thread: &ThreadKey, notice: &Notice) -> Option<Actions> {
+        if !self.lively || !matches!(notice, Notice::Message { .. }) || self.ground.rng().bool() {
+            return None;
+        }
+        self.ground.note(thread, format_args!("{:?} decides about {notice:?}", self.side));
+        let messages = if self.side == Side::Bot { notice.to_answer() } else { &[] };
+        self.answers(thread, messages).ok()
+    }
 }
 
 impl Ear {

@@ -33,6 +33,8 @@ pub struct Budget {
     pub bot: u8,
     /// Messages of an agent.
     pub desk: u8,
+    /// Messages of the customer that the bot's handler replies to, in the write that saves them.
+    pub replies: u8,
     /// Messages of the bot that also give control away, to the desk or to nobody.
     pub farewells: u8,
     /// Interventions that an agent opens and closes.
@@ -58,13 +60,14 @@ pub struct Budget {
 }
 
 impl Budget {
-    fn all(self) -> [u8; 15] {
+    fn all(self) -> [u8; 16] {
         let Self { customer, bot, desk, farewells, interventions, persons, backs, inbox, days, .. } = self;
-        let Self { unsends, bot_faults, desk_faults, late, losses, crashes, .. } = self;
+        let Self { unsends, replies, bot_faults, desk_faults, late, losses, crashes, .. } = self;
         [
             customer,
             unsends,
             bot,
+            replies,
             desk,
             farewells,
             interventions,
@@ -91,7 +94,7 @@ impl Budget {
     pub fn spent(self, left: Self) -> (usize, usize) {
         let spent: Vec<_> =
             self.all().into_iter().zip(left.all()).map(|(whole, left)| usize::from(whole - left)).collect();
-        (spent[..9].iter().sum(), spent[9..].iter().sum())
+        (spent[..10].iter().sum(), spent[10..].iter().sum())
     }
 }
 

@@ -7,7 +7,6 @@ use messenger_handover::call::{
     Call, CallId, CallOutcome, Failure, FailureKind, InlineControl, MessageKey, OutgoingMessage, ThreadOwner,
 };
 use messenger_handover::event::EventKind;
-use messenger_handover::policy::ThreadControlPolicy;
 use messenger_handover::thread::{
     Command, CommandRefused, Context, FailReason, Handled, Input, MessageStatus, Notice, Output, Owner,
     PageMemory, Reply, Target,
@@ -19,9 +18,10 @@ use crate::adapter::{api_call, events, key, result};
 use crate::draw::Picture;
 use crate::scene::{Action, Loss, Scene, Seen};
 use crate::state::{Person, Side, State, ToMake};
+use crate::watch::decide;
 
 /// Number of requests after which a missing response counts as a refusal.
-const REQUESTS: u8 = 3;
+pub const REQUESTS: u8 = 3;
 
 pub struct Turn<'a> {
     pub scene: &'a Scene,
@@ -243,6 +243,8 @@ impl Turn<'_> {
         let (mut broken, mut nobody_comes) = (None, false);
         let unsent = self.state.unsent.map(|number| format!("question {number}"));
         let a_day_passed = self.state.left.days < self.scene.budget.days;
+        let people_are_wanted = self.state.person != Person::NotWanted;
+        let mut left = self.state.left;
         let host = self.state.host(side);
         let cx = Context { page: host.page, ..Context::new(config) };
         let mut out = Vec::new();
@@ -276,10 +278,14 @@ impl Turn<'_> {
                     }
                     self.scene.heard(host, &notice);
                     host.note(&notice);
-                    let done = Input::NoticeHandled { notice: id, handled: Handled::done() };
+                    let (actions, replies) = decide(side, &notice, &mut left.replies);
+                    let done = Input::NoticeHandled { notice: id, handled: Handled::Done(actions) };
                     let mut more = Vec::new();
                     let _ = host.thread.step(&cx, done, now, &mut more);
                     out.extend(more);
+                    if self.scene.replied(host, replies) && people_are_wanted {
+                        broken = Some("12: the bot speaks while people are wanted");
+                    }
                 }
                 Output::PageRefuses { call, certain, .. } => {
                     if certain {
@@ -290,6 +296,7 @@ impl Turn<'_> {
             }
             at += 1;
         }
+        self.state.left = left;
         self.state.broken = self.state.broken.or(broken);
         if nobody_comes {
             self.state.person = Person::NotWanted;
@@ -359,7 +366,9 @@ impl Turn<'_> {
             self.draw(|picture| picture.call(side, &call, "lost on the way", false));
             return self.lost(side, id);
         }
-        self.theft(side, &call, &believed);
+        if self.state.is_theft(self.scene, side, &call, &believed) {
+            self.broken("4: theft");
+        }
         let app = self.scene.config(side).app.clone();
         let api = api_call(&app, &call);
         let answer = self.platform(|platform, now| platform.call(&app, &key().page, &api, now));
@@ -398,29 +407,6 @@ impl Turn<'_> {
     pub(super) fn lost(&mut self, side: Side, call: CallId) {
         let result = CallOutcome::Unknown(Failure::new(FailureKind::Transport, "lost"));
         self.state.host(side).answer = Some((call, result));
-    }
-
-    /// Checks that take is called only where policy and protocol permit it. An agent may gain control between `thread_owner`
-    /// and take; the platform offers no way to prevent that.
-    fn theft(&mut self, side: Side, call: &Call, believed: &Owner) {
-        let owner = self.state.owner();
-        let host = self.state.of(side);
-        let allowed = match call {
-            Call::TakeThreadControl if side == Side::Bot => {
-                owner.as_ref() != Some(&self.scene.desk.app) || host.just_saw_it_idle
-            }
-            Call::TakeThreadControl if owner.as_ref() == Some(&self.scene.bot.app) => {
-                self.scene.desk.policy == ThreadControlPolicy::EdPrimary
-                    || host.request_was_refused
-                    || host.requests > REQUESTS
-                    || *believed == Owner::Idle
-            }
-            Call::PassThreadControl { .. } => !matches!(believed, Owner::Other(_)),
-            _ => true,
-        };
-        if !allowed {
-            self.broken("4: theft");
-        }
     }
 
     fn wake(&mut self, at: Timestamp) {

@@ -1,11 +1,27 @@
 //! Observes the hosts' calls and outcomes during a schedule.
 
-use messenger_handover::call::{Call, CallOutcome, MessageKey};
+use messenger_handover::call::{Call, CallOutcome, MessageKey, OutgoingMessage};
 use messenger_handover::id::AppId;
-use messenger_handover::thread::{FailReason, MessageStatus, Notice, StepOutcome};
+use messenger_handover::policy::ThreadControlPolicy;
+use messenger_handover::thread::{Actions, FailReason, MessageStatus, Notice, Owner, StepOutcome};
 
 use crate::scene::{Scene, Seen};
-use crate::state::{End, Host};
+use crate::state::{End, Host, Side, State};
+use crate::turn::REQUESTS;
+
+/// The decision of a host's handler, and the keys of its replies: the bot replies to the customer's messages while
+/// `left` allows it. In the service the same step may be saved, or not be saved and be made again.
+pub fn decide(side: Side, notice: &Notice, left: &mut u8) -> (Actions, Vec<MessageKey>) {
+    let (mut actions, mut keys) = (Actions::none(), Vec::new());
+    for inbound in notice.to_answer() {
+        let Some(mid) = inbound.mid.as_ref().filter(|_| side == Side::Bot && *left > 0) else { continue };
+        *left -= 1;
+        let key = MessageKey::new(format!("re:{mid}:0")).unwrap();
+        actions = actions.and_reply_to(inbound, OutgoingMessage::text(key.as_str()).unwrap());
+        keys.push(key);
+    }
+    (actions, keys)
+}
 
 impl Host {
     /// Checks a call that a thread wants to make. Returns the violation, if any.
@@ -68,6 +84,19 @@ impl Host {
 }
 
 impl Scene {
+    /// Notes which replies were accepted. Returns whether one was.
+    pub fn replied(&self, host: &mut Host, replies: Vec<MessageKey>) -> bool {
+        let before = host.accepted.len();
+        for reply in replies {
+            if host.thread.message_status(&reply).is_none() {
+                self.saw(Seen::BotWasSilent);
+            } else if !host.accepted.contains(&reply) {
+                host.accepted.push(reply);
+            }
+        }
+        host.accepted.len() > before
+    }
+
     /// Records situations that some property is about.
     pub fn made(&self, call: &Call, result: &CallOutcome) {
         let refused = matches!(result, CallOutcome::Refused(_));
@@ -97,5 +126,28 @@ impl Scene {
             }
             _ => {}
         }
+    }
+}
+
+impl State {
+    /// Whether a take is called where policy or protocol do not permit it. An agent may gain control between `thread_owner`
+    /// and take; the platform offers no way to prevent that.
+    pub fn is_theft(&self, scene: &Scene, side: Side, call: &Call, believed: &Owner) -> bool {
+        let owner = self.owner();
+        let host = self.of(side);
+        let allowed = match call {
+            Call::TakeThreadControl if side == Side::Bot => {
+                owner.as_ref() != Some(&scene.desk.app) || host.just_saw_it_idle
+            }
+            Call::TakeThreadControl if owner.as_ref() == Some(&scene.bot.app) => {
+                scene.desk.policy == ThreadControlPolicy::EdPrimary
+                    || host.request_was_refused
+                    || host.requests > REQUESTS
+                    || *believed == Owner::Idle
+            }
+            Call::PassThreadControl { .. } => !matches!(believed, Owner::Other(_)),
+            _ => true,
+        };
+        !allowed
     }
 }

@@ -12,6 +12,7 @@ const NONE: Budget = Budget {
     customer: 0,
     unsends: 0,
     bot: 0,
+    replies: 0,
     desk: 0,
     farewells: 0,
     interventions: 0,
@@ -27,7 +28,7 @@ const NONE: Budget = Budget {
 };
 
 /// The budgets of the worlds of one configuration.
-const STORIES: [(&str, Budget); 10] = [
+const STORIES: [(&str, Budget); 12] = [
     (
         "an intervention, an agent's answer, a fault",
         Budget { interventions: 1, desk: 1, desk_faults: 1, ..NONE },
@@ -51,6 +52,14 @@ const STORIES: [(&str, Budget); 10] = [
     (
         "an intervention, the customer takes a message back, a fault",
         Budget { interventions: 1, unsends: 1, desk_faults: 1, ..NONE },
+    ),
+    (
+        "the bot replies at once, an agent answers, a fault",
+        Budget { replies: 1, desk: 1, bot_faults: 1, ..NONE },
+    ),
+    (
+        "the bot replies at once to two messages, a late webhook, a crash",
+        Budget { replies: 2, customer: 1, late: 1, crashes: 1, ..NONE },
     ),
     ("a farewell, an agent's answer", Budget { farewells: 1, desk: 1, ..NONE }),
 ];
