@@ -70,6 +70,6 @@ fn main() -> Result<(), BoxError> {
 
     let what = "store in memory, a million threads with only an owner; HashMap<(u64, u64), [u8; 32]>";
     println!("{}", table::HEAD);
-    table::line(what, (ours, "bytes"), (alternative, "bytes"), Target::at_most(2.0));
+    table::line(what, (ours, "bytes"), (alternative, "bytes"), Target::AtMost(2.0));
     Ok(())
 }

@@ -6,24 +6,18 @@ use std::fmt;
 /// The target of a ratio.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
-    AtMost { target: f64, stretch: Option<f64> },
+    AtMost(f64),
     AtLeast(f64),
+    /// A figure to be shown.
+    None,
 }
 
 impl Target {
-    pub fn at_most(target: f64) -> Self {
-        Self::AtMost { target, stretch: None }
-    }
-
-    pub fn or_stretch(target: f64, stretch: f64) -> Self {
-        Self::AtMost { target, stretch: Some(stretch) }
-    }
-
     fn verdict(self, ratio: f64) -> &'static str {
         match self {
-            Self::AtMost { stretch: Some(stretch), .. } if ratio <= stretch => "stretch",
-            Self::AtMost { target, .. } if ratio <= target => "met",
+            Self::AtMost(target) if ratio <= target => "met",
             Self::AtLeast(target) if ratio >= target => "met",
+            Self::None => "",
             _ => "not met",
         }
     }
@@ -32,11 +26,9 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AtMost { target, stretch: Some(stretch) } => {
-                write!(f, "≤ {target}, stretch {stretch}")
-            }
-            Self::AtMost { target, stretch: None } => write!(f, "≤ {target}"),
+            Self::AtMost(target) => write!(f, "≤ {target}"),
             Self::AtLeast(target) => write!(f, "≥ {target}"),
+            Self::None => f.write_str("–"),
         }
     }
 }

@@ -48,7 +48,7 @@ pub fn run() -> Result<(), BoxError> {
             (0..TIMES).map(|_| runtime.block_on(journey(rules.clone(), policy))).collect();
         let (ours, sum) = (median(times?) * 1000.0, (CALL * calls).as_secs_f64() * 1000.0);
         let what = format!("an agent's answer while the bot has control, {name}; the calls alone");
-        table::line(&what, (ours, "ms"), (sum, "ms"), Target::at_most(1.05));
+        table::line(&what, (ours, "ms"), (sum, "ms"), Target::AtMost(1.05));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 mod events;
 mod host;
 mod journey;
+mod redis;
 mod service;
 mod simulator;
 mod stores;

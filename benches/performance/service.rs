@@ -35,7 +35,7 @@ pub fn run(criterion: &mut Criterion, many: u64) -> Result<(), BoxError> {
         &rounds,
         1,
         0,
-        Target::at_most(2.0),
+        Target::AtMost(2.0),
     );
     Ok(())
 }

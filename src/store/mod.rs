@@ -9,7 +9,7 @@
 //!
 //! The guarantees, the size and the backup of each store are described in `docs/stores.md`.
 //!
-//! A host may write its own store: [`Records`] encodes a [`Thread`] as bytes, and the `conformance` checks (feature
+//! A host may write its own store: `Records` (feature `records`) encodes a [`Thread`] as bytes, and the `conformance` checks (feature
 //! `conformance`) report what the store gets wrong.
 
 #[cfg(feature = "conformance")]
@@ -18,6 +18,8 @@ mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod record;
+#[cfg(feature = "records")]
+mod records;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
@@ -28,7 +30,9 @@ pub mod sqlite;
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
-pub use record::{FORMAT, RecordError, Records, Seal};
+pub use record::{FORMAT, RecordError};
+#[cfg(feature = "records")]
+pub use records::{Records, Seal};
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
 #[cfg(feature = "sqlite")]

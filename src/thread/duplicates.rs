@@ -1,11 +1,10 @@
 //! Duplicate detection: digests of recent messages, control events and idempotency keys.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use siphasher::sip::SipHasher13;
 
@@ -138,26 +137,50 @@ struct Part {
     touched: Timestamp,
 }
 
-/// Stored as one base64 text of about 11 bytes for each digest.
+/// Stored as bytes, eight for each digest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Digests(Vec<Digest>);
 
 impl Serialize for Digests {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = self.0.iter().flat_map(|digest| digest.0.to_le_bytes()).collect();
-        serializer.serialize_str(&BASE64.encode(bytes))
+        let mut bytes = Vec::with_capacity(8 * self.0.len());
+        for digest in &self.0 {
+            bytes.extend_from_slice(&digest.0.to_le_bytes());
+        }
+        serializer.serialize_bytes(&bytes)
     }
 }
 
 impl<'de> Deserialize<'de> for Digests {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = BASE64.decode(text).map_err(|_| de::Error::custom("invalid digests: not base64"))?;
-        let (digests, rest) = bytes.as_chunks::<8>();
-        if !rest.is_empty() {
-            return Err(de::Error::custom("invalid digests: incomplete"));
+        struct Bytes;
+
+        impl<'de> de::Visitor<'de> for Bytes {
+            type Value = Digests;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("digests of eight bytes each")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Digests, E> {
+                let (digests, rest) = bytes.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(E::invalid_length(bytes.len(), &self));
+                }
+                Ok(Digests(digests.iter().map(|digest| Digest(u64::from_le_bytes(*digest))).collect()))
+            }
+
+            /// Formats without bytes, such as JSON, have numbers instead.
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Digests, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = numbers.next_element()? {
+                    bytes.push(byte);
+                }
+                self.visit_bytes(&bytes)
+            }
         }
-        Ok(Self(digests.iter().map(|digest| Digest(u64::from_le_bytes(*digest))).collect()))
+
+        deserializer.deserialize_bytes(Bytes)
     }
 }
 
@@ -331,15 +354,18 @@ mod tests {
     }
 
     #[test]
-    fn recent_takes_eleven_bytes_of_a_record_a_message() {
+    fn recent_takes_eight_bytes_of_a_record_a_message() {
         let horizon = Horizon { most: 4096, ..at(0) };
         let mut recent = Recent::default();
         for number in 0..4096 {
             recent.remember(digest(number), horizon);
         }
-        let bytes = serde_json::to_string(&recent).unwrap().len();
-        assert!(bytes < 4096 * 12, "{bytes}");
-        for damaged in [r#"{"latest":"?"}"#, r#"{"latest":"AAAA"}"#, r#"{"latest":7}"#] {
+        let record = rmp_serde::to_vec_named(&recent).unwrap();
+        assert!(record.len() < 4096 * 9, "{}", record.len());
+        assert_eq!(rmp_serde::from_slice::<Recent>(&record).unwrap(), recent);
+        for damaged in
+            [r#"{"latest":"?"}"#, r#"{"latest":[1,2,3]}"#, r#"{"latest":[256]}"#, r#"{"latest":7}"#]
+        {
             assert!(serde_json::from_str::<Recent>(damaged).is_err(), "{damaged}");
         }
     }

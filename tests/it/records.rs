@@ -91,6 +91,31 @@ fn records_of_every_format_are_read() {
     }
 }
 
+/// A record that was cut off, changed or continued is refused or read as another one, but nothing panics.
+#[test]
+fn records_that_are_damaged_are_refused() {
+    let records = Records::new();
+    let record = records.encode(&key(), &busy_thread()).unwrap();
+    for end in 0..record.len() {
+        let error = records.decode(&key(), &record[..end]).unwrap_err();
+        assert!(error.is_permanent(), "{end}: {error}");
+    }
+    assert!(records.decode(&key(), &[&record[..], b" "].concat()).is_err());
+    let mut rng = fastrand::Rng::with_seed(7);
+    for _ in 0..20_000 {
+        let mut damaged = record.clone();
+        damaged[rng.usize(..record.len())] = rng.u8(..);
+        let _ = records.decode(&key(), &damaged);
+    }
+}
+
+/// A host that keeps threads itself may use any format of serde's.
+#[test]
+fn records_may_be_json_too() {
+    let json = serde_json::to_string(&busy_thread()).unwrap();
+    assert_eq!(serde_json::from_str::<Thread>(&json).unwrap(), busy_thread());
+}
+
 #[test]
 fn records_omit_default_values() {
     let mut thread = Thread::new();

@@ -10,8 +10,9 @@ use messenger_handover::call::{
 use messenger_handover::event::{
     Channel, ControlChange, ControlRequest, Echo, Event, EventKind, Inbound, Other, Raw,
 };
-use messenger_handover::id::{AppId, MessageId, PAGE_INBOX};
+use messenger_handover::id::{AppId, MessageId, PAGE_INBOX, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
+use messenger_handover::store::Records;
 use messenger_handover::thread::{
     Actions, ClaimOrigin, Command, Config, Context, Handled, Input, MessageStatus, NoticeId, OnUnknown,
     Output, Reply, Target, Thread, Timeouts,
@@ -282,9 +283,10 @@ impl Machine {
             "what waits has a wake time: {:#?}",
             self.thread
         );
-        let saved = serde_json::to_string(&self.thread).unwrap();
-        assert!(saved.len() < 40_000, "it grows without a bound");
-        assert_eq!(serde_json::from_str::<Thread>(&saved).unwrap(), self.thread);
+        let key = ThreadKey::new(PageId::from(10), UserId::from(77));
+        let record = Records::new().encode(&key, &self.thread).unwrap();
+        assert!(record.len() < 40_000, "it grows without a bound");
+        assert_eq!(Records::new().decode(&key, &record).unwrap(), self.thread);
         reply
     }
 

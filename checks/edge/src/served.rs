@@ -10,23 +10,30 @@ use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::any;
 use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, Notification};
-use messenger_handover::id::AppId;
+use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::{AppSecret, VerifyToken};
-use messenger_handover::thread::Actions;
+use messenger_handover::thread::{Actions, Notice};
 use messenger_handover::webhook::{self, Verifier};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use crate::common::deliveries::SECRET;
 
-/// A handler that ignores every notification.
-struct Deaf;
+/// A handler that does nothing about any notification.
+struct Deaf {
+    /// Whether it decides about messages before they are saved.
+    decides: bool,
+}
 
 #[async_trait]
 impl Handler for Deaf {
     async fn notify(&self, _: &Handover, _: &Notification) -> Result<Actions, HandlerError> {
         Ok(Actions::none())
+    }
+
+    fn decide(&self, _: &ThreadKey, _: &Notice) -> Option<Actions> {
+        self.decides.then(Actions::none)
     }
 }
 
@@ -41,11 +48,11 @@ async fn webhook(
 }
 
 /// A complete host over the in-memory store.
-fn ours() -> Result<Router, BoxError> {
+fn ours(decides: bool) -> Result<Router, BoxError> {
     // No measured work calls Graph.
     let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).build()?;
     let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
-    let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf).start()?;
+    let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf { decides }).start()?;
     let verifier = Verifier::new(AppSecret::new(SECRET));
     let server = webhook::Endpoint::new(verifier, VerifyToken::new("a verify token"), handover);
     Ok(Router::new().route("/", any(webhook)).with_state(server))
@@ -70,10 +77,11 @@ fn graph() -> Router {
 
 pub async fn serve(what: &str) -> Result<(), BoxError> {
     let router = match what {
-        "ours" => ours()?,
+        "ours" => ours(true)?,
+        "notified" => ours(false)?,
         "noop" => noop(),
         "graph" => graph(),
-        _ => return Err("there are: ours, noop, graph".into()),
+        _ => return Err("there are: ours, notified, noop, graph".into()),
     };
     let router = router.layer(DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
