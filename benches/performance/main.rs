@@ -103,9 +103,7 @@ fn main() -> Result<(), BoxError> {
     if !measures {
         return Ok(());
     }
-    if is_wanted("stores") {
-        stores::run()?;
-    }
+    stores::run(|store| is_wanted("stores") || is_wanted(store))?;
     if is_wanted("journey") {
         journey::run()?;
     }

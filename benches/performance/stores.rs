@@ -259,18 +259,24 @@ fn percentile_99(mut times: Vec<f64>) -> f64 {
     times[times.len() * 99 / 100]
 }
 
-pub fn run() -> Result<(), BoxError> {
+/// Measures the stores of which `is_wanted` holds and whose server is there.
+pub fn run(is_wanted: impl Fn(&str) -> bool) -> Result<(), BoxError> {
     let runtime = Runtime::new()?;
-    sqlite(&runtime)?;
-    if let Ok(url) = std::env::var("TEST_POSTGRES_URL") {
-        postgres(&runtime, &url)?;
-    } else {
-        eprintln!("performance: without Postgres, since TEST_POSTGRES_URL names none");
+    if is_wanted("sqlite") {
+        sqlite(&runtime)?;
     }
-    if let Ok(url) = std::env::var("TEST_REDIS_URL") {
+    let server = |store, variable| {
+        let url = std::env::var(variable).ok();
+        if url.is_none() {
+            eprintln!("performance: without {store}, since {variable} names none");
+        }
+        url.filter(|_| is_wanted(store))
+    };
+    if let Some(url) = server("postgres", "TEST_POSTGRES_URL") {
+        postgres(&runtime, &url)?;
+    }
+    if let Some(url) = server("redis", "TEST_REDIS_URL") {
         crate::redis::run(&runtime, &url)?;
-    } else {
-        eprintln!("performance: without Redis, since TEST_REDIS_URL names none");
     }
     Ok(())
 }

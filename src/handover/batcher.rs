@@ -27,14 +27,18 @@ pub(super) struct Batcher<Q, A>(Arc<Mutex<State<Q, A>>>);
 struct State<Q, A> {
     running: usize,
     waiting: Vec<Waiting<Q, A>>,
+    /// The number of the next request.
+    next: u64,
 }
 
 struct Waiting<Q, A> {
+    number: u64,
     question: Q,
     asker: oneshot::Sender<Turn<Q, A>>,
 }
 
-type Begun<Q, A> = Result<(Q, Running<Q, A>), oneshot::Receiver<Turn<Q, A>>>;
+/// The question of a request, those of all others, and the right to call the store.
+type Begun<Q, A> = (Q, Vec<Waiting<Q, A>>, Running<Q, A>);
 
 /// The message that wakes a waiting request.
 enum Turn<Q, A> {
@@ -49,7 +53,7 @@ enum Turn<Q, A> {
 
 impl<Q, A> Default for Batcher<Q, A> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(State { running: 0, waiting: Vec::new() })))
+        Self(Arc::new(Mutex::new(State { running: 0, waiting: Vec::new(), next: 0 })))
     }
 }
 
@@ -62,22 +66,22 @@ impl<Q, A> Batcher<Q, A> {
     where
         C: Future<Output = Result<Vec<A>, StoreError>>,
     {
-        let (own, others, running) = match self.begin(question) {
-            Ok((question, running)) => (question, Vec::new(), running),
-            Err(turn) => match turn.await {
+        let (number, turn) = self.queue(question);
+        // Requests of the same moment queue up before the call is made.
+        tokio::task::yield_now().await;
+        let (own, others, running) = match self.begin(number) {
+            Some(begun) => begun,
+            None => match turn.await {
                 Ok(Turn::Answer(answer)) => return answer,
                 Ok(Turn::Ask { own, others, running }) => (own, others, running),
                 Err(_) => return Err(StoreError::new("the call ended without an answer")),
             },
         };
-        let mut questions = vec![own];
-        let askers: Vec<_> = others
-            .into_iter()
-            .map(|Waiting { question, asker }| {
-                questions.push(question);
-                asker
-            })
-            .collect();
+        let (mut questions, mut askers) = (vec![own], Vec::new());
+        for Waiting { question, asker, .. } in others {
+            questions.push(question);
+            askers.push(asker);
+        }
         let asked = questions.len();
         let call = AssertUnwindSafe(call(questions)).catch_unwind();
         let mut call =
@@ -117,16 +121,26 @@ impl<Q, A> Batcher<Q, A> {
         }
     }
 
-    /// The right to call the store now with this question, or the turn to wait for.
-    fn begin(&self, question: Q) -> Begun<Q, A> {
-        let mut state = lock(&self.0);
-        if state.running < AT_ONCE {
-            state.running += 1;
-            return Ok((question, Running(Arc::clone(&self.0))));
-        }
+    fn queue(&self, question: Q) -> (u64, oneshot::Receiver<Turn<Q, A>>) {
         let (asker, turn) = oneshot::channel();
-        state.waiting.push(Waiting { question, asker });
-        Err(turn)
+        let mut state = lock(&self.0);
+        let number = state.next;
+        state.next += 1;
+        state.waiting.push(Waiting { number, question, asker });
+        (number, turn)
+    }
+
+    /// The right to call the store now with this question and all others, if it still waits and not too many calls are under way.
+    fn begin(&self, number: u64) -> Option<Begun<Q, A>> {
+        let mut state = lock(&self.0);
+        let place = state.waiting.iter().position(|waiting| waiting.number == number)?;
+        if state.running == AT_ONCE {
+            return None;
+        }
+        state.running += 1;
+        let mut others = std::mem::take(&mut state.waiting);
+        let own = others.remove(place).question;
+        Some((own, others, Running(Arc::clone(&self.0))))
     }
 }
 
@@ -144,7 +158,7 @@ impl<Q, A> Drop for Running<Q, A> {
         }
         let mut others = std::mem::take(&mut state.waiting);
         drop(state);
-        let Waiting { question, asker } = others.remove(0);
+        let Waiting { question, asker, .. } = others.remove(0);
         let running = Self(Arc::clone(&self.0));
         if let Err(Turn::Ask { others, running, .. }) =
             asker.send(Turn::Ask { own: question, others, running })
@@ -194,10 +208,17 @@ mod tests {
                 together.ask(number, call).await
             })
         };
-        for (number, asked) in (0..50).map(ask).collect::<Vec<_>>().into_iter().enumerate() {
+        let mut asked = Vec::new();
+        for moment in 0..7 {
+            asked.extend((0..10).map(|number| ask(10 * moment + number)));
+            // All of one moment have queued up and one of them calls, but the call has not ended.
+            tokio::task::yield_now().await;
+            tokio::task::yield_now().await;
+        }
+        for (number, asked) in asked.into_iter().enumerate() {
             assert_eq!(asked.await.unwrap().unwrap(), u32::try_from(number).unwrap() * 2);
         }
-        assert_eq!(*calls.lock().unwrap(), [1, 1, 1, 1, 46]);
+        assert_eq!(*calls.lock().unwrap(), [10, 10, 10, 10, 30], "four at once");
         assert_eq!(lock(&together.0).running, 0);
     }
 

@@ -113,16 +113,21 @@ impl Handover {
     }
 
     async fn deliver(&self, letters: impl Iterator<Item = (ThreadKey, Letter)>) {
-        let open = |key| Open { service: self.clone(), key, is_closed: false };
-        let opened: Vec<_> = self.inner.mailboxes.put(letters).into_iter().map(open).collect();
-        let begun = Instant::now();
-        for open in opened {
-            // With a store that answers at once, most conversations finish here and need no task.
-            if begun.elapsed() < AT_ONCE {
-                drop(self.at_once(Self::converse(open)).await);
-            } else {
-                self.inner.tasks.spawn(Self::converse(open).in_current_span());
+        let converse = |key| Box::pin(Self::converse(Open { service: self.clone(), key, is_closed: false }));
+        let mut active: Vec<_> = self.inner.mailboxes.put(letters).into_iter().map(converse).collect();
+        let (begun, _token) = (Instant::now(), self.inner.tasks.token());
+        // With a store that answers at once, most conversations end here and need no task. The loads of all of them share a call
+        // of the store, and so do their writes, for which each of them waits twice.
+        let at_once = poll_fn(|cx| {
+            for _ in 0..5 {
+                active
+                    .retain_mut(|active| begun.elapsed() >= AT_ONCE || active.as_mut().poll(cx).is_pending());
             }
+            Poll::Ready(())
+        });
+        at_once.await;
+        for active in active {
+            self.inner.tasks.spawn(active.in_current_span());
         }
     }
 

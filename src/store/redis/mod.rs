@@ -22,6 +22,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use sha2::{Digest, Sha256};
 
 use super::row::{self, EncodedWrite, verdict};
@@ -91,10 +92,13 @@ impl<T> Part<'_, T> {
 }
 
 /// Splits items into parts for one script each: of one partition, at most [`PART`], in order, with their positions in `all`.
-fn parts<'a, T>(all: &'a [T], key: impl Fn(&T) -> &ThreadKey) -> Vec<Part<'a, T>> {
+fn parts<T>(all: &[T], key: impl Fn(&T) -> &ThreadKey) -> Vec<Part<'_, T>> {
+    parts_of(all.iter().map(|item| (member(key(item)), item)))
+}
+
+fn parts_of<'a, T>(all: impl Iterator<Item = (String, &'a T)>) -> Vec<Part<'a, T>> {
     let mut partitions: Vec<Part<'a, T>> = Vec::new();
-    for (place, item) in all.iter().enumerate() {
-        let member = member(key(item));
+    for (place, (member, item)) in all.enumerate() {
         let partition = partition(&member);
         let part = partitions.iter_mut().rfind(|part| part.partition == partition);
         match part.filter(|part| part.items.len() < PART) {
@@ -132,8 +136,8 @@ fn score(millis: i64) -> i64 {
 /// The version and the record of a conversation, each if it is stored.
 type Row = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// A wake time, the member that is due, and its partition.
-type Due = (i64, String, u8);
+/// A wake time and the member that is due.
+type Due = (i64, String);
 
 impl RedisStore {
     fn one_loaded(&self, key: &ThreadKey, row: Row) -> Loaded {
@@ -150,17 +154,19 @@ impl RedisStore {
 
     /// The longest overdue threads of all partitions, not leased yet.
     async fn seen_due(&self, now: i64, limit: usize) -> Result<Vec<Due>, StoreError> {
-        let mut due: Vec<Due> = Vec::new();
-        for partition in 0..PARTITIONS {
+        let ask = async |partition| -> Result<Vec<(Vec<u8>, f64)>, StoreError> {
             let mut ask = redis::cmd("ZRANGEBYSCORE");
             ask.arg(self.name(partition, "wake")).arg("-inf").arg(now).arg("WITHSCORES");
             ask.arg("LIMIT").arg(0).arg(row::at_most(limit));
-            let found: Vec<(Vec<u8>, f64)> = self.connection.ask(&ask).await?;
+            self.connection.ask(&ask).await
+        };
+        let mut due: Vec<Due> = Vec::new();
+        for (partition, found) in (0..PARTITIONS).zip(try_join_all((0..PARTITIONS).map(ask)).await?) {
             let mut unreadable = Vec::new();
             for (member, score) in found {
                 match readable(&member) {
                     #[allow(clippy::cast_possible_truncation, reason = "it was written as a whole number")]
-                    Some((member, _)) => due.push((score as i64, member.to_owned(), partition)),
+                    Some((member, _)) => due.push((score as i64, member.to_owned())),
                     None => unreadable.push(member),
                 }
             }
@@ -180,18 +186,17 @@ impl RedisStore {
     /// Leases the threads that no other process has leased or written meanwhile, in their order.
     async fn take(&self, due: Vec<Due>, until: i64) -> Result<Vec<ThreadKey>, StoreError> {
         let mut leased = vec![None; due.len()];
-        for partition in 0..PARTITIONS {
-            let ours: Vec<_> = due.iter().enumerate().filter(|(_, due)| due.2 == partition).collect();
-            for part in ours.chunks(PART) {
-                let words =
-                    part.iter().flat_map(|(_, (score, member, _))| [member.clone(), score.to_string()]);
-                let words: Vec<_> =
-                    std::iter::once(until.to_string()).chain(words).map(String::into_bytes).collect();
-                let names = [self.name(partition, "wake")];
-                let taken: Vec<bool> = self.connection.run(&self.scripts.lease, &names, &words).await?;
-                for ((place, (_, member, _)), _) in part.iter().zip(taken).filter(|(_, taken)| *taken) {
-                    leased[*place] = key(member);
-                }
+        let parts = parts_of(due.iter().map(|(_, member)| member.clone()).zip(&due));
+        let ask = async |part: &Part<'_, Due>| -> Result<Vec<bool>, StoreError> {
+            let words =
+                part.items.iter().flat_map(|(_, member, (score, ..))| [member.clone(), score.to_string()]);
+            let words: Vec<_> =
+                std::iter::once(until.to_string()).chain(words).map(String::into_bytes).collect();
+            self.connection.run(&self.scripts.lease, &[self.name(part.partition, "wake")], &words).await
+        };
+        for (part, taken) in parts.iter().zip(try_join_all(parts.iter().map(ask)).await?) {
+            for ((place, member, _), _) in part.items.iter().zip(taken).filter(|(_, taken)| *taken) {
+                leased[*place] = key(member);
             }
         }
         Ok(leased.into_iter().flatten().collect())
@@ -202,9 +207,12 @@ impl RedisStore {
 impl ThreadStore for RedisStore {
     async fn load(&self, keys: &[ThreadKey]) -> Result<Vec<Loaded>, StoreError> {
         let mut loaded: Vec<_> = keys.iter().map(|_| Loaded::fresh()).collect();
-        for part in parts(keys, |key| key) {
+        let ask = async |part: &Part<'_, ThreadKey>| -> Result<Vec<Row>, StoreError> {
             let names = self.names(part.partition, part.members());
-            let rows: Vec<Row> = self.connection.run(&self.scripts.load, &names, &[]).await?;
+            self.connection.run(&self.scripts.load, &names, &[]).await
+        };
+        let parts = parts(keys, |key| key);
+        for (part, rows) in parts.iter().zip(try_join_all(parts.iter().map(ask)).await?) {
             for ((place, _, key), row) in part.items.iter().zip(rows) {
                 loaded[*place] = self.one_loaded(key, row);
             }
@@ -215,7 +223,7 @@ impl ThreadStore for RedisStore {
     async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
         let writes = EncodedWrite::all(writes, &self.records)?;
         let mut swapped = vec![WriteOutcome::Conflict; writes.len()];
-        for part in parts(&writes, |write| &write.key) {
+        let ask = async |part: &Part<'_, EncodedWrite>| -> Result<Vec<bool>, StoreError> {
             let names = self.names(part.partition, part.members());
             let words = |(_, member, write): &(usize, String, &EncodedWrite)| {
                 [
@@ -228,7 +236,10 @@ impl ThreadStore for RedisStore {
                 ]
             };
             let words: Vec<_> = part.items.iter().flat_map(words).collect();
-            let written: Vec<bool> = self.connection.run(&self.scripts.write, &names, &words).await?;
+            self.connection.run(&self.scripts.write, &names, &words).await
+        };
+        let parts = parts(&writes, |write| &write.key);
+        for (part, written) in parts.iter().zip(try_join_all(parts.iter().map(ask)).await?) {
             for ((place, ..), written) in part.items.iter().zip(written) {
                 swapped[*place] = verdict(written);
             }
@@ -254,16 +265,16 @@ impl ThreadStore for RedisStore {
     }
 
     async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let mut next = None::<i64>;
-        for partition in 0..PARTITIONS {
+        let first = async |partition| -> Result<Option<i64>, StoreError> {
             let mut ask = redis::cmd("ZRANGEBYSCORE");
             ask.arg(self.name(partition, "wake")).arg(format!("({}", score(row::moment(after)))).arg("+inf");
             ask.arg("WITHSCORES").arg("LIMIT").arg(0).arg(1);
             let found: Vec<(Vec<u8>, f64)> = self.connection.ask(&ask).await?;
             #[allow(clippy::cast_possible_truncation, reason = "it was written as a whole number")]
-            let first = found.first().map(|(_, score)| *score as i64);
-            next = [next, first].into_iter().flatten().min();
-        }
+            Ok(found.first().map(|(_, score)| *score as i64))
+        };
+        let firsts = try_join_all((0..PARTITIONS).map(first)).await?;
+        let next = firsts.into_iter().flatten().min();
         Ok(next.map(|wake| Timestamp::from_millis(wake.cast_unsigned())))
     }
 
@@ -303,12 +314,12 @@ impl ThreadStore for RedisStore {
     }
 
     async fn forget(&self, keys: &[ThreadKey]) -> Result<(), StoreError> {
-        for part in parts(keys, |key| key) {
+        let ask = async |part: Part<'_, ThreadKey>| -> Result<(), StoreError> {
             let names = self.names(part.partition, part.members());
             let words: Vec<_> = part.members().map(|member| member.clone().into_bytes()).collect();
-            let () = self.connection.run(&self.scripts.forget, &names, &words).await?;
-        }
-        Ok(())
+            self.connection.run(&self.scripts.forget, &names, &words).await
+        };
+        try_join_all(parts(keys, |key| key).into_iter().map(ask)).await.map(drop)
     }
 }
 
