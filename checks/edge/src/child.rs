@@ -19,10 +19,10 @@ impl Server {
     pub async fn own(what: &str) -> Result<Self, BoxError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--serve", what]);
-        Self::start(command).await
+        Self::start(&mut command).await
     }
 
-    pub async fn start(mut command: Command) -> Result<Self, BoxError> {
+    pub async fn start(command: &mut Command) -> Result<Self, BoxError> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let stdout = child.stdout.take().ok_or("a server that says nothing")?;
         let line = BufReader::new(stdout).lines().next_line().await?;

@@ -4,21 +4,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use messenger_handover::handover::BoxError;
 use messenger_handover::webhook::SIGNATURE_HEADER;
+use sha1::Sha1;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::child::Server;
-use crate::common::deliveries::Deliveries;
+use crate::common::deliveries::{Deliveries, SECRET};
 
 const CONNECTIONS: usize = 16;
 /// Time for work that a server starts after its response.
 const SETTLES: Duration = Duration::from_millis(200);
+
+/// Meta sends the signature with SHA-1 too, which Botkit reads.
+const OLD_SIGNATURE_HEADER: &str = "x-hub-signature";
+
+fn old_signature(body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).expect("any key");
+    mac.update(body);
+    format!("sha1={}", hex::encode(mac.finalize().into_bytes()))
+}
 
 /// Sends deliveries of `events` events each. Returns the server's CPU time per delivery, in nanoseconds.
 pub async fn cpu_per_request(
@@ -33,6 +44,7 @@ pub async fn cpu_per_request(
             .header("host", "127.0.0.1")
             .header("content-type", "application/json")
             .header(SIGNATURE_HEADER, signature)
+            .header(OLD_SIGNATURE_HEADER, old_signature(&body))
             .body(Full::new(Bytes::from(body)))
     });
     let waiting: Vec<_> = waiting.collect::<Result<_, _>>()?;

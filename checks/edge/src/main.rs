@@ -2,12 +2,13 @@
 //! take turns, A B A B. The figures are the CPU time that the operating system counts for each, and for calls also the
 //! time until their response.
 //!
-//! `cargo run --release -p check-edge`; `-- --rounds 3 --requests 2000` is quicker. `docs/performance.md` explains the
-//! figures.
+//! `cargo run --release -p check-edge`; `-- --rounds 3 --requests 2000` is quicker, and `-- --peers` compares bot frameworks of
+//! other languages. `docs/performance.md` explains the figures.
 
 mod calls;
 mod child;
 mod load;
+mod peers;
 mod served;
 
 #[path = "../../../benches/common/mod.rs"]
@@ -85,7 +86,7 @@ async fn measure(effort: Effort) -> Result<(), BoxError> {
     let notified = Server::own("notified").await?;
     let mut node = Command::new("node");
     node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/node.mjs")).arg(SECRET);
-    let node = Server::start(node).await;
+    let node = Server::start(&mut node).await;
     let mut servers = vec![&ours, &noop, &notified];
     servers.extend(&node);
     let one = webhook(&servers, &effort, 1).await?;
@@ -131,6 +132,8 @@ fn main() -> Result<(), BoxError> {
             (arguments.value_from_str("--port")?, arguments.value_from_str("--in-flight")?);
         return runtime.block_on(calls::run(&which, port, in_flight, requests));
     }
+    let peers = arguments.contains("--peers");
     let rounds = arguments.opt_value_from_str("--rounds")?.unwrap_or(7);
-    runtime.block_on(measure(Effort { rounds, requests }))
+    let effort = Effort { rounds, requests };
+    runtime.block_on(async { if peers { peers::measure(&effort).await } else { measure(effort).await } })
 }

@@ -13,6 +13,7 @@ use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, No
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::{AppSecret, VerifyToken};
+use messenger_handover::store::{MemoryStore, RedisStore, SqliteStore, ThreadStore};
 use messenger_handover::thread::{Actions, Notice};
 use messenger_handover::webhook::{self, Verifier};
 use tokio::io::AsyncReadExt;
@@ -47,12 +48,13 @@ async fn webhook(
     server.handle(&method, query.0.as_deref(), &headers, &body).await
 }
 
-/// A complete host over the in-memory store.
-fn ours(decides: bool) -> Result<Router, BoxError> {
+/// A complete host over this store.
+fn ours(store: impl ThreadStore, decides: bool) -> Result<Router, BoxError> {
     // No measured work calls Graph.
     let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).build()?;
     let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
-    let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf { decides }).start()?;
+    let handover = Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf { decides });
+    let handover = handover.store(store).start()?;
     let verifier = Verifier::new(AppSecret::new(SECRET));
     let server = webhook::Endpoint::new(verifier, VerifyToken::new("a verify token"), handover);
     Ok(Router::new().route("/", any(webhook)).with_state(server))
@@ -76,12 +78,18 @@ fn graph() -> Router {
 }
 
 pub async fn serve(what: &str) -> Result<(), BoxError> {
+    let folder = tempfile::tempdir()?;
     let router = match what {
-        "ours" => ours(true)?,
-        "notified" => ours(false)?,
+        "ours" => ours(MemoryStore::new(), true)?,
+        "notified" => ours(MemoryStore::new(), false)?,
+        "sqlite" => ours(SqliteStore::open(folder.path().join("ours.db"))?, true)?,
+        "redis" => {
+            let url = std::env::var("TEST_REDIS_URL")?;
+            ours(RedisStore::builder(url).prefix("handover_edge").connect().await?, true)?
+        }
         "noop" => noop(),
         "graph" => graph(),
-        _ => return Err("there are: ours, notified, noop, graph".into()),
+        _ => return Err("there are: ours, notified, sqlite, redis, noop, graph".into()),
     };
     let router = router.layer(DefaultBodyLimit::max(webhook::DEFAULT_MAX_BODY));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
