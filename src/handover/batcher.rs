@@ -138,10 +138,16 @@ impl<Q, A> Batcher<Q, A> {
             return None;
         }
         state.running += 1;
-        let mut others = std::mem::take(&mut state.waiting);
-        let own = others.remove(place).question;
-        Some((own, others, Running(Arc::clone(&self.0))))
+        let own = state.waiting.remove(place).question;
+        Some((own, all_waiting(&mut state), Running(Arc::clone(&self.0))))
     }
+}
+
+/// Takes the requests that wait, without those whose tasks were aborted.
+fn all_waiting<Q, A>(state: &mut State<Q, A>) -> Vec<Waiting<Q, A>> {
+    let mut waiting = std::mem::take(&mut state.waiting);
+    waiting.retain(|waiting| !waiting.asker.is_closed());
+    waiting
 }
 
 /// A call under way. When it is dropped, also by a panic, a waiting request makes the next call.
@@ -150,13 +156,11 @@ struct Running<Q, A>(Arc<Mutex<State<Q, A>>>);
 impl<Q, A> Drop for Running<Q, A> {
     fn drop(&mut self) {
         let mut state = lock(&self.0);
-        // Askers whose tasks were aborted need no answer.
-        state.waiting.retain(|waiting| !waiting.asker.is_closed());
-        if state.waiting.is_empty() {
+        let mut others = all_waiting(&mut state);
+        if others.is_empty() {
             state.running -= 1;
             return;
         }
-        let mut others = std::mem::take(&mut state.waiting);
         drop(state);
         let Waiting { question, asker, .. } = others.remove(0);
         let running = Self(Arc::clone(&self.0));
@@ -220,6 +224,19 @@ mod tests {
         }
         assert_eq!(*calls.lock().unwrap(), [10, 10, 10, 10, 30], "four at once");
         assert_eq!(lock(&together.0).running, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn together_a_request_that_was_dropped_is_not_made_later() {
+        let (together, asked) = (Batcher::default(), Mutex::new(Vec::new()));
+        let call = async |numbers: Vec<u32>| {
+            asked.lock().unwrap().extend(numbers.clone());
+            Ok(numbers)
+        };
+        let dropped = together.ask(1, call).now_or_never();
+        assert!(dropped.is_none(), "it waits for others of the same moment");
+        assert_eq!(together.ask(2, call).await.unwrap(), 2);
+        assert_eq!(*asked.lock().unwrap(), [2]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,6 +36,10 @@ const FAULTS: Backoff =
 /// The time for which the sender's own task works on conversations, before each of the others gets a task of its own.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
+/// The polls in which a conversation ends with a store that answers at once: each of its requests to the store (a load, a write of
+/// the events, a write of the handler's outcome) waits for those of the others to join it.
+const POLLS: usize = 5;
+
 /// The time for which a conversation's task works before it leaves its thread to other tasks.
 const TURN: Duration = Duration::from_millis(10);
 
@@ -116,10 +120,9 @@ impl Handover {
         let converse = |key| Box::pin(Self::converse(Open { service: self.clone(), key, is_closed: false }));
         let mut active: Vec<_> = self.inner.mailboxes.put(letters).into_iter().map(converse).collect();
         let (begun, _token) = (Instant::now(), self.inner.tasks.token());
-        // With a store that answers at once, most conversations end here and need no task. The loads of all of them share a call
-        // of the store, and so do their writes, for which each of them waits twice.
+        // With a store that answers at once, most conversations end here and need no task.
         let at_once = poll_fn(|cx| {
-            for _ in 0..5 {
+            for _ in 0..POLLS {
                 active
                     .retain_mut(|active| begun.elapsed() >= AT_ONCE || active.as_mut().poll(cx).is_pending());
             }
