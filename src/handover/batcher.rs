@@ -58,18 +58,26 @@ impl<Q, A> Default for Batcher<Q, A> {
 }
 
 impl<Q, A> Batcher<Q, A> {
-    /// Asks one question by a `call` that takes many and returns an answer to each, in order.
+    /// Asks one question by a `call` that takes many and returns an answer to each, in order. It is asked `alone` after a call
+    /// failed, unless too many calls are under way: the reason may be another question.
     ///
     /// # Errors
     /// The error of the call, for each question in it.
-    pub(super) async fn ask<C>(&self, question: Q, call: impl FnOnce(Vec<Q>) -> C) -> Result<A, StoreError>
+    pub(super) async fn ask<C>(
+        &self,
+        question: Q,
+        alone: bool,
+        call: impl FnOnce(Vec<Q>) -> C,
+    ) -> Result<A, StoreError>
     where
         C: Future<Output = Result<Vec<A>, StoreError>>,
     {
         let (number, turn) = self.queue(question);
-        // Requests of the same moment queue up before the call is made.
-        tokio::task::yield_now().await;
-        let (own, others, running) = match self.begin(number) {
+        if !alone {
+            // Requests of the same moment queue up before the call is made.
+            tokio::task::yield_now().await;
+        }
+        let (own, others, running) = match self.begin(number, alone) {
             Some(begun) => begun,
             None => match turn.await {
                 Ok(Turn::Answer(answer)) => return answer,
@@ -130,8 +138,9 @@ impl<Q, A> Batcher<Q, A> {
         (number, turn)
     }
 
-    /// The right to call the store now with this question and all others, if it still waits and not too many calls are under way.
-    fn begin(&self, number: u64) -> Option<Begun<Q, A>> {
+    /// The right to call the store now with this question, and all others unless `alone`, if it still waits and not too many
+    /// calls are under way.
+    fn begin(&self, number: u64, alone: bool) -> Option<Begun<Q, A>> {
         let mut state = lock(&self.0);
         let place = state.waiting.iter().position(|waiting| waiting.number == number)?;
         if state.running == AT_ONCE {
@@ -139,7 +148,8 @@ impl<Q, A> Batcher<Q, A> {
         }
         state.running += 1;
         let own = state.waiting.remove(place).question;
-        Some((own, all_waiting(&mut state), Running(Arc::clone(&self.0))))
+        let others = if alone { Vec::new() } else { all_waiting(&mut state) };
+        Some((own, others, Running(Arc::clone(&self.0))))
     }
 }
 
@@ -209,7 +219,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                     Ok(numbers.into_iter().map(|number| number * 2).collect())
                 };
-                together.ask(number, call).await
+                together.ask(number, false, call).await
             })
         };
         let mut asked = Vec::new();
@@ -226,6 +236,27 @@ mod tests {
         assert_eq!(lock(&together.0).running, 0);
     }
 
+    /// A question that the store cannot answer does not keep those of the same moment from their answers for good.
+    #[tokio::test(start_paused = true)]
+    async fn together_questions_are_asked_alone_after_a_failure() {
+        let together = Arc::new(Batcher::default());
+        let call = async |numbers: Vec<u32>| {
+            if numbers.contains(&0) { Err(StoreError::new("on purpose")) } else { Ok(numbers) }
+        };
+        let ask = |number: u32| {
+            let together = Arc::clone(&together);
+            tokio::spawn(async move {
+                match together.ask(number, false, call).await {
+                    Err(_) => together.ask(number, true, call).await,
+                    answer => answer,
+                }
+            })
+        };
+        for (number, asked) in (0..5).map(ask).collect::<Vec<_>>().into_iter().enumerate() {
+            assert_eq!(asked.await.unwrap().is_ok(), number > 0);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn together_a_request_that_was_dropped_is_not_made_later() {
         let (together, asked) = (Batcher::default(), Mutex::new(Vec::new()));
@@ -233,9 +264,9 @@ mod tests {
             asked.lock().unwrap().extend(numbers.clone());
             Ok(numbers)
         };
-        let dropped = together.ask(1, call).now_or_never();
+        let dropped = together.ask(1, false, call).now_or_never();
         assert!(dropped.is_none(), "it waits for others of the same moment");
-        assert_eq!(together.ask(2, call).await.unwrap(), 2);
+        assert_eq!(together.ask(2, false, call).await.unwrap(), 2);
         assert_eq!(*asked.lock().unwrap(), [2]);
     }
 
@@ -249,7 +280,7 @@ mod tests {
         };
         let ask = |number| {
             let together = Arc::clone(&together);
-            tokio::spawn(async move { together.ask(number, slow).await })
+            tokio::spawn(async move { together.ask(number, false, slow).await })
         };
         let asked: Vec<_> = [0, 0, 0, 0, 5, 6].map(ask).into();
         tokio::task::yield_now().await;
@@ -263,7 +294,7 @@ mod tests {
                 (place, other) => panic!("{place}: {other:?}"),
             }
         }
-        assert_eq!(together.ask(7, slow).await.unwrap(), 7);
+        assert_eq!(together.ask(7, false, slow).await.unwrap(), 7);
         assert_eq!(lock(&together.0).running, 0);
     }
 }

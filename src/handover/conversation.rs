@@ -1,6 +1,7 @@
 //! The task of one active conversation: it takes all letters from its mailbox, steps the thread, saves once, and acts.
 
 use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -18,7 +19,7 @@ use crate::thread::{Context, Input, Notice, Output, Reply};
 use crate::time::Timestamp;
 
 use super::batcher::answered_in_time;
-use super::effects::Asked;
+use super::effects::{Asked, Decisions, ToNotify};
 use super::inner::jitter;
 use super::mailbox::{Letter, Order, Submission};
 use super::stats::add;
@@ -53,8 +54,7 @@ struct Tried {
 /// The outputs of a saved step.
 struct Saved {
     out: Vec<Output>,
-    /// The notices that the handler decided about before they were saved.
-    decided: Vec<Notice>,
+    decisions: Decisions,
     wake: Option<Timestamp>,
     /// The time of the step.
     at: Timestamp,
@@ -123,8 +123,7 @@ impl Handover {
         // With a store that answers at once, most conversations end here and need no task.
         let at_once = poll_fn(|cx| {
             for _ in 0..POLLS {
-                active
-                    .retain_mut(|active| begun.elapsed() >= AT_ONCE || active.as_mut().poll(cx).is_pending());
+                active.retain_mut(|active| begun.elapsed() >= AT_ONCE || is_pending(active.as_mut(), cx));
             }
             Poll::Ready(())
         });
@@ -173,8 +172,8 @@ impl Handover {
             match worked.await {
                 Ok(notification) => {
                     unsaved.saved();
-                    if let Some((notification, at)) = notification {
-                        handling.running = Some(Box::pin(service.clone().handle(notification, at)));
+                    if let Some(notification) = notification {
+                        handling.running = Some(Box::pin(service.clone().handle(notification)));
                     }
                 }
                 Err(outcomes) => unsaved.keep(outcomes, service.inner.named(&key)),
@@ -221,11 +220,7 @@ impl Handover {
     ///
     /// # Errors
     /// The outcomes among the letters, to be saved later.
-    async fn work(
-        &self,
-        key: &ThreadKey,
-        mut letters: Vec<Letter>,
-    ) -> Result<Option<(Notification, Timestamp)>, Vec<Letter>> {
+    async fn work(&self, key: &ThreadKey, mut letters: Vec<Letter>) -> Result<Option<ToNotify>, Vec<Letter>> {
         let forget = letters.pop_if(|last| matches!(last.order, Order::Forget));
         let mut result = Ok(None);
         if !letters.is_empty() {
@@ -255,7 +250,7 @@ impl Handover {
         for attempt in 0..MAX_TRIES {
             let copy = self.inner.cache.take(key);
             let is_copy = copy.is_some();
-            match self.try_to_save(key, letters, copy, &mut tried).await {
+            match self.try_to_save(key, letters, copy, faults > 0, &mut tried).await {
                 Ok(Some(done)) => return Ok(done),
                 // The cached copy was outdated: load the conversation.
                 Ok(None) if is_copy => {}
@@ -280,18 +275,22 @@ impl Handover {
         key: &ThreadKey,
         letters: &[Letter],
         copy: Option<Loaded>,
+        is_retry: bool,
         tried: &mut Vec<Tried>,
     ) -> Result<Option<(Vec<Reply>, Saved)>, HandoverError> {
         let (inner, is_copy) = (&self.inner, copy.is_some());
-        let loaded = match copy {
-            Some(copy) => copy,
-            None => {
-                inner
-                    .loads
-                    .ask(key.clone(), |keys| async move { inner.counted(inner.store.load(&keys)).await })
-                    .await?
-            }
-        };
+        let loaded =
+            match copy {
+                Some(copy) => copy,
+                None => {
+                    inner
+                        .loads
+                        .ask(key.clone(), is_retry, |keys| async move {
+                            inner.counted(inner.store.load(&keys)).await
+                        })
+                        .await?
+                }
+            };
         if let Some(at) = tried.iter().position(|tried| tried.version == loaded.version) {
             // An earlier write that ended in an error was done after all.
             let Tried { replies, saved, .. } = tried.swap_remove(at);
@@ -311,7 +310,8 @@ impl Handover {
             .map(|input| thread.step(&cx, input.clone(), now, &mut out))
             .collect();
         let is_redone = letters.iter().filter_map(Letter::input).all(is_redone);
-        let decided = if is_redone { self.decide(key, thread, &cx, now, &mut out) } else { Vec::new() };
+        let decisions =
+            if is_redone { self.decide(key, thread, &cx, now, &mut out) } else { Decisions::default() };
         let is_fresh = thread.is_fresh();
         let is_unchanged = if loaded.version == 0 {
             is_fresh
@@ -326,7 +326,7 @@ impl Handover {
             _ if !cx.begins && !thread.is_at_rest() => Some(now),
             wake => wake,
         };
-        let saved = Saved { out, decided, wake, at: now };
+        let saved = Saved { out, decisions, wake, at: now };
         if is_unchanged {
             return Ok((!is_copy).then_some((replies, saved)));
         }
@@ -338,7 +338,9 @@ impl Handover {
         };
         match inner
             .writes
-            .ask(write, |writes| async move { inner.counted(inner.store.compare_and_swap(writes)).await })
+            .ask(write, is_retry, |writes| async move {
+                inner.counted(inner.store.compare_and_swap(writes)).await
+            })
             .await
         {
             Ok(WriteOutcome::Written) => {
@@ -356,12 +358,12 @@ impl Handover {
     }
 
     /// Starts the calls of a saved step and sets the alarm. Returns its notification, if it has one.
-    fn act(&self, key: &ThreadKey, saved: Saved) -> Option<(Notification, Timestamp)> {
+    fn act(&self, key: &ThreadKey, saved: Saved) -> Option<ToNotify> {
         if let Some(wake) = saved.wake {
             self.inner.alarm.set(wake);
         }
         let mut notification = None;
-        for notice in &saved.decided {
+        for notice in &saved.decisions.made {
             self.first_put_out(key, notice);
         }
         for output in saved.out {
@@ -373,7 +375,9 @@ impl Handover {
                     if attempt == 1 {
                         self.first_put_out(key, &notice);
                     }
-                    notification = Some((Notification::new(key.clone(), id, attempt, notice), saved.at));
+                    let is_left = saved.decisions.left == Some(id);
+                    let new = Notification::new(key.clone(), id, attempt, notice);
+                    notification = Some(ToNotify { notification: new, is_left, at: saved.at });
                 }
                 Output::SetAside { id, attempts, dropped } => {
                     add(&self.inner.counters.set_aside, 1);
@@ -395,6 +399,12 @@ impl Handover {
         story::log(self.inner.named(key), notice);
         self.inner.counters.notice(notice);
     }
+}
+
+/// Polls the work. If it panics it has ended, so that others on the same task go on.
+fn is_pending(work: Pin<&mut impl Future<Output = ()>>, cx: &mut task::Context<'_>) -> bool {
+    let polled = std::panic::catch_unwind(AssertUnwindSafe(|| work.poll(cx)));
+    matches!(polled, Ok(Poll::Pending))
 }
 
 /// These letters up to the first that forgets the conversation, and those behind it.

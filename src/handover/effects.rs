@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::call::{Call, CallId, CallOutcome, Direction, Failure, FailureKind, HandoverRequest};
 use crate::control::{CallError, Forwarded};
 use crate::id::ThreadKey;
-use crate::thread::{Context, Handled, Input, Note, Notice, Output, Thread};
+use crate::thread::{Actions, Context, Handled, Input, Note, Notice, NoticeId, Output, Thread};
 use crate::time::Timestamp;
 use futures_util::FutureExt;
 use tracing::Instrument;
@@ -28,6 +28,24 @@ pub(super) struct Asked {
     pub(super) call: Call,
     pub(super) note: Option<Note>,
     pub(super) retry: bool,
+    pub(super) at: Timestamp,
+}
+
+/// The handler's decisions before a step was saved.
+#[derive(Default)]
+pub(super) struct Decisions {
+    /// The notices that it decided about.
+    pub(super) made: Vec<Notice>,
+    /// The notice that it left to `notify`.
+    pub(super) left: Option<NoticeId>,
+}
+
+/// A notification for the handler.
+pub(super) struct ToNotify {
+    pub(super) notification: Notification,
+    /// Whether the handler was asked for a decision and left it.
+    pub(super) is_left: bool,
+    /// The start of the notification's lease.
     pub(super) at: Timestamp,
 }
 
@@ -140,7 +158,7 @@ impl Handover {
     }
 
     /// Lets the handler decide about notices before they are saved, up to the first that it leaves to
-    /// [`Handler::notify`](super::Handler::notify), and steps the thread with its decisions. Returns the decided notices.
+    /// [`Handler::notify`](super::Handler::notify), and steps the thread with its decisions.
     pub(super) fn decide(
         &self,
         key: &ThreadKey,
@@ -148,43 +166,58 @@ impl Handover {
         cx: &Context<'_>,
         now: Timestamp,
         out: &mut Vec<Output>,
-    ) -> Vec<Notice> {
-        let mut decided = Vec::new();
+    ) -> Decisions {
+        let mut decisions = Decisions::default();
         let mut at = 0;
         while let Some(output) = out.get(at) {
             at += 1;
-            let Output::Notice { id, attempt: 1, notice } = output else {
-                continue;
-            };
-            let deciding = || self.inner.handler.decide(key, notice);
-            let actions = match std::panic::catch_unwind(AssertUnwindSafe(deciding)) {
-                Ok(Some(actions)) => actions,
-                Ok(None) => break,
-                Err(_) => {
-                    add(&self.inner.counters.handler_failures, 1);
-                    tracing::error!(thread = %self.inner.named(key), "the handler panicked in its decision; it is notified");
-                    break;
-                }
+            let Output::Notice { id, attempt: 1, notice } = output else { continue };
+            if may_end_otherwise(notice) {
+                break;
+            }
+            let Some(actions) = self.decided(key, notice) else {
+                decisions.left = Some(*id);
+                break;
             };
             let handled = Input::NoticeHandled { notice: *id, handled: Handled::Done(actions) };
             at -= 1;
             if let Output::Notice { notice, .. } = out.remove(at) {
-                decided.push(notice);
+                decisions.made.push(notice);
             }
             let _ = thread.step(cx, handled, now, out);
         }
-        decided
+        decisions
     }
 
-    /// Runs the handler on a notification and returns its result. `at` is the start of the notification's lease.
-    pub(super) async fn handle(self, notification: Notification, at: Timestamp) -> Input {
+    /// The handler's decision about a notice; `None` if it leaves it to `notify`, or panics.
+    fn decided(&self, key: &ThreadKey, notice: &Notice) -> Option<Actions> {
+        let deciding = || self.inner.handler.decide(key, notice);
+        std::panic::catch_unwind(AssertUnwindSafe(deciding)).unwrap_or_else(|_| {
+            add(&self.inner.counters.handler_failures, 1);
+            let thread = self.inner.named(key);
+            tracing::error!(%thread, "the handler panicked in its decision; it is notified");
+            None
+        })
+    }
+
+    /// Runs the handler on a notification and returns its result.
+    pub(super) async fn handle(self, to_notify: ToNotify) -> Input {
+        let ToNotify { notification, is_left, at } = to_notify;
         let is_late = self.is_late(at, self.inner.config.timeouts.notice_lease);
         let span = tracing::info_span!(
             "notify", thread = %self.inner.named(&notification.thread), notice = notification.id.0,
             attempt = notification.attempt, "otel.kind" = "consumer"
         );
-        let notified = self.notify(&notification, at).instrument(span);
-        let handled = if is_late { Handled::Retry } else { notified.await };
+        let handling = async {
+            let decided =
+                (!is_left).then(|| self.decided(&notification.thread, &notification.notice)).flatten();
+            match decided {
+                Some(actions) => Handled::Done(actions),
+                None => self.notify(&notification, at).await,
+            }
+        };
+        let handling = handling.instrument(span);
+        let handled = if is_late { Handled::Retry } else { handling.await };
         Input::NoticeHandled { notice: notification.id, handled }
     }
 
@@ -217,6 +250,17 @@ impl Handover {
         add(&self.inner.counters.handler_failures, 1);
         Handled::Retry
     }
+}
+
+/// Whether a deadline that lapsed in a step may end otherwise if that step is not saved: by an outcome or an echo that comes first.
+fn may_end_otherwise(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::MessageFailed { .. }
+            | Notice::MessageUnknown { .. }
+            | Notice::TransferFailed { .. }
+            | Notice::ControlNotGranted { .. }
+    )
 }
 
 /// The call's name, as in its URL.

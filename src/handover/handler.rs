@@ -59,15 +59,17 @@ pub trait Handler: Send + Sync + 'static {
     async fn notify(&self, handover: &Handover, notification: &Notification)
     -> Result<Actions, HandlerError>;
 
-    /// Decides at once about a notice, before it is saved. `Some` actions are saved in the same write as the event that the notice
-    /// came of, and [`notify`](Self::notify) does not get it: half of the writes. `None` leaves it to `notify`; so does the default.
+    /// Decides at once about a notice, before [`notify`](Self::notify). `Some` actions are its end. `None` leaves it to `notify`; so
+    /// does the default.
+    ///
+    /// A notice that came of a delivery, or waited behind such a one, is decided before it is saved, so that both are one write:
+    /// half of the work for a store. What came of a call, a command or a timer is saved first, because it does not come again.
     ///
     /// For a host that needs no I/O to decide: a bot that follows rules, a desk that only shows the message to its agents.
     ///
     /// A decision counts once it is saved. It is asked for again, perhaps about a message that is not to be answered any more, when
-    /// another replica wrote meanwhile, when the store failed, or after a crash. So recognise a message by its `mid`, and have no
-    /// effect that must not repeat. Notices behind one that `notify` works on wait until it has ended. What came of a call, a
-    /// command or a timer, such as [`Notice::MessageSent`], does not come again if it is not saved, and so goes to `notify`.
+    /// another replica wrote meanwhile, when the store failed, when too many messages wait, or after a crash. So recognise a message
+    /// by its `mid`, and have no effect that must not repeat. Notices behind one that `notify` works on wait until it has ended.
     ///
     /// This must not block its thread. If it panics, the notice goes to `notify`.
     ///

@@ -13,7 +13,7 @@ pub enum RecordError {
     /// A newer version of this crate wrote the record: update this process.
     #[error("the record has format {0}, and this version of the crate reads up to {FORMAT}: update it")]
     Newer(u32),
-    /// The record is sealed, and there is no [`Seal`] or it cannot open the record: configure the right key.
+    /// The record is sealed, and there is no [`Seal`](super::Seal) or it cannot open the record: configure the right key.
     #[error("the record is sealed and cannot be opened with what was configured")]
     Sealed(#[source] Option<Arc<dyn StdError + Send + Sync>>),
     /// The record is damaged or not a record at all: restore it, or forget the conversation.

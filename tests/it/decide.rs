@@ -11,11 +11,12 @@ use messenger_handover::handover::{Builder, Handler, HandlerError, Handover, Han
 use messenger_handover::id::ThreadKey;
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::store::{MemoryStore, ThreadStore};
-use messenger_handover::thread::{Actions, MessageStatus, Notice, Target};
+use messenger_handover::thread::{Actions, Limits, MessageStatus, Notice, Target};
+use tokio::time::Instant;
 use wiremock::MockServer;
 
 use crate::store::{Moody, a_graph, message};
-use crate::world::{bot, desk, thread};
+use crate::world::{Virtual, bot, desk, thread};
 
 /// A bot that echoes messages. It decides about those of which `decides` holds, and hands over on "person".
 #[derive(Clone)]
@@ -117,7 +118,7 @@ async fn decision_is_saved_with_its_message() {
     }
 }
 
-/// Replies and a hand-over that were decided are carried out, in order. What comes of calls goes to `notify`.
+/// Replies and a hand-over that were decided are carried out, in order. `notify` gets nothing that is decided.
 #[tokio::test]
 async fn decision_may_reply_and_hand_over() {
     let (graph, handler) = (a_graph(0).await, Echoing::new(|_| true));
@@ -127,11 +128,8 @@ async fn decision_may_reply_and_hand_over() {
     assert_eq!(sent(&graph).await, ["re m1", "re m2", "re m3, a person"]);
     let (decided, notified) = handler.seen();
     assert_eq!(decided[..3], ["m1", "m2", "m3, a person"]);
-    // Each came with the outcome of a call, or waited behind another one.
-    assert_eq!(notified[0], "MessageSent");
-    let all: Vec<_> = decided[3..].iter().chain(&notified).collect();
-    assert_eq!(all.iter().filter(|name| **name == "MessageSent").count(), 3, "{all:?}");
-    assert!(all.iter().all(|name| !name.starts_with('m')), "{all:?}");
+    assert_eq!(decided.iter().filter(|name| *name == "MessageSent").count(), 3, "{decided:?}");
+    assert_eq!(notified, [""; 0]);
     let passes = graph.received_requests().await.unwrap();
     let passes = passes.iter().filter(|request| request.url.path().ends_with("pass_thread_control"));
     assert_eq!(passes.count(), 1);
@@ -206,8 +204,8 @@ async fn decision_that_panics_is_left_to_the_notification() {
     settled(&bot).await;
     assert_eq!(sent(&graph).await, ["re panic 1", "re m2"]);
     let (decided, notified) = handler.seen();
-    assert_eq!((&decided[0][..], &notified[0][..]), ("m2", "panic 1"));
-    assert!(!notified.contains(&"m2".to_owned()), "{notified:?}");
+    assert_eq!(decided[0], "m2");
+    assert_eq!(notified, ["panic 1"]);
     assert_eq!(bot.stats().handler_failures, 1);
 }
 
@@ -224,18 +222,54 @@ async fn decision_that_is_refused_is_notified() {
     assert_eq!(notified[0], "ActionRefused");
 }
 
-/// A notice of a call, a command or a timer would not come again if its step was not saved: it is saved first.
+/// A handler that notes how many writes there were when it was asked.
+struct Counting(Arc<Moody>, Arc<Mutex<Vec<(String, usize)>>>);
+
+#[async_trait]
+impl Handler for Counting {
+    async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
+        panic!("everything is decided: {told:?}");
+    }
+
+    fn decide(&self, _: &ThreadKey, notice: &Notice) -> Option<Actions> {
+        self.1.lock().unwrap().push((name(notice), self.0.writes.load(Ordering::SeqCst)));
+        Some(Actions::none())
+    }
+}
+
+/// A notice of a call or a command would not come again if its step was not saved: it is saved first.
 #[tokio::test]
-async fn decision_is_not_asked_for_where_nothing_is_redelivered() {
-    let (graph, store, handler) = (a_graph(0).await, Arc::new(Moody::default()), Echoing::new(|_| true));
-    let bot = a_bot(&graph, Arc::clone(&store), &handler);
-    let message = OutgoingMessage::text("a").unwrap();
-    bot.send(&thread(), MessageKey::new("a").unwrap(), message).await.unwrap();
+async fn decision_about_what_is_not_redelivered_waits_until_it_is_saved() {
+    let (graph, store, asked) = (a_graph(0).await, Arc::new(Moody::default()), Arc::default());
+    let client = GraphClient::builder().base_url(graph.uri().parse().unwrap());
+    let client = Arc::new(client.page(thread().page, "token".into()).build().unwrap());
+    let handler = Counting(Arc::clone(&store), Arc::clone(&asked));
+    let bot = Handover::builder(bot(), Role::Bot, ThreadControlPolicy::BotPrimary, client, handler);
+    let bot = bot.desk_app(desk()).store(Arc::clone(&store)).start().unwrap();
+    // The send, its outcome; the end of the notice; the hand-over, its outcome.
+    let text = OutgoingMessage::text("a").unwrap();
+    bot.send(&thread(), MessageKey::new("a").unwrap(), text).await.unwrap();
     settled(&bot).await;
     bot.hand_over(&thread(), Target::Desk).await.unwrap();
     settled(&bot).await;
-    let (decided, notified) = handler.seen();
-    assert_eq!(decided, [""; 0]);
-    assert!(notified.starts_with(&["MessageSent".to_owned()]), "{notified:?}");
-    assert!(notified.contains(&"Transferred".to_owned()), "{notified:?}");
+    let asked = asked.lock().unwrap();
+    let at = |wanted: &str| asked.iter().find(|(name, _)| name == wanted).map(|(_, writes)| *writes);
+    assert_eq!((at("MessageSent"), at("Transferred")), (Some(2), Some(5)), "{asked:?}");
+}
+
+/// A decision that there is no room for is asked for again.
+#[tokio::test(start_paused = true)]
+async fn decision_that_has_no_room_is_made_again() {
+    let (store, asked) = (Arc::new(Moody::default()), Echoing::new(|_| true));
+    let client = GraphClient::builder().base_url("http://127.0.0.1:1".parse().unwrap());
+    let client = Arc::new(client.page(thread().page, "token".into()).build().unwrap());
+    let bot = Handover::builder(bot(), Role::Bot, ThreadControlPolicy::BotPrimary, client, asked.clone());
+    let mut limits = Limits::default();
+    limits.messages = 1;
+    let bot = bot.limits(limits).store(store).clock(Virtual(Instant::now())).start().unwrap();
+    bot.events(vec![message("m1"), message("m2")]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (decided, notified) = asked.seen();
+    assert!(decided.iter().filter(|name| *name == "m2").count() > 1, "{decided:?}");
+    assert_eq!(notified, [""; 0]);
 }

@@ -1,5 +1,5 @@
 //! Bot frameworks of other languages for the same webhook: each verifies it, loads the customer's state, runs a bot that does
-//! nothing, and saves the state. Needs node and npm, which install the frameworks once; a server of Redis is named by
+//! nothing, and saves the state (Botkit only if it has changed, which it has not). Needs node and npm, which install the frameworks once; a server of Redis is named by
 //! `TEST_REDIS_URL`.
 
 use std::fs;
