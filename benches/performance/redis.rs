@@ -13,7 +13,7 @@ use crate::ROUNDS;
 use crate::common::deliveries::FIRST_USER;
 use crate::common::table::{self, Target};
 use crate::host::host;
-use crate::stores::{CONNECTIONS, FOR, Figures, USERS, deliver, record};
+use crate::stores::{CONNECTIONS, FOR, Figures, USERS, deliver, record, times_of};
 use crate::threads::EVENTS;
 
 const PREFIX: &str = "handover_performance";
@@ -52,10 +52,7 @@ async fn raw(connection: &MultiplexedConnection, record: &[u8]) -> Result<Figure
             Ok::<_, BoxError>(times)
         });
     }
-    let mut times = Vec::new();
-    while let Some(written) = writers.join_next().await {
-        times.extend(written??);
-    }
+    let times = times_of(writers).await?;
     Ok(Figures::of(times, EVENTS, begun.elapsed()))
 }
 

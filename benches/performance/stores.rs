@@ -39,6 +39,15 @@ impl Figures {
     }
 }
 
+/// The times that all these tasks took for their operations.
+pub async fn times_of(mut tasks: JoinSet<Result<Vec<f64>, BoxError>>) -> Result<Vec<f64>, BoxError> {
+    let mut times = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        times.extend(ended??);
+    }
+    Ok(times)
+}
+
 /// Submits deliveries, `in_flight` at a time, and waits at the end until all resulting work is saved.
 pub async fn deliver(
     host: &Handover,
@@ -62,10 +71,7 @@ pub async fn deliver(
             Ok::<_, BoxError>(times)
         });
     }
-    let mut times = Vec::new();
-    while let Some(sent) = senders.join_next().await {
-        times.extend(sent??);
-    }
+    let times = times_of(senders).await?;
     while !host.threads_needing_attention(None, 1).await?.is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -206,10 +212,7 @@ async fn raw_postgres(pool: &sqlx::PgPool, record: &[u8]) -> Result<Figures, Box
             Ok::<_, BoxError>(times)
         });
     }
-    let mut times = Vec::new();
-    while let Some(written) = writers.join_next().await {
-        times.extend(written??);
-    }
+    let times = times_of(writers).await?;
     Ok(Figures::of(times, EVENTS, begun.elapsed()))
 }
 
