@@ -62,8 +62,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Decides at once about a notice, before [`notify`](Self::notify). `Some` actions are its end. `None` leaves it to `notify`; so
     /// does the default.
     ///
-    /// A notice that came of a delivery, or waited behind such a one, is decided before it is saved, so that both are one write:
-    /// half of the work for a store. What came of a call, a command or a timer is saved first, because it does not come again.
+    /// A notice that came of a delivery is decided before it is saved, so that both are one write: half of the work for a store.
+    /// Failures, and what came of a call, a command or a timer, are saved first, because they may not come again.
     ///
     /// For a host that needs no I/O to decide: a bot that follows rules, a desk that only shows the message to its agents.
     ///
