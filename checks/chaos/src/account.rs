@@ -170,16 +170,20 @@ impl Account {
         Table { rows, broken: wrong > 0 || !settled || kills < wanted || delivered == 0 }
     }
 
-    /// The violations, one line per message.
+    /// The messages that did not end as they should, one line each.
     pub fn complaints(&self) -> Vec<String> {
         let state = self.state();
-        let mut lines: Vec<_> = state
-            .answers
-            .iter()
-            .filter(|(_, answer)| {
-                let failed = |end: &What| matches!(end, What::Failed(name, _) if name != "taken_by_people");
-                answer.ends.len() != 1 || answer.ends.iter().any(failed)
-            })
+        let is_wrong = |(_, user, key): &Of, answer: &Answer| match &answer.ends[..] {
+            [What::Delivered] | [What::Unknown, What::Delivered] => {
+                let read = state.read.get(user).map_or(&[][..], Vec::as_slice);
+                !read.iter().any(|(_, text)| text.strip_prefix("bot:").unwrap_or(text) == key.as_str())
+            }
+            [What::Unknown] => false,
+            [What::Failed(name, _)] => name != "taken_by_people",
+            _ => true,
+        };
+        let wrong = state.answers.iter().filter(|(of, answer)| is_wrong(of, answer));
+        let mut lines: Vec<_> = wrong
             .map(|((bot, user, key), answer)| {
                 format!("{} to {user}, {key}: {:?}", if *bot { "bot" } else { "desk" }, answer.ends)
             })

@@ -1,7 +1,8 @@
 //! A replica: a process that is both a desk and a bot, over stores shared with the other replicas. It is killed without warning.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{
     BoxError, Builder, Handler, HandlerError, Handover, HandoverError, Notification,
 };
-use messenger_handover::id::{AppId, PageId, ThreadKey, UserId};
+use messenger_handover::id::{AppId, MessageId, PageId, ThreadKey, UserId};
 use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
 use messenger_handover::thread::{
     Actions, CommandRefused, FailReason, Notice, RefusedAction, Target, Timeouts,
@@ -28,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::forwarding::Forwarding;
-use crate::storage::{Counting, Storage};
+use crate::storage::{Reported, Storage};
 use crate::{BOT, DESK, SECRET, TOKEN};
 
 /// The configuration that a replica reads from standard input as one line.
@@ -64,14 +65,31 @@ pub enum What {
     Unknown,
 }
 
-struct Host {
+/// Reports to the parent.
+#[derive(Debug)]
+pub struct Reporter {
     bot: bool,
     parent: Url,
     client: reqwest::Client,
-    conflicts: Arc<AtomicU64>,
+    pub conflicts: AtomicU64,
+    /// The messages that were reported as accepted.
+    accepted: Mutex<HashSet<(ThreadKey, MessageKey)>>,
 }
 
-impl Host {
+impl Reporter {
+    /// Reports the messages that wait in a conversation that was saved.
+    pub async fn saved(&self, thread: &ThreadKey, waiting: impl Iterator<Item = &MessageKey>) {
+        let is_new = |key: &MessageKey| {
+            self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert((thread.clone(), key.clone()))
+        };
+        let new: Vec<_> = waiting.filter(|key| is_new(key)).cloned().collect();
+        for key in new {
+            if let Err(error) = self.tell(thread, &key, What::Accepted).await {
+                tracing::warn!(%thread, %key, %error, "its acceptance could not be reported");
+            }
+        }
+    }
+
     async fn tell(&self, thread: &ThreadKey, key: &MessageKey, what: What) -> Result<(), BoxError> {
         let news = News {
             bot: self.bot,
@@ -85,14 +103,21 @@ impl Host {
         post.send().await?.error_for_status()?;
         Ok(())
     }
+}
 
-    /// The bot's replies. Each is reported before it is saved, because the notification or the decision is repeated until then.
-    async fn answers(&self, thread: &ThreadKey, messages: &[Inbound]) -> Result<Actions, BoxError> {
+struct Host(Arc<Reporter>);
+
+impl Host {
+    async fn tell(&self, thread: &ThreadKey, key: &MessageKey, what: What) -> Result<(), BoxError> {
+        self.0.tell(thread, key, what).await
+    }
+
+    /// The bot's replies. They are accepted when they are saved: a decision that is not saved may turn out otherwise the next time.
+    fn answers(messages: &[Inbound]) -> Result<Actions, BoxError> {
         let mut actions = Actions::none();
         for inbound in messages {
             let Some(mid) = &inbound.mid else { continue };
-            let key = MessageKey::new(format!("re:{mid}:0"))?;
-            self.tell(thread, &key, What::Accepted).await?;
+            let key = reply_key(mid)?;
             actions = actions.and_reply_to(inbound, OutgoingMessage::text(format!("bot:{key}"))?);
             if inbound.text.as_deref().is_some_and(|text| text.contains("person")) {
                 actions = actions.and_hand_over(Target::Desk);
@@ -135,7 +160,12 @@ impl Host {
 impl Handler for Host {
     async fn notify(&self, handover: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
         self.hear(handover, told).await?;
-        Ok(if self.bot { self.answers(&told.thread, told.to_answer()).await? } else { Actions::none() })
+        let answers = if self.0.bot { told.to_answer() } else { &[] };
+        // The notification is repeated until what comes of it is saved.
+        for mid in answers.iter().filter_map(|inbound| inbound.mid.as_ref()) {
+            self.tell(&told.thread, &reply_key(mid)?, What::Accepted).await?;
+        }
+        Ok(Self::answers(answers)?)
     }
 
     /// Decides about every second message. A host should not block here; a report has to arrive before the decision is saved.
@@ -147,10 +177,15 @@ impl Handler for Host {
         let heard = MessageKey::new(mid.to_string()).ok()?;
         let deciding = async {
             self.tell(thread, &heard, What::Heard).await?;
-            if self.bot { self.answers(thread, notice.to_answer()).await } else { Ok(Actions::none()) }
+            Self::answers(if self.0.bot { notice.to_answer() } else { &[] })
         };
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(deciding)).ok()
     }
+}
+
+/// The key that [`Actions::and_reply_to`] gives the only reply to a message.
+fn reply_key(mid: &MessageId) -> Result<MessageKey, BoxError> {
+    Ok(MessageKey::new(format!("re:{mid}:0"))?)
 }
 
 fn name(reason: &FailReason) -> &'static str {
@@ -207,11 +242,16 @@ async fn app(orders: Orders) -> Result<App, BoxError> {
         let graph =
             GraphClient::builder().base_url(orders.graph.clone()).timeout(Duration::from_millis(1500));
         let graph = graph.page(orders.page.clone(), format!("{TOKEN}-{name}").into()).build()?;
-        let conflicts = Arc::new(AtomicU64::new(0));
-        let counting =
-            Counting { inner: orders.storage.open(name).await?, conflicts: Arc::clone(&conflicts) };
-        let store = Forwarding(counting);
-        let host = Host { bot, parent: orders.parent.clone(), client: client.clone(), conflicts };
+        let reporter = Arc::new(Reporter {
+            bot,
+            parent: orders.parent.clone(),
+            client: client.clone(),
+            conflicts: AtomicU64::new(0),
+            accepted: Mutex::default(),
+        });
+        let store =
+            Forwarding(Reported { inner: orders.storage.open(name).await?, reporter: Arc::clone(&reporter) });
+        let host = Host(reporter);
         let (app, role) = if bot { (BOT, Role::Bot) } else { (DESK, Role::Desk) };
         let builder = Handover::builder(AppId::from(app), role, BotPrimary, Arc::new(graph), host);
         Ok(builder.store(Arc::new(store)).timeouts(timeouts()))

@@ -1,7 +1,7 @@
 //! The store of a run: described by a string that replicas receive, opened by each of them, and removed at the end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -15,6 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, raw_sql};
 
 use crate::forwarding::Forward;
+use crate::replica::Reporter;
 
 /// A database outage that lasts longer ends the run.
 const LONGEST_AWAY: Duration = Duration::from_mins(1);
@@ -90,23 +91,30 @@ impl Storage {
     }
 }
 
-/// A store that counts its write conflicts.
+/// A store that counts its write conflicts, and reports the messages that it has saved.
 #[derive(Debug)]
-pub struct Counting {
+pub struct Reported {
     pub inner: Arc<dyn ThreadStore>,
-    pub conflicts: Arc<AtomicU64>,
+    pub reporter: Arc<Reporter>,
 }
 
 #[async_trait]
-impl Forward for Counting {
+impl Forward for Reported {
     fn inner(&self) -> &dyn ThreadStore {
         &*self.inner
     }
 
     async fn compare_and_swap(&self, writes: Vec<Write>) -> Result<Vec<WriteOutcome>, StoreError> {
+        let saved: Vec<_> = writes.iter().map(|write| (write.key.clone(), write.thread.clone())).collect();
         let swapped = self.inner.compare_and_swap(writes).await?;
         let conflicts = swapped.iter().filter(|swapped| **swapped == WriteOutcome::Conflict).count();
-        self.conflicts.fetch_add(conflicts as u64, Ordering::SeqCst);
+        self.reporter.conflicts.fetch_add(conflicts as u64, Ordering::SeqCst);
+        for ((key, thread), _) in
+            saved.iter().zip(&swapped).filter(|(_, swapped)| **swapped == WriteOutcome::Written)
+        {
+            let waiting = thread.iter().flat_map(|thread| thread.waiting_messages());
+            self.reporter.saved(key, waiting.map(|message| message.key)).await;
+        }
         Ok(swapped)
     }
 }
