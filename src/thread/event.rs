@@ -258,7 +258,7 @@ impl Thread {
         if let Some(key) = self.message_of(config, &echo) {
             return if self.delivered(config, &key, echo.mid, now) { Reply::Done } else { Reply::Ignored };
         }
-        self.inbox.another_answered(at);
+        self.inbox.another_answered(at, now);
         let known = |mid| self.inbox.see_echo(mid, Horizon::new(config, now));
         if echo.app_id.as_ref() == Some(&config.app) || echo.mid.as_ref().is_some_and(known) {
             return Reply::Ignored;

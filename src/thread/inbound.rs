@@ -29,6 +29,9 @@ pub(super) struct Inbox {
     /// The end of control that follows from the customer's last act.
     #[serde(skip_serializing_if = "is_default")]
     active_until: Option<Timestamp>,
+    /// The time of the last answer of another app or a person: messages from before it that come late were read.
+    #[serde(skip_serializing_if = "is_default")]
+    answered_until: Option<Timestamp>,
 }
 
 /// Whether a message is new.
@@ -41,8 +44,8 @@ pub(super) enum Novelty {
 }
 
 impl Inbox {
-    /// Stores a message's digest, and with `waits` the message itself, for the next time we gain control. Returns
-    /// whether it is new.
+    /// Stores a message's digest, and with `waits` the message itself, for the next time we gain control, unless another
+    /// app or a person answered since. Returns whether it is new.
     pub(super) fn note(
         &mut self,
         inbound: &Inbound,
@@ -64,7 +67,7 @@ impl Inbox {
         if let Some(id) = id {
             self.seen.remember(id.marked(ours), horizon);
         }
-        if waits {
+        if waits && self.answered_until.is_none_or(|answer| inbound.at.from >= answer) {
             if self.unanswered.len() >= limits.unanswered {
                 self.unanswered.pop_front();
                 self.more = self.more.saturating_add(1);
@@ -150,9 +153,13 @@ impl Inbox {
         self.unanswered = std::mem::take(&mut self.unanswered).into_iter().filter_map(change).collect();
     }
 
-    /// Another app or a person answered: messages up to then need no answer any more.
-    pub(super) fn another_answered(&mut self, at: Span) {
+    /// Another app or a person answered: messages up to then need no answer any more, however late they come. A stamp in
+    /// the future must not answer messages that are not written yet.
+    pub(super) fn another_answered(&mut self, at: Span, now: Timestamp) {
         self.unanswered.retain(|inbound| inbound.at.from > at.to);
+        if at != Span::UNKNOWN {
+            self.answered_until = self.answered_until.max(Some(at.to.min(now)));
+        }
         if self.unanswered.is_empty() {
             self.more = 0;
         }
@@ -192,6 +199,8 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::id::AppId;
     use crate::id::MessageId;
@@ -228,9 +237,29 @@ mod tests {
         for (mid, at) in [("m1", 10), ("m2", 30)] {
             inbox.note(&message(mid, at), false, true, Limits::default(), horizon());
         }
-        inbox.another_answered(Span::from_platform(1_700_000_000_020));
+        inbox.another_answered(Span::from_platform(1_700_000_000_020), NOW.plus(Duration::from_millis(25)));
         assert_eq!(inbox.take_unanswered(|_| false), (vec![message("m2", 30)], 0));
         assert_eq!(inbox.note(&message("m2", 30), true, false, Limits::default(), horizon()), Novelty::Known);
+    }
+
+    #[test]
+    fn what_another_answered_before_it_came_does_not_wait() {
+        let waiting = |answer: Span, at| {
+            let mut inbox = Inbox::default();
+            inbox.another_answered(answer, NOW.plus(Duration::from_millis(25)));
+            let late = inbox.note(&message("m", at), false, true, Limits::default(), horizon());
+            assert_eq!(late, Novelty::New, "it is notified");
+            inbox.has_unanswered()
+        };
+        let answer = Span::from_platform(1_700_000_000_020);
+        assert_eq!(
+            [10, 19, 20].map(|at| waiting(answer, at)),
+            [false, false, true],
+            "of one moment: after it"
+        );
+        let wrong = Span::from_platform(1_800_000_000_000);
+        assert_eq!([24, 25].map(|at| waiting(wrong, at)), [false, true], "nobody answers ahead");
+        assert!(waiting(Span::UNKNOWN, 10));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, HandoverError, Notification};
 use messenger_handover::id::{AppId, PageId};
 use messenger_handover::policy::{Role, ThreadControlPolicy::BotPrimary};
-use messenger_handover::store::SqliteStore;
+use messenger_handover::store;
 use messenger_handover::thread::{Actions, Limits, Notice, RefusedAction, Target, Timeouts};
 use messenger_handover::webhook::{self, Verifier};
 use serde::{Deserialize, Serialize};
@@ -35,8 +35,8 @@ const UNWRITTEN: usize = 10_000;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Orders {
     pub graph: Url,
-    /// The file of the SQLite store; `None` for the in-memory store.
-    pub sqlite: Option<String>,
+    /// The URL of the store.
+    pub store: String,
     pub events_at_once: Option<usize>,
 }
 
@@ -162,7 +162,7 @@ fn but_for_refusals(done: Result<(), HandoverError>) -> Result<(), BoxError> {
     }
 }
 
-fn start(orders: Orders, bot: Bot) -> Result<Router, BoxError> {
+async fn start(orders: Orders, bot: Bot) -> Result<Router, BoxError> {
     let graph = GraphClient::builder().base_url(orders.graph).timeout(Duration::from_millis(1500));
     let graph = graph.page(PageId::from(PAGE), BOT_TOKEN.into()).build()?;
     let mut timeouts = Timeouts::default();
@@ -174,12 +174,10 @@ fn start(orders: Orders, bot: Bot) -> Result<Router, BoxError> {
     let mut limits = Limits::default();
     limits.finished = 16;
     let mut builder = Handover::builder(AppId::from(BOT), Role::Bot, BotPrimary, Arc::new(graph), bot)
+        .store(store::open(&*orders.store).await?)
         .desk_app(AppId::from(DESK))
         .timeouts(timeouts)
         .limits(limits);
-    if let Some(file) = orders.sqlite {
-        builder = builder.store(Arc::new(SqliteStore::open(file)?));
-    }
     if let Some(events) = orders.events_at_once {
         builder = builder.events_at_once(events);
     }
@@ -221,7 +219,8 @@ pub async fn run() -> Result<(), BoxError> {
     std::io::stdin().read_line(&mut line)?;
     let (news, waiting) = mpsc::channel(UNWRITTEN);
     let (may, may_end) = watch::channel(true);
-    let router = start(serde_json::from_str(&line)?, Bot { news, may_end, replies: Mutex::default() })?;
+    let router =
+        start(serde_json::from_str(&line)?, Bot { news, may_end, replies: Mutex::default() }).await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?.port());
     tell(waiting);

@@ -47,7 +47,7 @@ use pico_args::Arguments;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const HELP: &str = "\
-  --store S      memory or sqlite
+  --store S      memory, sqlite, or the URL of a Postgres or Redis without conversations
   --seconds N    how long customers write, 60 if not given; the first five do not count
   --threads N    conversations, 1000 if not given
   --in-flight N  deliveries that wait for an answer at the same time, 64 if not given; with --overload so few that
@@ -57,7 +57,8 @@ const HELP: &str = "\
 ";
 
 struct Options {
-    sqlite: bool,
+    /// `memory:`, `sqlite` for a file of its own, or a server's URL.
+    store: String,
     lasts: Duration,
     threads: usize,
     in_flight: usize,
@@ -69,7 +70,7 @@ fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
     let store: String = arguments.value_from_str("--store")?;
     let seconds = arguments.opt_value_from_str("--seconds")?.unwrap_or(60);
     let options = Options {
-        sqlite: store == "sqlite",
+        store: if store == "memory" { "memory:".to_owned() } else { store },
         lasts: Duration::from_secs(seconds),
         threads: arguments.opt_value_from_str("--threads")?.unwrap_or(1_000),
         in_flight: arguments.opt_value_from_str("--in-flight")?.unwrap_or(64),
@@ -79,9 +80,6 @@ fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
     let rest = arguments.finish();
     if !rest.is_empty() {
         return Err(format!("unknown arguments {rest:?}").into());
-    }
-    if !["memory", "sqlite"].contains(&store.as_str()) {
-        return Err("--store is memory or sqlite".into());
     }
     if options.threads == 0 || options.in_flight == 0 {
         return Err("at least one conversation and one delivery".into());

@@ -54,7 +54,11 @@ pub async fn run(options: &Options) -> Result<Figures, BoxError> {
     let file = folder.path().join("host.db");
     let orders = Orders {
         graph: platform.sim.url().parse()?,
-        sqlite: options.sqlite.then(|| file.to_string_lossy().into_owned()),
+        store: if options.store == "sqlite" {
+            format!("sqlite:{}", file.display())
+        } else {
+            options.store.clone()
+        },
         events_at_once: options.overload.then_some(EVENTS_AT_ONCE),
     };
     let mut host = Host::start(&orders, Arc::clone(&account)).await?;

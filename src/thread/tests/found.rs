@@ -198,3 +198,30 @@ fn what_waits_is_woken_also_when_time_went_backwards() {
     desk.sleep();
     assert!(matches!(desk.notices.last(), Some(Notice::ControlNotGranted { .. })));
 }
+
+/// The bot would answer it a second time when control comes back.
+#[test]
+fn a_message_that_comes_after_the_answer_to_it_does_not_wait() {
+    for is_late in [false, true] {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.passed_to(DESK);
+        let written = Span::at(bot.now);
+        bot.wait(1_000);
+        let question = EventKind::Inbound(Inbound::new(Some(MessageId::new("q").unwrap()), written));
+        let answer = EventKind::Echo(Echo::new(MessageId::new("a").ok(), Some(AppId::from(DESK))));
+        let question = Event { channel: Channel::Standby, at: written, kind: question };
+        let answer = Event { channel: Channel::Standby, at: Span::at(bot.now), kind: answer };
+        let events = if is_late { [answer, question] } else { [question, answer] };
+        for event in events {
+            bot.wait(2_000);
+            assert_eq!(bot.step(Input::Event(event)), Reply::Done);
+        }
+        assert!(bot.notices.iter().any(|notice| matches!(notice, Notice::Message { to_answer: false, .. })));
+        bot.passed_to(BOT);
+        let gained = bot.notices.iter().find_map(|notice| match notice {
+            Notice::ControlGained { unanswered, .. } => Some(unanswered.len()),
+            _ => None,
+        });
+        assert_eq!(gained, Some(0), "late: {is_late}");
+    }
+}
