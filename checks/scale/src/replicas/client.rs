@@ -31,10 +31,11 @@ impl Client {
         let ground = &self.ground;
         ground.wait(HALF).await;
         let answer = ground.platform(|platform, now| platform.call(&self.app, &page(), &call, now));
-        let moves = matches!(call, ApiCall::Pass { .. } | ApiCall::Take { .. } | ApiCall::Release { .. });
-        if moves && answer.is_ok() {
-            let moved = (conversation(thread), ground.now());
-            ground.ledger().moves.push(moved);
+        let is_of_control =
+            matches!(call, ApiCall::Pass { .. } | ApiCall::Take { .. } | ApiCall::Release { .. });
+        if is_of_control && answer.is_ok() {
+            let change = (conversation(thread), ground.now());
+            ground.ledger().moves.push(change);
         }
         ground.wait(HALF).await;
         match answer {

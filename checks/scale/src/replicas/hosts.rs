@@ -62,6 +62,7 @@ impl Host {
             let policy = ThreadControlPolicy::BotPrimary;
             let mut builder = Handover::builder(app.clone(), role, policy, client, Arc::clone(handler))
                 .store(shared)
+                .cache_size(options.cache)
                 .clock(ground.clock(skew));
             if side == Side::Bot {
                 builder = builder.desk_app(AppId::from(DESK));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use messenger_handover::handover::BoxError;
 use messenger_handover::store::ThreadStore;
 use messenger_handover::thread::{Owner, Thread};
-use messenger_sim::{Platform, Speaker};
+use messenger_handover::time::Timestamp;
+use messenger_sim::{Platform, Said, Speaker};
 
 use super::agents::Office;
 use super::drive::side_of;
@@ -39,7 +40,8 @@ pub struct Verdict {
     pub troubles: u64,
     pub settled: bool,
     pub times: [Times; 2],
-    pub examples: Vec<String>,
+    /// The first violations, each with its conversation.
+    pub examples: Vec<(u32, String)>,
 }
 
 impl Verdict {
@@ -51,9 +53,9 @@ impl Verdict {
         self.lost + self.doubled + self.out_of_order + self.wrong_side + self.restless + self.wrong_belief
     }
 
-    fn example(&mut self, what: impl FnOnce() -> String) {
+    fn example(&mut self, conversation: u32, what: impl FnOnce() -> String) {
         if self.examples.len() < EXAMPLES {
-            self.examples.push(what());
+            self.examples.push((conversation, what()));
         }
     }
 }
@@ -71,28 +73,37 @@ struct Heard {
     greetings: usize,
     by: [u64; 2],
     owner: Option<Side>,
-    /// The whole conversation, for an example.
-    script: String,
 }
 
-fn hear(platform: &Platform, conversation: u32, now: messenger_handover::time::Timestamp) -> Heard {
+fn hear(platform: &Platform, conversation: u32, now: Timestamp) -> Heard {
     let key = thread(conversation);
     let (mut answers, mut greetings, mut by) = (Vec::new(), 0, [0; 2]);
-    let mut script = String::new();
     for said in platform.conversation(&page(), &key.user) {
         let (text, at) = (said.text().unwrap_or_default(), since_start(said.at));
         let from = match &said.from {
             Speaker::App(app) => side_of(app.clone()),
             _ => None,
         };
-        script += &format!(" {at}:{from:?}:{text}");
         let Some(from) = from else { continue };
         by[from as usize] += 1;
         greetings += usize::from(number(text, 'g').is_some());
         answers.extend(number(text, 'a').map(|number| Answer { number, by: from, at }));
     }
     let owner = platform.owner(&page(), &key.user, now).and_then(side_of);
-    Heard { answers, greetings, by, owner, script }
+    Heard { answers, greetings, by, owner }
+}
+
+/// A conversation in one line: when, who and what.
+fn script(platform: &Platform, conversation: u32) -> String {
+    let said = platform.conversation(&page(), &thread(conversation).user);
+    let line = |said: &Said| {
+        let from = match &said.from {
+            Speaker::App(app) => side_of(app.clone()),
+            _ => None,
+        };
+        format!("; {} {from:?} {}", since_start(said.at), said.text().unwrap_or_default())
+    };
+    said.iter().map(line).collect()
 }
 
 pub async fn judge(
@@ -122,8 +133,10 @@ pub async fn judge(
     let ledger = ground.ledger();
     verdict.troubles = ledger.troubles.len() as u64;
     for (conversation, trouble) in &ledger.troubles {
-        let heard = ground.platform(|platform, now| hear(platform, *conversation, now));
-        verdict.example(|| format!("not judged: {conversation}: {trouble}{}", heard.script));
+        verdict.example(*conversation, || format!("not judged: {trouble}"));
+    }
+    for (conversation, what) in &mut verdict.examples {
+        ground.platform(|platform, _| *what += &script(platform, *conversation));
     }
     Ok(verdict)
 }
@@ -139,22 +152,21 @@ fn messages(verdict: &mut Verdict, ledger: &Ledger, conversation: u32, heard: &H
         let answer = answers.next();
         if answers.next().is_some() || (message.kind == Kind::Thanks && answer.is_some()) {
             verdict.doubled += 1;
-            verdict.example(|| format!("{conversation}: {number} answered too often:{}", heard.script));
+            verdict.example(conversation, || format!("{number} answered too often"));
         }
         match answer {
             None if message.kind != Kind::Thanks || !message.noted => {
                 verdict.lost += 1;
-                verdict.example(|| format!("{conversation}: {number} is lost: {message:?}{}", heard.script));
+                verdict.example(conversation, || format!("{number} is lost: {message:?}"));
             }
             None => {}
             Some(Answer { by, at, .. }) => {
                 verdict.times[*by as usize].push(at.saturating_sub(message.written));
                 // Another side may answer only if control has moved since.
-                let moved = moves.iter().any(|moved| (message.written..=*at).contains(moved));
-                if message.owner != Some(*by) && !moved {
+                let has_moved = moves.iter().any(|at_move| (message.written..=*at).contains(at_move));
+                if message.owner != Some(*by) && !has_moved {
                     verdict.wrong_side += 1;
-                    verdict
-                        .example(|| format!("{conversation}: {by:?} answered {message:?}{}", heard.script));
+                    verdict.example(conversation, || format!("{by:?} answered {message:?}"));
                 }
             }
         }
@@ -165,11 +177,11 @@ fn messages(verdict: &mut Verdict, ledger: &Ledger, conversation: u32, heard: &H
             1 => {}
             0 => {
                 verdict.lost += 1;
-                verdict.example(|| format!("{conversation}: no agent came:{}", heard.script));
+                verdict.example(conversation, || "no agent came".to_owned());
             }
             _ => {
                 verdict.doubled += 1;
-                verdict.example(|| format!("{conversation}: greeted twice:{}", heard.script));
+                verdict.example(conversation, || "greeted twice".to_owned());
             }
         }
     }
@@ -192,7 +204,7 @@ fn messages(verdict: &mut Verdict, ledger: &Ledger, conversation: u32, heard: &H
         };
         if heard.answers[..place].iter().any(|earlier| is_before(&earlier)) {
             verdict.out_of_order += 1;
-            verdict.example(|| format!("{conversation}: out of order:{}", heard.script));
+            verdict.example(conversation, || "out of order".to_owned());
         }
     }
 }
@@ -203,7 +215,7 @@ fn thread_of(verdict: &mut Verdict, host: &Host, conversation: u32, thread: &Thr
         verdict.at_rest += 1;
     } else {
         verdict.restless += 1;
-        verdict.example(|| format!("{conversation}: {:?} is not at rest: {thread:?}", host.side));
+        verdict.example(conversation, || format!("{:?} is not at rest: {thread:?}", host.side));
     }
     let is_true = match thread.owner() {
         Owner::Us => heard.owner == Some(host.side),
@@ -215,8 +227,6 @@ fn thread_of(verdict: &mut Verdict, host: &Host, conversation: u32, thread: &Thr
     if !is_true {
         verdict.wrong_belief += 1;
         let (side, owner) = (host.side, thread.owner());
-        verdict.example(|| {
-            format!("{conversation}: {side:?} believes {owner:?}, it is {:?}:{}", heard.owner, heard.script)
-        });
+        verdict.example(conversation, || format!("{side:?} believes {owner:?}, it is {:?}", heard.owner));
     }
 }

@@ -34,7 +34,8 @@ check-scale replicas: many conversations within an hour of virtual time, several
   --minutes N        virtual time in which the customers write, 60 if not given
   --seed N           who writes when, and what goes wrong
   --store-ms N       virtual time that a call of the store takes, 1 if not given; with 0 it answers at once
-  --break WHAT       must end with exit status 1: `lose` loses one delivery to the bot in 200, `apart` gives each replica
+  --cache N          conversations in the cache of each replica, 10000 if not given
+  --break WHAT       must end with exit status 1: `lose` loses one delivery to the bot in 50, `apart` gives each replica
                      a store of its own
 ";
 
@@ -54,6 +55,7 @@ pub struct Options {
     pub lasts: Duration,
     pub seed: u64,
     pub store_ms: u64,
+    pub cache: usize,
     pub broken: Option<Broken>,
 }
 
@@ -66,6 +68,7 @@ fn options(mut arguments: Arguments) -> Result<Options, BoxError> {
         lasts: Duration::from_mins(minutes),
         seed: arguments.opt_value_from_str("--seed")?.unwrap_or(1),
         store_ms: arguments.opt_value_from_str("--store-ms")?.unwrap_or(1),
+        cache: arguments.opt_value_from_str("--cache")?.unwrap_or(10_000),
         broken: match broken.as_deref() {
             None => None,
             Some("lose") => Some(Broken::Lose),
@@ -101,8 +104,8 @@ pub fn main(arguments: Arguments) -> ExitCode {
     match figures {
         Ok(figures) => {
             figures.print();
-            for example in &figures.verdict.examples {
-                eprintln!("replicas: {example}");
+            for (conversation, example) in &figures.verdict.examples {
+                eprintln!("replicas: conversation {conversation}: {example}");
             }
             if figures.verdict.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }

@@ -69,7 +69,7 @@ pub fn send_out(ground: &Arc<Ground>, hosts: [&Arc<Host>; 2], broken: Option<Bro
             let (items, behind) = rest.split_at(size);
             rest = behind;
             let is_of_bot = host.app == hosts[0].app;
-            if broken == Some(Broken::Lose) && is_of_bot && ground.once_in(200) {
+            if broken == Some(Broken::Lose) && is_of_bot && ground.once_in(50) {
                 sums.lost += 1;
                 continue;
             }
