@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::process::Command;
 
-/// The exit status and the figures of a run with so many conversations.
+/// The exit status and the figures of a run of three virtual minutes.
 fn replicas(conversations: &str, more: &[&str]) -> (Option<i32>, HashMap<String, String>) {
     let usual = ["replicas", "--conversations", conversations, "--minutes", "3", "--seed", "7"];
     let output = Command::new(env!("CARGO_BIN_EXE_check-scale")).args(usual).args(more).output().unwrap();

@@ -21,7 +21,7 @@ use crate::memory;
 
 /// A slice of virtual time, in milliseconds. Webhooks of one slice share deliveries.
 const SLICE: u32 = 10;
-/// The run has settled when nothing has been under way for so long.
+/// The run has settled when nothing has been under way for this virtual time.
 const QUIET: Duration = Duration::from_mins(2);
 /// Nothing may take longer after the last customer has written.
 const PATIENCE: Duration = Duration::from_hours(1);

@@ -147,7 +147,7 @@ impl Ground {
         lock(&self.rng)
     }
 
-    /// True once in so many times.
+    /// Returns true once in `times` calls, by chance.
     pub fn once_in(&self, times: u32) -> bool {
         self.rng().u32(..times) == 0
     }

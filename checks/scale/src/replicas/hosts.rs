@@ -132,9 +132,9 @@ impl Bot {
 
 #[async_trait]
 impl Handler for Bot {
-    async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
+    async fn notify(&self, _: &Handover, notification: &Notification) -> Result<Actions, HandlerError> {
         self.0.wait(20..200).await;
-        Ok(self.answer(&told.notice)?)
+        Ok(self.answer(&notification.notice)?)
     }
 
     fn decide(&self, thread: &ThreadKey, notice: &Notice) -> Option<Actions> {
@@ -176,9 +176,9 @@ impl Desk {
 
 #[async_trait]
 impl Handler for Desk {
-    async fn notify(&self, _: &Handover, told: &Notification) -> Result<Actions, HandlerError> {
+    async fn notify(&self, _: &Handover, notification: &Notification) -> Result<Actions, HandlerError> {
         self.ground.wait(20..200).await;
-        let Some((number, inbound)) = self.greets(&told.thread, told.to_answer()) else {
+        let Some((number, inbound)) = self.greets(&notification.thread, notification.to_answer()) else {
             return Ok(Actions::none());
         };
         if let Some(message) = self.ground.ledger().message(number) {
