@@ -30,12 +30,11 @@ impl Sizes {
         })
     }
 
-    /// What an operator would let run at intervals: Postgres's vacuum.
-    pub async fn settle(&self) -> Result<(), BoxError> {
-        if let Self::Postgres(pool) = self {
-            sqlx::raw_sql("VACUUM (ANALYZE) handover_threads").execute(pool).await?;
-        }
-        Ok(())
+    /// What Postgres does by itself at intervals: a vacuum. Returns whether this store has one.
+    pub async fn settle(&self) -> Result<bool, BoxError> {
+        let Self::Postgres(pool) = self else { return Ok(false) };
+        sqlx::raw_sql("VACUUM (ANALYZE) handover_threads").execute(pool).await?;
+        Ok(true)
     }
 
     pub async fn bytes(&self) -> Result<Vec<(&'static str, u64)>, BoxError> {
