@@ -55,7 +55,7 @@ impl Thread {
             }
             Command::Transfer { target, note } => self.hand_over(cx, target, note, now),
             Command::ResumeBot => {
-                self.people.are_done();
+                self.people_are_done();
                 Reply::Done
             }
             Command::Grant(_) if self.intervention.is_open() => {
@@ -70,6 +70,8 @@ impl Thread {
                 let notice = self.outbox.cancel(&key, cx.config, now);
                 let found = notice.is_some();
                 self.notices.extend(notice);
+                // At once, because control may come before the outcome of a call under way does, and nobody needs it.
+                self.end_needless_claim(cx, now);
                 known(found, CommandRefused::NoSuchMessage)
             }
             Command::DismissSetAside(notice) => {
@@ -139,7 +141,7 @@ impl Thread {
                 Reply::Done
             }
             Role::Bot => {
-                self.people.are_done();
+                self.people_are_done();
                 Reply::Done
             }
         }

@@ -207,6 +207,10 @@ impl Thread {
             }
         }
         let to_answer = self.is_to_answer(cx, channel);
+        if channel == Channel::Messaging && !to_answer && self.is_leaving() {
+            // Control may have come back before the outcome of the call that gives it away.
+            self.belief.changed();
+        }
         // A person who answers from another app has read it. A message for which a bot must ask the desk is stored,
         // because the desk may refuse.
         let answered_elsewhere = self.is_silent(cx) && !self.people.are_asked_for();

@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 use super::Thread;
 use super::actions::{self, Actions, Handled, name_of};
+use super::belief::Owner;
 use super::config::Context;
 use super::duplicates::Digest;
 use super::notice::{Notice, RefusedAction};
@@ -112,6 +113,13 @@ impl Thread {
             let failed = self.outbox.all_failed(&super::FailReason::WithPeople, cx.config, now);
             self.notices.extend(failed);
         }
+    }
+
+    /// People are done: the bot answers again. If the owner is not known it is read, because messages that came in
+    /// meanwhile may be ours to answer.
+    pub(super) fn people_are_done(&mut self) {
+        self.people.are_done();
+        self.belief.in_doubt |= *self.belief.owner() == Owner::Unknown && self.inbox.has_unanswered();
     }
 
     /// Whether this is a bot that must stay silent, because people are busy with the customer.

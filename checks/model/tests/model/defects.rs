@@ -5,10 +5,11 @@ use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoP
 use messenger_handover::thread::Broken;
 use messenger_sim::{RequestUnderDefaultApp, Rules};
 
+use crate::budget::Budget;
 use crate::explore::{catch, explore};
 use crate::judge;
-use crate::scene::{BOT, DESK, Scene, Seen};
-use crate::state::Budget;
+use crate::scene::{BOT, DESK, Scene};
+use crate::seen::Seen;
 
 fn bot_primary(budget: Budget) -> Scene {
     Scene::new(Rules::primary(BOT), BotPrimary, budget)

@@ -4,28 +4,12 @@ use messenger_handover::id::PAGE_INBOX;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_sim::{Echoes, RequestUnderDefaultApp, Rules, ZeroConfig};
 
+use crate::budget::Budget;
 use crate::explore::{explore, only_samples};
-use crate::scene::{BOT, DESK, Scene, Seen};
-use crate::state::Budget;
+use crate::scene::{BOT, DESK, Scene};
+use crate::seen::Seen;
 
-const NONE: Budget = Budget {
-    customer: 0,
-    unsends: 0,
-    bot: 0,
-    replies: 0,
-    desk: 0,
-    farewells: 0,
-    interventions: 0,
-    persons: 0,
-    backs: 0,
-    inbox: 0,
-    days: 0,
-    bot_faults: 0,
-    desk_faults: 0,
-    late: 0,
-    losses: 0,
-    crashes: 0,
-};
+const NONE: Budget = Budget::NONE;
 
 /// The budgets of the worlds of one configuration.
 const STORIES: [(&str, Budget); 12] = [
