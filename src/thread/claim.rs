@@ -137,10 +137,11 @@ impl Thread {
 
     /// Opens a claim, or joins the open one. [`ClaimOrigin::BotAsked`] makes `request` the first step. A claim that a
     /// message opened is then no longer the message's alone: it goes on without the message, and its end is notified.
-    pub(super) fn open_claim(&mut self, origin: ClaimOrigin) -> u64 {
+    pub(super) fn open_claim(&mut self, config: &Config, origin: ClaimOrigin) -> u64 {
         if let Some(claim) = &mut self.claim {
             let joins = match origin {
                 ClaimOrigin::BotAsked => claim.pending.is_none(),
+                _ if config.is(Broken::DropsClaim) => false,
                 _ => claim.origin == ClaimOrigin::Message,
             };
             if joins {

@@ -197,7 +197,11 @@ impl Thread {
     fn inbound(&mut self, cx: &Context<'_>, inbound: Inbound, channel: Channel, now: Timestamp) -> Reply {
         let (config, horizon) = (cx.config, Horizon::new(cx.config, now));
         let is_owned = matches!(self.belief.owner(), Owner::Other(_));
-        if channel == Channel::Messaging && !is_owned && self.people.have_control() {
+        if channel == Channel::Messaging
+            && !is_owned
+            && self.people.have_control()
+            && !self.people.gave_sign_after(inbound.at)
+        {
             if self.belief.in_doubt {
                 // The owner being read may be the one from before this message.
                 self.belief.changed();

@@ -45,6 +45,9 @@ impl Thread {
                     self.notices.keep_aside(SetAside { id, attempts, at: now, notice: refused }, limits, out);
                 }
             }
+            Handled::Retry if cx.config.is(super::Broken::SkipsFailed) => {
+                self.notices.next();
+            }
             // When too many messages wait, the notice is retried later, when some are settled.
             Handled::Done(_) | Handled::Retry => {
                 let pause = |attempts| cx.backoff().wait(attempts, None, cx.jitter);

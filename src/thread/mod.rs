@@ -373,7 +373,7 @@ impl Thread {
                 self.intervention.control_came();
             }
         } else if self.claim.is_none() && self.intervention.wants_control() {
-            self.open_claim(ClaimOrigin::Intervention);
+            self.open_claim(cx.config, ClaimOrigin::Intervention);
         }
         self.end_needless_claim(cx, now);
         if self.claim.is_some() {
@@ -385,7 +385,7 @@ impl Thread {
             // A wrong guess costs one refused call, a right one saves the claim.
             Owner::Unknown if !Self::claims_before_it_speaks(cx) => {}
             _ => {
-                self.open_claim(ClaimOrigin::Message);
+                self.open_claim(cx.config, ClaimOrigin::Message);
                 return Move::Again;
             }
         }

@@ -48,7 +48,7 @@ impl Thread {
                     self.notices.push(Notice::ControlLost { to: (&owner).into(), note });
                 }
                 if cx.config.is(Broken::TakesBack) && owner != Owner::Idle && !before.agrees(&owner) {
-                    self.open_claim(ClaimOrigin::Host);
+                    self.open_claim(cx.config, ClaimOrigin::Host);
                 }
                 if cx.config.is(Broken::KeepsRequest) {
                     return;

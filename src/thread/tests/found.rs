@@ -312,3 +312,39 @@ fn what_came_in_beside_people_is_told_when_they_are_done() {
     bot.expect(Call::ThreadOwner, owned_by(BOT));
     assert!(told(&bot), "{:?}", bot.notices);
 }
+
+/// The customer wrote before the agents engaged, and the webhook came after their report.
+#[test]
+fn a_message_from_before_people_came_does_not_end_their_time() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.command(Command::Claim { origin: ClaimOrigin::Host, note: None });
+    let written = bot.now;
+    bot.wait(1000);
+    bot.command(Command::InterventionReported { open: true, at: None });
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
+    assert!(bot.calls.is_empty(), "it claims nothing beside people: {:?}", bot.calls);
+    assert!(matches!(bot.notices.last(), Some(Notice::ControlNotGranted { .. })));
+    let inbound = Inbound::new(Some(MessageId::new("m1").unwrap()), Span::at(written));
+    let kind = EventKind::Inbound(inbound);
+    bot.step(Input::Event(Event { channel: Channel::Messaging, at: Span::at(written), kind }));
+    assert!(bot.thread.people_are_busy());
+    bot.customer("m2", Channel::Messaging);
+    assert!(!bot.thread.people_are_busy(), "the platform routes the customer to the bot again");
+}
+
+/// Control came back, and the customer wrote, before the outcome of the pass came.
+#[test]
+fn a_message_beside_people_is_told_if_control_came_back_before_the_outcome_of_the_pass() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.requested_by(DESK);
+    let (pass, _) = bot.call();
+    bot.command(Command::InterventionReported { open: true, at: None });
+    bot.customer("m1", Channel::Messaging);
+    bot.command(Command::InterventionReported { open: false, at: None });
+    bot.step(Input::CallEnded { call: pass, outcome: CallOutcome::Done });
+    bot.expect(Call::ThreadOwner, owned_by(BOT));
+    let told =
+        |notice: &Notice| matches!(notice, Notice::ControlGained { unanswered, .. } if unanswered.len() == 1);
+    assert!(bot.notices.iter().any(told), "{:?}", bot.notices);
+}

@@ -21,6 +21,7 @@ mod notify;
 mod scene;
 mod seen;
 mod state;
+mod stories;
 mod tryout;
 mod turn;
 mod watch;

@@ -42,13 +42,12 @@ pub enum Seen {
     SetAside,
     Dismissed,
     HandlerAsked,
-    ActionRefused,
     Resumed,
     CallDelayed,
 }
 
 impl Seen {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 41] = [
         Self::Took,
         Self::TakeRefused,
         Self::Requested,
@@ -88,7 +87,6 @@ impl Seen {
         Self::SetAside,
         Self::Dismissed,
         Self::HandlerAsked,
-        Self::ActionRefused,
         Self::Resumed,
         Self::CallDelayed,
     ];

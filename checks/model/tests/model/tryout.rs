@@ -21,6 +21,43 @@ fn tryout() {
         ("ez", Rules::zero_config(), EdPrimary),
         ("nz", Rules::zero_config(), NoPrimary),
     ];
+    if want == "all" {
+        for (name, rules, policy) in &configs {
+            if !only.is_empty() && !only.split(',').any(|c| c == *name) {
+                continue;
+            }
+            let run = |story: &str, scene: Scene| {
+                let shown = scene.clone();
+                let begun = std::time::Instant::now();
+                let checker = scene
+                    .checker()
+                    .threads(2)
+                    .target_state_count(most)
+                    .finish_when(HasDiscoveries::Any)
+                    .spawn_dfs()
+                    .join();
+                let bad = checker.discoveries().keys().copied().collect::<Vec<_>>();
+                println!(
+                    "{name} {story}: {} {:.1}s{} {bad:?} {:?}",
+                    checker.unique_state_count(),
+                    begun.elapsed().as_secs_f32(),
+                    if checker.state_count() < most { "" } else { " CUT" },
+                    shown
+                        .seen()
+                        .into_iter()
+                        .filter(|s| *s as usize > crate::seen::Seen::Unsent as usize)
+                        .collect::<Vec<_>>()
+                );
+            };
+            for (story, b) in crate::stories::INPUTS {
+                run(story, Scene::new(rules.clone(), *policy, b));
+            }
+            for (story, b) in crate::stories::ENDPOINT_INPUTS {
+                run(story, Scene::new(rules.clone(), *policy, b).endpoint());
+            }
+        }
+        return;
+    }
     for story in want.split(';') {
         let mut b = Budget::NONE;
         let mut endpoint = false;

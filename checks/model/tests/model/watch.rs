@@ -111,7 +111,6 @@ impl Scene {
                 self.saw(Seen::LateEcho);
             }
             Notice::ControlNotGranted { .. } => self.saw(Seen::ClaimNotGranted),
-            Notice::ActionRefused { .. } => self.saw(Seen::ActionRefused),
             Notice::MessageFailed { reason: FailReason::NotGranted(report), .. } => {
                 let unanswered = |outcome: &StepOutcome| *outcome == StepOutcome::Unanswered;
                 let seen = report.steps.iter().any(|tried| unanswered(&tried.outcome));

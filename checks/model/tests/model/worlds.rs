@@ -8,59 +8,12 @@ use crate::budget::Budget;
 use crate::explore::{explore, only_samples};
 use crate::scene::{BOT, DESK, Scene};
 use crate::seen::Seen;
+use crate::stories::{ENDPOINT, ENDPOINT_INPUTS, INPUTS, STORIES};
 
 const NONE: Budget = Budget::NONE;
 
-/// The budgets of the worlds of one configuration.
-const STORIES: [(&str, Budget); 12] = [
-    (
-        "an intervention, an agent's answer, a fault",
-        Budget { interventions: 1, desk: 1, desk_faults: 1, ..NONE },
-    ),
-    (
-        "an answer of each side, a fault on each",
-        Budget { bot: 1, desk: 1, bot_faults: 1, desk_faults: 1, ..NONE },
-    ),
-    ("two answers of an agent, a late webhook, a fault", Budget { desk: 2, late: 1, desk_faults: 1, ..NONE }),
-    (
-        "an intervention, a message meanwhile, a crash",
-        Budget { interventions: 1, customer: 1, crashes: 1, ..NONE },
-    ),
-    ("the inbox, a day, an answer", Budget { inbox: 1, days: 1, desk: 1, ..NONE }),
-    (
-        "an answer, a message meanwhile, late and lost webhooks",
-        Budget { desk: 1, customer: 1, late: 1, losses: 1, ..NONE },
-    ),
-    ("an intervention, an answer, a hand-back", Budget { interventions: 1, desk: 1, backs: 1, ..NONE }),
-    ("a farewell, a message meanwhile, a fault", Budget { farewells: 1, customer: 1, bot_faults: 1, ..NONE }),
-    (
-        "an intervention, the customer takes a message back, a fault",
-        Budget { interventions: 1, unsends: 1, desk_faults: 1, ..NONE },
-    ),
-    (
-        "the bot replies at once, an agent answers, a fault",
-        Budget { replies: 1, desk: 1, bot_faults: 1, ..NONE },
-    ),
-    (
-        "the bot replies at once to two messages, a late webhook, a crash",
-        Budget { replies: 2, customer: 1, late: 1, crashes: 1, ..NONE },
-    ),
-    ("a farewell, an agent's answer", Budget { farewells: 1, desk: 1, ..NONE }),
-];
-
-/// Additional budgets for worlds with ED's endpoint.
-const ENDPOINT: [(&str, Budget); 4] = [
-    (
-        "the bot wants a person, an agent answers, a fault",
-        Budget { persons: 1, desk: 1, bot_faults: 1, ..NONE },
-    ),
-    ("the bot answers and wants a person, a crash", Budget { bot: 1, persons: 1, crashes: 1, ..NONE }),
-    ("the bot wants a person and answers, a hand-back", Budget { bot: 1, persons: 1, backs: 1, ..NONE }),
-    ("the bot wants a person and answers, the inbox", Budget { bot: 1, persons: 1, inbox: 1, ..NONE }),
-];
-
 /// The situations that must occur under every configuration.
-const EVERYWHERE: [Seen; 14] = [
+const EVERYWHERE: [Seen; 26] = [
     Seen::Unsent,
     Seen::BotWasSilent,
     Seen::Released,
@@ -75,15 +28,30 @@ const EVERYWHERE: [Seen; 14] = [
     Seen::CrashAfterActing,
     Seen::WrongBelief,
     Seen::ControlExpired,
+    Seen::ClaimGranted,
+    Seen::ClaimNotGranted,
+    Seen::ReleasedByHost,
+    Seen::ReportOutOfOrder,
+    Seen::Cancelled,
+    Seen::CancelledTooLate,
+    Seen::HandledAgain,
+    Seen::SetAside,
+    Seen::Dismissed,
+    Seen::HandlerAsked,
+    Seen::Resumed,
+    Seen::CallDelayed,
 ];
+
+/// In addition where the bot or the desk gets requests for control that it may refuse.
+const REQUESTS: [Seen; 3] = [Seen::ToldWhatCameBefore, Seen::RequestGranted, Seen::RequestRefused];
 
 /// Explores all budgets under one policy and rule set, and checks that the expected situations occur.
 fn stories(name: &str, make: impl Fn(Budget) -> Scene, shown: &[Seen]) {
     let mut seen = Vec::new();
-    for (story, budget) in STORIES {
+    for (story, budget) in STORIES.into_iter().chain(INPUTS) {
         seen.extend(explore(&format!("{name}: {story}"), make(budget)));
     }
-    for (story, budget) in ENDPOINT {
+    for (story, budget) in ENDPOINT.into_iter().chain(ENDPOINT_INPUTS) {
         seen.extend(explore(&format!("{name}: {story}"), make(budget).endpoint()));
     }
     let missing: Vec<_> = EVERYWHERE.iter().chain(shown).filter(|what| !seen.contains(what)).collect();
@@ -96,7 +64,7 @@ fn under(rules: Rules, policy: ThreadControlPolicy) -> impl Fn(Budget) -> Scene 
 
 #[test]
 fn model_bot_primary_handover() {
-    stories("bot primary, handover", under(Rules::primary(BOT), BotPrimary), &[Seen::ToldWhatCameBefore]);
+    stories("bot primary, handover", under(Rules::primary(BOT), BotPrimary), &REQUESTS);
 }
 
 #[test]
@@ -106,7 +74,7 @@ fn model_ed_primary_handover() {
 
 #[test]
 fn model_no_primary_handover() {
-    stories("no primary, handover", under(Rules::no_primary(), NoPrimary), &[Seen::ToldWhatCameBefore]);
+    stories("no primary, handover", under(Rules::no_primary(), NoPrimary), &REQUESTS);
 }
 
 #[test]
@@ -148,7 +116,7 @@ fn model_ed_primary_zero_config() {
 
 #[test]
 fn model_no_primary_zero_config() {
-    stories("no primary, zero-config", under(Rules::zero_config(), NoPrimary), &[Seen::ToldWhatCameBefore]);
+    stories("no primary, zero-config", under(Rules::zero_config(), NoPrimary), &REQUESTS);
 }
 
 /// The platform's undocumented behaviour, set to the opposite of the defaults.
