@@ -22,7 +22,6 @@ mod scene;
 mod seen;
 mod state;
 mod stories;
-mod tryout;
 mod turn;
 mod watch;
 mod wishes;

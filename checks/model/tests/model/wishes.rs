@@ -129,6 +129,7 @@ impl Turn<'_> {
                 self.state.person = Person::NotWanted;
                 self.scene.saw(Seen::Resumed);
                 self.command(Side::Bot, Command::ResumeBot);
+                self.bot_speaks_again();
             }
             Action::Dismiss(side) => {
                 let Some(id) = self.state.host(side).aside.pop() else { return false };
@@ -246,6 +247,12 @@ impl Turn<'_> {
         }
     }
 
+    fn bot_speaks_again(&mut self) {
+        if self.state.bot.thread.people_are_busy() {
+            self.broken("13: the bot stays silent although people are done");
+        }
+    }
+
     /// A report arrives, in any order.
     pub(super) fn report(&mut self, side: Side, at: usize) {
         let host = self.state.host(side);
@@ -268,6 +275,9 @@ impl Turn<'_> {
         }
         let Report { at, open } = report;
         self.command(side, Command::InterventionReported { open, at: Some(at) });
+        if is_latest && side == Side::Bot && !open {
+            self.bot_speaks_again();
+        }
     }
 
     fn customer_writes(&mut self) {
