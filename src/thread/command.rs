@@ -127,7 +127,7 @@ impl Thread {
             Role::Desk if open => self.open_intervention(cx.config),
             Role::Desk => self.close_intervention(cx, now),
             Role::Bot if open => {
-                self.people.ask(now, cx.config.timeouts.people);
+                self.people.engage(at, now, cx.config.timeouts.people);
                 self.fall_silent(cx, now);
                 Reply::Done
             }

@@ -197,22 +197,18 @@ impl Thread {
     fn inbound(&mut self, cx: &Context<'_>, inbound: Inbound, channel: Channel, now: Timestamp) -> Reply {
         let (config, horizon) = (cx.config, Horizon::new(cx.config, now));
         let is_owned = matches!(self.belief.owner(), Owner::Other(_));
-        if channel == Channel::Messaging
-            && !is_owned
-            && self.people.have_control()
-            && !self.people.gave_sign_after(inbound.at)
-        {
+        if channel == Channel::Messaging && !is_owned && self.people.have_control() {
             if self.belief.in_doubt {
                 // The owner being read may be the one from before this message.
                 self.belief.changed();
-            } else {
+            } else if !self.people.engaged_after(inbound.at) {
                 // The platform routes the customer to us again.
                 self.people.are_done();
             }
         }
         let to_answer = self.is_to_answer(cx, channel);
-        if channel == Channel::Messaging && !to_answer && self.is_leaving() {
-            // Control may have come back before the outcome of the call that gives it away.
+        if channel == Channel::Messaging && !to_answer && self.in_flight.is_some() {
+            // Control may have come back since the call that is under way, and nobody would be asked to answer.
             self.belief.changed();
         }
         // A person who answers from another app has read it. A message for which a bot must ask the desk is stored,

@@ -118,11 +118,12 @@ impl Thread {
         }
     }
 
-    /// People are done: the bot answers again. If the owner is not known it is read, because messages that came in
-    /// meanwhile may be ours to answer.
+    /// People are done: the bot answers again. If no other app is known to have control the owner is read, because messages
+    /// that came in meanwhile may have given it to us.
     pub(super) fn people_are_done(&mut self) {
         self.people.are_done();
-        self.belief.in_doubt |= *self.belief.owner() == Owner::Unknown && self.inbox.has_unanswered();
+        let may_be_ours = matches!(self.belief.owner(), Owner::Unknown | Owner::Idle);
+        self.belief.in_doubt |= may_be_ours && self.inbox.has_unanswered();
     }
 
     /// Whether this is a bot that must stay silent, because people are busy with the customer.

@@ -348,3 +348,22 @@ fn a_message_beside_people_is_told_if_control_came_back_before_the_outcome_of_th
         |notice: &Notice| matches!(notice, Notice::ControlGained { unanswered, .. } if unanswered.len() == 1);
     assert!(bot.notices.iter().any(told), "{:?}", bot.notices);
 }
+
+/// The customer wrote, and so gave control back to the bot, while its release was under way.
+#[test]
+fn a_message_beside_people_is_told_if_it_gave_control_back_during_the_release() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.command(Command::Transfer { target: Target::Nobody, note: None });
+    bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
+    bot.command(Command::InterventionReported { open: true, at: None });
+    let inbound = Inbound::new(Some(MessageId::new("m1").unwrap()), Span::at(bot.now));
+    let kind = EventKind::Inbound(inbound);
+    bot.step(Input::Event(Event { channel: Channel::Messaging, at: Span::at(bot.now), kind }));
+    bot.wait(1);
+    bot.command(Command::InterventionReported { open: false, at: None });
+    bot.expect(Call::ThreadOwner, owned_by(BOT));
+    let told =
+        |notice: &Notice| matches!(notice, Notice::ControlGained { unanswered, .. } if unanswered.len() == 1);
+    assert!(bot.notices.iter().any(told), "{:?}", bot.notices);
+}

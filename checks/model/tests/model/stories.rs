@@ -53,7 +53,7 @@ pub const ENDPOINT: [(&str, Budget); 4] = [
 ];
 
 /// Worlds of the host's other commands, and of handlers that fail.
-pub const INPUTS: [(&str, Budget); 30] = [
+pub const INPUTS: [(&str, Budget); 31] = [
     ("an intervention twice", Budget { interventions: 2, ..NONE }),
     (
         "an intervention, a late webhook, a fault",
@@ -82,6 +82,10 @@ pub const INPUTS: [(&str, Budget); 30] = [
     (
         "reported people, a message meanwhile, the bot answers, a fault",
         Budget { bot_reports: 1, customer: 1, bot: 1, bot_faults: 1, ..NONE },
+    ),
+    (
+        "reported people, a farewell, a message meanwhile",
+        Budget { bot_reports: 1, farewells: 1, customer: 1, ..NONE },
     ),
     ("reported people, the inbox", Budget { bot_reports: 1, inbox: 1, ..NONE }),
     (
