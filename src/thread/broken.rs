@@ -32,4 +32,12 @@ pub enum Broken {
     WaitsForTheGrant,
     /// A bot sends whenever it has control, even after people were asked for.
     TalksOverPeople,
+    /// A claim that joins the claim of a message ends with the message, and its end is not notified.
+    DropsClaim,
+    /// A message is cancelled while it is being sent.
+    CancelsUnderWay,
+    /// Reports of interventions are applied in the order they arrive, not by their stamps.
+    ReportsAsTheyArrive,
+    /// A notice on which the handler failed counts as handled.
+    SkipsFailed,
 }

@@ -272,13 +272,17 @@ impl Thread {
                 self.refusal_in_question(ClaimStep::Take, failure, now);
             }
             Made::Request if failure.may_be_the_owner() => {
+                self.intervention.request_ended();
                 self.refusal_in_question(ClaimStep::Request, failure, now);
             }
             Made::Take if !self.transfer_takes() => {
                 self.claim_refused(cx, ClaimStep::Take, failure, now, out);
             }
             Made::Release if ownership => self.transfer_reached(),
-            Made::Request => self.claim_refused(cx, ClaimStep::Request, failure, now, out),
+            Made::Request => {
+                self.intervention.request_ended();
+                self.claim_refused(cx, ClaimStep::Request, failure, now, out);
+            }
             Made::AskDesk(Direction::AgentToBot) => {
                 self.claim_refused(cx, ClaimStep::AskDesk, failure, now, out);
             }
@@ -338,8 +342,8 @@ impl Thread {
                 self.belief.lose_certainty(during);
                 match made {
                     // These claim control and are repeated if it does not come.
-                    Made::Take if !self.transfer_takes() => {}
-                    Made::Pass(to) if *to == cx.config.app => {}
+                    Made::Take if !self.transfer_takes() => self.claim_may_have_taken(),
+                    Made::Pass(to) if *to == cx.config.app => self.claim_may_have_taken(),
                     Made::Pass(to) if self.requests.granted() == Some(to) => {
                         self.requests.may_have_gone(to, !was_idle);
                     }

@@ -17,10 +17,11 @@ use super::outcome::{FailReason, NotGranted, StepOutcome, TriedStep};
 use super::output::Output;
 use super::page::PageCall;
 use super::terms::ClaimOrigin;
-use super::{Made, Move, Thread, is_default};
+use super::{Move, Thread, is_default};
 
 /// A claim under way: the steps tried so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "what has happened, each of its own")]
 pub(super) struct Claim {
     pub(super) id: u64,
     pub(super) origin: ClaimOrigin,
@@ -37,6 +38,9 @@ pub(super) struct Claim {
     /// Whether a request may have been accepted.
     #[serde(default, skip_serializing_if = "is_default")]
     unsure: bool,
+    /// Whether a take, or a pass to ourselves, has an unknown outcome.
+    #[serde(default, skip_serializing_if = "is_default")]
+    may_have_taken: bool,
     /// The refusal of a take or request that may mean that control is ours: the owner is read.
     #[serde(default, skip_serializing_if = "is_default")]
     in_question: Option<(ClaimStep, Failure)>,
@@ -100,9 +104,13 @@ impl Claim {
     }
 
     /// Whether control may still be granted: a step was accepted, or may have been.
-    fn may_be_granted(&self) -> bool {
+    pub(super) fn may_be_granted(&self) -> bool {
         let asked = |tried: &TriedStep| tried.outcome == StepOutcome::Unanswered;
-        self.accepted || self.unsure || self.pending.is_some() || self.tried.iter().any(asked)
+        self.accepted
+            || self.unsure
+            || self.may_have_taken
+            || self.pending.is_some()
+            || self.tried.iter().any(asked)
     }
 
     fn has_tried(&self, step: ClaimStep) -> bool {
@@ -128,10 +136,16 @@ impl Thread {
         }
     }
 
-    /// Opens a claim, or joins the open one. [`ClaimOrigin::BotAsked`] makes `request` the first step.
-    pub(super) fn open_claim(&mut self, origin: ClaimOrigin) -> u64 {
+    /// Opens a claim, or joins the open one. [`ClaimOrigin::BotAsked`] makes `request` the first step. A claim that a
+    /// message opened is then no longer the message's alone: it goes on without the message, and its end is notified.
+    pub(super) fn open_claim(&mut self, config: &Config, origin: ClaimOrigin) -> u64 {
         if let Some(claim) = &mut self.claim {
-            if origin == ClaimOrigin::BotAsked && claim.pending.is_none() {
+            let joins = match origin {
+                ClaimOrigin::BotAsked => claim.pending.is_none(),
+                _ if config.is(Broken::DropsClaim) => false,
+                _ => claim.origin == ClaimOrigin::Message,
+            };
+            if joins {
                 claim.origin = origin;
             }
             return claim.id;
@@ -146,28 +160,12 @@ impl Thread {
             asked: 0,
             accepted: false,
             unsure: false,
+            may_have_taken: false,
             in_question: None,
             looked: false,
             asked_again: 0,
         }));
         id
-    }
-
-    /// Drops the open claim because nobody needs it. Control may still be granted.
-    pub(super) fn abandon_claim(&mut self, cx: &Context<'_>, now: Timestamp) {
-        let Some(claim) = self.claim.take() else { return };
-        let asking = matches!(
-            self.in_flight.as_ref().map(|call| &call.made),
-            Some(Made::Request | Made::Take | Made::Pass(_))
-        );
-        self.may_still_be_granted(cx, asking || claim.may_be_granted(), now);
-    }
-
-    /// Makes a desk release control that is granted after the claim has ended.
-    fn may_still_be_granted(&mut self, cx: &Context<'_>, asked: bool, now: Timestamp) {
-        if asked && cx.config.role == Role::Desk {
-            self.intervention.give_back_when_gained(now);
-        }
     }
 
     pub(super) fn claim_granted(&mut self) {
@@ -331,6 +329,13 @@ impl Thread {
             claim.unsure = true;
             let until = if cx.config.is(Broken::WaitsForTheGrant) { Timestamp::MAX } else { until };
             claim.pending = Some(Pending { step, unsure: true, until, polled: false });
+        }
+    }
+
+    /// A take, or a pass to ourselves, may have been made.
+    pub(super) fn claim_may_have_taken(&mut self) {
+        if let Some(claim) = &mut self.claim {
+            claim.may_have_taken = true;
         }
     }
 

@@ -7,7 +7,7 @@ use crate::time::{Span, Timestamp};
 use super::Thread;
 use super::belief::Owner;
 use super::broken::Broken;
-use super::config::Context;
+use super::config::{Config, Context};
 use super::input::Command;
 use super::note::Note;
 use super::outbox::Head;
@@ -38,7 +38,7 @@ impl Thread {
             }
             Command::OpenIntervention => {
                 self.intervention.set_current(now);
-                self.open_intervention()
+                self.open_intervention(cx.config)
             }
             Command::CloseIntervention => {
                 self.intervention.set_current(now);
@@ -51,11 +51,11 @@ impl Thread {
             Command::Claim { origin, note } => {
                 self.intervention.keep();
                 self.keep_control("control was claimed");
-                self.claim_control(origin, note)
+                self.claim_control(cx.config, origin, note)
             }
             Command::Transfer { target, note } => self.hand_over(cx, target, note, now),
             Command::ResumeBot => {
-                self.people.are_done();
+                self.people_are_done();
                 Reply::Done
             }
             Command::Grant(_) if self.intervention.is_open() => {
@@ -70,6 +70,8 @@ impl Thread {
                 let notice = self.outbox.cancel(&key, cx.config, now);
                 let found = notice.is_some();
                 self.notices.extend(notice);
+                // At once, because control may come before the outcome of a call under way does, and nobody needs it.
+                self.end_needless_claim(cx, now);
                 known(found, CommandRefused::NoSuchMessage)
             }
             Command::DismissSetAside(notice) => {
@@ -117,14 +119,15 @@ impl Thread {
         at: Timestamp,
         now: Timestamp,
     ) -> Reply {
-        if !self.intervention.accept_report(open, at, now) {
+        let is_news = self.intervention.accept_report(open, at, now);
+        if !is_news && !cx.config.is(Broken::ReportsAsTheyArrive) {
             return Reply::Ignored;
         }
         match cx.config.role {
-            Role::Desk if open => self.open_intervention(),
+            Role::Desk if open => self.open_intervention(cx.config),
             Role::Desk => self.close_intervention(cx, now),
             Role::Bot if open => {
-                self.people.ask(now, cx.config.timeouts.people);
+                self.people.engage(at, now, cx.config.timeouts.people);
                 self.fall_silent(cx, now);
                 Reply::Done
             }
@@ -139,16 +142,16 @@ impl Thread {
                 Reply::Done
             }
             Role::Bot => {
-                self.people.are_done();
+                self.people_are_done();
                 Reply::Done
             }
         }
     }
 
-    fn open_intervention(&mut self) -> Reply {
+    fn open_intervention(&mut self, config: &Config) -> Reply {
         self.intervention.open();
         self.keep_control("an intervention was opened");
-        self.claim_control(super::ClaimOrigin::Intervention, None)
+        self.claim_control(config, super::ClaimOrigin::Intervention, None)
     }
 
     /// Control is wanted now, so pending releases and transfers are cancelled.
@@ -179,11 +182,11 @@ impl Thread {
         self.hand_over(cx, Target::Nobody, None, now)
     }
 
-    fn claim_control(&mut self, origin: super::ClaimOrigin, note: Option<Note>) -> Reply {
+    fn claim_control(&mut self, config: &Config, origin: super::ClaimOrigin, note: Option<Note>) -> Reply {
         if *self.belief.owner() == Owner::Us && !self.is_leaving() {
             return Reply::AlreadyOurs;
         }
-        let id = self.open_claim(origin);
+        let id = self.open_claim(config, origin);
         if let Some(claim) = self.claim.as_mut().filter(|_| note.is_some()) {
             claim.note = note;
         }

@@ -201,12 +201,16 @@ impl Thread {
             if self.belief.in_doubt {
                 // The owner being read may be the one from before this message.
                 self.belief.changed();
-            } else {
+            } else if !self.people.engaged_after(inbound.at) {
                 // The platform routes the customer to us again.
                 self.people.are_done();
             }
         }
         let to_answer = self.is_to_answer(cx, channel);
+        if channel == Channel::Messaging && !to_answer && self.in_flight.is_some() {
+            // Control may have come back since the call that is under way, and nobody would be asked to answer.
+            self.belief.changed();
+        }
         // A person who answers from another app has read it. A message for which a bot must ask the desk is stored,
         // because the desk may refuse.
         let answered_elsewhere = self.is_silent(cx) && !self.people.are_asked_for();

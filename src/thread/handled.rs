@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 use super::Thread;
 use super::actions::{self, Actions, Handled, name_of};
+use super::belief::Owner;
 use super::config::Context;
 use super::duplicates::Digest;
 use super::notice::{Notice, RefusedAction};
@@ -43,6 +44,9 @@ impl Thread {
                 {
                     self.notices.keep_aside(SetAside { id, attempts, at: now, notice: refused }, limits, out);
                 }
+            }
+            Handled::Retry if cx.config.is(super::Broken::SkipsFailed) => {
+                self.notices.next();
             }
             // When too many messages wait, the notice is retried later, when some are settled.
             Handled::Done(_) | Handled::Retry => {
@@ -112,6 +116,14 @@ impl Thread {
             let failed = self.outbox.all_failed(&super::FailReason::WithPeople, cx.config, now);
             self.notices.extend(failed);
         }
+    }
+
+    /// People are done: the bot answers again. If no other app is known to have control the owner is read, because messages
+    /// that came in meanwhile may have given it to us.
+    pub(super) fn people_are_done(&mut self) {
+        self.people.are_done();
+        let may_be_ours = matches!(self.belief.owner(), Owner::Unknown | Owner::Idle);
+        self.belief.in_doubt |= may_be_ours && self.inbox.has_unanswered();
     }
 
     /// Whether this is a bot that must stay silent, because people are busy with the customer.

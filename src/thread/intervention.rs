@@ -24,6 +24,9 @@ pub(super) struct Intervention {
     /// Control requested earlier may still be granted until this time and is then released, because nobody needs it.
     #[serde(skip_serializing_if = "is_default")]
     give_back: Option<Timestamp>,
+    /// The number of requests that may still be granted, and the time until which they may be.
+    #[serde(skip_serializing_if = "is_default")]
+    requested: Option<(u8, Timestamp)>,
     /// The time of the latest report; older ones change nothing.
     #[serde(skip_serializing_if = "is_default")]
     as_of: Timestamp,
@@ -107,6 +110,26 @@ impl Intervention {
 
     pub(super) fn give_back_when_gained(&mut self, now: Timestamp) {
         self.give_back = Some(now.plus(LATE_GRANT));
+    }
+
+    /// Control is requested (desk).
+    pub(super) fn requests(&mut self, now: Timestamp) {
+        let number = self.requested.map_or(0, |(number, _)| number);
+        self.requested = Some((number.saturating_add(1), now.plus(LATE_GRANT)));
+    }
+
+    /// A request was refused, or control came, which answers one.
+    pub(super) fn request_ended(&mut self) {
+        let one_less = self.requested.map(|(number, until)| (number.saturating_sub(1), until));
+        self.requested = one_less.filter(|(number, _)| *number > 0);
+    }
+
+    /// Control was released. Requests made before may still be granted, each one by itself.
+    pub(super) fn control_left(&mut self, now: Timestamp) {
+        self.requested = self.requested.filter(|(_, until)| now < *until);
+        if let Some((_, until)) = self.requested {
+            self.give_back = Some(until);
+        }
     }
 
     /// Control is wanted, so it is no longer released when it comes.

@@ -20,6 +20,7 @@ mod idle;
 mod inbound;
 mod input;
 mod intervention;
+mod late_grants;
 mod note;
 mod notice;
 mod notices;
@@ -323,6 +324,9 @@ impl Thread {
         let has_left = matches!(self.belief.owner(), Owner::Idle | Owner::Other(_));
         if self.people.are_busy() {
             self.people.lapse(now);
+            if !self.people.are_busy() {
+                self.people_are_done();
+            }
         }
         if !self.outbox.is_empty() {
             self.notices.extend(self.outbox.lapse(now, cx.config, has_left));
@@ -369,12 +373,9 @@ impl Thread {
                 self.intervention.control_came();
             }
         } else if self.claim.is_none() && self.intervention.wants_control() {
-            self.open_claim(ClaimOrigin::Intervention);
+            self.open_claim(cx.config, ClaimOrigin::Intervention);
         }
-        let ready = matches!(self.outbox.head(), Head::Ready(..));
-        if self.claim.as_ref().is_some_and(|claim| claim.origin == ClaimOrigin::Message) && !ready {
-            self.abandon_claim(cx, now);
-        }
+        self.end_needless_claim(cx, now);
         if self.claim.is_some() {
             return self.walk(cx, now);
         }
@@ -384,7 +385,7 @@ impl Thread {
             // A wrong guess costs one refused call, a right one saves the claim.
             Owner::Unknown if !Self::claims_before_it_speaks(cx) => {}
             _ => {
-                self.open_claim(ClaimOrigin::Message);
+                self.open_claim(cx.config, ClaimOrigin::Message);
                 return Move::Again;
             }
         }
@@ -403,8 +404,10 @@ impl Thread {
 
     fn start(&mut self, cx: &Context<'_>, call: Call, now: Timestamp, out: &mut Vec<Output>) {
         let id = CallId(self.next_id());
-        if let Call::SendMessage { message, .. } = &call {
-            self.outbox.sending(id, message.control().is_some());
+        match &call {
+            Call::SendMessage { message, .. } => self.outbox.sending(id, message.control().is_some()),
+            Call::RequestThreadControl if cx.config.role == Role::Desk => self.intervention.requests(now),
+            _ => {}
         }
         self.in_flight = Some(Box::new(InFlight {
             id,

@@ -363,7 +363,8 @@ impl Outbox {
     }
 
     pub(super) fn cancel(&mut self, key: &MessageKey, config: &Config, now: Timestamp) -> Option<Notice> {
-        let waits = |answer: &Queued| answer.key == *key && answer.state == State::Waiting;
+        let any = config.is(Broken::CancelsUnderWay);
+        let waits = |answer: &Queued| answer.key == *key && (any || answer.state == State::Waiting);
         if self.waiting.iter().any(waits) {
             self.failed(key, FailReason::Cancelled, config, now)
         } else {

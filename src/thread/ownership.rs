@@ -6,7 +6,7 @@ use super::belief::Owner;
 use super::broken::Broken;
 use super::config::Context;
 use super::notice::Notice;
-use super::terms::{ClaimOrigin, Target};
+use super::terms::ClaimOrigin;
 use super::{LastChange, Thread};
 
 impl Thread {
@@ -28,13 +28,7 @@ impl Thread {
                 }
                 self.notify_gained(cx);
                 self.claim_granted();
-                if self.intervention.may_give_back()
-                    && self.intervention.take_give_back(now)
-                    && !self.outbox.wants_control()
-                    && self.transfer.is_none()
-                {
-                    self.start_transfer(Target::Nobody);
-                }
+                self.give_back_late_grant(now);
             }
             Owner::Idle | Owner::Other(_) => {
                 if owner == Owner::Idle && !self.requests.is_empty() {
@@ -45,13 +39,16 @@ impl Thread {
                 }
                 let had_it =
                     std::mem::take(&mut self.announced_ours) | std::mem::take(&mut self.announced_to_answer);
+                if had_it && owner == Owner::Idle {
+                    self.intervention.control_left(now);
+                }
                 if had_it && (owner != Owner::Idle || *before == Owner::Us) {
                     self.requests.clear();
                     let note = self.last_change.take().and_then(|came| came.note);
                     self.notices.push(Notice::ControlLost { to: (&owner).into(), note });
                 }
                 if cx.config.is(Broken::TakesBack) && owner != Owner::Idle && !before.agrees(&owner) {
-                    self.open_claim(ClaimOrigin::Host);
+                    self.open_claim(cx.config, ClaimOrigin::Host);
                 }
                 if cx.config.is(Broken::KeepsRequest) {
                     return;
@@ -69,6 +66,9 @@ impl Thread {
         let silent = self.is_silent(cx);
         if self.announced_ours && (silent || !self.inbox.has_unanswered()) {
             return;
+        }
+        if !self.announced_ours {
+            self.intervention.request_ended();
         }
         (self.announced_ours, self.announced_to_answer) = (true, false);
         let (mut unanswered, mut more) = (Vec::new(), 0);

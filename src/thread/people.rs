@@ -18,6 +18,9 @@ pub(super) struct People {
     /// The time at which the host asked for them, until they are there.
     #[serde(skip_serializing_if = "is_default")]
     asked_at: Option<Timestamp>,
+    /// The time at which they engaged, as Engage Digital reported it.
+    #[serde(skip_serializing_if = "is_default")]
+    engaged_at: Option<Timestamp>,
     /// Control left us after they were asked for.
     #[serde(skip_serializing_if = "is_default")]
     left: bool,
@@ -30,6 +33,17 @@ impl People {
     /// People were asked for, or gave a sign: the wait for them starts now.
     pub(super) fn ask(&mut self, now: Timestamp, wait: Duration) {
         self.asked_until = Some(now.plus(wait));
+    }
+
+    /// Engage Digital reports that people engaged with the customer at `at`.
+    pub(super) fn engage(&mut self, at: Timestamp, now: Timestamp, wait: Duration) {
+        self.ask(now, wait);
+        self.engaged_at = Some(at.min(now));
+    }
+
+    /// Whether people engaged after this event, so that it cannot mean that they are done.
+    pub(super) fn engaged_after(&self, at: Span) -> bool {
+        self.engaged_at.is_some_and(|engaged| at.to <= engaged)
     }
 
     /// The host asks for people.
@@ -87,7 +101,7 @@ impl People {
     /// Applies all deadlines that have passed.
     pub(super) fn lapse(&mut self, now: Timestamp) {
         if self.asked_until.is_some_and(|until| until <= now) {
-            (self.asked_until, self.asked_at, self.left) = (None, None, false);
+            (self.asked_until, self.asked_at, self.engaged_at, self.left) = (None, None, None, false);
         }
         self.answers_until = self.answers_until.filter(|until| *until > now);
     }

@@ -70,7 +70,8 @@ impl Thread {
             Timer::Notice => self.notices.next_wake(),
             Timer::Message => self.outbox.next_wake(),
             Timer::People => {
-                let waits = *self.belief.owner() == Owner::Us && self.inbox.has_unanswered();
+                let may_be_ours = !matches!(self.belief.owner(), Owner::Other(_));
+                let waits = may_be_ours && self.inbox.has_unanswered();
                 self.people.next_wake().filter(|_| waits)
             }
             Timer::Retention => self.forgotten_at(cx),

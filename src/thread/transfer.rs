@@ -104,7 +104,7 @@ impl Thread {
         if target == Target::App(cx.config.app.clone()) {
             return Reply::Refused(CommandRefused::ToOurselves);
         }
-        if self.intervention.is_open() && target != Target::Nobody {
+        if self.intervention.is_open() {
             return Reply::Refused(CommandRefused::InterventionOpen);
         }
         let wanted = match &target {
@@ -224,7 +224,7 @@ impl Thread {
         if let Some(target) = self.end_transfer(Some(reason.clone())) {
             // Nobody comes, so the bot answers again.
             if !self.people.have_control() && target != Target::Nobody {
-                self.people.are_done();
+                self.people_are_done();
             }
             self.notices.push(Notice::TransferFailed { target, reason });
         }
@@ -421,6 +421,9 @@ impl Thread {
     /// Our own call gave control to `to`.
     pub(super) fn gave_away(&mut self, cx: &Context<'_>, to: Option<AppId>, now: Timestamp) {
         self.requests.clear();
+        if to.is_none() {
+            self.intervention.control_left(now);
+        }
         if to.as_ref().is_some_and(|app| cx.config.is_of_people(app)) {
             self.people_come(cx, now);
         }

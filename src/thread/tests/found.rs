@@ -225,3 +225,172 @@ fn a_message_that_comes_after_the_answer_to_it_does_not_wait() {
         assert_eq!(gained, Some(0), "late: {is_late}");
     }
 }
+
+fn cancel(key: &str) -> Command {
+    Command::Cancel(MessageKey::new(key).unwrap())
+}
+
+#[test]
+fn a_grant_that_overtakes_the_outcome_of_its_request_is_given_back_after_a_cancellation() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.send("a");
+    let (request, _) = desk.call();
+    assert_eq!(desk.command(cancel("a")), Reply::Done);
+    desk.passed_to(DESK);
+    desk.step(Input::CallEnded { call: request, outcome: CallOutcome::Forwarded });
+    released(&mut desk);
+}
+
+#[test]
+fn a_take_that_may_have_been_made_is_given_back_after_a_cancellation() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(BOT);
+    desk.send("a");
+    desk.expect(Call::TakeThreadControl, unknown());
+    assert_eq!(desk.command(cancel("a")), Reply::Done);
+    desk.sleep();
+    desk.expect(Call::ThreadOwner, owned_by(DESK));
+    released(&mut desk);
+}
+
+/// The bot gets both requests and grants each, the second one after control was released.
+#[test]
+fn a_second_request_that_is_granted_after_the_release_is_given_back_too() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    for _ in 0..2 {
+        desk.command(Command::OpenIntervention);
+        desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
+        desk.command(Command::CloseIntervention);
+    }
+    desk.passed_to(DESK);
+    released(&mut desk);
+    desk.passed_to(DESK);
+    released(&mut desk);
+    desk.passed_to(DESK);
+    assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us, "the bot's own wish");
+}
+
+#[test]
+fn control_is_not_released_while_an_agent_is_engaged() {
+    let mut desk = World::desk(ThreadControlPolicy::EdPrimary);
+    desk.passed_to(DESK);
+    desk.command(Command::OpenIntervention);
+    let release = Command::Transfer { target: Target::Nobody, note: None };
+    assert_eq!(desk.command(release), Reply::Refused(CommandRefused::InterventionOpen));
+    assert!(desk.calls.is_empty());
+    desk.command(Command::CloseIntervention);
+    released(&mut desk);
+}
+
+#[test]
+fn a_claim_that_joins_the_claim_of_a_message_is_told_of_its_end() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(DESK);
+    bot.send("a");
+    assert!(matches!(
+        bot.command(Command::Claim { origin: ClaimOrigin::Host, note: None }),
+        Reply::Claiming(_)
+    ));
+    bot.expect(Call::ThreadOwner, owned_by(DESK));
+    let not_granted =
+        |notice: &&Notice| matches!(notice, Notice::ControlNotGranted { origin: ClaimOrigin::Host, .. });
+    assert_eq!(bot.notices.iter().filter(not_granted).count(), 1, "{:?}", bot.notices);
+    assert!(matches!(bot.notices.last(), Some(Notice::MessageFailed { .. })));
+}
+
+#[test]
+fn a_claim_that_joins_the_claim_of_a_message_goes_on_after_a_cancellation() {
+    let mut desk = World::desk(ThreadControlPolicy::BotPrimary);
+    desk.passed_to(BOT);
+    desk.send("a");
+    desk.command(Command::Claim { origin: ClaimOrigin::Host, note: None });
+    desk.command(cancel("a"));
+    desk.expect(Call::RequestThreadControl, CallOutcome::Forwarded);
+    desk.passed_to(DESK);
+    assert!(desk.calls.is_empty() && *desk.thread.owner() == Owner::Us);
+}
+
+/// The bot never learnt who owns the thread; people were there and are done.
+#[test]
+fn what_came_in_beside_people_is_told_when_they_are_done() {
+    let reported = |open| Command::InterventionReported { open, at: None };
+    let told = |bot: &World| {
+        let unanswered = |notice: &Notice| matches!(notice, Notice::ControlGained { unanswered, .. } if unanswered.len() == 1);
+        bot.notices.iter().any(unanswered)
+    };
+    let silent = || {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.command(reported(true));
+        bot.customer("m1", Channel::Messaging);
+        assert!(matches!(bot.notices.last(), Some(Notice::Message { to_answer: false, .. })));
+        bot.wait(1);
+        bot
+    };
+    for done in [reported(false), Command::ResumeBot] {
+        let mut bot = silent();
+        bot.command(done);
+        bot.expect(Call::ThreadOwner, owned_by(BOT));
+        assert!(told(&bot), "{:?}", bot.notices);
+    }
+    let mut bot = silent();
+    bot.sleep();
+    bot.expect(Call::ThreadOwner, owned_by(BOT));
+    assert!(told(&bot), "{:?}", bot.notices);
+}
+
+/// The customer wrote before the agents engaged, and the webhook came after their report.
+#[test]
+fn a_message_from_before_people_came_does_not_end_their_time() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.command(Command::Claim { origin: ClaimOrigin::Host, note: None });
+    let written = bot.now;
+    bot.wait(1000);
+    bot.command(Command::InterventionReported { open: true, at: None });
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
+    assert!(bot.calls.is_empty(), "it claims nothing beside people: {:?}", bot.calls);
+    assert!(matches!(bot.notices.last(), Some(Notice::ControlNotGranted { .. })));
+    let inbound = Inbound::new(Some(MessageId::new("m1").unwrap()), Span::at(written));
+    let kind = EventKind::Inbound(inbound);
+    bot.step(Input::Event(Event { channel: Channel::Messaging, at: Span::at(written), kind }));
+    assert!(bot.thread.people_are_busy());
+    bot.customer("m2", Channel::Messaging);
+    assert!(!bot.thread.people_are_busy(), "the platform routes the customer to the bot again");
+}
+
+/// Control came back, and the customer wrote, before the outcome of the pass came.
+#[test]
+fn a_message_beside_people_is_told_if_control_came_back_before_the_outcome_of_the_pass() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.requested_by(DESK);
+    let (pass, _) = bot.call();
+    bot.command(Command::InterventionReported { open: true, at: None });
+    bot.customer("m1", Channel::Messaging);
+    bot.command(Command::InterventionReported { open: false, at: None });
+    bot.step(Input::CallEnded { call: pass, outcome: CallOutcome::Done });
+    bot.expect(Call::ThreadOwner, owned_by(BOT));
+    let told =
+        |notice: &Notice| matches!(notice, Notice::ControlGained { unanswered, .. } if unanswered.len() == 1);
+    assert!(bot.notices.iter().any(told), "{:?}", bot.notices);
+}
+
+/// The customer wrote, and so gave control back to the bot, while its release was under way.
+#[test]
+fn a_message_beside_people_is_told_if_it_gave_control_back_during_the_release() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.command(Command::Transfer { target: Target::Nobody, note: None });
+    bot.expect(Call::ReleaseThreadControl, CallOutcome::Done);
+    bot.command(Command::InterventionReported { open: true, at: None });
+    let inbound = Inbound::new(Some(MessageId::new("m1").unwrap()), Span::at(bot.now));
+    let kind = EventKind::Inbound(inbound);
+    bot.step(Input::Event(Event { channel: Channel::Messaging, at: Span::at(bot.now), kind }));
+    bot.wait(1);
+    bot.command(Command::InterventionReported { open: false, at: None });
+    bot.expect(Call::ThreadOwner, owned_by(BOT));
+    let told =
+        |notice: &Notice| matches!(notice, Notice::ControlGained { unanswered, .. } if unanswered.len() == 1);
+    assert!(bot.notices.iter().any(told), "{:?}", bot.notices);
+}

@@ -5,10 +5,11 @@ use messenger_handover::policy::ThreadControlPolicy::{BotPrimary, EdPrimary, NoP
 use messenger_handover::thread::Broken;
 use messenger_sim::{RequestUnderDefaultApp, Rules};
 
+use crate::budget::Budget;
 use crate::explore::{catch, explore};
 use crate::judge;
-use crate::scene::{BOT, DESK, Scene, Seen};
-use crate::state::Budget;
+use crate::scene::{BOT, DESK, Scene};
+use crate::seen::Seen;
 
 fn bot_primary(budget: Budget) -> Scene {
     Scene::new(Rules::primary(BOT), BotPrimary, budget)
@@ -130,6 +131,46 @@ fn model_catches_a_request_that_stays_open() {
 fn model_catches_waiting_for_the_webhook() {
     let scene = bot_primary(Budget { desk: 1, losses: 1, ..budget() });
     catch(judge::ENDS, "the grant's webhook is waited for", scene.broken(Broken::WaitsForTheGrant));
+}
+
+#[test]
+fn model_catches_a_claim_that_is_dropped() {
+    let scene = ed_primary(Budget { bot: 1, claims: 1, ..budget() });
+    catch(
+        judge::PROGRESS,
+        "a claim joins the claim of a message and ends with it",
+        scene.broken(Broken::DropsClaim),
+    );
+}
+
+#[test]
+fn model_catches_a_cancellation_under_way() {
+    let scene = ed_primary(Budget { desk: 1, cancels: 1, ..budget() });
+    catch(
+        judge::NOTHING_LOST,
+        "a message is cancelled while it is being sent",
+        scene.broken(Broken::CancelsUnderWay),
+    );
+}
+
+#[test]
+fn model_catches_reports_as_they_arrive() {
+    let scene = bot_primary(Budget { desk_reports: 1, ..budget() });
+    catch(
+        judge::PROGRESS,
+        "reports of interventions are applied as they arrive",
+        scene.broken(Broken::ReportsAsTheyArrive),
+    );
+}
+
+#[test]
+fn model_catches_a_notice_that_is_not_notified_again() {
+    let scene = bot_primary(Budget { bot: 1, bot_failures: 1, ..budget() });
+    catch(
+        judge::PROGRESS,
+        "a notice on which the handler failed counts as handled",
+        scene.broken(Broken::SkipsFailed),
+    );
 }
 
 /// The property that two apps never both believe they own the thread cannot hold, even without faults, because the loser

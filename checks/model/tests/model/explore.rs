@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::scene::{Scene, Seen};
+use crate::scene::Scene;
+use crate::seen::Seen;
 
 /// The limit of explored states per world, by the variable `MODEL`: a sample by default, which takes a minute without
 /// optimisation; with `all` more than any world of the normal run has; with `large` bounded by memory only.

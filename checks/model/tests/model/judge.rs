@@ -10,7 +10,7 @@ use stateright::{Model, Property};
 
 use crate::adapter::{api_call, key, result};
 use crate::scene::Scene;
-use crate::state::{End, Side, State};
+use crate::state::{Decision, End, Side, State};
 
 /// More waits than this without a call in between mean that a thread never comes to rest.
 const MAX_IDLE_WAITS: u8 = 12;
@@ -26,6 +26,7 @@ pub const NO_FIGHT: &str = "7: no fight";
 pub const BELIEF_HEALS: &str = "8: belief heals";
 pub const NO_CUSTOMER_FORGOTTEN: &str = "11: no customer falls between two chairs";
 pub const PEOPLE_FIRST: &str = "12: a bot does not speak where people were asked for";
+pub const PROGRESS: &str = "13: notices, claims, grants and reports come to their end";
 const COMES_TO_REST: &str = "1, 7: it comes to rest";
 
 pub fn properties() -> Vec<Property<Scene>> {
@@ -58,6 +59,11 @@ pub fn properties() -> Vec<Property<Scene>> {
         }),
         Property::always(NO_CUSTOMER_FORGOTTEN, |scene: &Scene, state: &State| {
             !state.is_quiet() || state.lossy || nobody_is_forgotten(scene, state)
+        }),
+        Property::always(PROGRESS, |scene: &Scene, state: &State| {
+            !is_broken(state, "13")
+                && keeps_aside(scene, state)
+                && (!state.is_quiet() || nothing_is_open(scene, state))
         }),
         Property::always("one call at a time", |_, state: &State| !is_broken(state, "two calls")),
     ]
@@ -92,6 +98,25 @@ fn nothing_is_lost(scene: &Scene, state: &State) -> bool {
             }
         })
     })
+}
+
+/// Whether the notices that were set aside are stored, unless the customer took one back.
+fn keeps_aside(scene: &Scene, state: &State) -> bool {
+    scene.budget.unsends > 0 || Side::BOTH.into_iter().all(|side| state.of(side).keeps_aside())
+}
+
+/// Whether each claim and each granted request has ended, and the desk knows whether agents are engaged.
+fn nothing_is_open(scene: &Scene, state: &State) -> bool {
+    let ended = |side: Side| {
+        let host = state.of(side);
+        let has_control = state.owner().as_ref() == Some(&scene.config(side.other()).app);
+        // While an agent is engaged, a granted request waits.
+        let waits = host.thread.intervention_is_open();
+        !host.claims && (host.decision != Decision::Granted || has_control || waits)
+    };
+    let desk = &state.desk;
+    let is_known = desk.reported.is_none_or(|report| report.open == desk.thread.intervention_is_open());
+    Side::BOTH.into_iter().all(ended) && is_known
 }
 
 /// Whether no action but waiting is possible although work is pending.
@@ -198,9 +223,10 @@ fn agrees(owner: &Owner, told: &CallOutcome, us: &AppId) -> bool {
 /// the other one while that one could reply.
 fn nobody_is_forgotten(scene: &Scene, state: &State) -> bool {
     let Some(owner) = state.owner() else { return true };
-    // People who work in the inbox read everything.
+    // People who work in the inbox read everything, and so do agents whom Engage Digital reports.
     let in_the_inbox = owner != scene.bot.app && owner != scene.desk.app;
+    let with_people = in_the_inbox || state.engaged;
     let all = (1_u16 << state.customer_wrote) - (1 << state.answered);
     let all = all & !state.unsent.map_or(0, |number| 1 << number);
-    in_the_inbox || u16::from(state.bot.told_ours | state.desk.told_ours) & all == all
+    with_people || u16::from(state.bot.told_ours | state.desk.told_ours) & all == all
 }

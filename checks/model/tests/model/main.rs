@@ -7,6 +7,7 @@
 //! one line, `caught: <invariant>: <defect>`, with the schedule that shows it.
 
 mod adapter;
+mod budget;
 mod defects;
 #[path = "../../../../examples/quickstart/diagram.rs"]
 #[allow(dead_code, reason = "the quickstart draws for Mermaid too")]
@@ -16,10 +17,14 @@ mod endpoint;
 mod explore;
 mod hash;
 mod judge;
+mod notify;
 mod scene;
+mod seen;
 mod state;
+mod stories;
 mod turn;
 mod watch;
+mod wishes;
 mod worlds;
 
 /// Fast with millions of small allocations on two threads.

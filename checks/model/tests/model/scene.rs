@@ -11,14 +11,18 @@ use messenger_handover::time::Timestamp;
 use messenger_sim::{App, Echoes, Page, Platform, Rules};
 use stateright::{Model, Property};
 
+use crate::budget::Budget;
 use crate::draw::Picture;
 use crate::judge;
-use crate::state::{Budget, Host, Person, Side, State};
+use crate::seen::Seen;
+use crate::state::{Decision, Host, Person, Side, State};
 use crate::turn::Turn;
 
 pub const BOT: u64 = 1001;
 pub const DESK: u64 = 2002;
 const START: u64 = 1_790_000_000_000;
+/// Few, so that notices are set aside soon.
+const ATTEMPTS: u32 = 2;
 
 /// The fate of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,20 @@ pub enum Loss {
     Answer,
     /// The platform acts, but the caller's process has ended.
     Process,
+    /// The host holds the call back.
+    HeldBack,
+    /// The platform refuses the call for a while.
+    ForNow,
+}
+
+/// How a handler ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    Done,
+    Retry,
+    Skip,
+    /// Without a result, because its process ended.
+    Ends,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +61,24 @@ pub enum Action {
     Close,
     WantPerson,
     BackToBot,
+    /// A host claims control without a message.
+    Claim(Side),
+    /// A host releases control.
+    Release(Side),
+    /// Engage Digital's agents begin or end to serve the customer, and the hosts get reports.
+    Engage,
+    Disengage,
+    /// One of the reports on their way arrives.
+    Report(Side, usize),
+    /// A host grants or refuses the other app's request for control.
+    Grant(Side),
+    Refuse(Side),
+    /// A host cancels one of its messages.
+    Cancel(Side, usize),
+    /// The bot's host says that people are done.
+    Resume,
+    /// A host has dealt with a notice that was set aside.
+    Dismiss(Side),
     /// The host resumes the messages behind one with an unknown outcome.
     Continue(Side),
     InboxReplies,
@@ -55,74 +91,12 @@ pub enum Action {
     Make(Side, Loss),
     /// The response to a call arrives.
     Answer(Side),
+    /// A handler ends.
+    Handle(Side, How),
     /// Time passes until the next wake time.
     Wait,
     /// A process crashes; the flag says whether the call under way was made.
     Crash(Side, bool),
-}
-
-/// Situations that occurred in a world. A property about a situation is vacuous unless the situation occurs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    Took,
-    TakeRefused,
-    Requested,
-    RequestUnanswered,
-    NotGranted,
-    Passed,
-    Released,
-    WentInline,
-    SendRefused,
-    UnknownOutcome,
-    EchoAfterUnknown,
-    LateEcho,
-    Queued,
-    WentOnBehindUnknown,
-    HandBackWaited,
-    HandBackRefused,
-    CrashBeforeActing,
-    CrashAfterActing,
-    WrongBelief,
-    TwoBelievers,
-    TwoBelieversWithoutFaults,
-    ToldWhatCameBefore,
-    InboxTook,
-    ControlExpired,
-    ReadTwice,
-    BotWasSilent,
-    Unsent,
-}
-
-impl Seen {
-    pub const ALL: [Self; 27] = [
-        Self::Took,
-        Self::TakeRefused,
-        Self::Requested,
-        Self::RequestUnanswered,
-        Self::NotGranted,
-        Self::Passed,
-        Self::Released,
-        Self::WentInline,
-        Self::SendRefused,
-        Self::UnknownOutcome,
-        Self::EchoAfterUnknown,
-        Self::LateEcho,
-        Self::Queued,
-        Self::WentOnBehindUnknown,
-        Self::HandBackWaited,
-        Self::HandBackRefused,
-        Self::CrashBeforeActing,
-        Self::CrashAfterActing,
-        Self::WrongBelief,
-        Self::TwoBelievers,
-        Self::TwoBelieversWithoutFaults,
-        Self::ToldWhatCameBefore,
-        Self::InboxTook,
-        Self::ControlExpired,
-        Self::ReadTwice,
-        Self::BotWasSilent,
-        Self::Unsent,
-    ];
 }
 
 #[derive(Debug, Clone)]
@@ -143,7 +117,21 @@ impl Scene {
         let mut desk = Config::new(AppId::from(DESK), Role::Desk, policy);
         // Without expiry, because expiry would add a state for each moment at which a thread can come to rest.
         (bot.timeouts.retention, desk.timeouts.retention) = (Duration::MAX, Duration::MAX);
-        Self { rules, bot, desk, budget, platform: Platform::new(), may_take: true, seen: Arc::default() }
+        if budget.bot_failures + budget.desk_failures > 0 {
+            (bot.limits.attempts, desk.limits.attempts) = (ATTEMPTS, ATTEMPTS);
+        }
+        if budget.decisions > 0 {
+            bot.trusted.clear();
+        }
+        Self {
+            rules,
+            bot,
+            desk,
+            budget,
+            platform: Platform::new(),
+            may_take: true,
+            seen: Arc::new([const { AtomicBool::new(false) }; Seen::ALL.len()]),
+        }
     }
 
     /// Gives the desk another policy than the bot.
@@ -231,7 +219,9 @@ impl Scene {
     /// queue of webhooks. Then one order of its next action and theirs represents all orders.
     fn is_alone(&self, side: Side, state: &State) -> bool {
         let (host, mut left) = (state.of(side), state.left);
-        let shared = left.late + left.losses + left.crashes == 0;
+        // Reports arrive in any order, so a later one opens another way.
+        let reports = left.reports() > 0 || state.engaged;
+        let shared = left.late + left.losses + left.crashes == 0 && !reports;
         // The bot's call of ED's endpoint changes the desk, and the desk's response changes the bot.
         let apart = match side {
             Side::Bot => state.asked.is_none(),
@@ -255,6 +245,7 @@ impl Scene {
                 may(left.farewells > 0, Action::Farewell(true));
                 may(left.farewells > 0, Action::Farewell(false));
                 may(left.persons > 0, Action::WantPerson);
+                may(left.resumes > 0 && state.person != Person::NotWanted, Action::Resume);
             }
             Side::Desk => {
                 let engaged = host.thread.intervention_is_open();
@@ -264,6 +255,20 @@ impl Scene {
                 may(left.backs > 0, Action::BackToBot);
             }
         }
+        may(left.claims > 0, Action::Claim(side));
+        may(left.releases > 0, Action::Release(side));
+        if left.decisions > 0 {
+            let waits = host.thread.waiting_requests().next().is_some();
+            may(waits, Action::Grant(side));
+            may(waits || host.decision == Decision::Granted, Action::Refuse(side));
+        }
+        for (at, key) in host.accepted.iter().enumerate().filter(|_| left.cancels > 0) {
+            may(host.waits(key), Action::Cancel(side, at));
+        }
+        for at in 0..host.reports.len() {
+            may(true, Action::Report(side, at));
+        }
+        may(!host.aside.is_empty(), Action::Dismiss(side));
         let (waiting, call) = (host.post.len(), host.call.is_some());
         may(waiting > 0, Action::Deliver(side));
         may(waiting > 0 && faults, Action::Double(side));
@@ -272,7 +277,14 @@ impl Scene {
         may(call, Action::Make(side, Loss::Nothing));
         may(call && faults, Action::Make(side, Loss::Call));
         may(call && faults, Action::Make(side, Loss::Answer));
+        may(call && left.delays > 0, Action::Make(side, Loss::HeldBack));
+        may(call && left.delays > 0, Action::Make(side, Loss::ForNow));
         may(host.answer.is_some(), Action::Answer(side));
+        let fails = *left.failures(side) > 0;
+        may(host.is_handling(), Action::Handle(side, How::Done));
+        for how in [How::Retry, How::Skip, How::Ends] {
+            may(host.is_handling() && fails, Action::Handle(side, how));
+        }
         may(left.crashes > 0, Action::Crash(side, false));
         may(left.crashes > 0 && call, Action::Crash(side, true));
         may(host.held().is_some(), Action::Continue(side));
@@ -303,6 +315,7 @@ impl Scene {
             passed_to_desk: 0,
             people_wanted: false,
             person: Person::NotWanted,
+            engaged: false,
             unsent: None,
             lossy: false,
             handovers: 0,
@@ -343,9 +356,14 @@ impl Model for Scene {
         may(left.unsends > 0, Action::CustomerUnsends);
         may(left.inbox > 0, Action::InboxReplies);
         may(left.inbox > 0, Action::InboxMoves);
-        let calls = Side::BOTH.iter().any(|side| state.of(*side).is_calling());
-        let posts = Side::BOTH.iter().any(|side| !state.of(*side).post.is_empty());
-        // Calls and webhooks take seconds at most, unless a fault delays them.
+        may(!state.engaged && left.reports() > 0, Action::Engage);
+        may(state.engaged, Action::Disengage);
+        let calls =
+            Side::BOTH.iter().any(|side| state.of(*side).is_calling() || state.of(*side).is_handling());
+        let posts = Side::BOTH
+            .iter()
+            .any(|side| !state.of(*side).post.is_empty() || !state.of(*side).reports.is_empty());
+        // Calls, handlers and webhooks take seconds at most, unless a fault delays them.
         may(!calls && (!posts || left.late > 0) && self.wake(state).is_some(), Action::Wait);
         may(!calls && !posts && left.days > 0, Action::Day);
     }

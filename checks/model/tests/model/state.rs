@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use messenger_handover::call::{Call, CallId, CallOutcome, MessageKey};
 use messenger_handover::event::Event;
-use messenger_handover::thread::{MessageStatus, Owner, PageMemory, Thread};
+use messenger_handover::thread::{MessageStatus, Notice, NoticeId, Owner, PageMemory, Thread};
 use messenger_handover::time::Timestamp;
 use messenger_sim::Platform;
 
 use crate::adapter::key;
+use crate::budget::Budget;
 use crate::hash::{fingerprint, put};
 
 /// Whether a person serves the customer for whom the bot requested one.
@@ -22,82 +23,6 @@ pub enum Person {
     There,
 }
 
-/// The budget of spontaneous events that may still happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Budget {
-    /// Messages of the customer, beyond the first.
-    pub customer: u8,
-    /// Times that the customer unsends the last message.
-    pub unsends: u8,
-    /// Messages of the bot.
-    pub bot: u8,
-    /// Messages of an agent.
-    pub desk: u8,
-    /// Messages of the customer that the bot's handler replies to, in the write that saves them.
-    pub replies: u8,
-    /// Messages of the bot that also give control away, to the desk or to nobody.
-    pub farewells: u8,
-    /// Interventions that an agent opens and closes.
-    pub interventions: u8,
-    /// Times that the bot requests a person.
-    pub persons: u8,
-    /// Times that the agent passes the thread back to the bot.
-    pub backs: u8,
-    /// Messages by a person in the Page inbox, or moves of the conversation there.
-    pub inbox: u8,
-    /// Days that pass.
-    pub days: u8,
-    /// Faults of the bot: a webhook is duplicated or reordered; a call or its response is lost.
-    pub bot_faults: u8,
-    /// The same faults of the desk.
-    pub desk_faults: u8,
-    /// Webhooks that arrive after the timeout that waits for them.
-    pub late: u8,
-    /// Webhooks that are lost for good.
-    pub losses: u8,
-    /// Crashes of a process, with or without its call having been made.
-    pub crashes: u8,
-}
-
-impl Budget {
-    fn all(self) -> [u8; 16] {
-        let Self { customer, bot, desk, farewells, interventions, persons, backs, inbox, days, .. } = self;
-        let Self { unsends, replies, bot_faults, desk_faults, late, losses, crashes, .. } = self;
-        [
-            customer,
-            unsends,
-            bot,
-            replies,
-            desk,
-            farewells,
-            interventions,
-            persons,
-            backs,
-            inbox,
-            days,
-            bot_faults,
-            desk_faults,
-            late,
-            losses,
-            crashes,
-        ]
-    }
-
-    pub fn faults(&mut self, side: Side) -> &mut u8 {
-        match side {
-            Side::Bot => &mut self.bot_faults,
-            Side::Desk => &mut self.desk_faults,
-        }
-    }
-
-    /// The spent part of the budget: events that may move control, and faults.
-    pub fn spent(self, left: Self) -> (usize, usize) {
-        let spent: Vec<_> =
-            self.all().into_iter().zip(left.all()).map(|(whole, left)| usize::from(whole - left)).collect();
-        (spent[..10].iter().sum(), spent[10..].iter().sum())
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     Bot,
@@ -106,6 +31,13 @@ pub enum Side {
 
 impl Side {
     pub const BOTH: [Self; 2] = [Self::Bot, Self::Desk];
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::Bot => Self::Desk,
+            Self::Desk => Self::Bot,
+        }
+    }
 }
 
 /// The final status of a message, as notified to the host.
@@ -125,7 +57,36 @@ pub struct ToMake {
     pub believed: Owner,
 }
 
+/// A notice that the handler was notified of and has not handled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Notified {
+    pub id: NoticeId,
+    pub attempt: u32,
+    pub notice: Notice,
+    /// Whether the handler works on it now.
+    pub runs: bool,
+}
+
+/// Engage Digital's report that people began or ended to serve the customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Report {
+    pub at: Timestamp,
+    /// False sorts first, because with equal stamps the close counts.
+    pub open: bool,
+}
+
+/// What became of another app's request for control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Decision {
+    #[default]
+    None,
+    /// The host granted it, and control has not gone there yet.
+    Granted,
+    Refused,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "what was observed, each of its own")]
 pub struct Host {
     pub thread: Thread,
     pub page: PageMemory,
@@ -146,6 +107,22 @@ pub struct Host {
     /// Number of requests since control moved; one more if the last of them timed out.
     pub requests: u8,
     pub just_saw_it_idle: bool,
+    /// Messages whose cancellation was confirmed.
+    pub cancelled: Vec<MessageKey>,
+    /// Whether the host was notified that control is its own, and not yet that it left.
+    pub told_control: bool,
+    /// Whether the host claimed control without a message, and waits for it.
+    pub claims: bool,
+    pub decision: Decision,
+    pub notified: Option<Notified>,
+    /// The number of notices that were handled or set aside.
+    pub handled: u64,
+    /// The notices that were set aside and not dismissed.
+    pub aside: Vec<NoticeId>,
+    /// Reports on their way, in no order.
+    pub reports: Vec<Report>,
+    /// The latest report by Engage Digital's clock.
+    pub reported: Option<Report>,
 }
 
 impl Host {
@@ -164,16 +141,34 @@ impl Host {
             knows_unsent: false,
             requests: 0,
             just_saw_it_idle: false,
+            cancelled: Vec::new(),
+            told_control: false,
+            claims: false,
+            decision: Decision::None,
+            notified: None,
+            handled: 0,
+            aside: Vec::new(),
+            reports: Vec::new(),
+            reported: None,
         }
     }
 
-    /// Whether no webhook, call or outcome of this host is under way.
+    /// Whether no webhook, report, call or outcome of this host is under way.
     pub fn is_idle(&self) -> bool {
-        self.post.is_empty() && !self.is_calling()
+        self.post.is_empty() && self.reports.is_empty() && !self.is_calling()
     }
 
     pub fn is_calling(&self) -> bool {
         self.call.is_some() || self.answer.is_some()
+    }
+
+    /// Whether the handler works on a notice.
+    pub fn is_handling(&self) -> bool {
+        self.notified.as_ref().is_some_and(|notified| notified.runs)
+    }
+
+    pub fn waits(&self, key: &MessageKey) -> bool {
+        self.thread.message_status(key) == Some(MessageStatus::Waiting)
     }
 
     /// A message with an unknown outcome that the host has not resumed.
@@ -201,6 +196,7 @@ pub enum Waiting {
 
 /// Hosts and platform are shared between states that differ elsewhere.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "what was observed, each of its own")]
 pub struct State {
     pub platform: Arc<Platform>,
     pub now: Timestamp,
@@ -220,6 +216,8 @@ pub struct State {
     pub people_wanted: bool,
     /// The person whom the bot requested for the customer.
     pub person: Person,
+    /// Whether Engage Digital's agents serve the customer.
+    pub engaged: bool,
     /// The number of the message that the customer unsent.
     pub unsent: Option<u8>,
     /// Whether a webhook was lost, so that the hosts cannot know everything.
@@ -258,6 +256,7 @@ impl Hash for State {
                     self.agent_is_done,
                     self.people_wanted,
                     self.person,
+                    self.engaged,
                     self.unsent,
                     self.lossy,
                 ),

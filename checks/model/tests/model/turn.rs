@@ -3,22 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use messenger_handover::call::{
-    Call, CallId, CallOutcome, Failure, FailureKind, InlineControl, MessageKey, OutgoingMessage, ThreadOwner,
-};
+use messenger_handover::call::{Call, CallId, CallOutcome, Failure, FailureKind, ThreadOwner};
 use messenger_handover::event::EventKind;
-use messenger_handover::thread::{
-    Command, CommandRefused, Context, FailReason, Handled, Input, MessageStatus, Notice, Output, Owner,
-    PageMemory, Reply, Target,
-};
+use messenger_handover::thread::{Command, Context, Handled, Input, Output, Owner, PageMemory, Reply};
 use messenger_handover::time::Timestamp;
 use messenger_sim::Platform;
 
 use crate::adapter::{api_call, events, key, result};
 use crate::draw::Picture;
-use crate::scene::{Action, Loss, Scene, Seen};
-use crate::state::{Person, Side, State, ToMake};
-use crate::watch::decide;
+use crate::notify::{Decided, Learnt, decide};
+use crate::scene::{Action, Loss, Scene};
+use crate::seen::Seen;
+use crate::state::{Decision, Notified, Person, Side, State, ToMake};
 
 /// Number of requests after which a missing response counts as a refusal.
 pub const REQUESTS: u8 = 3;
@@ -51,9 +47,15 @@ impl Turn<'_> {
                 self.state.host(side).post.remove(0);
             }
             Action::Make(side, loss) => {
-                *self.state.left.faults(side) -= u8::from(loss != Loss::Nothing);
+                match loss {
+                    Loss::Nothing | Loss::Process => {}
+                    Loss::Call | Loss::Answer => *self.state.left.faults(side) -= 1,
+                    Loss::HeldBack | Loss::ForNow => self.state.left.delays -= 1,
+                }
                 self.make(side, loss);
             }
+            Action::Handle(side, how) => self.handle(side, how),
+            Action::Report(side, at) => self.report(side, at),
             Action::Answer(side) => {
                 let Some((call, result)) = self.state.host(side).answer.take() else { return false };
                 self.step(side, Input::CallEnded { call, outcome: result });
@@ -81,6 +83,9 @@ impl Turn<'_> {
                 let host = self.state.host(side);
                 (host.call, host.answer) = (None, None);
                 host.page = PageMemory::default();
+                if let Some(notified) = &mut host.notified {
+                    notified.runs = false;
+                }
                 if side == Side::Bot {
                     self.state.asked = None;
                 }
@@ -91,158 +96,14 @@ impl Turn<'_> {
         true
     }
 
-    /// Applies an action of people or hosts. Returns whether it was possible.
-    fn wish(&mut self, wish: Action) -> bool {
-        match wish {
-            Action::CustomerWrites => {
-                self.state.left.customer -= 1;
-                self.customer_writes();
-            }
-            Action::CustomerUnsends => {
-                self.state.left.unsends -= 1;
-                self.note("the customer takes the last message back");
-                let number = self.state.customer_wrote - 1;
-                self.state.unsent = Some(number);
-                self.platform(|platform, now| {
-                    let text = format!("question {number}");
-                    let said = platform.conversation(&key().page, &key().user);
-                    let said =
-                        said.iter().find(|said| said.text() == Some(&text)).map(|said| said.mid.clone());
-                    platform.customer_unsends(&key().page, &key().user, &said.unwrap(), now);
-                });
-            }
-            Action::Send(side) => {
-                let left = &mut self.state.left;
-                *(if side == Side::Bot { &mut left.bot } else { &mut left.desk }) -= 1;
-                self.send(side, None);
-            }
-            Action::Farewell(pass) => {
-                self.state.left.farewells -= 1;
-                self.state.people_wanted |= pass;
-                let desk = self.scene.desk.app.clone();
-                self.send(
-                    Side::Bot,
-                    Some(if pass { InlineControl::PassTo(desk) } else { InlineControl::Release }),
-                );
-            }
-            Action::Open => {
-                self.state.left.interventions -= 1;
-                self.state.agent_is_done = false;
-                self.command(Side::Desk, Command::OpenIntervention);
-            }
-            Action::Close => {
-                self.state.agent_is_done = true;
-                self.command(Side::Desk, Command::CloseIntervention);
-            }
-            Action::WantPerson => {
-                self.state.left.persons -= 1;
-                self.state.people_wanted = true;
-                let wanted = Command::Transfer { target: Target::Desk, note: None };
-                if let Reply::Transferring { .. } = self.command(Side::Bot, wanted) {
-                    let is_there = self.state.owner().as_ref() == Some(&self.scene.desk.app);
-                    self.state.person = if is_there { Person::There } else { Person::Wanted };
-                }
-            }
-            Action::BackToBot => {
-                self.state.left.backs -= 1;
-                let engaged = self.state.desk.thread.intervention_is_open();
-                let target = Target::App(self.scene.bot.app.clone());
-                match self.command(Side::Desk, Command::Transfer { target, note: None }) {
-                    Reply::Refused(CommandRefused::InterventionOpen) => self.scene.saw(Seen::HandBackRefused),
-                    _ if engaged => self.broken("5: given back while people are engaged"),
-                    Reply::Transferring { waits: true, .. } => self.scene.saw(Seen::HandBackWaited),
-                    _ => {}
-                }
-            }
-            Action::Continue(side) => {
-                let Some(held) = self.state.of(side).held().cloned() else { return false };
-                self.scene.saw(Seen::WentOnBehindUnknown);
-                self.state.host(side).resumed.push(held.clone());
-                self.command(side, Command::Continue(held));
-            }
-            Action::InboxReplies => {
-                self.state.left.inbox -= 1;
-                self.note("a person answers in the Page inbox");
-                let reply = |platform: &mut Platform, now| {
-                    platform.inbox_replies(&key().page, &key().user, "from the inbox", now)
-                };
-                if self.platform(reply).is_err() {
-                    return false;
-                }
-                self.state.answered = self.state.customer_wrote;
-                self.scene.saw(Seen::InboxTook);
-            }
-            Action::InboxMoves => {
-                self.state.left.inbox -= 1;
-                self.note("a person moves it to the Page inbox");
-                let done = self.platform(|platform, now| platform.inbox_move(&key().page, &key().user, now));
-                if done.is_err() {
-                    return false;
-                }
-            }
-            Action::Day => {
-                self.state.left.days -= 1;
-                if self.state.owner().is_some() {
-                    self.scene.saw(Seen::ControlExpired);
-                }
-                self.state.person = Person::NotWanted;
-                self.note("a day passes");
-                self.wake(self.state.now.plus(Duration::from_hours(24)));
-            }
-            other => unreachable!("{other:?} is no wish"),
-        }
-        true
-    }
-
-    fn customer_writes(&mut self) {
-        let text = format!("question {}", self.state.customer_wrote);
-        self.state.customer_wrote += 1;
-        self.draw(|picture| picture.customer(&text));
-        self.platform(|platform, now| platform.customer_writes(&key().page, &key().user, &text, now));
-    }
-
-    pub fn begin(&mut self) {
-        self.customer_writes();
-    }
-
-    fn send(&mut self, side: Side, farewell: Option<InlineControl>) {
-        let name = if side == Side::Bot { "bot" } else { "agent" };
-        let answer = MessageKey::new(format!("{name} {}", self.state.of(side).accepted.len())).unwrap();
-        let mut message = OutgoingMessage::text(answer.as_str()).unwrap();
-        if let Some(control) = farewell {
-            message = message.then(control);
-        }
-        let waiting = |key: &MessageKey| {
-            self.state
-                .of(side)
-                .thread
-                .message_status(key)
-                .is_some_and(|status| status == MessageStatus::Waiting)
-        };
-        if self.state.of(side).accepted.iter().any(waiting) {
-            self.scene.saw(Seen::Queued);
-        }
-        self.state.agent_is_done &= side == Side::Bot;
-        match self.command(side, Command::Send { key: answer.clone(), message }) {
-            Reply::Accepted if side == Side::Bot && self.state.person != Person::NotWanted => {
-                self.broken("12: the bot speaks while people are wanted");
-            }
-            Reply::Accepted => self.state.host(side).accepted.push(answer),
-            Reply::Refused(CommandRefused::WithPeople) => self.scene.saw(Seen::BotWasSilent),
-            _ => {}
-        }
-    }
-
-    fn command(&mut self, side: Side, command: Command) -> Reply {
+    pub(super) fn command(&mut self, side: Side, command: Command) -> Reply {
         self.draw(|picture| picture.command(side, &command));
         self.step(side, Input::Command(command))
     }
 
     pub(super) fn step(&mut self, side: Side, input: Input) -> Reply {
-        let (now, config) = (self.state.now, self.scene.config(side));
-        let (mut broken, mut nobody_comes) = (None, false);
-        let unsent = self.state.unsent.map(|number| format!("question {number}"));
-        let a_day_passed = self.state.left.days < self.scene.budget.days;
+        let (now, config, scene) = (self.state.now, self.scene.config(side), self.scene);
+        let (mut broken, mut learnt) = (None, Learnt::of(self.state, scene));
         let people_are_wanted = self.state.person != Person::NotWanted;
         let mut left = self.state.left;
         let host = self.state.host(side);
@@ -254,38 +115,39 @@ impl Turn<'_> {
             match out[at].clone() {
                 Output::Call { id, call, .. } => {
                     broken = broken.or(host.judge(&config.app, &call));
+                    if side == Side::Bot && people_are_wanted && host.claims_for_nothing(&config.app, &call) {
+                        broken = broken.or(Some("12: the bot claims control while people are wanted"));
+                    }
                     let believed = host.thread.owner().clone();
                     if host.call.replace(ToMake { id, call, believed }).is_some() {
                         broken = Some("two calls at once");
                     }
                 }
-                Output::Notice { id, notice, .. } => {
-                    let expired =
-                        matches!(&notice, Notice::MessageFailed { reason: FailReason::Expired, .. });
-                    if expired && host.held().is_none() && !a_day_passed {
-                        broken = Some("1: an answer waited until it was too old, and for nothing");
+                Output::Notice { id, attempt, notice } => {
+                    broken = broken.or(host.notified_of(id, attempt, &notice, config.limits.attempts));
+                    broken = broken.or(learnt.shows_unsent(host, &notice));
+                    if *left.failures(side) > 0 {
+                        host.notified = Some(Notified { id, attempt, notice, runs: true });
+                    } else {
+                        broken = broken.or(learnt.learn(scene, host, &notice));
+                        if attempt > 1 {
+                            scene.saw(Seen::HandledAgain);
+                        }
+                        let Decided { actions, replies, asks } = decide(side, &notice, &mut left);
+                        let done = Input::NoticeHandled { notice: id, handled: Handled::Done(actions) };
+                        host.handled += 1;
+                        let mut more = Vec::new();
+                        let _ = host.thread.step(&cx, done, now, &mut more);
+                        out.extend(more);
+                        broken = broken.or(learnt.decided(scene, host, replies, asks));
                     }
-                    if let Notice::TransferFailed { target: Target::Desk, .. } = &notice {
-                        nobody_comes = true;
+                }
+                Output::SetAside { id, attempts, dropped } => {
+                    scene.saw(Seen::SetAside);
+                    if let Some(Notified { notice, .. }) = host.notified.clone() {
+                        broken = broken.or(learnt.learn(scene, host, &notice));
                     }
-                    let mut shown = notice.to_answer().iter();
-                    if host.knows_unsent && shown.any(|inbound| inbound.text == unsent) {
-                        broken = Some("11: what was taken back is shown");
-                    }
-                    if let Notice::Unsent { .. } = &notice {
-                        host.knows_unsent = true;
-                        self.scene.saw(Seen::Unsent);
-                    }
-                    self.scene.heard(host, &notice);
-                    host.note(&notice);
-                    let (actions, replies) = decide(side, &notice, &mut left.replies);
-                    let done = Input::NoticeHandled { notice: id, handled: Handled::Done(actions) };
-                    let mut more = Vec::new();
-                    let _ = host.thread.step(&cx, done, now, &mut more);
-                    out.extend(more);
-                    if self.scene.replied(host, replies) && people_are_wanted {
-                        broken = Some("12: the bot speaks while people are wanted");
-                    }
+                    broken = broken.or(host.set_aside(id, attempts, dropped));
                 }
                 Output::PageRefuses { call, certain, .. } => {
                     if certain {
@@ -296,17 +158,19 @@ impl Turn<'_> {
             }
             at += 1;
         }
+        if host.claims && *host.thread.owner() == Owner::Us {
+            host.claims = false;
+            scene.saw(Seen::ClaimGranted);
+        }
         self.state.left = left;
         self.state.broken = self.state.broken.or(broken);
-        if nobody_comes {
-            self.state.person = Person::NotWanted;
-        }
+        self.apply(side, &learnt);
         self.answer_the_bot();
         reply
     }
 
     /// Lets the platform act, and queues its webhooks for the hosts.
-    fn platform<R>(&mut self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
+    pub(super) fn platform<R>(&mut self, act: impl FnOnce(&mut Platform, Timestamp) -> R) -> R {
         self.state.now = self.state.now.plus(Duration::from_millis(1));
         let (before, now) = (self.state.owner(), self.state.now);
         let platform = Arc::make_mut(&mut self.state.platform);
@@ -318,7 +182,10 @@ impl Turn<'_> {
         let owner = self.state.owner();
         if owner != before {
             for side in Side::BOTH {
-                self.state.host(side).requests = 0;
+                let host = self.state.host(side);
+                host.requests = 0;
+                // A new owner voids all requests.
+                host.decision = Decision::None;
             }
             self.state.person = match self.state.person {
                 Person::NotWanted => Person::NotWanted,
@@ -354,6 +221,12 @@ impl Turn<'_> {
         let Some(ToMake { id, call, believed }) = self.state.host(side).call.take() else { return };
         self.state.calls += 1;
         self.state.idle_waits = 0;
+        if let Some((outcome, aside)) = delayed(loss) {
+            self.scene.saw(Seen::CallDelayed);
+            self.draw(|picture| picture.call(side, &call, aside, false));
+            self.state.host(side).answer = Some((id, outcome));
+            return;
+        }
         if let Call::AskDesk(direction) = call {
             return self.ask(id, direction, loss);
         }
@@ -391,6 +264,13 @@ impl Turn<'_> {
             picture.call(side, &call, if loss == Loss::Nothing { "" } else { "answer lost" }, refused);
         });
         let host = self.state.host(side);
+        if let Call::PassThreadControl { to } = &call
+            && *to != app
+            && !refused
+            && host.decision == Decision::Granted
+        {
+            host.decision = Decision::None;
+        }
         host.just_saw_it_idle = result == CallOutcome::Owner(ThreadOwner::Idle);
         host.request_was_refused |= call == Call::RequestThreadControl
             && matches!(&result, CallOutcome::Refused(why) if why.kind.means_not_available());
@@ -409,7 +289,11 @@ impl Turn<'_> {
         self.state.host(side).answer = Some((call, result));
     }
 
-    fn wake(&mut self, at: Timestamp) {
+    pub(super) fn wake(&mut self, at: Timestamp) {
+        if at.since(self.state.now) > Duration::from_hours(12) {
+            // A bot does not wait longer than a day for people.
+            self.state.person = Person::NotWanted;
+        }
         self.state.now = at;
         self.answer_the_bot();
         for side in Side::BOTH {
@@ -417,11 +301,11 @@ impl Turn<'_> {
         }
     }
 
-    fn broken(&mut self, how: &'static str) {
+    pub(super) fn broken(&mut self, how: &'static str) {
         self.state.broken = self.state.broken.or(Some(how));
     }
 
-    fn note(&mut self, text: &str) {
+    pub(super) fn note(&mut self, text: &str) {
         self.draw(|picture| picture.note(text));
     }
 
@@ -429,5 +313,17 @@ impl Turn<'_> {
         if let Some(picture) = &mut self.picture {
             draw(picture);
         }
+    }
+}
+
+/// The outcome of a call that is not made for now.
+fn delayed(loss: Loss) -> Option<(CallOutcome, &'static str)> {
+    match loss {
+        Loss::HeldBack => Some((CallOutcome::HeldBack(Duration::from_secs(1)), "held back")),
+        Loss::ForNow => {
+            let failure = Failure::new(FailureKind::RateLimited, "too many calls");
+            Some((CallOutcome::Refused(failure), "too many calls"))
+        }
+        _ => None,
     }
 }

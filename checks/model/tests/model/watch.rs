@@ -1,34 +1,24 @@
 //! Observes the hosts' calls and outcomes during a schedule.
 
-use messenger_handover::call::{Call, CallOutcome, MessageKey, OutgoingMessage};
+use messenger_handover::call::{Call, CallOutcome, Direction, MessageKey};
 use messenger_handover::id::AppId;
 use messenger_handover::policy::ThreadControlPolicy;
-use messenger_handover::thread::{Actions, FailReason, MessageStatus, Notice, Owner, StepOutcome};
+use messenger_handover::thread::{FailReason, MessageStatus, Notice, Owner, StepOutcome};
 
-use crate::scene::{Scene, Seen};
-use crate::state::{End, Host, Side, State};
+use crate::scene::Scene;
+use crate::seen::Seen;
+use crate::state::{Decision, End, Host, Side, State};
 use crate::turn::REQUESTS;
-
-/// The decision of a host's handler, and the keys of its replies: the bot replies to the customer's messages while
-/// `left` allows it. In the service the same step may be saved, or not be saved and be made again.
-pub fn decide(side: Side, notice: &Notice, left: &mut u8) -> (Actions, Vec<MessageKey>) {
-    let (mut actions, mut keys) = (Actions::none(), Vec::new());
-    for inbound in notice.to_answer() {
-        let Some(mid) = inbound.mid.as_ref().filter(|_| side == Side::Bot && *left > 0) else { continue };
-        *left -= 1;
-        let key = MessageKey::new(format!("re:{mid}:0")).unwrap();
-        actions = actions.and_reply_to(inbound, OutgoingMessage::text(key.as_str()).unwrap());
-        keys.push(key);
-    }
-    (actions, keys)
-}
 
 impl Host {
     /// Checks a call that a thread wants to make. Returns the violation, if any.
     pub fn judge(&self, app: &AppId, call: &Call) -> Option<&'static str> {
-        let waits = |key: &MessageKey| self.thread.message_status(key) == Some(MessageStatus::Waiting);
+        let waits = |key: &MessageKey| self.waits(key);
         match call {
             Call::PassThreadControl { to } if to == app => None,
+            Call::PassThreadControl { .. } if self.decision == Decision::Refused => {
+                Some("4: control is passed to an app that was refused")
+            }
             Call::PassThreadControl { .. } | Call::ReleaseThreadControl
                 if self.accepted.iter().any(waits) =>
             {
@@ -38,6 +28,9 @@ impl Host {
                 if self.thread.intervention_is_open() =>
             {
                 Some("5: control is given away while people are engaged")
+            }
+            Call::SendMessage { key, .. } if self.cancelled.contains(key) => {
+                Some("1: an answer is sent after it was cancelled")
             }
             Call::SendMessage { key, message } => {
                 let before = self.accepted.iter().take_while(|other| *other != key);
@@ -59,6 +52,17 @@ impl Host {
             }
             _ => None,
         }
+    }
+
+    /// Whether a call claims control although no message waits for it.
+    pub fn claims_for_nothing(&self, app: &AppId, call: &Call) -> bool {
+        let claims = match call {
+            Call::TakeThreadControl | Call::RequestThreadControl => true,
+            Call::PassThreadControl { to } => to == app,
+            Call::AskDesk(direction) => *direction == Direction::AgentToBot,
+            _ => false,
+        };
+        claims && !self.accepted.iter().any(|key| self.waits(key))
     }
 
     pub fn note(&mut self, notice: &Notice) {
@@ -84,19 +88,6 @@ impl Host {
 }
 
 impl Scene {
-    /// Notes which replies were accepted. Returns whether one was.
-    pub fn replied(&self, host: &mut Host, replies: Vec<MessageKey>) -> bool {
-        let before = host.accepted.len();
-        for reply in replies {
-            if host.thread.message_status(&reply).is_none() {
-                self.saw(Seen::BotWasSilent);
-            } else if !host.accepted.contains(&reply) {
-                host.accepted.push(reply);
-            }
-        }
-        host.accepted.len() > before
-    }
-
     /// Records situations that some property is about.
     pub fn made(&self, call: &Call, result: &CallOutcome) {
         let refused = matches!(result, CallOutcome::Refused(_));
@@ -119,6 +110,7 @@ impl Scene {
             Notice::MessageSent { key, .. } if host.ends.contains(&(key.clone(), End::Unknown)) => {
                 self.saw(Seen::LateEcho);
             }
+            Notice::ControlNotGranted { .. } => self.saw(Seen::ClaimNotGranted),
             Notice::MessageFailed { reason: FailReason::NotGranted(report), .. } => {
                 let unanswered = |outcome: &StepOutcome| *outcome == StepOutcome::Unanswered;
                 let seen = report.steps.iter().any(|tried| unanswered(&tried.outcome));

@@ -4,79 +4,16 @@ use messenger_handover::id::PAGE_INBOX;
 use messenger_handover::policy::ThreadControlPolicy::{self, BotPrimary, EdPrimary, NoPrimary};
 use messenger_sim::{Echoes, RequestUnderDefaultApp, Rules, ZeroConfig};
 
+use crate::budget::Budget;
 use crate::explore::{explore, only_samples};
-use crate::scene::{BOT, DESK, Scene, Seen};
-use crate::state::Budget;
+use crate::scene::{BOT, DESK, Scene};
+use crate::seen::Seen;
+use crate::stories::{ENDPOINT, ENDPOINT_INPUTS, INPUTS, STORIES};
 
-const NONE: Budget = Budget {
-    customer: 0,
-    unsends: 0,
-    bot: 0,
-    replies: 0,
-    desk: 0,
-    farewells: 0,
-    interventions: 0,
-    persons: 0,
-    backs: 0,
-    inbox: 0,
-    days: 0,
-    bot_faults: 0,
-    desk_faults: 0,
-    late: 0,
-    losses: 0,
-    crashes: 0,
-};
-
-/// The budgets of the worlds of one configuration.
-const STORIES: [(&str, Budget); 12] = [
-    (
-        "an intervention, an agent's answer, a fault",
-        Budget { interventions: 1, desk: 1, desk_faults: 1, ..NONE },
-    ),
-    (
-        "an answer of each side, a fault on each",
-        Budget { bot: 1, desk: 1, bot_faults: 1, desk_faults: 1, ..NONE },
-    ),
-    ("two answers of an agent, a late webhook, a fault", Budget { desk: 2, late: 1, desk_faults: 1, ..NONE }),
-    (
-        "an intervention, a message meanwhile, a crash",
-        Budget { interventions: 1, customer: 1, crashes: 1, ..NONE },
-    ),
-    ("the inbox, a day, an answer", Budget { inbox: 1, days: 1, desk: 1, ..NONE }),
-    (
-        "an answer, a message meanwhile, late and lost webhooks",
-        Budget { desk: 1, customer: 1, late: 1, losses: 1, ..NONE },
-    ),
-    ("an intervention, an answer, a hand-back", Budget { interventions: 1, desk: 1, backs: 1, ..NONE }),
-    ("a farewell, a message meanwhile, a fault", Budget { farewells: 1, customer: 1, bot_faults: 1, ..NONE }),
-    (
-        "an intervention, the customer takes a message back, a fault",
-        Budget { interventions: 1, unsends: 1, desk_faults: 1, ..NONE },
-    ),
-    (
-        "the bot replies at once, an agent answers, a fault",
-        Budget { replies: 1, desk: 1, bot_faults: 1, ..NONE },
-    ),
-    (
-        "the bot replies at once to two messages, a late webhook, a crash",
-        Budget { replies: 2, customer: 1, late: 1, crashes: 1, ..NONE },
-    ),
-    ("a farewell, an agent's answer", Budget { farewells: 1, desk: 1, ..NONE }),
-];
-
-/// Additional budgets for worlds with ED's endpoint.
-const ENDPOINT: [(&str, Budget); 4] = [
-    (
-        "the bot wants a person, an agent answers, a fault",
-        Budget { persons: 1, desk: 1, bot_faults: 1, ..NONE },
-    ),
-    ("the bot answers and wants a person, a crash", Budget { bot: 1, persons: 1, crashes: 1, ..NONE }),
-    ("the bot wants a person and answers, a hand-back", Budget { bot: 1, persons: 1, backs: 1, ..NONE }),
-    ("the bot wants a person and answers, the inbox", Budget { bot: 1, persons: 1, inbox: 1, ..NONE }),
-];
+const NONE: Budget = Budget::NONE;
 
 /// The situations that must occur under every configuration.
-const EVERYWHERE: [Seen; 14] = [
+const EVERYWHERE: [Seen; 25] = [
     Seen::Unsent,
     Seen::BotWasSilent,
     Seen::Released,
@@ -91,15 +28,30 @@ const EVERYWHERE: [Seen; 14] = [
     Seen::CrashAfterActing,
     Seen::WrongBelief,
     Seen::ControlExpired,
+    Seen::ClaimGranted,
+    Seen::ClaimNotGranted,
+    Seen::ReleasedByHost,
+    Seen::ReportOutOfOrder,
+    Seen::Cancelled,
+    Seen::CancelledTooLate,
+    Seen::HandledAgain,
+    Seen::SetAside,
+    Seen::Dismissed,
+    Seen::Resumed,
+    Seen::CallDelayed,
 ];
+
+/// In addition where the bot gets the customer's first message, and a host gets requests for control.
+const REQUESTS: [Seen; 4] =
+    [Seen::ToldWhatCameBefore, Seen::RequestGranted, Seen::RequestRefused, Seen::HandlerAsked];
 
 /// Explores all budgets under one policy and rule set, and checks that the expected situations occur.
 fn stories(name: &str, make: impl Fn(Budget) -> Scene, shown: &[Seen]) {
     let mut seen = Vec::new();
-    for (story, budget) in STORIES {
+    for (story, budget) in STORIES.into_iter().chain(INPUTS) {
         seen.extend(explore(&format!("{name}: {story}"), make(budget)));
     }
-    for (story, budget) in ENDPOINT {
+    for (story, budget) in ENDPOINT.into_iter().chain(ENDPOINT_INPUTS) {
         seen.extend(explore(&format!("{name}: {story}"), make(budget).endpoint()));
     }
     let missing: Vec<_> = EVERYWHERE.iter().chain(shown).filter(|what| !seen.contains(what)).collect();
@@ -112,7 +64,7 @@ fn under(rules: Rules, policy: ThreadControlPolicy) -> impl Fn(Budget) -> Scene 
 
 #[test]
 fn model_bot_primary_handover() {
-    stories("bot primary, handover", under(Rules::primary(BOT), BotPrimary), &[Seen::ToldWhatCameBefore]);
+    stories("bot primary, handover", under(Rules::primary(BOT), BotPrimary), &REQUESTS);
 }
 
 #[test]
@@ -122,7 +74,7 @@ fn model_ed_primary_handover() {
 
 #[test]
 fn model_no_primary_handover() {
-    stories("no primary, handover", under(Rules::no_primary(), NoPrimary), &[Seen::ToldWhatCameBefore]);
+    stories("no primary, handover", under(Rules::no_primary(), NoPrimary), &REQUESTS);
 }
 
 #[test]
@@ -164,7 +116,7 @@ fn model_ed_primary_zero_config() {
 
 #[test]
 fn model_no_primary_zero_config() {
-    stories("no primary, zero-config", under(Rules::zero_config(), NoPrimary), &[Seen::ToldWhatCameBefore]);
+    stories("no primary, zero-config", under(Rules::zero_config(), NoPrimary), &REQUESTS);
 }
 
 /// The platform's undocumented behaviour, set to the opposite of the defaults.
@@ -262,6 +214,18 @@ fn model_larger() {
     for (name, rules, policy) in pages.clone() {
         let what = format!("{name}: the inbox, a day, an intervention, an answer, a message");
         explore(&what, under(rules, policy)(people));
+    }
+    let reports = Budget { desk_reports: 1, bot_reports: 1, customer: 1, desk: 1, ..NONE };
+    let claims = Budget { claims: 2, cancels: 1, desk: 1, bot: 1, persons: 1, ..NONE };
+    let failures = Budget { bot_failures: 2, desk_failures: 1, replies: 1, desk: 1, customer: 1, ..NONE };
+    for (name, rules, policy) in pages.clone() {
+        explore(
+            &format!("{name}: reports to both, an answer, a message"),
+            under(rules.clone(), policy)(reports),
+        );
+        let what = format!("{name}: two claims, answers, a cancellation, a person");
+        explore(&what, under(rules.clone(), policy)(claims).endpoint());
+        explore(&format!("{name}: handlers that fail, answers, a message"), under(rules, policy)(failures));
     }
     for (name, rules, policy) in pages {
         explore(&format!("{name}: everything once"), under(rules, policy)(everything));
