@@ -1,7 +1,7 @@
 //! Model checking: every schedule of a small world, with the real `Thread` and the simulator's rules.
 //!
 //! `cargo test -p check-model` explores a sample of each world;
-//! `MODEL=all cargo test -p check-model --profile model -- --nocapture` exhausts them, in two minutes.
+//! `MODEL=all cargo test -p check-model --profile model -- --nocapture` exhausts them, in three to five minutes.
 //!
 //! Each world prints one line, `world <contents>: N unique states, exhausted` (or `cut`); each deliberate defect prints
 //! one line, `caught: <invariant>: <defect>`, with the schedule that shows it.
