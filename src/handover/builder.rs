@@ -244,7 +244,8 @@ impl Builder {
 
     /// Sets the most conversations in the cache, which saves loading them before each write. An entry has some kilobytes at
     /// most, because conversations with long queues are not cached. If another replica wrote a conversation meanwhile, its
-    /// cached copy costs one refused write. Default: 10,000; 0 turns the cache off.
+    /// cached copy costs one refused write: behind a balancer that picks one of several replicas at random the cache saves
+    /// little (`docs/performance.md`). Default: 10,000; 0 turns the cache off.
     pub fn cache_size(mut self, conversations: usize) -> Self {
         self.cache = conversations;
         self

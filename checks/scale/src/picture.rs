@@ -54,7 +54,7 @@ fn draw(report: &str) -> Result<String, BoxError> {
             .margin(12)
             .x_label_area_size(40)
             .y_label_area_size(50)
-            .build_cartesian_2d((FROM..1e7).log_scale(), (0.5..20.0).log_scale())?;
+            .build_cartesian_2d((FROM..1e7).log_scale(), (0.25..16.0).log_scale())?;
         chart
             .configure_mesh()
             .x_desc("conversations")

@@ -211,6 +211,26 @@ async fn requests(name: &str, store: &Store, size: u64) -> Result<(), BoxError> 
     }
     load.say(name, size, "load_one");
 
+    // Each time a hundred more are due than before, and then nothing is. Before the writes, which make conversations due later.
+    let (mut due, mut none, mut next) = (Times::default(), Times::default(), Times::default());
+    let step = (EIGHT_DAYS * 100 / size).max(1);
+    let (mut found, turns) = (0, (SAMPLES / 4).min(size / 100));
+    for turn in 1..=turns {
+        let at = Timestamp::from_millis(BEGIN + turn * step);
+        found += due.add(store.due(at, LEASE, 1_000)).await?.len() as u64;
+        let early = none.add(store.due(at, LEASE, 1_000)).await?;
+        if !early.is_empty() {
+            return Err("leased conversations are due again".into());
+        }
+        next.add(store.next_due(at)).await?;
+    }
+    if found < turns * 50 {
+        return Err(format!("only {found} were due in {turns} polls").into());
+    }
+    due.say(name, size, "due_hundred");
+    none.say(name, size, "due_none");
+    next.say(name, size, "next_due");
+
     let (mut load, mut save) = (Times::default(), Times::default());
     for _ in 0..SAMPLES {
         let users = some_users(&mut random, size);
@@ -220,26 +240,6 @@ async fn requests(name: &str, store: &Store, size: u64) -> Result<(), BoxError> 
     }
     load.say(name, size, "load_fifty");
     save.say(name, size, "save_fifty");
-
-    // Each time a hundred more are due than before, and then nothing is.
-    let (mut due, mut none, mut next) = (Times::default(), Times::default(), Times::default());
-    let step = (EIGHT_DAYS * 100 / size).max(1);
-    let mut found = 0;
-    for turn in 1..=(SAMPLES / 4).min(size / 100) {
-        let at = Timestamp::from_millis(BEGIN + turn * step);
-        found += due.add(store.due(at, LEASE, 1_000)).await?.len();
-        let early = none.add(store.due(at, LEASE, 1_000)).await?;
-        if !early.is_empty() {
-            return Err("leased conversations are due again".into());
-        }
-        next.add(store.next_due(at)).await?;
-    }
-    if found == 0 {
-        return Err("nothing was due".into());
-    }
-    due.say(name, size, "due_hundred");
-    none.say(name, size, "due_none");
-    next.say(name, size, "next_due");
 
     let mut open = Times::default();
     for _ in 0..SAMPLES {

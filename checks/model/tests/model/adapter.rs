@@ -48,24 +48,26 @@ fn mid(text: &str) -> MessageId {
     MessageId::new(text).unwrap()
 }
 
-/// The events of a delivery, read by the webhook parser.
-pub fn events(delivery: &Delivery) -> impl Iterator<Item = Event> + use<> {
+/// The events of a delivery, read by the webhook parser. `unsent` is the text of the message that the customer unsent.
+pub fn events(delivery: &Delivery, unsent: Option<&str>) -> Vec<Event> {
     let body = json!({"object": "page", "entry": [{
         "id": delivery.page, "time": delivery.at.as_millis(), (delivery.channel.name()): [delivery.item],
     }]});
     let items = dangerous_parse_unverified(body.to_string().as_bytes()).unwrap().items;
-    items.into_iter().filter_map(|item| match item {
+    let event = |item| match item {
         Item::Event { mut event, .. } => {
             // Ids that do not depend on earlier messages, so that more states are equal.
             match &mut event.kind {
                 EventKind::Inbound(inbound) => inbound.mid = inbound.text.as_deref().map(mid),
                 EventKind::Echo(echo) => echo.mid = echo.text.as_deref().map(mid),
+                EventKind::Unsent(id) => *id = mid(unsent.unwrap()),
                 _ => {}
             }
             Some(event)
         }
         _ => None,
-    })
+    };
+    items.into_iter().filter_map(event).collect()
 }
 
 pub fn result(call: &Call, answer: Result<ApiAnswer, GraphError>) -> CallOutcome {

@@ -177,7 +177,8 @@ impl Turn<'_> {
         let done = act(platform, now);
         for delivery in platform.take_outgoing() {
             let side = if delivery.app == self.scene.bot.app { Side::Bot } else { Side::Desk };
-            self.state.host(side).post.extend(events(&delivery));
+            let unsent = self.state.unsent.map(|number| format!("question {number}"));
+            self.state.host(side).post.extend(events(&delivery, unsent.as_deref()));
         }
         let owner = self.state.owner();
         if owner != before {
