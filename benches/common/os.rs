@@ -22,8 +22,21 @@ pub fn cpu_nanos(pid: u32) -> io::Result<u64> {
 /// # Errors
 /// The process has ended, or the system has no `/proc`.
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The highest resident memory of a process so far, in bytes.
+///
+/// # Errors
+/// The process has ended, or the system has no `/proc`.
+#[allow(dead_code, reason = "not every program needs it")]
+pub fn peak_bytes(pid: u32) -> io::Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+fn status_bytes(pid: u32, field: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     Ok(kilobytes.ok_or(io::ErrorKind::InvalidData)? * 1024)
 }

@@ -31,7 +31,7 @@ pub(super) struct Inbox {
     active_until: Option<Timestamp>,
     /// The time of the last answer of another app or a person: messages from before it that come late were read.
     #[serde(skip_serializing_if = "is_default")]
-    answered_until: Option<Timestamp>,
+    answered: Timestamp,
 }
 
 /// Whether a message is new.
@@ -67,7 +67,7 @@ impl Inbox {
         if let Some(id) = id {
             self.seen.remember(id.marked(ours), horizon);
         }
-        if waits && self.answered_until.is_none_or(|answer| inbound.at.from >= answer) {
+        if waits && inbound.at.to >= self.answered {
             if self.unanswered.len() >= limits.unanswered {
                 self.unanswered.pop_front();
                 self.more = self.more.saturating_add(1);
@@ -153,13 +153,11 @@ impl Inbox {
         self.unanswered = std::mem::take(&mut self.unanswered).into_iter().filter_map(change).collect();
     }
 
-    /// Another app or a person answered: messages up to then need no answer any more, however late they come. A stamp in
-    /// the future must not answer messages that are not written yet.
+    /// Another app or a person answered: messages up to then need no answer any more, nor those that come later and are
+    /// certainly older. A stamp in the future must not answer messages that are not written yet.
     pub(super) fn another_answered(&mut self, at: Span, now: Timestamp) {
         self.unanswered.retain(|inbound| inbound.at.from > at.to);
-        if at != Span::UNKNOWN {
-            self.answered_until = self.answered_until.max(Some(at.to.min(now)));
-        }
+        self.answered = self.answered.max(at.from.min(now));
         if self.unanswered.is_empty() {
             self.more = 0;
         }
@@ -244,22 +242,28 @@ mod tests {
 
     #[test]
     fn what_another_answered_before_it_came_does_not_wait() {
-        let waiting = |answer: Span, at| {
+        let waits = |answer: Span, written: Span| {
             let mut inbox = Inbox::default();
             inbox.another_answered(answer, NOW.plus(Duration::from_millis(25)));
-            let late = inbox.note(&message("m", at), false, true, Limits::default(), horizon());
-            assert_eq!(late, Novelty::New, "it is notified");
+            let late = Inbound { at: written, ..message("m", 0) };
+            let novelty = inbox.note(&late, false, true, Limits::default(), horizon());
+            assert_eq!(novelty, Novelty::New, "it is notified");
             inbox.has_unanswered()
         };
-        let answer = Span::from_platform(1_700_000_000_020);
-        assert_eq!(
-            [10, 19, 20].map(|at| waiting(answer, at)),
-            [false, false, true],
-            "of one moment: after it"
-        );
-        let wrong = Span::from_platform(1_800_000_000_000);
-        assert_eq!([24, 25].map(|at| waiting(wrong, at)), [false, true], "nobody answers ahead");
-        assert!(waiting(Span::UNKNOWN, 10));
+        let at = |ms| Span::at(NOW.plus(Duration::from_millis(ms)));
+        let within_the_second = Span::from_platform(1_700_000_000);
+        for (answer, written, expected, why) in [
+            (at(20), at(19), false, "it is older"),
+            (at(20), at(20), true, "of one moment: it may be the later"),
+            (at(20), Span::UNKNOWN, true, "it may be the later"),
+            (at(20), within_the_second, true, "it may be the later"),
+            (within_the_second, at(10), true, "the answer may be the earlier"),
+            (Span::UNKNOWN, at(10), true, "the answer may be the earlier"),
+            (at(3_600_000), at(24), false, "it is older than its arrival"),
+            (at(3_600_000), at(25), true, "nobody answers ahead"),
+        ] {
+            assert_eq!(waits(answer, written), expected, "{answer:?}, {written:?}: {why}");
+        }
     }
 
     #[test]

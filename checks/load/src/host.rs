@@ -172,7 +172,7 @@ async fn start(orders: Orders, bot: Bot) -> Result<Router, BoxError> {
     timeouts.backoff_max = Duration::from_secs(2);
     // Small limits, which are reached within seconds, so that memory growth after that shows a leak.
     let mut limits = Limits::default();
-    limits.finished = 16;
+    (limits.finished, limits.seen) = (16, 256);
     let mut builder = Handover::builder(AppId::from(BOT), Role::Bot, BotPrimary, Arc::new(graph), bot)
         .store(store::open(&*orders.store).await?)
         .desk_app(AppId::from(DESK))

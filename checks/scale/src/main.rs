@@ -1,4 +1,4 @@
-//! What grows with the number of conversations, each part a subcommand.
+//! Costs that grow with the number of conversations, each part a subcommand.
 //!
 //! ```text
 //! cargo run --release -p check-scale -- replicas --conversations 1000000 --replicas 4 --minutes 60 --seed 7

@@ -1,7 +1,5 @@
 //! CPU time and memory of this process. Both are 0 on a system without `/proc`.
 
-use std::fs;
-
 /// As in a production host (docs/performance.md).
 #[cfg(not(feature = "count"))]
 #[global_allocator]
@@ -30,10 +28,7 @@ pub fn resident() -> u64 {
 
 /// The highest resident memory so far, in bytes.
 pub fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or_default() * 1024
+    os::peak_bytes(own()).unwrap_or_default()
 }
 
 /// The bytes that are allocated at this moment, with the feature `count`.

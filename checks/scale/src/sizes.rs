@@ -30,7 +30,7 @@ impl Sizes {
         })
     }
 
-    /// What Postgres does by itself at intervals: a vacuum. Returns whether this store has one.
+    /// Vacuums, as Postgres does by itself at intervals. Returns whether this store has a vacuum.
     pub async fn settle(&self) -> Result<bool, BoxError> {
         let Self::Postgres(pool) = self else { return Ok(false) };
         sqlx::raw_sql("VACUUM (ANALYZE) handover_threads").execute(pool).await?;

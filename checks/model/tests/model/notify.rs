@@ -40,7 +40,7 @@ pub fn decide(side: Side, notice: &Notice, left: &mut Budget) -> Decided {
     Decided { actions, replies, asks }
 }
 
-/// What a host learns in one step.
+/// The knowledge that a host gains in one step.
 pub struct Learnt {
     unsent: Option<String>,
     a_day_passed: bool,

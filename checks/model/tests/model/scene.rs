@@ -40,7 +40,7 @@ pub enum Loss {
     ForNow,
 }
 
-/// How a handler ends.
+/// The end of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     Done,

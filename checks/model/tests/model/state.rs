@@ -75,7 +75,7 @@ pub struct Report {
     pub open: bool,
 }
 
-/// What became of another app's request for control.
+/// The host's decision about another app's request for control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Decision {
     #[default]

@@ -87,7 +87,7 @@ impl Agents {
     }
 }
 
-/// What an agent works with.
+/// The hosts and the ground on which agents act.
 pub struct Office {
     pub ground: Arc<Ground>,
     pub agents: Arc<Agents>,

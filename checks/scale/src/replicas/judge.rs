@@ -67,7 +67,7 @@ struct Answer {
     at: u32,
 }
 
-/// What the platform's record says of one conversation.
+/// The platform's record of one conversation.
 struct Heard {
     answers: Vec<Answer>,
     greetings: usize,

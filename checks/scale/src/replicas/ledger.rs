@@ -47,7 +47,7 @@ pub struct Message {
     pub owner: Option<Side>,
     /// Whether a host was notified that this message is its own to answer.
     pub noted: bool,
-    /// What the desk shows to its agents: the message, and an answer to it.
+    /// Whether the desk shows its agents the message, and an answer to it.
     pub desk_saw: bool,
     pub desk_saw_answer: bool,
     /// The places of its first delivery in the order of all deliveries' beginnings and ends, for each side.
@@ -73,7 +73,7 @@ pub struct Ledger {
     /// Changes of the owner: the conversation and the millisecond.
     pub moves: Vec<(u32, u32)>,
     order: u32,
-    /// What the hosts were notified of that should not happen here.
+    /// Notifications of the hosts that should not happen here.
     pub troubles: Vec<(u32, String)>,
 }
 
