@@ -120,7 +120,12 @@ impl Bot {
 
     async fn ended(&self, key: &MessageKey, news: fn(u64) -> News) -> Result<(), BoxError> {
         let number = self.replies().get(key.as_str()).copied().ok_or("no reply of this bot")?;
-        Ok(self.news.send(news(number)).await?)
+        self.news.send(news(number)).await?;
+        // Only an unknown outcome may be followed by another one; the map must not grow for ever.
+        if !matches!(news(number), News::Unknown(_)) {
+            self.replies().remove(key.as_str());
+        }
+        Ok(())
     }
 }
 
