@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release -p check-scale -- replicas --conversations 1000000 --replicas 4 --minutes 60 --seed 7
 //! cargo run --release -p check-scale -- stores --store postgres://user:password@127.0.0.1/db --most 10000000
-//! cargo run --release -p check-scale -- picture benches/scale.txt > docs/growth.svg
+//! cargo run --release -p check-scale -- picture benches/scale.txt > docs/images/growth.svg
 //! ```
 //!
 //! The exit status is 1 if something is wrong and 64 for unknown arguments.
