@@ -155,11 +155,11 @@ impl Belief {
         }
     }
 
-    /// A delivery on `standby`: another app owned the thread then.
-    pub(super) fn seen_on_standby(&mut self, at: Span, tolerance: Duration) {
+    /// A delivery on `standby`: another app owned the thread then. Returns whether it still does, as far as is known.
+    pub(super) fn seen_on_standby(&mut self, at: Span, tolerance: Duration) -> bool {
         let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
         if !newer {
-            return;
+            return matches!(self.owner, Owner::Other(_));
         }
         match (&self.owner, self.basis) {
             // Two clocks placed these, close together: the delivery may be from before our call.
@@ -172,6 +172,7 @@ impl Belief {
             }
             _ => self.set(Owner::Other(None), at, Evidence::Event),
         }
+        true
     }
 
     /// A delivery on `messaging`: it proves nothing, but is evidence against another owner.

@@ -202,8 +202,8 @@ pub struct Timeouts {
     pub backoff_max: Duration,
     /// For a bot: the time without a sign of the people who were asked for, after which it answers again. 24 h.
     pub people: Duration,
-    /// For a bot: the time it stands back after a person answered from an inbox or the phone app. Zero turns this
-    /// off. 1 h.
+    /// For a bot: the time it stands back after a person answered without taking control, as from the phone app. Zero
+    /// turns this off. 1 h.
     pub stand_back: Duration,
     /// The time in which the platform may [redeliver](crate::protocol#redelivery) an event. Duplicates are recognised
     /// for this long, up to [`Limits::seen`] for each conversation. 1 h, after which Meta unsubscribes the app.

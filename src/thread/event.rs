@@ -36,12 +36,14 @@ impl Thread {
         // follow.
         let arrived = now.plus(config.timeouts.clock_tolerance);
         let at = if at == Span::UNKNOWN { Span { to: arrived, ..at } } else { at };
-        if !is_control {
-            match channel {
-                Channel::Standby => self.belief.seen_on_standby(at, config.timeouts.clock_tolerance),
-                Channel::Messaging => self.belief.seen_on_messaging(at),
+        let is_elsewhere = match channel {
+            _ if is_control => false,
+            Channel::Standby => self.belief.seen_on_standby(at, config.timeouts.clock_tolerance),
+            Channel::Messaging => {
+                self.belief.seen_on_messaging(at);
+                false
             }
-        }
+        };
         match kind {
             EventKind::PassThreadControl(change) => self.control_changed(cx, change, at, false, now),
             EventKind::TakeThreadControl(change) => self.control_changed(cx, change, at, true, now),
@@ -50,7 +52,7 @@ impl Thread {
                 self.inbox.active(at, arrived);
                 self.inbound(cx, inbound, channel, now)
             }
-            EventKind::Echo(echo) => self.echo(cx, echo, at, now),
+            EventKind::Echo(echo) => self.echo(cx, echo, is_elsewhere, at, now),
             kind => self.something_else(cx, channel, kind, at, arrived, now),
         }
     }
@@ -257,7 +259,7 @@ impl Thread {
         }
     }
 
-    fn echo(&mut self, cx: &Context<'_>, echo: Echo, at: Span, now: Timestamp) -> Reply {
+    fn echo(&mut self, cx: &Context<'_>, echo: Echo, is_elsewhere: bool, at: Span, now: Timestamp) -> Reply {
         let config = cx.config;
         if let Some(key) = self.message_of(config, &echo) {
             return if self.delivered(config, &key, echo.mid, now) { Reply::Done } else { Reply::Ignored };
@@ -272,9 +274,11 @@ impl Thread {
             if self.people.are_asked_for() {
                 self.people.ask(now, config.timeouts.people);
             }
-            // The desk has control while it answers; an inbox and the phone app need none.
-            if echo.app_id.as_ref().is_none_or(is_inbox) {
-                self.people.answer_elsewhere(now, config.timeouts.stand_back);
+            // The desk has control while it answers. An inbox takes it, unless it is still ours, and the phone app needs none.
+            match &echo.app_id {
+                Some(app) if !is_inbox(app) => {}
+                Some(_) if is_elsewhere => self.people.come(now, config.timeouts.people),
+                _ => self.people.answer_elsewhere(now, config.timeouts.stand_back),
             }
             if self.is_silent(cx) {
                 self.fall_silent(cx, now);

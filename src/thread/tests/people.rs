@@ -150,6 +150,31 @@ fn a_bot_stands_back_when_a_person_answers_elsewhere() {
     bot.expect_send("b", SENT);
 }
 
+/// A person in the Page inbox takes control to answer. Control may leave it without an event, and then the platform routes the
+/// customer to the bot, whatever the bot knew before.
+#[test]
+fn a_bot_answers_again_when_the_inbox_has_lost_control() {
+    let answer =
+        || EventKind::Echo(Echo::new(MessageId::new("from the inbox").ok(), Some(PAGE_INBOX.into())));
+    for policy in ThreadControlPolicy::ALL {
+        for owners in [&[][..], &[BOT], &[DESK], &[PAGE_INBOX], &[BOT, PAGE_INBOX], &[BOT, DESK]] {
+            let mut bot = World::bot(policy);
+            for app in owners {
+                bot.passed_to(*app);
+            }
+            bot.event(Channel::Standby, answer());
+            assert_eq!(bot.send("a"), Reply::Refused(CommandRefused::WithPeople), "{policy}, {owners:?}");
+            bot.customer("thank you", Channel::Standby);
+            assert!(!is_to_answer(&bot), "{policy}, {owners:?}");
+
+            bot.customer("and the blue one?", Channel::Messaging);
+            assert!(is_to_answer(&bot), "{policy}, {owners:?}");
+            let notified = bot.notices.iter().filter(|notice| !notice.to_answer().is_empty()).count();
+            assert_eq!(notified, 2, "{policy}, {owners:?}: what was written meanwhile too");
+        }
+    }
+}
+
 #[test]
 fn a_host_may_choose_not_to_stand_back() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
