@@ -1,7 +1,7 @@
 //! Thread control for Messenger and Instagram: decides whether a bot or a human agent may answer a customer now, and hands a
 //! conversation over between them without losing or doubling a message.
 //!
-//! Meta lets exactly one app send in a thread, its *thread owner*; all other sends are [refused](crate::protocol#refusals) with
+//! Once an app is the *owner* of a thread, Meta [refuses](crate::protocol#refusals) the sends of all others with
 //! `(#10) another app is controlling this thread`. Embed this crate in a bot or an agent desk: it claims control as the
 //! Page's configuration allows, sends each pending message once, and gives control back.
 //!
@@ -18,8 +18,10 @@
 //!         let mut actions = Actions::none();
 //!         // Only the messages that the bot may answer now: none while people are busy with the customer.
 //!         for message in notification.to_answer() {
-//!             actions = actions.and_reply_to(message, OutgoingMessage::text("Hello! Ask for a person to get one.")?);
-//!             if message.text.as_deref().is_some_and(|text| text.contains("person")) {
+//!             let wants_a_person = message.text.as_deref().is_some_and(|text| text.contains("person"));
+//!             let reply = if wants_a_person { "I will ask a colleague to join." } else { "Ask for a person to get one." };
+//!             actions = actions.and_reply_to(message, OutgoingMessage::text(reply)?);
+//!             if wants_a_person {
 //!                 actions = actions.and_hand_over(Target::Desk);
 //!             }
 //!         }
@@ -49,6 +51,17 @@
 //! | find out why a Page does not hand over | [`doctor::Doctor`] |
 //! | run it without our service | [`thread::Thread`], the state machine: no async, no socket, no clock |
 //! | know the platform's rules, with their sources | [`protocol`] |
+//!
+//! The package has more in its folder `docs`: `guide.md` from a first bot to production, `setup.md` for the Page and the app,
+//! `stores.md`, `operations.md`, `sizing.md`.
+//!
+//! # Features
+//!
+//! On by default: `graph` (calls to Meta and to Engage Digital), `webhook` (what they call), `service` ([`handover`]) and `ring` (the crypto
+//! of TLS). Without them only [`thread`], [`policy`] and the types that they need are left, for a service of your own.
+//!
+//! Off by default: `axum` ([`routes`]); `sqlite`, `postgres` and `redis` ([`store`]); `metrics` (numbers through the facade of that name);
+//! `aws-lc-rs` (the other crypto); `records` and `conformance`, for a store of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

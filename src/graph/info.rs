@@ -7,30 +7,25 @@ use crate::time::Timestamp;
 /// The default version of the Graph API, current in November 2026 ([versions](crate::protocol#versions)).
 pub const DEFAULT_VERSION: &str = "v27.0";
 
-/// The webhook fields that a handover on Messenger needs ([subscriptions](crate::protocol#page-subscriptions)). The
-/// names are plural: a Page's subscription does not accept the singular names that Meta's routing page prints.
-pub const MESSENGER_FIELDS: [&str; 8] = [
+/// The webhook fields that a handover on Messenger needs ([subscriptions](crate::protocol#page-subscriptions)). With
+/// `Builder::receipts` add `message_deliveries` and `message_reads`, which double the events. The names are plural: a
+/// Page's subscription does not accept the singular names that Meta's routing page prints.
+pub const MESSENGER_FIELDS: [&str; 7] = [
     "messages",
     "messaging_postbacks",
     "messaging_referrals",
     "messaging_handovers",
     "standby",
     "message_echoes",
-    "message_reads",
-    "message_deliveries",
+    "message_edits",
 ];
 
 /// The webhook fields that a handover on Instagram needs ([subscriptions](crate::protocol#page-subscriptions)). Echoes
-/// come with `messages`, and there are [no delivery receipts](crate::protocol#receipts). The object `instagram` of an
-/// app's own subscription has the singular names `messaging_handover` and `messaging_referral` instead.
-pub const INSTAGRAM_FIELDS: [&str; 6] = [
-    "messages",
-    "messaging_postbacks",
-    "messaging_referrals",
-    "messaging_handovers",
-    "messaging_seen",
-    "standby",
-];
+/// come with `messages`. With `Builder::receipts` add `messaging_seen`; there are [no delivery
+/// receipts](crate::protocol#receipts). The object `instagram` of an app's own subscription has the singular names
+/// `messaging_handover` and `messaging_referral` instead.
+pub const INSTAGRAM_FIELDS: [&str; 5] =
+    ["messages", "messaging_postbacks", "messaging_referrals", "messaging_handovers", "standby"];
 
 /// The messaging platform of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -30,8 +30,10 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 ///     async fn notify(&self, _: &Handover, notification: &Notification) -> Result<Actions, HandlerError> {
 ///         let mut actions = Actions::none();
 ///         for message in notification.to_answer() {
-///             actions = actions.and_reply_to(message, OutgoingMessage::text("A colleague will be with you.")?);
-///             if message.text.as_deref().is_some_and(|text| text.contains("person")) {
+///             let wants_a_person = message.text.as_deref().is_some_and(|text| text.contains("person"));
+///             let reply = if wants_a_person { "I will ask a colleague to join." } else { "Ask for a person to get one." };
+///             actions = actions.and_reply_to(message, OutgoingMessage::text(reply)?);
+///             if wants_a_person {
 ///                 actions = actions.and_hand_over(Target::Desk);
 ///             }
 ///         }

@@ -40,7 +40,7 @@ async fn feature_status_subscription_and_conversation() {
     let (server, client) = serving(ok(json!({"success": "true"}))).await;
     client.subscribe(&page(), &MESSENGER_FIELDS).await.unwrap();
     let fields = "messages,messaging_postbacks,messaging_referrals,messaging_handovers,standby,message_echoes,\
-                  message_reads,message_deliveries";
+                  message_edits";
     let body = json!({ "subscribed_fields": fields });
     assert_post(&only_request(&server).await, "/v22.0/me/subscribed_apps", body);
     assert!(!INSTAGRAM_FIELDS.contains(&"message_echoes"));
