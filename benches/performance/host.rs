@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
-use messenger_handover::graph::GraphClient;
 use messenger_handover::handover::{BoxError, Handler, HandlerError, Handover, Notification};
 use messenger_handover::id::{AppId, ThreadKey};
 use messenger_handover::policy::{Role, ThreadControlPolicy};
 use messenger_handover::secret::{AppSecret, VerifyToken};
 use messenger_handover::store::{MemoryStore, ThreadStore};
+use messenger_handover::testing::FakeClient;
 use messenger_handover::thread::{Actions, Notice};
 use messenger_handover::webhook::{self, Delivery, SIGNATURE_HEADER, Verifier};
 use tokio::runtime::Runtime;
@@ -34,11 +34,11 @@ impl Handler for Deaf {
     }
 }
 
-/// A bot. No measured work calls Graph. Call it within a runtime.
+/// A bot. No measured work calls the platform. Call it within a runtime.
 pub fn host(store: Arc<dyn ThreadStore>, decides: bool) -> Result<Handover, BoxError> {
-    let graph = GraphClient::builder().base_url("http://127.0.0.1:9".parse()?).build()?;
     let (app, policy) = (AppId::from(1001), ThreadControlPolicy::BotPrimary);
-    Ok(Handover::builder(app, Role::Bot, policy, Arc::new(graph), Deaf { decides }).store(store).start()?)
+    let platform = FakeClient::new(app.clone());
+    Ok(Handover::builder(app, Role::Bot, policy, platform, Deaf { decides }).store(store).start()?)
 }
 
 /// That host's webhook endpoint, on one thread.

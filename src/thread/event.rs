@@ -94,11 +94,12 @@ impl Thread {
         self.last_change = is_told.then(|| {
             Box::new(LastChange { from: change.previous_owner, note: change.metadata.map(Into::into) })
         });
+        // If they took over before they were asked for, they have yet to come.
         if !is_ours
             && (had_control || self.people.are_asked_for())
+            && !self.people.were_asked_after(at)
             && change.new_owner.is_some_and(|app| config.is_of_people(&app))
         {
-            // People took over without being asked.
             self.people_come(cx, now);
         }
         Reply::Done
@@ -277,7 +278,9 @@ impl Thread {
             // The desk has control while it answers. An inbox takes it, unless it is still ours, and the phone app needs none.
             match &echo.app_id {
                 Some(app) if !is_inbox(app) => {}
-                Some(_) if is_elsewhere => self.people.come(now, config.timeouts.people),
+                Some(_) if is_elsewhere && !self.people.were_asked_after(at) => {
+                    self.people.come(now, config.timeouts.people);
+                }
                 _ => self.people.answer_elsewhere(now, config.timeouts.stand_back),
             }
             if self.is_silent(cx) {

@@ -196,13 +196,9 @@ fn model_largest() {
     );
 }
 
-/// Run it with `MODEL=large cargo test -p check-model --profile model model_larger -- --ignored --nocapture`.
-#[test]
-#[ignore = "tens of millions of states, and many minutes"]
-fn model_larger() {
-    let everything =
-        Budget { customer: 1, bot: 1, desk: 1, interventions: 1, bot_faults: 1, desk_faults: 1, ..NONE };
-    let people = Budget { inbox: 1, days: 1, ..Budget { customer: 1, desk: 1, interventions: 1, ..NONE } };
+/// The Pages of the larger worlds. Run those with
+/// `MODEL=large cargo test -p check-model --profile model model_larger -- --ignored --nocapture --test-threads=1`.
+fn explore_all(what: &str, budget: Budget, endpoint: bool) {
     let pages = [
         ("ed primary, handover", Rules::primary(DESK), EdPrimary),
         ("no primary, handover", Rules::no_primary(), NoPrimary),
@@ -211,23 +207,44 @@ fn model_larger() {
         ("bot primary, default application the bot", Rules::default_app(BOT), BotPrimary),
         ("bot primary, handover", Rules::primary(BOT), BotPrimary),
     ];
-    for (name, rules, policy) in pages.clone() {
-        let what = format!("{name}: the inbox, a day, an intervention, an answer, a message");
-        explore(&what, under(rules, policy)(people));
-    }
-    let reports = Budget { desk_reports: 1, bot_reports: 1, customer: 1, desk: 1, ..NONE };
-    let claims = Budget { claims: 2, cancels: 1, desk: 1, bot: 1, persons: 1, ..NONE };
-    let failures = Budget { bot_failures: 2, desk_failures: 1, replies: 1, desk: 1, customer: 1, ..NONE };
-    for (name, rules, policy) in pages.clone() {
-        explore(
-            &format!("{name}: reports to both, an answer, a message"),
-            under(rules.clone(), policy)(reports),
-        );
-        let what = format!("{name}: two claims, answers, a cancellation, a person");
-        explore(&what, under(rules.clone(), policy)(claims).endpoint());
-        explore(&format!("{name}: handlers that fail, answers, a message"), under(rules, policy)(failures));
-    }
     for (name, rules, policy) in pages {
-        explore(&format!("{name}: everything once"), under(rules, policy)(everything));
+        let scene = under(rules, policy)(budget);
+        explore(&format!("{name}: {what}"), if endpoint { scene.endpoint() } else { scene });
     }
+}
+
+#[test]
+#[ignore = "tens of millions of states, and many minutes"]
+fn model_larger_inbox() {
+    let budget = Budget { inbox: 1, days: 1, customer: 1, desk: 1, interventions: 1, ..NONE };
+    explore_all("the inbox, a day, an intervention, an answer, a message", budget, false);
+}
+
+#[test]
+#[ignore = "tens of millions of states, and many minutes"]
+fn model_larger_reports() {
+    let budget = Budget { desk_reports: 1, bot_reports: 1, customer: 1, desk: 1, ..NONE };
+    explore_all("reports to both, an answer, a message", budget, false);
+}
+
+#[test]
+#[ignore = "tens of millions of states, and many minutes"]
+fn model_larger_claims() {
+    let budget = Budget { claims: 2, cancels: 1, desk: 1, bot: 1, persons: 1, ..NONE };
+    explore_all("two claims, answers, a cancellation, a person", budget, true);
+}
+
+#[test]
+#[ignore = "tens of millions of states, and many minutes"]
+fn model_larger_failures() {
+    let budget = Budget { bot_failures: 2, desk_failures: 1, replies: 1, desk: 1, customer: 1, ..NONE };
+    explore_all("handlers that fail, answers, a message", budget, false);
+}
+
+#[test]
+#[ignore = "tens of millions of states, and many minutes"]
+fn model_larger_everything_once() {
+    let budget =
+        Budget { customer: 1, bot: 1, desk: 1, interventions: 1, bot_faults: 1, desk_faults: 1, ..NONE };
+    explore_all("everything once", budget, false);
 }
