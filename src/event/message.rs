@@ -14,6 +14,11 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 /// A message or postback of the customer.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -45,6 +50,9 @@ pub struct Inbound {
     /// message. Fetch the text from the Graph API by [`mid`](Self::mid).
     #[serde(default, skip_serializing_if = "is_false")]
     pub must_be_fetched: bool,
+    /// The [number of the edit](crate::protocol#unsent-and-edited) that the text comes from; 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub edit: u32,
     /// The webhook's whole element, if it has fields without a type in this crate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Raw>,
@@ -65,6 +73,7 @@ impl Inbound {
             referral: None,
             is_unsupported: false,
             must_be_fetched: false,
+            edit: 0,
             raw: None,
         }
     }
@@ -216,6 +225,7 @@ impl fmt::Debug for Inbound {
             .field("referral", &self.referral)
             .field("is_unsupported", &self.is_unsupported)
             .field("must_be_fetched", &self.must_be_fetched)
+            .field("edit", &self.edit)
             .field("raw", &self.raw)
             .finish()
     }

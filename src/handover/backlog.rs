@@ -49,7 +49,7 @@ impl Handover {
         let mut last = None;
         loop {
             // One more than fits shows whether there are more.
-            let portion = PORTION.min(most - backlog.conversations + 1);
+            let portion = PORTION.min((most - backlog.conversations).saturating_add(1));
             let keys = self.inner.store.needing_attention(last.as_ref(), portion).await?;
             let room = most - backlog.conversations;
             for loaded in self.inner.store.load(&keys[..keys.len().min(room)]).await? {

@@ -162,7 +162,8 @@ impl Builder {
         self
     }
 
-    /// Chooses what happens to a message with an unknown outcome whose echo did not come. Default: [`OnUnknown::Hold`].
+    /// Chooses what happens to a message with an unknown outcome whose echo did not come. Default: [`OnUnknown::Hold`] for a desk,
+    /// [`OnUnknown::Continue`] for a bot.
     pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
         self.config.on_unknown = on_unknown;
         self

@@ -81,7 +81,7 @@ pub(super) fn check(
     without_desk_endpoint: bool,
 ) -> Result<(), BuildError> {
     check_desk(config, page_policies, without_desk_endpoint)?;
-    check_timeouts(&config.timeouts)?;
+    check_timeouts(config.role, &config.timeouts)?;
     check_limits(config.limits)
 }
 
@@ -147,7 +147,7 @@ fn check_limits(limits: Limits) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
+fn check_timeouts(role: Role, timeouts: &Timeouts) -> Result<(), BuildError> {
     let Timeouts {
         grant,
         call_lease,
@@ -181,6 +181,7 @@ fn check_timeouts(timeouts: &Timeouts) -> Result<(), BuildError> {
         ("backoff_max", backoff_max < backoff, "must not be shorter than backoff"),
         ("clock_tolerance", clock_tolerance > Duration::from_secs(24 * 60 * 60), "must be at most a day"),
         ("retention", retention < redelivery, "must not be shorter than redelivery"),
+        ("retention", role == Role::Bot && retention < people, "must not be shorter than people"),
     ] {
         if is_wrong {
             return Err(BuildError::Timeout { setting, problem });

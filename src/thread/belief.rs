@@ -80,6 +80,15 @@ impl Belief {
         &self.owner
     }
 
+    /// Whether the owner of a thread that was another app's at this time may still be another app.
+    pub(super) fn may_be_elsewhere_since(&self, at: Span) -> bool {
+        match self.owner {
+            Owner::Other(_) => true,
+            Owner::Unknown => self.basis.is_some_and(|(basis, _)| basis == at),
+            Owner::Us | Owner::Idle => false,
+        }
+    }
+
     pub(super) fn revision(&self) -> u32 {
         self.revision
     }
@@ -155,11 +164,11 @@ impl Belief {
         }
     }
 
-    /// A delivery on `standby`: another app owned the thread then. Returns whether it still does, as far as is known.
-    pub(super) fn seen_on_standby(&mut self, at: Span, tolerance: Duration) -> bool {
+    /// A delivery on `standby`: another app owned the thread then.
+    pub(super) fn seen_on_standby(&mut self, at: Span, tolerance: Duration) {
         let newer = self.basis.is_none_or(|(basis, _)| at.is_after(basis));
         if !newer {
-            return matches!(self.owner, Owner::Other(_));
+            return;
         }
         match (&self.owner, self.basis) {
             // Two clocks placed these, close together: the delivery may be from before our call.
@@ -172,7 +181,6 @@ impl Belief {
             }
             _ => self.set(Owner::Other(None), at, Evidence::Event),
         }
-        true
     }
 
     /// A delivery on `messaging`: it proves nothing, but is evidence against another owner.

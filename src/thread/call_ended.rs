@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::call::{Advice, CallId, CallOutcome, Direction, Failure, FailureKind, MessageKey, ThreadOwner};
 use crate::id::{AppId, MessageId};
-use crate::policy::ClaimStep;
+use crate::policy::{ClaimStep, Role};
 use crate::retry::FailedCall;
 use crate::time::{Span, Timestamp};
 
@@ -16,8 +16,12 @@ use super::notice::Notice;
 use super::output::{Output, Reply};
 use super::page::PageCall;
 use super::terms::Target;
-use super::transfer::Stage;
+use super::transfer::{Stage, Transfer};
 use super::{InFlight, Made, Pause, Thread};
+
+/// The longest pause that the platform may ask for: it blocks apps and Pages for a day at most, and what it says beyond that would
+/// stop a conversation for good.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Thread {
     pub(super) fn call_ended(
@@ -66,13 +70,14 @@ impl Thread {
         now: Timestamp,
         out: &mut Vec<Output>,
     ) {
-        let InFlight { made, since, mut revision, .. } = call;
+        let InFlight { id, made, since, mut revision, .. } = call;
         if cx.config.is(Broken::AnswerOverrides) {
             revision = self.belief.revision();
         }
         let during = Span::between(since, now);
         match result {
-            CallOutcome::Refused(failure) if failure.kind.advice() == Advice::RetryLater => {
+            CallOutcome::Refused(mut failure) if failure.kind.advice() == Advice::RetryLater => {
+                failure.retry_after = failure.retry_after.map(|wait| wait.min(LONGEST_WAIT));
                 self.passing_fault(cx, &made, failure, false, now, out);
             }
             CallOutcome::Refused(failure) => {
@@ -94,9 +99,19 @@ impl Thread {
                 if made != Made::ReadOwner {
                     self.pause.faults = 0;
                 }
+                // A bot that asked for people while it passed control, for a request, does not know whether those have control
+                // still who come now.
+                let is_later = |transfer: &mut Box<Transfer>| {
+                    cx.config.role == Role::Bot && matches!(made, Made::Pass(_)) && transfer.id > id.0
+                };
+                let later = self.transfer.take_if(is_later);
+                let people = self.people.clone();
                 if !self.succeeded(cx, &made, result, during, revision, out) {
                     let words = "outcome does not belong to the call";
                     self.unknown(cx, &made, Failure::new(FailureKind::Protocol, words), during, out);
+                }
+                if later.is_some() {
+                    (self.transfer, self.people, self.belief.in_doubt) = (later, people, true);
                 }
             }
         }
@@ -142,6 +157,11 @@ impl Thread {
                 let (owner, expires) = owner_for(owner, &cx.config.app);
                 self.belief.confirm(owner, during, revision, expires);
                 self.farewell_looked_into(cx, now);
+                if let Owner::Other(owner) = self.belief.owner()
+                    && let Some(by) = self.requests.went_to(owner.as_ref())
+                {
+                    self.gave_away(cx, Some(by), now);
+                }
                 self.refusal_looked_into(cx, now, out);
             }
             _ => return false,

@@ -266,6 +266,14 @@ impl Thread {
                     claim.looked = true;
                     return Move::Call(Call::ThreadOwner);
                 }
+                // Nor does it take from people in an inbox.
+                ClaimStep::Take
+                    if role == Role::Bot
+                        && !take_from_desk
+                        && matches!(self.belief.owner(), Owner::Other(Some(app)) if cx.config.is_of_people(app)) =>
+                {
+                    continue;
+                }
                 ClaimStep::Take => Call::TakeThreadControl,
                 ClaimStep::PassToSelf => Call::PassThreadControl { to: cx.config.app.clone() },
                 ClaimStep::ReadOwner if claim.looked => continue,

@@ -25,6 +25,10 @@ impl Thread {
     pub(super) fn command(&mut self, cx: &Context<'_>, command: Command, now: Timestamp) -> Reply {
         match command {
             Command::Send { key, message } => self.accept(cx, key, message, From::Host, now),
+            // A bot falls silent, however many notices wait.
+            Command::InterventionReported { open, at } if cx.config.role == Role::Bot => {
+                self.intervention_reported(cx, open, at.unwrap_or(now), now)
+            }
             // The host is notified of the results of these, so they need room in the queue.
             Command::OpenIntervention
             | Command::InterventionReported { open: true, .. }
@@ -131,6 +135,7 @@ impl Thread {
                 self.fall_silent(cx, now);
                 Reply::Done
             }
+            Role::Bot if self.people.came_after(at, cx.config.timeouts.clock_tolerance) => Reply::Ignored,
             // The desk is about to release control or has done so, and Meta [sends no webhook for
             // it](crate::protocol#engage-digital), so the bot reads the owner.
             Role::Bot if matches!(self.belief.owner(), Owner::Other(_)) => {

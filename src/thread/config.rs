@@ -76,7 +76,10 @@ impl Config {
             take_from_desk: false,
             human_agent: false,
             echoes: true,
-            on_unknown: OnUnknown::default(),
+            on_unknown: match role {
+                Role::Desk => OnUnknown::Hold,
+                Role::Bot => OnUnknown::Continue,
+            },
             receipts: false,
             when_unanswered: match role {
                 Role::Desk => Unanswered::Take,
@@ -110,13 +113,14 @@ pub(super) fn is_inbox(app: &AppId) -> bool {
 }
 
 /// The handling of a message whose outcome is unknown and whose echo did not come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnUnknown {
     /// Report it as unknown; the messages behind it, and a release, wait for `Handover::resume`
-    /// ([`Command::Continue`](super::Command::Continue)).
-    #[default]
+    /// ([`Command::Continue`](super::Command::Continue)). The default of a desk, where a person can look.
     Hold,
+    /// Report it as unknown, and go on with the messages behind it. The default of a bot, which has nobody to ask.
+    Continue,
     /// Send it again. The customer may read it twice, and the outcome says so (`maybe_doubled`).
     Resend,
 }

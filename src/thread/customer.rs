@@ -41,7 +41,7 @@ impl Thread {
                 Notice::Unsent { mid }
             }
             EventKind::Edited { mid, text, number } => {
-                let edit = |inbound: Inbound| Some(edited(inbound, &mid, text.as_deref()));
+                let edit = |inbound: Inbound| Some(edited(inbound, &mid, text.as_deref(), number));
                 self.inbox.change(edit);
                 self.notices.change(edit);
                 Notice::Edited { mid, text: text.map(PrivateText::from), number }
@@ -56,9 +56,10 @@ impl Thread {
     }
 }
 
-/// The message after this edit.
-fn edited(mut inbound: Inbound, mid: &MessageId, text: Option<&str>) -> Inbound {
-    if inbound.mid.as_ref() == Some(mid) {
+/// The message after this edit, unless a later one came before.
+fn edited(mut inbound: Inbound, mid: &MessageId, text: Option<&str>, number: u32) -> Inbound {
+    if inbound.mid.as_ref() == Some(mid) && number >= inbound.edit {
+        inbound.edit = number;
         inbound.text = text.map(str::to_owned);
         inbound.must_be_fetched = text.is_none();
         // The raw JSON holds the old text.

@@ -36,14 +36,12 @@ impl Thread {
         // follow.
         let arrived = now.plus(config.timeouts.clock_tolerance);
         let at = if at == Span::UNKNOWN { Span { to: arrived, ..at } } else { at };
-        let is_elsewhere = match channel {
-            _ if is_control => false,
-            Channel::Standby => self.belief.seen_on_standby(at, config.timeouts.clock_tolerance),
-            Channel::Messaging => {
-                self.belief.seen_on_messaging(at);
-                false
+        if !is_control {
+            match channel {
+                Channel::Standby => self.belief.seen_on_standby(at, config.timeouts.clock_tolerance),
+                Channel::Messaging => self.belief.seen_on_messaging(at),
             }
-        };
+        }
         match kind {
             EventKind::PassThreadControl(change) => self.control_changed(cx, change, at, false, now),
             EventKind::TakeThreadControl(change) => self.control_changed(cx, change, at, true, now),
@@ -52,7 +50,7 @@ impl Thread {
                 self.inbox.active(at, arrived);
                 self.inbound(cx, inbound, channel, now)
             }
-            EventKind::Echo(echo) => self.echo(cx, echo, is_elsewhere, at, now),
+            EventKind::Echo(echo) => self.echo(cx, echo, channel, at, now),
             kind => self.something_else(cx, channel, kind, at, arrived, now),
         }
     }
@@ -76,7 +74,10 @@ impl Thread {
             (None, _) => Owner::Unknown,
         };
         let tolerance = config.timeouts.clock_tolerance;
-        let (had_control, is_ours) = (*self.belief.owner() == Owner::Us, owner == Owner::Us);
+        // A default application knows its control from deliveries only, and the event says that it left.
+        let had_control =
+            *self.belief.owner() == Owner::Us || change.previous_owner.as_ref() == Some(&config.app);
+        let is_ours = owner == Owner::Us;
         let learnt = match owner {
             // An event that names no new owner never means that control is ours.
             Owner::Unknown => self.belief.event_of_nobody(at),
@@ -201,8 +202,10 @@ impl Thread {
         let (config, horizon) = (cx.config, Horizon::new(cx.config, now));
         let is_owned = matches!(self.belief.owner(), Owner::Other(_));
         if channel == Channel::Messaging && !is_owned && self.people.have_control() {
-            if self.belief.in_doubt {
-                // The owner being read may be the one from before this message.
+            if self.belief.in_doubt || inbound.postback {
+                // A button's postback comes to the app that sent the button, [whoever owns the
+                // thread](crate::protocol#standby). And the owner being read may be the one from before this message.
+                self.belief.in_doubt = true;
                 self.belief.changed();
             } else if !self.people.engaged_after(inbound.at) {
                 // The platform routes the customer to us again.
@@ -214,10 +217,8 @@ impl Thread {
             // Control may have come back since the call that is under way, and nobody would be asked to answer.
             self.belief.changed();
         }
-        // A person who answers from another app has read it. A message for which a bot must ask the desk is stored,
-        // because the desk may refuse.
-        let answered_elsewhere = self.is_silent(cx) && !self.people.are_asked_for();
-        let waits = is_owned && to_answer || !to_answer && !answered_elsewhere;
+        // A message for which a bot must ask the desk is stored too, because the desk may refuse.
+        let waits = is_owned || !to_answer;
         if self.inbox.note(&inbound, to_answer, waits, config.limits, horizon) == Novelty::Known {
             return Reply::Ignored;
         }
@@ -260,7 +261,7 @@ impl Thread {
         }
     }
 
-    fn echo(&mut self, cx: &Context<'_>, echo: Echo, is_elsewhere: bool, at: Span, now: Timestamp) -> Reply {
+    fn echo(&mut self, cx: &Context<'_>, echo: Echo, channel: Channel, at: Span, now: Timestamp) -> Reply {
         let config = cx.config;
         if let Some(key) = self.message_of(config, &echo) {
             return if self.delivered(config, &key, echo.mid, now) { Reply::Done } else { Reply::Ignored };
@@ -278,8 +279,10 @@ impl Thread {
             // The desk has control while it answers. An inbox takes it, unless it is still ours, and the phone app needs none.
             match &echo.app_id {
                 Some(app) if !is_inbox(app) => {}
-                Some(_) if is_elsewhere && !self.people.were_asked_after(at) => {
-                    self.people.come(now, config.timeouts.people);
+                Some(_) if channel == Channel::Standby => {
+                    if self.belief.may_be_elsewhere_since(at) && !self.people.were_asked_after(at) {
+                        self.people.come(now, config.timeouts.people);
+                    }
                 }
                 _ => self.people.answer_elsewhere(now, config.timeouts.stand_back),
             }

@@ -56,7 +56,7 @@ impl Inbox {
     ) -> Novelty {
         let id = Digest::message(inbound);
         if let Some((id, seen)) = id.and_then(|id| Some((id, self.seen.find(id)?))) {
-            if !ours || seen.is_marked() {
+            if !ours || seen.is_marked() || inbound.at.to < self.answered {
                 self.seen.touch(id, horizon.now);
                 return Novelty::Known;
             }
@@ -80,7 +80,8 @@ impl Inbox {
     /// Recognises a duplicate: notified before as ours to answer, or not ours now either.
     pub(super) fn recognise(&mut self, inbound: &Inbound, ours: bool, now: Timestamp) -> bool {
         let Some(id) = Digest::message(inbound) else { return false };
-        let known = self.seen.find(id).is_some_and(|seen| !ours || seen.is_marked());
+        let known =
+            self.seen.find(id).is_some_and(|seen| !ours || seen.is_marked() || inbound.at.to < self.answered);
         if known {
             self.seen.touch(id, now);
         }

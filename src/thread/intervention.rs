@@ -30,6 +30,9 @@ pub(super) struct Intervention {
     /// The time of the latest report; older ones change nothing.
     #[serde(skip_serializing_if = "is_default")]
     as_of: Timestamp,
+    /// What the latest report said.
+    #[serde(skip_serializing_if = "is_default")]
+    reported_open: bool,
     /// The next time a bot reads the owner after a close, and the number of reads so far.
     #[serde(skip_serializing_if = "is_default")]
     look: Option<(Timestamp, u8)>,
@@ -66,9 +69,9 @@ impl Intervention {
     /// mistake would never be released.
     pub(super) fn accept_report(&mut self, open: bool, at: Timestamp, now: Timestamp) -> bool {
         let at = at.min(now.plus(MAX_AHEAD));
-        let news = at > self.as_of || at == self.as_of && self.open && !open;
+        let news = at > self.as_of || at == self.as_of && (self.open || self.reported_open) && !open;
         if news {
-            self.as_of = at;
+            (self.as_of, self.reported_open) = (at, open);
         }
         news
     }

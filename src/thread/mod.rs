@@ -367,6 +367,10 @@ impl Thread {
         if self.belief.in_doubt {
             return Move::Call(Call::ThreadOwner);
         }
+        if self.is_silent(cx) && self.transfer.is_none() {
+            // A message that was under way when people came was not sent, and is not tried again beside them.
+            self.fall_silent(cx, now);
+        }
         if *self.belief.owner() == Owner::Us {
             self.claim_granted();
             if self.intervention.wants_control() {

@@ -351,7 +351,8 @@ impl Outbox {
         let finished = self.finished.iter().find(|(_, status)| is_it(status)).map(|(key, _)| key);
         let is_under_way = |answer: &&Queued| {
             let sent = answer.message.body().get("text").and_then(serde_json::Value::as_str);
-            matches!(answer.state, State::Sending | State::AwaitingEcho { .. }) && sent == text
+            let is_open = matches!(answer.state, State::Sending | State::AwaitingEcho { .. });
+            is_open && sent.is_some() && sent == text
         };
         let waiting = || self.waiting.iter().find(is_under_way).map(|answer| &answer.key);
         finished.or_else(waiting).cloned()
@@ -392,16 +393,18 @@ impl Outbox {
             self.waiting.iter().filter(is_expired).map(|answer| answer.key.clone()).collect();
         let mut notices: Vec<_> =
             expired.iter().filter_map(|key| self.failed(key, FailReason::Expired, config, now)).collect();
-        let mut overtaken = None;
+        let mut given_up = Vec::new();
         for answer in &mut self.waiting {
             let State::AwaitingEcho { until, cause } = &answer.state else { continue };
             if *until > now {
                 continue;
             }
             match config.on_unknown {
-                OnUnknown::Hold => {
-                    overtaken = config.is(Broken::Overtakes).then(|| answer.key.clone());
+                OnUnknown::Hold | OnUnknown::Continue => {
                     let (key, cause) = (answer.key.clone(), cause.clone());
+                    if config.on_unknown == OnUnknown::Continue || config.is(Broken::Overtakes) {
+                        given_up.push(key.clone());
+                    }
                     let echo = match () {
                         () if !config.echoes => NoEcho::NotSubscribed,
                         () if answer.inline == Inline::Sent || has_left => NoEcho::ControlLeft,
@@ -416,7 +419,7 @@ impl Outbox {
                 }
             }
         }
-        if let Some(key) = overtaken {
+        for key in given_up {
             self.resume(&key, config, now);
         }
         notices

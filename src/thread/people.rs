@@ -18,6 +18,9 @@ pub(super) struct People {
     /// The time at which the host asked for them, until they are there.
     #[serde(skip_serializing_if = "is_default")]
     asked_at: Option<Timestamp>,
+    /// The time at which they were asked for, or came without being asked.
+    #[serde(skip_serializing_if = "is_default")]
+    since: Option<Timestamp>,
     /// The time at which they engaged, as Engage Digital reported it.
     #[serde(skip_serializing_if = "is_default")]
     engaged_at: Option<Timestamp>,
@@ -49,13 +52,19 @@ impl People {
     /// The host asks for people.
     pub(super) fn are_wanted(&mut self, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
-        (self.asked_at, self.left) = (Some(now), false);
+        (self.asked_at, self.since, self.left) = (Some(now), Some(now), false);
     }
 
     /// Whether people were asked for after this event. If our clock is ahead this can be wrong; then the customer's
     /// next message shows that they are done.
     pub(super) fn were_asked_after(&self, at: Span) -> bool {
         self.asked_at.is_some_and(|asked| at.to <= asked)
+    }
+
+    /// Whether people were asked for, or came, after an intervention was closed, so that they are others. Engage Digital's
+    /// clock stamped the close.
+    pub(super) fn came_after(&self, closed: Timestamp, tolerance: Duration) -> bool {
+        self.since.is_some_and(|since| closed.plus(tolerance) < since)
     }
 
     pub(super) fn have_yet_to_come(&mut self) {
@@ -65,7 +74,7 @@ impl People {
     /// People are there.
     pub(super) fn come(&mut self, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
-        (self.asked_at, self.left) = (None, true);
+        (self.asked_at, self.since, self.left) = (None, Some(self.since.unwrap_or(now)), true);
     }
 
     /// A person answered in an app that needs no control for it.
@@ -101,7 +110,7 @@ impl People {
     /// Applies all deadlines that have passed.
     pub(super) fn lapse(&mut self, now: Timestamp) {
         if self.asked_until.is_some_and(|until| until <= now) {
-            (self.asked_until, self.asked_at, self.engaged_at, self.left) = (None, None, None, false);
+            *self = Self { answers_until: self.answers_until, ..Self::default() };
         }
         self.answers_until = self.answers_until.filter(|until| *until > now);
     }

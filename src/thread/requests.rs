@@ -76,6 +76,12 @@ impl Requests {
         }
     }
 
+    /// The app to which a pass has an unknown outcome, if it or an app without a name is the owner.
+    pub(super) fn went_to(&self, owner: Option<&AppId>) -> Option<AppId> {
+        let went = |request: &&Request| request.unsure && owner.is_none_or(|owner| *owner == request.by);
+        self.0.iter().find(went).map(|request| request.by.clone())
+    }
+
     /// The thread is idle after a pass with an unknown outcome: control was passed and released again, or it was
     /// never passed and the app finds the thread idle. Either way the request is done.
     pub(super) fn came_back(&mut self) {

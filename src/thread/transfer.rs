@@ -329,7 +329,8 @@ impl Thread {
                 }
                 Move::Call(Call::TakeThreadControl)
             }
-            Owner::Idle if had_control && stage == Stage::Unsure => {
+            // The new owner's name may be hidden from the app that passed control away.
+            Owner::Idle | Owner::Other(None) if had_control && stage == Stage::Unsure => {
                 self.gave_away(cx, Some(pass_to), now);
                 Move::Again
             }

@@ -139,7 +139,7 @@ async fn waker_sees_what_an_earlier_process_left() {
     }
     assert!(bot.settled(S).await);
     for (most, conversations, has_more) in
-        [(0, 0, true), (150, 150, true), (200, 200, false), (1_000, 200, false)]
+        [(0, 0, true), (150, 150, true), (200, 200, false), (1_000, 200, false), (usize::MAX, 200, false)]
     {
         let backlog = bot.backlog(most).await.unwrap();
         assert_eq!(

@@ -147,3 +147,44 @@ fn receipts_are_told_to_hosts_that_want_them() {
     bot.event(Channel::Messaging, read());
     assert!(matches!(bot.notices.last(), Some(Notice::Read { .. })));
 }
+
+fn question(written: Span, channel: Channel) -> Input {
+    let inbound = Inbound { text: Some("q".into()), ..Inbound::new(MessageId::new("q").ok(), written) };
+    Input::Event(Event { channel, at: written, kind: EventKind::Inbound(inbound) })
+}
+
+#[test]
+fn a_redelivered_message_that_the_desk_answered_is_not_notified_again() {
+    for copy in [Channel::Standby, Channel::Messaging] {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.passed_to(DESK);
+        let written = Span::at(bot.now);
+        bot.wait(1_000);
+        bot.step(question(written, Channel::Standby));
+        bot.wait(1_000);
+        let answer = Echo::new(MessageId::new("a").ok(), Some(AppId::from(DESK)));
+        bot.event(Channel::Standby, EventKind::Echo(answer));
+        bot.wait(1_000);
+        bot.passed_to(BOT);
+        bot.step(question(written, copy));
+        assert!(bot.notices.iter().all(|notice| notice.to_answer().is_empty()), "{copy:?}");
+    }
+}
+
+#[test]
+fn of_edits_that_come_out_of_order_the_last_one_counts() {
+    let edits = |numbers: &[u32]| {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        bot.passed_to(DESK);
+        bot.customer("m1", Channel::Standby);
+        for number in numbers {
+            let (mid, text) = (MessageId::new("m1").unwrap(), Some(format!("edit {number}")));
+            bot.event(Channel::Standby, EventKind::Edited { mid, text, number: *number });
+        }
+        bot.passed_to(BOT);
+        let Some(Notice::ControlGained { unanswered, .. }) = bot.notices.last() else { panic!() };
+        unanswered[0].text.clone().unwrap()
+    };
+    assert_eq!(edits(&[1, 2]), "edit 2");
+    assert_eq!(edits(&[2, 1]), "edit 2");
+}

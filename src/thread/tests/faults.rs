@@ -1,6 +1,7 @@
 //! Tests of passing faults: waits, numbers of attempts, and the failures that count.
 
 use super::*;
+use crate::call::{Media, MediaKind};
 
 impl World {
     /// The wait of the thread before it goes on, in milliseconds.
@@ -213,4 +214,66 @@ fn only_a_repetition_is_called_one() {
     step(&mut thread, Input::CallEnded { call: second, outcome: CallOutcome::Done }, now);
     step(&mut thread, Input::Command(Command::CloseIntervention), now).unwrap();
     assert_eq!(retries, [false, true, false]);
+}
+
+/// The process ends between the save and the call, so no echo will ever come. A bot has nobody who looks and resumes it.
+#[test]
+fn an_unknown_message_of_a_bot_stops_nothing() {
+    let stops = |on_unknown: Option<OnUnknown>| {
+        let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+        if let Some(on_unknown) = on_unknown {
+            bot.config.on_unknown = on_unknown;
+        }
+        bot.passed_to(BOT);
+        bot.send("a");
+        bot.send("b");
+        bot.calls.clear();
+        bot.sleep();
+        assert_eq!(bot.delivered(), [""; 0], "the echo may come yet");
+        assert!(bot.calls.is_empty());
+        bot.sleep();
+        assert!(matches!(bot.notices.last(), Some(Notice::MessageUnknown { .. })));
+        bot.calls.is_empty()
+    };
+    assert!(!stops(None));
+    assert!(stops(Some(OnUnknown::Hold)));
+}
+
+#[test]
+fn a_late_echo_settles_a_message_that_was_given_up() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.send("a");
+    bot.calls.clear();
+    bot.sleep();
+    bot.sleep();
+    bot.echo_of("a");
+    assert_eq!(bot.delivered(), ["a"]);
+}
+
+/// A picture has no text that its echo could be recognised by.
+#[test]
+fn a_picture_of_a_person_is_not_ours() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    let message = OutgoingMessage::media(MediaKind::Image, Media::Url("https://example.com/a.png".into()));
+    bot.command(Command::Send { key: MessageKey::new("a").unwrap(), message });
+    let (send, _) = bot.call();
+    bot.step(Input::CallEnded { call: send, outcome: unknown() });
+    bot.event(Channel::Messaging, EventKind::Echo(Echo::new(MessageId::new("photo").ok(), None)));
+    assert!(bot.thread.people_are_busy() && bot.delivered().is_empty());
+}
+
+#[test]
+fn a_pause_that_the_platform_asks_for_has_an_end() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    bot.command(Command::Transfer { target: Target::page_inbox(), note: None });
+    let mut failure = Failure::new(FailureKind::Transient, "503");
+    failure.retry_after = Some(Duration::from_secs(u64::MAX));
+    let to = AppId::from(PAGE_INBOX);
+    bot.expect(Call::PassThreadControl { to }, CallOutcome::Refused(failure));
+    let begun = bot.now;
+    bot.sleep();
+    assert!(!bot.calls.is_empty() && bot.now.since(begun) <= Duration::from_secs(25 * 60 * 60));
 }

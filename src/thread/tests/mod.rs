@@ -14,6 +14,7 @@ mod queues;
 mod refusals;
 #[cfg(feature = "service")]
 mod signs;
+mod silence;
 mod transfers;
 mod walks;
 mod windows;

@@ -93,41 +93,6 @@ fn people_are_done_when_they_say_so_or_when_time_has_passed() {
     }
 }
 
-/// Control went to the desk and back before people were asked for, and the events come afterwards.
-#[test]
-fn what_happened_before_people_were_asked_for_does_not_end_their_turn() {
-    let change = |from: u64, to: u64| ControlChange {
-        new_owner: Some(AppId::from(to)),
-        previous_owner: Some(AppId::from(from)),
-        metadata: None,
-    };
-    for policy in ThreadControlPolicy::ALL {
-        let mut bot = World::bot(policy);
-        bot.passed_to(BOT);
-        let before = bot.now;
-        bot.wait(10);
-        assert!(matches!(
-            bot.command(Command::Transfer { target: Target::Desk, note: None }),
-            Reply::Transferring { .. }
-        ));
-        let late = |after, kind| {
-            let at = Span::at(before.plus(Duration::from_millis(after)));
-            Input::Event(Event::new(Channel::Messaging, at, kind))
-        };
-        bot.step(late(2, EventKind::TakeThreadControl(change(BOT, DESK))));
-        bot.step(late(4, EventKind::PassThreadControl(change(DESK, BOT))));
-        assert!(bot.thread.people_are_busy(), "{policy}");
-        assert_eq!(bot.send("a"), Reply::Refused(CommandRefused::WithPeople), "{policy}");
-
-        // They come, and give control back.
-        bot.wait(1_000);
-        bot.step(late(500, EventKind::TakeThreadControl(change(BOT, DESK))));
-        assert!(bot.thread.people_are_busy(), "{policy}");
-        bot.step(late(900, EventKind::PassThreadControl(change(DESK, BOT))));
-        assert!(!bot.thread.people_are_busy(), "{policy}");
-    }
-}
-
 #[test]
 fn nobody_who_comes_is_waited_for() {
     let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
@@ -183,31 +148,6 @@ fn a_bot_stands_back_when_a_person_answers_elsewhere() {
     assert!(is_to_answer(&bot));
     assert_eq!(bot.send("b"), Reply::Accepted);
     bot.expect_send("b", SENT);
-}
-
-/// A person in the Page inbox takes control to answer. Control may leave it without an event, and then the platform routes the
-/// customer to the bot, whatever the bot knew before.
-#[test]
-fn a_bot_answers_again_when_the_inbox_has_lost_control() {
-    let answer =
-        || EventKind::Echo(Echo::new(MessageId::new("from the inbox").ok(), Some(PAGE_INBOX.into())));
-    for policy in ThreadControlPolicy::ALL {
-        for owners in [&[][..], &[BOT], &[DESK], &[PAGE_INBOX], &[BOT, PAGE_INBOX], &[BOT, DESK]] {
-            let mut bot = World::bot(policy);
-            for app in owners {
-                bot.passed_to(*app);
-            }
-            bot.event(Channel::Standby, answer());
-            assert_eq!(bot.send("a"), Reply::Refused(CommandRefused::WithPeople), "{policy}, {owners:?}");
-            bot.customer("thank you", Channel::Standby);
-            assert!(!is_to_answer(&bot), "{policy}, {owners:?}");
-
-            bot.customer("and the blue one?", Channel::Messaging);
-            assert!(is_to_answer(&bot), "{policy}, {owners:?}");
-            let notified = bot.notices.iter().filter(|notice| !notice.to_answer().is_empty()).count();
-            assert_eq!(notified, 2, "{policy}, {owners:?}: what was written meanwhile too");
-        }
-    }
 }
 
 #[test]

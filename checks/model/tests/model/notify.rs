@@ -2,7 +2,7 @@
 
 use messenger_handover::call::{MessageKey, OutgoingMessage};
 use messenger_handover::thread::{
-    Actions, FailReason, Handled, Input, Notice, NoticeId, RefusedAction, Target,
+    Actions, Config, FailReason, Handled, Input, Notice, NoticeId, RefusedAction, Target,
 };
 
 use crate::budget::Budget;
@@ -66,9 +66,15 @@ impl Learnt {
     }
 
     /// The host handles a notice, or finds it set aside. Returns the violation, if any.
-    pub fn learn(&mut self, scene: &Scene, host: &mut Host, notice: &Notice) -> Option<&'static str> {
+    pub fn learn(
+        &mut self,
+        scene: &Scene,
+        config: &Config,
+        host: &mut Host,
+        notice: &Notice,
+    ) -> Option<&'static str> {
         let expired = matches!(notice, Notice::MessageFailed { reason: FailReason::Expired, .. });
-        let expired = expired && host.held().is_none() && !self.a_day_passed;
+        let expired = expired && host.held(config).is_none() && !self.a_day_passed;
         match notice {
             Notice::TransferFailed { target: Target::Desk, .. }
             | Notice::ActionRefused { action: RefusedAction::Transfer(Target::Desk), .. } => {
@@ -197,7 +203,7 @@ impl Turn<'_> {
             scene.saw(Seen::HandledAgain);
         }
         host.handled += 1;
-        let mut broken = learnt.learn(scene, host, &notice);
+        let mut broken = learnt.learn(scene, scene.config(side), host, &notice);
         let Decided { actions, replies, asks } = decide(side, &notice, &mut left);
         self.state.left = left;
         self.step(side, Input::NoticeHandled { notice: id, handled: Handled::Done(actions) });

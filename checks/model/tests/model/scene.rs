@@ -231,7 +231,7 @@ impl Scene {
         shared && apart && overtaking && !host.post.is_empty() && !host.is_calling()
     }
 
-    fn actions_of(side: Side, state: &State, actions: &mut Vec<Action>) {
+    fn actions_of(&self, side: Side, state: &State, actions: &mut Vec<Action>) {
         let (host, mut left) = (state.of(side), state.left);
         let faults = *left.faults(side) > 0;
         let mut may = |so: bool, action| {
@@ -287,7 +287,7 @@ impl Scene {
         }
         may(left.crashes > 0, Action::Crash(side, false));
         may(left.crashes > 0 && call, Action::Crash(side, true));
-        may(host.held().is_some(), Action::Continue(side));
+        may(host.held(self.config(side)).is_some(), Action::Continue(side));
     }
 
     fn first(&self) -> State {
@@ -341,10 +341,10 @@ impl Model for Scene {
             return;
         }
         if let Some(side) = Side::BOTH.into_iter().find(|side| self.is_alone(*side, state)) {
-            return Self::actions_of(side, state, actions);
+            return self.actions_of(side, state, actions);
         }
         for side in Side::BOTH {
-            Self::actions_of(side, state, actions);
+            self.actions_of(side, state, actions);
         }
         let left = state.left;
         let mut may = |so: bool, action| {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use messenger_handover::call::{Call, CallId, CallOutcome, MessageKey};
 use messenger_handover::event::Event;
-use messenger_handover::thread::{MessageStatus, Notice, NoticeId, Owner, PageMemory, Thread};
+use messenger_handover::thread::{
+    Config, MessageStatus, Notice, NoticeId, OnUnknown, Owner, PageMemory, Thread,
+};
 use messenger_handover::time::Timestamp;
 use messenger_sim::Platform;
 
@@ -171,12 +173,19 @@ impl Host {
         self.thread.message_status(key) == Some(MessageStatus::Waiting)
     }
 
+    /// Whether the messages behind this one, whose outcome is unknown, wait for the host.
+    pub fn holds(&self, config: &Config, unknown: &MessageKey) -> bool {
+        config.on_unknown != OnUnknown::Continue && !self.resumed.contains(unknown)
+    }
+
     /// A message with an unknown outcome that the host has not resumed.
-    pub fn held(&self) -> Option<&MessageKey> {
-        self.accepted.iter().find(|key| {
-            matches!(self.thread.message_status(key), Some(MessageStatus::Unknown(_)))
-                && !self.resumed.contains(key)
-        })
+    pub fn held(&self, config: &Config) -> Option<&MessageKey> {
+        self.unknown().find(|key| self.holds(config, key))
+    }
+
+    pub fn unknown(&self) -> impl Iterator<Item = &MessageKey> {
+        let status = |key: &MessageKey| self.thread.message_status(key);
+        self.accepted.iter().filter(move |key| matches!(status(key), Some(MessageStatus::Unknown(_))))
     }
 }
 

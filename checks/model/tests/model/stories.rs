@@ -83,10 +83,7 @@ pub const INPUTS: [(&str, Budget); 31] = [
         "reported people, a message meanwhile, the bot answers, a fault",
         Budget { bot_reports: 1, customer: 1, bot: 1, bot_faults: 1, ..NONE },
     ),
-    (
-        "reported people, a farewell, a message meanwhile",
-        Budget { bot_reports: 1, farewells: 1, customer: 1, ..NONE },
-    ),
+    ("reported people, a farewell", Budget { bot_reports: 1, farewells: 1, ..NONE }),
     ("reported people, the inbox", Budget { bot_reports: 1, inbox: 1, ..NONE }),
     (
         "two decisions about requests, an answer, a fault",

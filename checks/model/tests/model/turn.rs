@@ -114,7 +114,7 @@ impl Turn<'_> {
         while at < out.len() {
             match out[at].clone() {
                 Output::Call { id, call, .. } => {
-                    broken = broken.or(host.judge(&config.app, &call));
+                    broken = broken.or(host.judge(config, &call));
                     if side == Side::Bot && people_are_wanted && host.claims_for_nothing(&config.app, &call) {
                         broken = broken.or(Some("12: the bot claims control while people are wanted"));
                     }
@@ -129,7 +129,7 @@ impl Turn<'_> {
                     if *left.failures(side) > 0 {
                         host.notified = Some(Notified { id, attempt, notice, runs: true });
                     } else {
-                        broken = broken.or(learnt.learn(scene, host, &notice));
+                        broken = broken.or(learnt.learn(scene, config, host, &notice));
                         if attempt > 1 {
                             scene.saw(Seen::HandledAgain);
                         }
@@ -145,7 +145,7 @@ impl Turn<'_> {
                 Output::SetAside { id, attempts, dropped } => {
                     scene.saw(Seen::SetAside);
                     if let Some(Notified { notice, .. }) = host.notified.clone() {
-                        broken = broken.or(learnt.learn(scene, host, &notice));
+                        broken = broken.or(learnt.learn(scene, config, host, &notice));
                     }
                     broken = broken.or(host.set_aside(id, attempts, dropped));
                 }
@@ -208,7 +208,7 @@ impl Turn<'_> {
         {
             self.scene.saw(Seen::WrongBelief);
         }
-        if matches!(event.kind, EventKind::Echo(_)) && self.state.of(side).held().is_some() {
+        if matches!(event.kind, EventKind::Echo(_)) && self.state.of(side).unknown().next().is_some() {
             self.scene.saw(Seen::EchoAfterUnknown);
         }
         self.step(side, Input::Event(event));

@@ -3,7 +3,7 @@
 use messenger_handover::call::{Call, CallOutcome, Direction, MessageKey};
 use messenger_handover::id::AppId;
 use messenger_handover::policy::ThreadControlPolicy;
-use messenger_handover::thread::{FailReason, MessageStatus, Notice, Owner, StepOutcome};
+use messenger_handover::thread::{Config, FailReason, MessageStatus, Notice, Owner, StepOutcome};
 
 use crate::scene::Scene;
 use crate::seen::Seen;
@@ -12,10 +12,10 @@ use crate::turn::REQUESTS;
 
 impl Host {
     /// Checks a call that a thread wants to make. Returns the violation, if any.
-    pub fn judge(&self, app: &AppId, call: &Call) -> Option<&'static str> {
+    pub fn judge(&self, config: &Config, call: &Call) -> Option<&'static str> {
         let waits = |key: &MessageKey| self.waits(key);
         match call {
-            Call::PassThreadControl { to } if to == app => None,
+            Call::PassThreadControl { to } if *to == config.app => None,
             Call::PassThreadControl { .. } if self.decision == Decision::Refused => {
                 Some("4: control is passed to an app that was refused")
             }
@@ -36,7 +36,7 @@ impl Host {
                 let before = self.accepted.iter().take_while(|other| *other != key);
                 let unsettled = |key: &MessageKey| match self.thread.message_status(key) {
                     Some(MessageStatus::Waiting) => true,
-                    Some(MessageStatus::Unknown(_)) => !self.resumed.contains(key),
+                    Some(MessageStatus::Unknown(_)) => self.holds(config, key),
                     _ => false,
                 };
                 let behind = self.accepted.iter().skip_while(|other| *other != key).skip(1);
@@ -129,7 +129,7 @@ impl State {
         let host = self.of(side);
         let allowed = match call {
             Call::TakeThreadControl if side == Side::Bot => {
-                owner.as_ref() != Some(&scene.desk.app) || host.just_saw_it_idle
+                owner.as_ref().is_none_or(|owner| *owner == scene.bot.app) || host.just_saw_it_idle
             }
             Call::TakeThreadControl if owner.as_ref() == Some(&scene.bot.app) => {
                 scene.desk.policy == ThreadControlPolicy::EdPrimary

@@ -137,7 +137,8 @@ impl Turn<'_> {
                 }
             }
             Action::Continue(side) => {
-                let Some(held) = self.state.of(side).held().cloned() else { return false };
+                let config = self.scene.config(side);
+                let Some(held) = self.state.of(side).held(config).cloned() else { return false };
                 self.scene.saw(Seen::WentOnBehindUnknown);
                 self.state.host(side).resumed.push(held.clone());
                 self.command(side, Command::Continue(held));

@@ -229,6 +229,13 @@ fn model_larger_reports() {
 
 #[test]
 #[ignore = "tens of millions of states, and many minutes"]
+fn model_larger_farewells() {
+    let budget = Budget { bot_reports: 1, farewells: 1, customer: 1, ..NONE };
+    explore_all("reported people, a farewell, a message meanwhile", budget, false);
+}
+
+#[test]
+#[ignore = "tens of millions of states, and many minutes"]
 fn model_larger_claims() {
     let budget = Budget { claims: 2, cancels: 1, desk: 1, bot: 1, persons: 1, ..NONE };
     explore_all("two claims, answers, a cancellation, a person", budget, true);
