@@ -18,7 +18,7 @@ pub(super) struct People {
     /// The time at which the host asked for them, until they are there.
     #[serde(skip_serializing_if = "is_default")]
     asked_at: Option<Timestamp>,
-    /// The time at which they were asked for, or came without being asked.
+    /// The time at which they were asked for, engaged, or came without being asked.
     #[serde(skip_serializing_if = "is_default")]
     since: Option<Timestamp>,
     /// The time at which they engaged, as Engage Digital reported it.
@@ -42,6 +42,7 @@ impl People {
     pub(super) fn engage(&mut self, at: Timestamp, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
         self.engaged_at = Some(at.min(now));
+        self.since = self.since.max(self.engaged_at);
     }
 
     /// Whether people engaged after this event, so that it cannot mean that they are done.

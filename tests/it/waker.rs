@@ -12,6 +12,7 @@ use messenger_handover::handover::{Clock, Stopped, Unhealthy};
 use messenger_handover::prelude::*;
 use messenger_handover::store::{Loaded, StoreError, Write, WriteOutcome};
 use messenger_handover::testing::{FakeClient, VirtualClock};
+use messenger_handover::thread::OnUnknown;
 use messenger_handover::time::Timestamp;
 
 use crate::forwarding::{Forward, Forwarding};
@@ -85,7 +86,8 @@ fn a_bot() -> (Arc<Forwarding<Broken>>, Arc<Fails>, FakeClient, Handover) {
         (Arc::<Forwarding<Broken>>::default(), Arc::<Fails>::default(), FakeClient::new(1));
     let policy = ThreadControlPolicy::BotPrimary;
     let bot = Handover::builder(1, Role::Bot, policy, platform.clone(), Arc::clone(&handler));
-    let bot = bot.without_desk_endpoint().store(Arc::clone(&store)).clock(VirtualClock::new());
+    let bot = bot.without_desk_endpoint().on_unknown(OnUnknown::Hold);
+    let bot = bot.store(Arc::clone(&store)).clock(VirtualClock::new());
     (store, handler, platform, bot.start().unwrap())
 }
 

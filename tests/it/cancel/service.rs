@@ -264,15 +264,16 @@ fn answers() -> Vec<Case> {
         Case {
             before: |w| {
                 Box::pin(async move {
+                    desk(&w).claim(&customer(), ClaimOrigin::Host, WAIT).await.map(drop).unwrap();
                     w.ground.lose_next();
-                    sends(&w.bot, "a").await;
-                    sends(&w.bot, "b").await;
+                    sends(&w.desk, "a").await;
+                    sends(&w.desk, "b").await;
                     tokio::time::sleep(Duration::from_mins(2)).await;
-                    let status = bot(&w).message_status(&customer(), &key("a")).await.unwrap();
+                    let status = desk(&w).message_status(&customer(), &key("a")).await.unwrap();
                     assert!(matches!(status, Some(MessageStatus::Unknown(_))), "{status:?}");
                 })
             },
-            call: |w| Box::pin(async move { bot(&w).resume(&customer(), key("a")).await.unwrap() }),
+            call: |w| Box::pin(async move { desk(&w).resume(&customer(), key("a")).await.unwrap() }),
             ..case("resume")
         },
         Case {

@@ -392,7 +392,8 @@ async fn engage_close_that_reaches_the_bot_first_still_resumes_it() {
     );
     world.customer_writes("hello");
     world.rest().await;
-    to_desk.tell(intervention("opened", "i1", 1)).await;
+    let opened = intervention("opened", "i1", 1);
+    tokio::join!(to_bot.tell(opened.clone()), to_desk.tell(opened));
     world.until("the desk has control", |world| world.owner() == Some(desk())).await;
     world.rest().await;
     assert_eq!(to_bot.tell(intervention("closed", "i1", 5)).await, 200);
