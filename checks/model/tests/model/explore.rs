@@ -8,12 +8,13 @@ use crate::scene::Scene;
 use crate::seen::Seen;
 
 /// The limit of explored states per world, by the variable `MODEL`: a sample by default, which takes a minute without
-/// optimisation; with `all` more than any world of the normal run has; with `large` bounded by memory only.
+/// optimisation; with `all` more than any world of the normal run has; with `large` or a number for larger worlds.
 fn most() -> usize {
     match std::env::var("MODEL").as_deref() {
         Ok("large") => 60_000_000,
         Ok("all") => 8_000_000,
-        _ => 5_000,
+        Ok(number) => number.parse().expect("MODEL: all, large or a number of states"),
+        Err(_) => 5_000,
     }
 }
 
