@@ -99,10 +99,11 @@ impl Thread {
                 if made != Made::ReadOwner {
                     self.pause.faults = 0;
                 }
-                // A bot that asked for people while it passed control, for a request, does not know whether those have control
-                // still who come now.
+                // The people who got control by this pass, or were read to have it, may have left again before a bot asked for
+                // people, so it reads the owner anew.
+                let is_of_owner = matches!(made, Made::Pass(_) | Made::ReadOwner);
                 let is_later = |transfer: &mut Box<Transfer>| {
-                    cx.config.role == Role::Bot && matches!(made, Made::Pass(_)) && transfer.id > id.0
+                    cx.config.role == Role::Bot && is_of_owner && transfer.id > id.0
                 };
                 let later = self.transfer.take_if(is_later);
                 let people = self.people.clone();

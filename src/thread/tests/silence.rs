@@ -285,6 +285,22 @@ fn a_full_queue_hides_no_people_from_a_bot() {
     assert!(!out.iter().any(|output| matches!(output, Output::Call { .. })), "{out:?}");
 }
 
+/// The desk had control when the owner was read, and gave it back before people were asked for.
+#[test]
+fn an_owner_read_before_people_were_asked_for_is_read_again() {
+    let mut bot = World::bot(ThreadControlPolicy::NoPrimary);
+    bot.passed_to(BOT);
+    bot.requested_by(DESK);
+    bot.expect(pass_to(DESK), unknown());
+    bot.sleep();
+    let (read, _) = bot.call();
+    assert!(matches!(bot.command(to_desk()), Reply::Transferring { .. }));
+    bot.step(Input::CallEnded { call: read, outcome: owned_by(DESK) });
+    bot.expect(Call::ThreadOwner, CallOutcome::Owner(ThreadOwner::Idle));
+    bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
+    assert!(bot.thread.people_are_busy());
+}
+
 /// The pass for the desk's request was under way when people were asked for, and the desk gave control back at once.
 #[test]
 fn a_pass_from_before_people_were_asked_for_brings_them_not() {
