@@ -10,7 +10,7 @@ use crate::time::{Span, Timestamp};
 
 use super::belief::Owner;
 use super::broken::Broken;
-use super::config::{Config, Context, Unanswered};
+use super::config::{Config, Context, Unanswered, is_inbox};
 use super::note::Note;
 use super::notice::Notice;
 use super::outcome::{FailReason, NotGranted, StepOutcome, TriedStep};
@@ -266,11 +266,10 @@ impl Thread {
                     claim.looked = true;
                     return Move::Call(Call::ThreadOwner);
                 }
-                // Nor does it take from people in an inbox.
+                // It never takes from people, not even what it takes from the desk.
                 ClaimStep::Take
                     if role == Role::Bot
-                        && !take_from_desk
-                        && matches!(self.belief.owner(), Owner::Other(Some(app)) if cx.config.is_of_people(app)) =>
+                        && matches!(self.belief.owner(), Owner::Other(Some(app)) if is_inbox(app)) =>
                 {
                     continue;
                 }
