@@ -27,22 +27,24 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtMost(target) => write!(f, "≤ {target}"),
-            Self::AtLeast(target) => write!(f, "≥ {target}"),
+            Self::AtLeast(target) => write!(f, "≥ {}", in_groups(&target.to_string())),
             Self::None => f.write_str("–"),
         }
     }
 }
 
-pub const HEAD: &str = "| what | ours | alternative | ratio | target | |\n|---|---|---|---|---|---|";
+pub const HEAD: &str =
+    "| what | ours | compared with | its | ratio | target | |\n|---|---|---|---|---|---|---|";
 
-/// Prints a line with the ratio of two figures of the same unit.
+/// Prints a line with the ratio of two figures of the same unit. `what` names the alternative after a semicolon.
 pub fn line(what: &str, ours: (f64, &str), alternative: (f64, &str), target: Target) {
     compared(what, ours, alternative, ours.0 / alternative.0, target);
 }
 
 fn compared(what: &str, ours: (f64, &str), alternative: (f64, &str), ratio: f64, target: Target) {
-    let (ours, alternative) = (figure(ours), figure(alternative));
-    println!("| {what} | {ours} | {alternative} | {ratio:.2} | {target} | {} |", target.verdict(ratio));
+    let (what, other) = what.split_once("; ").unwrap_or((what, ""));
+    let (ours, its) = (figure(ours), figure(alternative));
+    println!("| {what} | {ours} | {other} | {its} | {ratio:.2} | {target} | {} |", target.verdict(ratio));
 }
 
 /// Prints a line of medians over rounds of (ours, alternative); the ratio is the median of the rounds' ratios.
@@ -54,7 +56,7 @@ pub fn rounds(what: &str, rounds: &[(f64, f64)], unit: &str, target: Target) {
 
 /// Prints a line for a figure without an alternative.
 pub fn alone(what: &str, ours: (f64, &str), target: Target) {
-    println!("| {what} | {} | – | – | {target} | {} |", figure(ours), target.verdict(ours.0));
+    println!("| {what} | {} | – | – | – | {target} | {} |", figure(ours), target.verdict(ours.0));
 }
 
 fn figure((value, unit): (f64, &str)) -> String {
@@ -63,7 +65,17 @@ fn figure((value, unit): (f64, &str)) -> String {
         medium if medium < 100.0 => 1,
         _ => 0,
     };
-    format!("{value:.digits$} {unit}")
+    format!("{} {unit}", in_groups(&format!("{value:.digits$}")))
+}
+
+/// The number with a comma before each three digits of its whole part.
+fn in_groups(number: &str) -> String {
+    let whole = number.find('.').unwrap_or(number.len());
+    let digit = |(at, digit): (usize, char)| {
+        let comma = (at > 0 && at < whole && (whole - at).is_multiple_of(3)).then_some(',');
+        comma.into_iter().chain([digit])
+    };
+    number.chars().enumerate().flat_map(digit).collect()
 }
 
 /// The middle value, or the mean of the two middle values.
