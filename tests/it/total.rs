@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use messenger_handover::call::{
-    Call, CallId, CallOutcome, Failure, FailureKind, InlineControl, MessageKey, MessagingType,
+    Call, CallId, CallOutcome, Direction, Failure, FailureKind, InlineControl, MessageKey, MessagingType,
     OutgoingMessage, ThreadOwner,
 };
 use messenger_handover::event::{
@@ -213,8 +213,9 @@ fn config() -> impl Strategy<Value = Config> {
     let roles = select(vec![Role::Bot, Role::Desk]);
     let policies = select(ThreadControlPolicy::ALL.to_vec());
     let durations = || prop::collection::vec(prop::option::weighted(0.1, extreme()), 11);
-    let parts = (roles, policies, any::<[bool; 5]>(), durations());
-    parts.prop_map(|(role, policy, [resend, endpoint, echoes, takes, human_agent], durations)| {
+    let on_unknown = select(vec![OnUnknown::Hold, OnUnknown::Continue, OnUnknown::Resend]);
+    let parts = (roles, policies, on_unknown, any::<[bool; 4]>(), durations());
+    parts.prop_map(|(role, policy, on_unknown, [endpoint, echoes, takes, human_agent], durations)| {
         let mut config = Config::new(AppId::from(US), role, policy);
         let Timeouts { grant, call_lease, echo_grace, refusal_memory, clock_tolerance, .. } =
             &mut config.timeouts;
@@ -230,8 +231,7 @@ fn config() -> impl Strategy<Value = Config> {
         for (timeout, drawn) in [message_age, retention].into_iter().zip(&durations[9..]) {
             *timeout = drawn.filter(|drawn| !drawn.is_zero()).map_or(*timeout, |_| Duration::MAX);
         }
-        config.on_unknown = if resend { OnUnknown::Resend } else { OnUnknown::Hold };
-        (config.echoes, config.human_agent) = (echoes, human_agent);
+        (config.on_unknown, config.echoes, config.human_agent) = (on_unknown, echoes, human_agent);
         if role == Role::Bot {
             config = config.with_desk(AppId::from(OTHER));
             (config.desk_endpoint, config.take_from_desk) = (endpoint, takes);
@@ -266,6 +266,16 @@ impl Machine {
         }
         let calls = out.iter().filter(|output| matches!(output, Output::Call { .. })).count();
         assert!(calls <= 1, "one call at a time: {out:?}");
+        let is_claim = |output: &Output| {
+            let Output::Call { call, .. } = output else { return false };
+            matches!(
+                call,
+                Call::TakeThreadControl | Call::RequestThreadControl | Call::AskDesk(Direction::AgentToBot)
+            )
+        };
+        let is_silent = self.config.role == Role::Bot && self.thread.people_are_busy();
+        let for_a_message = self.thread.waiting_messages().next().is_some();
+        assert!(!is_silent || for_a_message || !out.iter().any(is_claim), "a claim beside people: {out:?}");
         for output in out {
             match output {
                 Output::Call { id, call, .. } => self.call = Some((id, call)),
