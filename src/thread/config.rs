@@ -98,6 +98,11 @@ impl Config {
         self.desk.as_ref() == Some(app) || is_inbox(app)
     }
 
+    /// Whether this app is the desk, as far as is known.
+    pub(super) fn may_be_desk(&self, app: &AppId) -> bool {
+        self.desk.as_ref().is_none_or(|desk| desk == app)
+    }
+
     /// Sets the desk's app id and trusts its requests.
     #[must_use]
     pub fn with_desk(mut self, desk: AppId) -> Self {

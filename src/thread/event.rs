@@ -101,7 +101,7 @@ impl Thread {
             && !self.people.were_asked_after(at)
             && change.new_owner.is_some_and(|app| config.is_of_people(&app))
         {
-            self.people_come(cx, now);
+            self.people_come(cx, at.to.min(now), now);
         }
         Reply::Done
     }
@@ -121,10 +121,10 @@ impl Thread {
         }
     }
 
-    /// People are there: a bot falls silent.
-    pub(super) fn people_come(&mut self, cx: &Context<'_>, now: Timestamp) {
+    /// People are there, since `at`: a bot falls silent.
+    pub(super) fn people_come(&mut self, cx: &Context<'_>, at: Timestamp, now: Timestamp) {
         if cx.config.role == Role::Bot {
-            self.people.come(now, cx.config.timeouts.people);
+            self.people.come(at, now, cx.config.timeouts.people);
             self.fall_silent(cx, now);
         }
     }
@@ -222,21 +222,25 @@ impl Thread {
         if self.inbox.note(&inbound, to_answer, waits, config.limits, horizon) == Novelty::Known {
             return Reply::Ignored;
         }
+        if waits && channel == Channel::Messaging {
+            self.inbox.came_on_messaging();
+        }
         if to_answer && !is_owned && self.inbox.has_unanswered() {
             // Control came back without an event, because a release and an expiry send none (docs/protocol.md#idle).
-            // The unanswered messages are ours to answer now.
-            let mut inbox = std::mem::take(&mut self.inbox);
-            let (unanswered, _) = inbox.take_unanswered(|inbound| self.is_replied_to(inbound));
-            self.inbox = inbox;
-            self.notices.extend(unanswered.into_iter().map(|inbound| Notice::Message {
-                inbound,
-                channel,
-                to_answer,
-            }));
+            self.notify_unanswered(channel);
         }
         self.announced_to_answer |= to_answer && !is_owned && !self.announced_ours;
         self.notices.push(Notice::Message { inbound, channel, to_answer });
         Reply::Done
+    }
+
+    /// The unanswered messages are ours to answer now.
+    pub(super) fn notify_unanswered(&mut self, channel: Channel) {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let (unanswered, _) = inbox.take_unanswered(|inbound| self.is_replied_to(inbound));
+        self.inbox = inbox;
+        let notice = |inbound| Notice::Message { inbound, channel, to_answer: true };
+        self.notices.extend(unanswered.into_iter().map(notice));
     }
 
     /// Our own message that this echo belongs to.
@@ -280,8 +284,11 @@ impl Thread {
             match &echo.app_id {
                 Some(app) if !is_inbox(app) => {}
                 Some(_) if channel == Channel::Standby => {
+                    // A bot that has to ask the desk for control would not be routed the customer when the inbox is done.
+                    let must_ask = cx.policy == ThreadControlPolicy::EdPrimary && config.desk_endpoint;
+                    let wait = if must_ask { config.timeouts.stand_back } else { config.timeouts.people };
                     if self.belief.may_be_elsewhere_since(at) && !self.people.were_asked_after(at) {
-                        self.people.come(now, config.timeouts.people);
+                        self.people.come(at.to.min(now), now, wait);
                     }
                 }
                 _ => self.people.answer_elsewhere(now, config.timeouts.stand_back),

@@ -20,6 +20,9 @@ pub(super) struct Inbox {
     unanswered: VecDeque<Inbound>,
     #[serde(skip_serializing_if = "is_default")]
     more: u32,
+    /// One of the unanswered messages came on `messaging`.
+    #[serde(skip_serializing_if = "is_default")]
+    routed: bool,
     #[serde(skip_serializing_if = "is_default")]
     seen: Recent,
     /// Digests of control events, apart from the others, because they are few and a redelivered pass would change the
@@ -72,9 +75,20 @@ impl Inbox {
                 self.unanswered.pop_front();
                 self.more = self.more.saturating_add(1);
             }
+            self.routed &= !self.unanswered.is_empty();
             self.unanswered.push_back(inbound.clone());
         }
         Novelty::New
+    }
+
+    /// The platform delivered the last message on `messaging`.
+    pub(super) fn came_on_messaging(&mut self) {
+        self.routed = true;
+    }
+
+    /// Whether an unanswered message came on `messaging`.
+    pub(super) fn is_routed(&self) -> bool {
+        self.routed && !self.unanswered.is_empty()
     }
 
     /// Recognises a duplicate: notified before as ours to answer, or not ours now either.

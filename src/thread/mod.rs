@@ -329,7 +329,11 @@ impl Thread {
             }
         }
         if !self.outbox.is_empty() {
-            self.notices.extend(self.outbox.lapse(now, cx.config, has_left));
+            let (notices, farewell) = self.outbox.lapse(now, cx.config, has_left);
+            self.notices.extend(notices);
+            if let Some((control, inline)) = farewell {
+                self.farewell_delivered(control, inline);
+            }
         }
         if self.in_flight.is_none()
             && self.intervention.next_look().is_some_and(|at| at <= now)
@@ -367,8 +371,9 @@ impl Thread {
         if self.belief.in_doubt {
             return Move::Call(Call::ThreadOwner);
         }
-        if self.is_silent(cx) && self.transfer.is_none() {
-            // A message that was under way when people came was not sent, and is not tried again beside them.
+        if self.is_silent(cx) && (self.transfer.is_none() || self.people.are_there()) {
+            // A message that was under way when people came was not sent, and is not tried again beside them. Those from
+            // before people were asked for go first.
             self.fall_silent(cx, now);
         }
         if *self.belief.owner() == Owner::Us {

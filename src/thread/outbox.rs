@@ -75,6 +75,9 @@ enum State {
     Held(NoEcho),
 }
 
+/// The notices, and the [farewell](Outbox::farewell) of a message that was given up.
+type Lapsed = (Vec<Notice>, Option<(InlineControl, bool)>);
+
 /// The state of the first message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Head<'a> {
@@ -387,7 +390,7 @@ impl Outbox {
 
     /// Applies deadlines: fails expired messages, and reports or resends those whose echo is overdue. `has_left` says
     /// that control is known to be elsewhere.
-    pub(super) fn lapse(&mut self, now: Timestamp, config: &Config, has_left: bool) -> Vec<Notice> {
+    pub(super) fn lapse(&mut self, now: Timestamp, config: &Config, has_left: bool) -> Lapsed {
         let is_expired = |answer: &&Queued| answer.state == State::Waiting && answer.expires <= now;
         let expired: Vec<_> =
             self.waiting.iter().filter(is_expired).map(|answer| answer.key.clone()).collect();
@@ -419,10 +422,11 @@ impl Outbox {
                 }
             }
         }
+        let farewell = given_up.last().and_then(|key| self.farewell(key));
         for key in given_up {
             self.resume(&key, config, now);
         }
-        notices
+        (notices, farewell)
     }
 
     pub(super) fn next_wake(&self) -> Option<Timestamp> {

@@ -1,5 +1,7 @@
 //! Changes of the owner and their consequences: notices, requests, claims, transfers and people.
 
+use crate::event::Channel;
+use crate::policy::Role;
 use crate::time::Timestamp;
 
 use super::belief::Owner;
@@ -55,6 +57,11 @@ impl Thread {
                 }
                 if *before != Owner::Unknown && !before.agrees(&owner) {
                     self.owner_changed_under_claim();
+                }
+                let may_speak = cx.config.role == Role::Bot && !self.is_silent(cx) && !self.belief.in_doubt;
+                if may_speak && owner == Owner::Idle && self.inbox.is_routed() {
+                    // No other app answers what the platform delivered to us.
+                    self.notify_unanswered(Channel::Messaging);
                 }
             }
         }

@@ -42,7 +42,7 @@ impl People {
     pub(super) fn engage(&mut self, at: Timestamp, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
         self.engaged_at = Some(at.min(now));
-        self.since = self.since.max(self.engaged_at);
+        self.since = self.since.or(self.engaged_at);
     }
 
     /// Whether people engaged after this event, so that it cannot mean that they are done.
@@ -53,7 +53,7 @@ impl People {
     /// The host asks for people.
     pub(super) fn are_wanted(&mut self, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
-        (self.asked_at, self.since, self.left) = (Some(now), Some(now), false);
+        (self.asked_at, self.since, self.engaged_at, self.left) = (Some(now), Some(now), None, false);
     }
 
     /// Whether people were asked for after this event. If our clock is ahead this can be wrong; then the customer's
@@ -63,19 +63,20 @@ impl People {
     }
 
     /// Whether people were asked for, or came, after an intervention was closed, so that they are others. Engage Digital's
-    /// clock stamped the close.
+    /// clock stamped the close, and the open of the intervention if it was reported.
     pub(super) fn came_after(&self, closed: Timestamp, tolerance: Duration) -> bool {
-        self.since.is_some_and(|since| closed.plus(tolerance) < since)
+        self.engaged_at.is_none_or(|opened| closed < opened)
+            && self.since.is_some_and(|since| closed.plus(tolerance) < since)
     }
 
     pub(super) fn have_yet_to_come(&mut self) {
         self.left = false;
     }
 
-    /// People are there.
-    pub(super) fn come(&mut self, now: Timestamp, wait: Duration) {
+    /// People are there, since `at`.
+    pub(super) fn come(&mut self, at: Timestamp, now: Timestamp, wait: Duration) {
         self.ask(now, wait);
-        (self.asked_at, self.since, self.left) = (None, Some(self.since.unwrap_or(now)), true);
+        (self.asked_at, self.since, self.left) = (None, Some(self.since.unwrap_or(at)), true);
     }
 
     /// A person answered in an app that needs no control for it.
@@ -96,6 +97,11 @@ impl People {
 
     pub(super) fn have_control(&self) -> bool {
         self.left
+    }
+
+    /// Whether they came, and not only were asked for.
+    pub(super) fn are_there(&self) -> bool {
+        self.left || self.answers_until.is_some()
     }
 
     /// People are done: the bot answers again.

@@ -426,12 +426,12 @@ impl Thread {
             self.intervention.control_left(now);
         }
         if to.as_ref().is_some_and(|app| cx.config.is_of_people(app)) {
-            self.people_come(cx, now);
+            self.people_come(cx, now, now);
         }
         let reached = |target: &Target| match target {
             Target::Nobody => to.is_none(),
             Target::App(app) => to.as_ref() == Some(app),
-            Target::Desk => to.is_some(),
+            Target::Desk => to.as_ref().is_some_and(|app| cx.config.may_be_desk(app)),
         };
         if self.transfer.as_ref().is_some_and(|transfer| reached(&transfer.target)) {
             self.transfer_reached();

@@ -251,3 +251,20 @@ fn a_farewell_that_went_is_no_failure_where_the_owner_cannot_be_read() {
     assert!(!bot.notices.iter().any(|notice| matches!(notice, Notice::TransferFailed { .. })));
     assert!(bot.thread.is_at_rest());
 }
+
+/// A bot goes on behind a message whose outcome stays unknown, and gives away the control that was to go with it.
+#[test]
+fn a_farewell_of_a_bot_whose_outcome_stays_unknown_still_gives_control_away() {
+    let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
+    bot.passed_to(BOT);
+    let (key, message) = (MessageKey::new("a").unwrap(), farewell(InlineControl::PassTo(AppId::from(DESK))));
+    bot.command(Command::Send { key, message });
+    let (send, _) = bot.call();
+    bot.step(Input::CallEnded { call: send, outcome: unknown() });
+    bot.sleep();
+    assert!(bot.notices.iter().any(|notice| matches!(notice, Notice::MessageUnknown { .. })));
+    while let Some((_, Call::ThreadOwner)) = bot.calls.first() {
+        bot.expect(Call::ThreadOwner, owned_by(BOT));
+    }
+    assert!(matches!(bot.calls[..], [(_, Call::PassThreadControl { .. })]), "{:?}", bot.calls);
+}

@@ -161,10 +161,15 @@ fn an_old_button_does_not_end_the_turn_of_people() {
 
         // It is the bot's if people are done.
         bot.wait(60_000);
-        let again = Inbound { mid: MessageId::new("again").ok(), ..press() };
-        bot.event(Channel::Messaging, EventKind::Inbound(again));
-        bot.expect(Call::ThreadOwner, owned_by(BOT));
-        assert_eq!(to_answer(&bot), ["menu", "menu"], "{policy}");
+        for owner in [owned_by(BOT), CallOutcome::Owner(ThreadOwner::Idle)] {
+            let (mut thread, notices) = (bot.thread.clone(), bot.notices.len());
+            let again = Inbound { mid: MessageId::new("again").ok(), ..press() };
+            bot.event(Channel::Messaging, EventKind::Inbound(again));
+            bot.expect(Call::ThreadOwner, owner);
+            assert_eq!(to_answer(&bot), ["menu", "menu"], "{policy}");
+            std::mem::swap(&mut bot.thread, &mut thread);
+            bot.notices.truncate(notices);
+        }
     }
 }
 
@@ -198,7 +203,9 @@ fn a_grant_to_people_whose_outcome_was_lost_is_looked_into() {
 #[test]
 fn what_came_while_a_bot_stood_back_is_notified_unless_a_person_answered_it() {
     for answered in [false, true] {
-        for is_default in [false, true] {
+        for (is_default, owner) in
+            [(false, owned_by(BOT)), (true, owned_by(BOT)), (true, CallOutcome::Owner(ThreadOwner::Idle))]
+        {
             let mut bot = World::bot(ThreadControlPolicy::BotPrimary);
             if !is_default {
                 bot.passed_to(BOT);
@@ -213,7 +220,9 @@ fn what_came_while_a_bot_stood_back_is_notified_unless_a_person_answered_it() {
             }
             bot.wait(3_700_000);
             bot.step(Input::Wake);
-            only_reads(&mut bot, BOT);
+            while !bot.calls.is_empty() {
+                bot.expect(Call::ThreadOwner, owner.clone());
+            }
             let expected: &[_] = if answered { &[] } else { &["text of m1"] };
             assert_eq!(to_answer(&bot), expected, "answered: {answered}, default application: {is_default}");
         }
@@ -319,5 +328,84 @@ fn a_pass_from_before_people_were_asked_for_brings_them_not() {
                 bot.expect(Call::AskDesk(Direction::BotToAgent), CallOutcome::Done);
             }
         }
+    }
+}
+
+/// A bot under ED primary is not routed the customer when the inbox is done: it has to ask.
+#[test]
+fn an_answer_from_the_inbox_does_not_silence_for_a_day_a_bot_that_has_to_ask() {
+    let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
+    bot.event(Channel::Standby, echo("from the inbox", Some(PAGE_INBOX)));
+    assert!(bot.thread.people_are_busy());
+    bot.wait(3_700_000);
+    bot.customer("m1", Channel::Standby);
+    assert_eq!(to_answer(&bot), ["text of m1"]);
+}
+
+/// The webhooks come late, or Engage Digital's clock is behind.
+#[test]
+fn a_close_that_seems_older_than_the_arrival_of_people_counts() {
+    let take_is_late = |open_reported: bool| {
+        let mut bot = World::bot(ThreadControlPolicy::EdPrimary);
+        bot.passed_to(BOT);
+        let (taken, closed) = (bot.now, bot.now.plus(Duration::from_secs(10)));
+        bot.wait(60_000);
+        let at = Span::at(taken.plus(Duration::from_millis(1)));
+        bot.step(Input::Event(Event { channel: Channel::Standby, at, kind: taken_by(DESK) }));
+        for (open, at) in [(true, taken), (false, closed)] {
+            if !open || open_reported {
+                bot.command(Command::InterventionReported { open, at: Some(at) });
+            }
+        }
+        bot
+    };
+    for mut bot in [take_is_late(false), take_is_late(true)] {
+        only_reads(&mut bot, DESK);
+        assert!(!bot.thread.people_are_busy());
+    }
+
+    let mut clock_is_behind = World::bot(ThreadControlPolicy::EdPrimary);
+    let behind = |bot: &World| Some(bot.now.minus(Duration::from_mins(10)));
+    clock_is_behind.passed_to(BOT);
+    clock_is_behind.command(to_desk());
+    for open in [true, false] {
+        clock_is_behind.wait(30_000);
+        let at = behind(&clock_is_behind);
+        clock_is_behind.command(Command::InterventionReported { open, at });
+    }
+    assert!(!clock_is_behind.thread.people_are_busy());
+}
+
+/// A granted pass to another app, whose outcome was lost, is not the hand-over to the desk.
+#[test]
+fn a_pass_to_another_app_hands_over_to_nobody() {
+    let mut bot = bot();
+    bot.config = bot.config.clone();
+    bot.config.trusted.insert(AppId::from(STRANGER));
+    bot.requested_by(STRANGER);
+    bot.expect(pass_to(STRANGER), unknown());
+    bot.command(to_desk());
+    bot.sleep();
+    bot.expect(Call::ThreadOwner, owned_by(STRANGER));
+    assert!(matches!(bot.calls[..], [(_, Call::AskDesk(Direction::BotToAgent))]), "{:?}", bot.calls);
+}
+
+#[test]
+fn a_message_under_way_is_not_tried_again_beside_people_while_control_is_given_away() {
+    let mut bot = bot();
+    bot.send("a");
+    let (send, _) = bot.call();
+    bot.command(Command::Transfer { target: Target::Nobody, note: None });
+    bot.event(Channel::Messaging, echo("from the phone", None));
+    bot.step(Input::CallEnded { call: send, outcome: refused(FailureKind::Transient) });
+    for _ in 0..3 {
+        if bot.next_wake().is_some() {
+            bot.sleep();
+        }
+        assert!(
+            !bot.calls.iter().any(|(_, call)| matches!(call, Call::SendMessage { .. })),
+            "{:?}",
+            bot.calls
+        );
     }
 }
