@@ -70,8 +70,7 @@ enum State {
         until: Timestamp,
         cause: Failure,
     },
-    /// Reported as unknown; the messages behind it, and a release, wait for `Handover::resume`
-    /// ([`Command::Continue`](super::Command::Continue)).
+    /// Reported as unknown; the messages behind it, and a release, wait for [`Command::Continue`](super::Command::Continue).
     Held(NoEcho),
 }
 
@@ -396,7 +395,6 @@ impl Outbox {
             self.waiting.iter().filter(is_expired).map(|answer| answer.key.clone()).collect();
         let mut notices: Vec<_> =
             expired.iter().filter_map(|key| self.failed(key, FailReason::Expired, config, now)).collect();
-        let mut given_up = Vec::new();
         for answer in &mut self.waiting {
             let State::AwaitingEcho { until, cause } = &answer.state else { continue };
             if *until > now {
@@ -405,9 +403,6 @@ impl Outbox {
             match config.on_unknown {
                 OnUnknown::Hold | OnUnknown::Continue => {
                     let (key, cause) = (answer.key.clone(), cause.clone());
-                    if config.on_unknown == OnUnknown::Continue || config.is(Broken::Overtakes) {
-                        given_up.push(key.clone());
-                    }
                     let echo = match () {
                         () if !config.echoes => NoEcho::NotSubscribed,
                         () if answer.inline == Inline::Sent || has_left => NoEcho::ControlLeft,
@@ -422,9 +417,11 @@ impl Outbox {
                 }
             }
         }
-        let farewell = given_up.last().and_then(|key| self.farewell(key));
-        for key in given_up {
-            self.resume(&key, config, now);
+        let mut farewell = None;
+        let goes_on = config.on_unknown == OnUnknown::Continue || config.is(Broken::Overtakes);
+        while goes_on && let Some(held) = self.waiting.iter().find(|answer| answer.is_held()) {
+            let key = held.key.clone();
+            (farewell, _) = (self.farewell(&key), self.resume(&key, config, now));
         }
         (notices, farewell)
     }
