@@ -30,7 +30,7 @@ pub(super) struct Intervention {
     /// The time of the latest report; older ones change nothing.
     #[serde(skip_serializing_if = "is_default")]
     as_of: Timestamp,
-    /// What the latest report said.
+    /// Whether the latest report was of an open.
     #[serde(skip_serializing_if = "is_default")]
     reported_open: bool,
     /// The next time a bot reads the owner after a close, and the number of reads so far.
