@@ -197,6 +197,30 @@ mod tests {
     use crate::policy::{Believed, ClaimStep, Refused, Situation, plan};
     use ThreadControlPolicy::{BotPrimary, EdPrimary, NoPrimary};
 
+    #[test]
+    fn timeouts_that_contradict_each_other_are_refused() {
+        type Change = fn(&mut Timeouts);
+        let longer_people: Change = |timeouts| timeouts.people = timeouts.retention * 2;
+        let cases: [(Role, Change, Option<&str>); 6] = [
+            (Role::Bot, |_| {}, None),
+            (Role::Bot, longer_people, Some("retention")),
+            // A desk waits for no people.
+            (Role::Desk, longer_people, None),
+            (Role::Desk, |timeouts| timeouts.redelivery = timeouts.retention * 2, Some("retention")),
+            (Role::Desk, |timeouts| timeouts.backoff = timeouts.backoff_max * 2, Some("backoff_max")),
+            (Role::Desk, |timeouts| timeouts.grant = Duration::ZERO, Some("grant")),
+        ];
+        for (role, change, refused) in cases {
+            let mut timeouts = Timeouts::default();
+            change(&mut timeouts);
+            let setting = match check_timeouts(role, &timeouts) {
+                Err(BuildError::Timeout { setting, .. }) => Some(setting),
+                other => other.map(|()| None).unwrap(),
+            };
+            assert_eq!(setting, refused, "{role:?}");
+        }
+    }
+
     const PAGE: u64 = 10;
 
     /// One combination of all settings that the check reads.

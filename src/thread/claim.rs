@@ -266,7 +266,7 @@ impl Thread {
                     claim.looked = true;
                     return Move::Call(Call::ThreadOwner);
                 }
-                // It never takes from people, not even what it takes from the desk.
+                // It takes nothing from a person in an inbox.
                 ClaimStep::Take
                     if role == Role::Bot
                         && matches!(self.belief.owner(), Owner::Other(Some(app)) if is_inbox(app)) =>

@@ -99,7 +99,8 @@ pub enum Notice {
         /// The echo of that message.
         echo: Echo,
         /// Whether a person wrote it, as far as can be seen. A bot is then silent: until control comes back from the
-        /// person's app, or for [`Timeouts::stand_back`](super::Timeouts::stand_back) if that app needs none.
+        /// person's app, or for [`Timeouts::stand_back`](super::Timeouts::stand_back) if that app needs none, or if the
+        /// bot has to ask the desk for control.
         by_person: bool,
     },
     /// The customer unsent this message ([unsent](crate::protocol#unsent-and-edited)): stop showing it. It is also
